@@ -1,0 +1,97 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The parts of a plan: what a program's module brings about on a host, as plain data.
+
+`module_utils/program.py` carries a plan out. A plan is JSON: what is typed here is typed for those who write it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+Plan = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file that the program reads. Secret content appears in no diff and no log."""
+
+    path: str
+    content: str
+    mode: str = "0644"
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+    build: str = ""  # "lmdb" where postmap makes a table of it, "sieve" where sievec compiles it
+
+
+@dataclasses.dataclass(frozen=True)
+class Directory:
+    """A folder that has to be there before the program starts."""
+
+    path: str
+    mode: str = "0755"
+    owner: str = "root"
+    group: str = "root"
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """A system user with a group of the same name and number."""
+
+    name: str
+    uid: int | None = None
+    home: str = "/nonexistent"
+    groups: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A systemd unit: running and enabled, or stopped and disabled."""
+
+    name: str
+    running: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What the program is asked before and after a change, through the host's own outside address.
+
+    kind: greeting, rcpt, login-refused, ...: the name of a question that module_utils/questions.py knows.
+    """
+
+    kind: str
+    arguments: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+def make_plan(
+    *,
+    wanted: bool = True,
+    packages: t.Iterable[str] = (),
+    users: t.Iterable[User] = (),
+    directories: t.Iterable[Directory] = (),
+    files: t.Iterable[File] = (),
+    units: t.Iterable[Unit] = (),
+    watch: t.Iterable[str] = (),
+    questions: t.Iterable[Question] = (),
+    secrets: t.Iterable[str] = (),
+    **extra: t.Any,
+) -> Plan:
+    """Return a plan; `watch` names files of others (certificates) whose new content means a reload."""
+
+    def plain(items: t.Iterable[t.Any]) -> list[dict[str, t.Any]]:
+        return [dataclasses.asdict(item) for item in items]
+
+    return {
+        "wanted": wanted,
+        "packages": sorted(packages),
+        "users": plain(users),
+        "directories": plain(directories),
+        "files": plain(files),
+        "units": plain(units),
+        "watch": list(watch),
+        "questions": plain(questions),
+        "secrets": sorted(set(secrets)),
+        **extra,
+    }

@@ -1,0 +1,197 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Postfix: what a concern may contribute, how contributions become main.cf, master.cf and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+    ComposeError,
+    Contributions,
+    merged,
+    overridden,
+    united,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File, Plan, Question, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _postfix_names as names
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+Value = str | int | bool | list[str] | None
+FOLDER = "/etc/postfix"
+
+# The order of checks in each restriction list: one kind of check, one slot.
+SLOTS: dict[str, tuple[str, ...]] = {
+    "smtpd_client_restrictions": ("permit", "access", "pipelining", "dnsbl"),
+    "smtpd_helo_restrictions": ("permit", "syntax", "access", "name"),
+    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
+    "smtpd_relay_restrictions": ("networks", "authenticated", "certificate", "destination"),
+    "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "dnsbl", "greylist", "quota", "last"),
+    "smtpd_data_restrictions": ("pipelining", "bounce"),
+    "smtpd_end_of_data_restrictions": ("size", "rate", "quota"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One line of master.cf (master(5)); the daemon's command may carry -o options."""
+
+    command: str
+    private: str = "-"
+    unprivileged: str = "-"
+    chroot: bool = True
+    wakeup: str = "-"
+    maxproc: str = "-"
+    options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A lookup table in /etc/postfix/tables: pairs for lmdb, else the text of the type's own syntax.
+
+    type: lmdb, pcre, regexp, cidr, ldap, texthash.
+    """
+
+    type: str
+    content: Mapping[str, str] | str
+    secret: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Postfix:
+    """What one concern contributes.
+
+    parameters: main.cf; services: master.cf by "name/type"; tables by file name, named in parameters by table();
+    restrictions: list -> slot -> words (see SLOTS); a list whose name starts with mua_ is one for users' ports and
+    has the slots of its smtpd_ twin.
+    """
+
+    parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
+    restrictions: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
+    packages: Iterable[str] = ()
+    questions: Iterable[Question] = ()
+
+
+def table(name: str, kind: str) -> str:
+    """Return how a parameter names a table of this collection, such as lmdb:$config_directory/tables/relay."""
+    prefix = "proxy:ldap" if kind == "ldap" else kind
+    return f"{prefix}:$config_directory/tables/{name}"
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of Postfix for one host."""
+    wanted = host.does("mail_mx") or host.does("mail_submission") or bool(parts)
+    version = host.version("postfix")
+    parameters = merged(parts, "parameters", "Postfix parameter")
+    parameters.update(restriction_lists(parts))
+    parameters = overridden(parameters, overrides.get("settings") or {})
+    services = overridden(merged(parts, "services", "Postfix service"), _services(overrides.get("services") or {}))
+    tables = merged(parts, "tables", "Postfix table")
+    _refuse_unknown(version, parameters, services)
+    secrets = [str(t.content) for t in tables.values() if t.secret]
+    return make_plan(
+        wanted=wanted,
+        packages={"postfix", *united(parts, "packages"), *_map_packages(tables)},
+        files=[
+            *(_table_file(name, item) for name, item in tables.items()),
+            File(f"{FOLDER}/main.cf", main_cf(parameters)),
+            File(f"{FOLDER}/master.cf", master_cf(services)),
+        ],
+        units=[Unit("postfix.service", running=wanted)],
+        watch=[str(parameters[key]) for key in _CERTIFICATES if str(parameters.get(key, "")).startswith("/")],
+        questions=[question for _concern, part in parts for question in part.questions],
+        secrets=[line.split("=", 1)[1].strip() for text in secrets for line in text.splitlines() if "password =" in line],
+    )
+
+
+_CERTIFICATES = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file", "smtp_tls_CAfile")
+
+
+def restriction_lists(parts: Contributions) -> dict[str, list[str]]:
+    """Return each restriction list, its slots in order; two concerns in one slot are an error."""
+    filled: dict[str, dict[str, tuple[str, list[str]]]] = {}
+    for concern, part in parts:
+        for name, slots in part.restrictions.items():
+            order = SLOTS.get(re.sub(r"^mua_", "smtpd_", name))
+            if order is None:
+                raise ComposeError(f"concern {concern}: {name} is no restriction list")
+            for slot, words in slots.items():
+                if slot not in order:
+                    raise ComposeError(f"concern {concern}: {name} has no slot {slot} (slots: {', '.join(order)})")
+                taken = filled.setdefault(name, {}).setdefault(slot, (concern, words))
+                if taken[0] != concern:
+                    raise ComposeError(f"concerns {taken[0]} and {concern} both fill slot {slot} of {name}")
+    lists = {}
+    for name, slots_of in filled.items():
+        order = SLOTS[re.sub(r"^mua_", "smtpd_", name)]
+        lists[name] = [word for slot in order if slot in slots_of for word in slots_of[slot][1]]
+    return lists
+
+
+def text_of(value: Value) -> str:
+    """Return a value as main.cf wants it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def main_cf(parameters: Mapping[str, Value]) -> str:
+    """Return main.cf (postconf(5)), sorted by parameter."""
+    lines = [f"{name} = {text_of(value)}".rstrip() for name, value in sorted(parameters.items())]
+    return "\n".join(["# Written by postamt.mail; change the site's variables instead.", *lines, ""])
+
+
+def master_cf(services: Mapping[str, Service]) -> str:
+    """Return master.cf (master(5))."""
+    lines = ["# Written by postamt.mail; change the site's variables instead."]
+    for key, service in sorted(services.items()):
+        name, kind = key.rsplit("/", 1)
+        chroot = "y" if service.chroot else "n"
+        columns = (name, kind, service.private, service.unprivileged, chroot, service.wakeup, service.maxproc)
+        lines.append(" ".join([*columns, service.command]))
+        for option, value in sorted(service.options.items()):
+            if value is not None:
+                lines.append("  -o { %s = %s }" % (option, text_of(value)))
+    return "\n".join([*lines, ""])
+
+
+def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
+    """Return the user's own services (variable postfix_services)."""
+    result: dict[str, Service | None] = {}
+    known = {field.name for field in dataclasses.fields(Service)}
+    for key, value in given.items():
+        if not re.fullmatch(r"[^\s/]\S*/(inet|unix|unix-dgram|fifo|pass)", key):
+            raise ComposeError(f"postfix_services: {key} must be NAME/TYPE, such as submission/inet (master(5))")
+        wrong = sorted(set(value or {}) - known)
+        if wrong or (value is not None and "command" not in value):
+            raise ComposeError(f"postfix_services: {key} takes {', '.join(sorted(known))}, command being required")
+        result[key] = None if value is None else Service(**value)
+    return result
+
+
+def _table_file(name: str, item: Table) -> File:
+    if isinstance(item.content, str):
+        content = item.content
+    else:
+        content = "".join(f"{key}\t{value}\n" for key, value in sorted(item.content.items()))
+    # proxymap opens LDAP tables as user postfix
+    mode, group = ("0640", "postfix") if item.type == "ldap" else ("0600", "root") if item.secret else ("0644", "root")
+    build = item.type if item.type == "lmdb" else ""
+    return File(f"{FOLDER}/tables/{name}", content, mode, "root", group, item.secret or item.type == "ldap", build)
+
+
+def _map_packages(tables: Mapping[str, Table]) -> set[str]:
+    return {f"postfix-{item.type}" for item in tables.values() if item.type in ("lmdb", "ldap", "pcre")}
+
+
+def _refuse_unknown(version: tuple[int, int], parameters: Mapping[str, Value], services: Mapping[str, Service]) -> None:
+    problems = [*names.unknown_parameters(version, parameters, services), *names.unknown_words(parameters, services)]
+    if problems:
+        raise ComposeError("\n".join(problems))

@@ -1,0 +1,443 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The site as its administrator means it: one strict model of all mail_* variables and hosts.
+
+Everything here is pure: mappings in, a Site or every problem at once out. What the site's hosts are like (release,
+memory, addresses) comes in as data, so that the same model serves a run, a simulation and a test.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets as random_secrets
+import typing as t
+from collections.abc import Iterable, Mapping, Sequence
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
+    Address,
+    Domain,
+    HostName,
+    IPAddress,
+    Path,
+    Problem,
+    Refused,
+    Secret,
+    SiteError,
+    Size,
+    domain,
+    field_types,
+    hostname,
+    nearest,
+    parse,
+    parse_fields,
+    var,
+)
+
+T = t.TypeVar("T")
+
+TLS_FOLDER = "/etc/postamt/tls"
+CA_FILE = f"{TLS_FOLDER}/ca.pem"  # the site's own CA, on every host
+VMAIL = "vmail"  # owns the mailboxes of the directory's accounts
+VMAIL_UID = 5000  # the same on all hosts, so that mailboxes can move
+VMAIL_HOME = "/var/vmail"
+
+# What a release ships decides the branch where the program is not installed yet.
+RELEASES: dict[str, dict[str, str]] = {
+    "bookworm": {"postfix": "3.7", "dovecot": "2.3", "slapd": "2.5"},
+    "trixie": {"postfix": "3.10", "dovecot": "2.4", "slapd": "2.6"},
+}
+ARCHITECTURES = ("amd64", "arm64")
+DUTIES = {  # the groups below `mail`, and what a host in one of them does
+    "mail_mx": "port 25 from the world",
+    "mail_submission": "ports 587 and 465 from users",
+    "mail_store": "mailboxes, IMAP and POP3",
+    "mail_directory": "OpenLDAP",
+}
+ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """One person's or program's mail account."""
+
+    address: Address = var("Login name and primary address.", example="alice@example.org")
+    password: Secret | None = var("Password in clear; one is generated where neither it nor a hash is given.", None)
+    password_hash: Secret | None = var(
+        "Hash as OpenLDAP stores it, its scheme in braces.", None, example='"{ARGON2}$argon2id$v=19$..."'
+    )
+    name: str = var("Display name.", "")
+    quota: Size | None = var("Limit of the mailbox, in units of 1024 bytes; 0 for none.", None, example="2G")
+    aliases: list[Address] = var("Further addresses of the same mailbox; the account may send as each.", [])
+    forward: list[Address] = var("Addresses that get its mail.", [])
+    keep_copy: bool = var("Whether forwarded mail is also kept in the mailbox.", False)
+    enabled: bool = var("A disabled account neither logs in nor receives mail; its mail is kept.", True)
+
+    @property
+    def domain(self) -> Domain:
+        return domain_of(self.address)
+
+
+@dataclasses.dataclass(frozen=True)
+class AccountsSource:
+    """Accounts that another system exports."""
+
+    file: str = var("JSON, YAML or CSV file on the controller, relative to the inventory.", example="people.csv")
+    query: str = var("JMESPath expression that turns the file's content into a list of accounts.", "@")
+
+
+@dataclasses.dataclass(frozen=True)
+class SiteVariables:
+    """Who and what the site is."""
+
+    mail_domains: list[Domain] = var(
+        "Domains that receive mail here, the first one the main one; Unicode is accepted.", example="[example.org]"
+    )
+    mail_server_name: HostName | None = var(
+        "Name that users and other servers connect to; by default the name of the first host.", None,
+        example="mail.example.org",
+    )  # fmt: skip
+    mail_accounts: list[Account] = var("The accounts.", [], example="[{address: alice@example.org}]")
+    mail_accounts_source: AccountsSource | None = var("A file with further accounts.", None)
+    mail_accounts_backend: t.Literal["directory", "system"] = var(
+        "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).", "directory"
+    )
+    mail_directory_suffix: str = var("Suffix (root DN) of the collection's own directory.", "o=mail")
+    mail_aliases: dict[Address, list[Address]] = var(
+        "Addresses that stand for one or several others.", {}, example="{info@example.org: [alice@example.org]}"
+    )
+    mail_postmaster: Address | None = var(
+        "Who reads mail to postmaster, abuse and hostmaster of each domain and to the hosts' root; by default the "
+        "first enabled account.", None,
+    )  # fmt: skip
+    mail_state_dir: Path | None = var(
+        "Folder on the controller for the site's CA, generated passwords and records of what was applied; by "
+        "default ~/.local/state/postamt.mail/<mail_server_name>. Back it up.", None,
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class HostVariables:
+    """What is said of one host, usually in host_vars; what is absent is looked up on the host."""
+
+    mail_host_name: HostName | None = var("Fully qualified name of the host; by default its inventory name.", None)
+    mail_host_addresses: list[IPAddress] = var("Addresses of the host, IPv4 and IPv6; by default looked up.", [])
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What one read-only look at a host found; a fresh host has no versions of mail programs."""
+
+    release: str = "trixie"
+    architecture: str = "amd64"
+    memory: int = 0
+    cores: int = 1
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    addresses: list[str] = dataclasses.field(default_factory=list)
+    ipv6: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class HostInput:
+    """One host of the inventory, unparsed."""
+
+    groups: Sequence[str] = ("mail",)
+    variables: Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    look: Look = dataclasses.field(default_factory=Look)
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """One host of the site."""
+
+    inventory_name: str
+    name: HostName
+    addresses: tuple[str, ...]
+    duties: frozenset[str]
+    look: Look
+
+    def does(self, duty: str) -> bool:
+        """Tell whether the host has a duty such as mail_store."""
+        return duty in self.duties
+
+    def version(self, program: str) -> tuple[int, int]:
+        """Return major and minor version of a program: the installed one, else the release's."""
+        text = self.look.versions.get(program) or RELEASES[self.look.release].get(program, "0.0")
+        major, minor, *_rest = text.split(".")
+        return int(major), int(minor)
+
+
+class Secrets:
+    """Passwords that the site needs beyond those its administrator set; missing ones are made and remembered."""
+
+    def __init__(self, known: Mapping[str, str] | None = None) -> None:
+        self.known = dict(known or {})
+        self.made: dict[str, str] = {}
+
+    def get(self, name: str) -> str:
+        if name not in self.known:
+            self.known[name] = self.made[name] = random_secrets.token_urlsafe(18)
+        return self.known[name]
+
+
+@dataclasses.dataclass(frozen=True)
+class KeyPair:
+    """Where a certificate lies on the host: the chain, leaf first, and its key (0640 root:ssl-cert)."""
+
+    chain: str
+    key: str
+
+    @classmethod
+    def called(cls, name: str) -> KeyPair:
+        return cls(f"{TLS_FOLDER}/{name}/chain.pem", f"{TLS_FOLDER}/{name}/key.pem")
+
+
+class Site:
+    """The parsed, checked site."""
+
+    def __init__(self, core: SiteVariables, hosts: dict[str, Host], parts: dict[type, t.Any], secrets: Secrets) -> None:
+        self.core = core
+        self.hosts = hosts
+        self.secrets = secrets
+        self._parts = parts
+        self.domains: list[Domain] = core.mail_domains
+        self.accounts: list[Account] = core.mail_accounts
+        self.server_name: HostName = core.mail_server_name or next(iter(hosts.values())).name
+        self.aliases: dict[Address, list[Address]] = core.mail_aliases
+
+    def of(self, variables: type[T]) -> T:
+        """Return the parsed variables of one concern."""
+        return t.cast(T, self._parts[variables])
+
+    @property
+    def uses_directory(self) -> bool:
+        return self.core.mail_accounts_backend == "directory"
+
+    @property
+    def suffix(self) -> str:
+        return self.core.mail_directory_suffix
+
+    @property
+    def public_certificate(self) -> KeyPair:
+        """What users and other servers are shown."""
+        return KeyPair.called("public")
+
+    @property
+    def internal_certificate(self) -> KeyPair:
+        """The host's own certificate of the site's CA: for its name and localhost, whatever the public one is."""
+        return KeyPair.called("internal")
+
+    def directory_uri(self, host: Host) -> str:
+        """Return where a host reaches the directory; always with StartTLS, verified by this name."""
+        directory = self.hosts_with("mail_directory")
+        return "ldap://localhost" if host in directory or not directory else f"ldap://{directory[0].name}"
+
+    def service_dn(self, service: str) -> str:
+        """Return the DN by which a service (postfix, dovecot, saslauthd) asks the directory."""
+        return f"cn={service},ou=services,{self.suffix}"
+
+    @property
+    def accounts_base(self) -> str:
+        return f"ou=accounts,{self.suffix}"
+
+    @property
+    def aliases_base(self) -> str:
+        return f"ou=aliases,{self.suffix}"
+
+    @property
+    def postmaster(self) -> Address | None:
+        """Who reads the mail that RFC 2142 wants read."""
+        if self.core.mail_postmaster:
+            return self.core.mail_postmaster
+        return next((a.address for a in self.accounts if a.enabled), None)
+
+    @property
+    def all_aliases(self) -> dict[Address, list[Address]]:
+        """Aliases as written, and the role addresses of each domain that nothing else takes."""
+        taken = {a.address for a in self.accounts} | {x for a in self.accounts for x in a.aliases} | set(self.aliases)
+        reader = self.postmaster
+        roles = {
+            Address(f"{word}@{name}"): [reader]
+            for name in self.domains
+            for word in ROLE_ADDRESSES
+            if reader and f"{word}@{name}" not in taken
+        }
+        return {**self.aliases, **roles}
+
+    def hosts_with(self, duty: str) -> list[Host]:
+        return [host for host in self.hosts.values() if host.does(duty)]
+
+    def password_of(self, account: Account) -> str | None:
+        """Return an account's password, made on first use; None where only a hash is known."""
+        if account.password_hash:
+            return None
+        return account.password or self.secrets.get(account.address)
+
+    def service_password(self, service: str) -> str:
+        """Return the password by which a service (postfix, dovecot, saslauthd) asks the directory."""
+        return self.secrets.get(f"service:{service}")
+
+
+def domain_of(value: str) -> Domain:
+    return Domain(value.rpartition("@")[2])
+
+
+class Concern(t.Protocol):
+    """What site.py needs to know of a concern; compose.py knows the rest."""
+
+    @property
+    def __name__(self) -> str: ...
+
+
+def parse_site(
+    variables: Mapping[str, t.Any],
+    hosts: Mapping[str, HostInput],
+    concerns: Iterable[t.Any] = (),
+    secrets: Secrets | None = None,
+) -> Site:
+    """Return the site that the variables describe, or raise SiteError with every problem that they have.
+
+    variables: all mail_* variables of the site, accounts of mail_accounts_source already among mail_accounts.
+    hosts: the hosts of group mail by inventory name, with their groups, mail_host_* variables and what was seen there.
+    concerns: modules with an optional dataclass Variables and an optional function check(site).
+    """
+    concerns = list(concerns)
+    problems: list[Problem] = []
+    owners: dict[type, Mapping[str, t.Any]] = {SiteVariables: {}}
+    owners.update({concern.Variables: {} for concern in concerns if hasattr(concern, "Variables")})
+    known = {name: owner for owner in owners for name in field_types(owner)}
+    per_host = set(field_types(HostVariables))
+    for name, value in variables.items():
+        if name in known:
+            owners[known[name]] = {**owners[known[name]], name: value}
+        elif name not in per_host and not name.startswith("mail_x_"):
+            hint = nearest(name, [*known, *per_host])
+            problems.append(Problem(name, None, f"is not known{hint}; names of your own start with mail_x_"))
+    parsed = {owner: parse_fields(owner, values, "", problems, prefix="") for owner, values in owners.items()}
+    parsed_hosts = _hosts(hosts, problems)
+    core = parsed.get(SiteVariables)
+    if core is None or not parsed_hosts:
+        raise SiteError(problems)
+    site = Site(core, parsed_hosts, parsed, secrets or Secrets())
+    problems.extend(_rules(site))
+    if all(part is not None for part in parsed.values()):
+        for concern in concerns:
+            problems.extend(getattr(concern, "check", lambda _site: ())(site))
+    if problems:
+        raise SiteError(problems)
+    return site
+
+
+def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str, Host]:
+    placed = {name: [g for g in item.groups if g in DUTIES] for name, item in inputs.items()}
+    anywhere = any(placed.values())
+    hosts = {}
+    for name, item in inputs.items():
+        for group in item.groups:
+            if group.startswith("mail_") and group not in DUTIES:
+                allowed = f"is no group of the site{nearest(group, DUTIES)} (known: {', '.join(DUTIES)})"
+                problems.append(Problem(f"group {group} of host {name}", None, allowed))
+        if item.look.release not in RELEASES:
+            known = ", ".join(RELEASES)
+            problems.append(Problem(f"Debian release of host {name}", item.look.release, f"must be one of {known}"))
+            continue
+        if item.look.architecture not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            problems.append(Problem(f"architecture of host {name}", item.look.architecture, f"must be one of {known}"))
+        said = parse_fields(HostVariables, item.variables, f"host {name}: ", problems, prefix="")
+        if said is None:
+            continue
+        try:
+            full = said.mail_host_name or hostname(name)
+        except Refused:
+            allowed = "must be set, since the inventory name is no fully qualified host name"
+            problems.append(Problem(f"mail_host_name of host {name}", None, allowed))
+            continue
+        twin = next((other for other in hosts.values() if other.name == full), None)
+        if twin:
+            problems.append(Problem(f"mail_host_name of host {name}", full, f"is {twin.inventory_name}'s name already"))
+        duties = frozenset(placed[name] if anywhere else DUTIES)
+        addresses = tuple(said.mail_host_addresses or item.look.addresses)
+        hosts[name] = Host(name, full, addresses, duties, item.look)
+    if not inputs:
+        problems.append(Problem("group mail", None, "must hold at least one host"))
+    return hosts
+
+
+def _rules(site: Site) -> Iterable[Problem]:
+    """Yield what is wrong between the variables that make up the accounts."""
+    if not site.domains:
+        yield Problem("mail_domains", None, "must name at least one domain")
+    for name in _twice(site.domains):
+        yield Problem("mail_domains", name, "is listed twice")
+    local = set(site.domains)
+    owner: dict[str, str] = {}
+    for account in site.accounts:
+        where = f"mail_accounts {account.address}"
+        for used in (account.address, *account.aliases):
+            place = where if used == account.address else f"{where}: aliases"
+            if domain_of(used) not in local:
+                yield Problem(place, used, f"must be in one of mail_domains ({', '.join(site.domains)})")
+            if used in owner:
+                yield Problem(place, used, f"is taken already by {owner[used]}")
+            owner.setdefault(used, where)
+        if account.password and account.password_hash:
+            yield Problem(where, None, "must have password or password_hash, not both")
+        if account.quota is not None and account.quota % 1024:
+            yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
+    for alias in site.aliases:
+        where = f"mail_aliases {alias}"
+        if domain_of(alias) not in local:
+            yield Problem(where, None, f"must be in one of mail_domains ({', '.join(site.domains)})")
+        if alias in owner:
+            yield Problem(where, None, f"is taken already by {owner[alias]}")
+        if not site.aliases[alias]:
+            yield Problem(where, None, "must point to at least one address")
+    roles = {f"{word}@{name}" for word in ROLE_ADDRESSES for name in site.domains}
+    known = set(owner) | set(site.aliases) | roles
+    yield from _targets(site, local, known)
+    yield from _circles(site)
+
+
+def _targets(site: Site, local: set[Domain], known: set[str]) -> Iterable[Problem]:
+    pointers: list[tuple[str, Sequence[Address]]] = [(f"mail_aliases {a}", to) for a, to in site.aliases.items()]
+    pointers += [(f"mail_accounts {a.address}: forward", a.forward) for a in site.accounts]
+    if site.core.mail_postmaster:
+        pointers.append(("mail_postmaster", [site.core.mail_postmaster]))
+    for where, targets in pointers:
+        for target in targets:
+            plain = target.partition("@")[0].partition("+")[0] + "@" + domain_of(target)
+            if domain_of(target) in local and target not in known and plain not in known:
+                yield Problem(where, target, f"does not exist{nearest(target, known)}")
+
+
+def _circles(site: Site) -> Iterable[Problem]:
+    """Yield aliases and forwards that lead back to themselves and deliver nowhere on the way."""
+    leads: dict[str, list[str]] = {}
+    for account in site.accounts:
+        if account.forward and not account.keep_copy:
+            for used in (account.address, *account.aliases):
+                leads[used] = [x for x in account.forward if x != account.address]
+    leads.update({alias: list(to) for alias, to in site.all_aliases.items()})
+    done: set[str] = set()
+    for start in leads:
+        trail: list[str] = []
+        stack: list[tuple[str, int]] = [(start, 0)]
+        while stack:
+            node, depth = stack.pop()
+            del trail[depth:]
+            if node in trail:
+                circle = " -> ".join([*trail[trail.index(node) :], node])
+                yield Problem("mail_aliases and forwards", None, f"point in a circle: {circle}")
+                return
+            if node in done or node not in leads:
+                continue
+            trail.append(node)
+            stack.extend((target, depth + 1) for target in leads[node])
+        done.add(start)
+
+
+def _twice(values: Iterable[T]) -> list[T]:
+    seen: set[T] = set()
+    return [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
+
+
