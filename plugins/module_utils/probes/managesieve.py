@@ -1,0 +1,160 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What can be asked over ManageSieve (RFC 5804)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .base import Conversation, Endpoint, ProbeError, Tls, quoted, unquoted
+
+_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\((?:"(?:\\.|[^"\\])*"|[^")])*\)|\{\d+\+?\}|[^\s"(){]+')
+
+
+@dataclass(frozen=True)
+class SieveAnswer:
+    """How a command ended: OK, NO or BYE, the response code, such as QUOTA/MAXSIZE, or nothing, and the text."""
+
+    status: str
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, [self.status, self.code and f"({self.code})", self.text]))
+
+    @property
+    def ok(self) -> bool:
+        """Whether it was granted."""
+        return self.status == "OK"
+
+
+class SieveRefused(ProbeError):
+    """What had to be granted before the question could be put was refused: `answer` says how."""
+
+    def __init__(self, endpoint: Endpoint, asked: str, answer: SieveAnswer) -> None:
+        super().__init__(endpoint, asked, answer)
+        self.answer = answer
+
+
+@dataclass(frozen=True)
+class SieveScript:
+    """A script in the user's store, and whether it is the one that filters."""
+
+    name: str
+    active: bool
+
+
+class Sieve(Conversation):
+    """A ManageSieve client that says what it is told and keeps every answer."""
+
+    GOODBYE = b"LOGOUT"
+    capabilities: Mapping[str, str]
+
+    def greet(self) -> None:
+        """Read the capabilities, which are the greeting."""
+        answer, lines = self.answer()
+        if not answer.ok:
+            raise SieveRefused(self.endpoint, self.asked, answer)
+        self.capabilities = {name.upper(): value for name, value in (([*line, ""])[:2] for line in lines)}
+
+    def answer(self) -> tuple[SieveAnswer, list[list[str]]]:
+        """How a command ended, and the lines before that, each as the strings and words in it."""
+        lines = []
+        while True:
+            line = parsed(*self.logical_line())
+            status = line[0].upper() if line else ""
+            if status in ("OK", "NO", "BYE"):
+                code = next((word[1:-1] for word in line[1:] if word.startswith("(")), "")
+                text = next((word for word in line[1:] if not word.startswith("(")), "")
+                return SieveAnswer(status, code, text), lines
+            lines.append(line)
+
+    def command(self, line: str, asked: str = "") -> tuple[SieveAnswer, list[list[str]]]:
+        """The answer to one command."""
+        self.send(line.encode() + b"\r\n", asked or line)
+        return self.answer()
+
+    def starttls(self) -> None:
+        """Put TLS on, after which the server states its capabilities again."""
+        answer, _ = self.command("STARTTLS")
+        if not answer.ok:
+            raise SieveRefused(self.endpoint, self.asked, answer)
+        self.secure()
+        self.greet()
+
+    def login(self, user: str, password: str) -> SieveAnswer:
+        """The answer to AUTHENTICATE PLAIN (RFC 4616)."""
+        secret = b64encode(f"\0{user}\0{password}".encode()).decode()
+        return self.command(f'AUTHENTICATE "PLAIN" "{secret}"', "AUTHENTICATE PLAIN")[0]
+
+
+def parsed(text: bytes, literals: list[bytes]) -> list[str]:
+    """The strings, words and (codes) in a line of the server's; each `{size}` is a literal."""
+    rest = iter(literals)
+    return [next(rest).decode() if word.startswith("{") else unquoted(word) for word in _TOKEN.findall(text.decode())]
+
+
+@contextmanager
+def _session(e: Endpoint, user: str, password: str, tls: Tls) -> Iterator[Sieve]:
+    with Sieve(e, tls) as sieve:
+        answer = sieve.login(user, password)
+        if not answer.ok:
+            raise SieveRefused(e, f"login of {user}", answer)
+        yield sieve
+
+
+def sieve_capabilities(e: Endpoint, *, tls: Tls = "none") -> Mapping[str, str]:
+    """What does it greet with, before TLS ("none") or after it? IMPLEMENTATION, SASL, SIEVE, STARTTLS, each with its value."""
+    with Sieve(e, tls) as sieve:
+        return sieve.capabilities
+
+
+def sieve_login(e: Endpoint, user: str, password: str, *, tls: Tls = "starttls") -> SieveAnswer:
+    """May this user in? With tls="none" the password travels in the clear, unless the server is good.
+
+    Dovecot lets wrong passwords wait for up to 17 s: give the endpoint time.
+    """
+    with Sieve(e, tls) as sieve:
+        return sieve.login(user, password)
+
+
+def sieve_put(
+    e: Endpoint,
+    user: str,
+    password: str,
+    name: str,
+    script: str,
+    *,
+    activate: bool = True,
+    tls: Tls = "starttls",
+) -> SieveAnswer:
+    """May the user store this script and let it filter? NO with the compiler's words for a wrong one."""
+    with _session(e, user, password, tls) as sieve:
+        content = script.encode()
+        answer, _ = sieve.command(f"PUTSCRIPT {quoted(name)} {{{len(content)}+}}\r\n{script}", f"PUTSCRIPT {name}")
+        return sieve.command(f"SETACTIVE {quoted(name)}")[0] if answer.ok and activate else answer
+
+
+def sieve_activate(e: Endpoint, user: str, password: str, name: str, *, tls: Tls = "starttls") -> SieveAnswer:
+    """Let this script filter, or none for the name ""."""
+    with _session(e, user, password, tls) as sieve:
+        return sieve.command(f"SETACTIVE {quoted(name)}")[0]
+
+
+def sieve_list(e: Endpoint, user: str, password: str, *, tls: Tls = "starttls") -> tuple[SieveScript, ...]:
+    """Which scripts does the user have?"""
+    with _session(e, user, password, tls) as sieve:
+        answer, lines = sieve.command("LISTSCRIPTS")
+        if not answer.ok:
+            raise SieveRefused(e, "LISTSCRIPTS", answer)
+        return tuple(SieveScript(name, [word.upper() for word in words] == ["ACTIVE"]) for name, *words in lines)
+
+
+def sieve_delete(e: Endpoint, user: str, password: str, name: str, *, tls: Tls = "starttls") -> SieveAnswer:
+    """Take a script away; NO with ACTIVE for the one that filters."""
+    with _session(e, user, password, tls) as sieve:
+        return sieve.command(f"DELETESCRIPT {quoted(name)}")[0]
