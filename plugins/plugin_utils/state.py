@@ -97,7 +97,10 @@ class State:
             if alike is not None and alike.startswith(_VAULT_HEADER):
                 _plain, vault_id, vault_secret = self._decrypted(name_alike, alike)
                 data = t.cast(Vault, self._vault).encrypt(data, vault_secret, vault_id)
-            self._replace(self.path(name), data)
+            try:
+                self._replace(self.path(name), data)
+            except OSError as error:
+                raise StateError(f"{self.path(name)} cannot be written: {error.strerror}") from None
 
     def known_secrets(self) -> dict[str, str]:
         """Return the generated passwords by name: an account's address, or a word such as service:postfix."""
