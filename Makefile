@@ -1,0 +1,63 @@
+# The commands of this repository; `make help` lists them.  Everything that they
+# install or keep lies in .venv, .cache and .demo.
+
+RELEASE ?= trixie
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.cache/collections
+export MOLECULE_GLOB := molecule/*/molecule.yml
+export RELEASE
+
+COLLECTION := .cache/collections/ansible_collections/postamt/mail
+READY := .venv/.ready
+
+help: ## List every target
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+demo: $(READY) ## Bring up a mail server and send mail through it (RELEASE=trixie or bookworm)
+	@tools/demo up
+
+demo-down: ## Remove the demo: containers, networks, volumes, .demo
+	@tools/demo down
+
+test: $(READY) ## Everything: linters, unit tests, every Molecule scenario on both releases
+	@tools/suite
+
+lint: $(READY) ## Linters and the gates of Ansible Galaxy, without containers
+	@tools/suite lint
+
+test-unit: $(READY) ## Unit tests with branch coverage
+	@pytest -q --cov --cov-report=term
+
+sanity: $(READY) ## ansible-test sanity alone
+	@tools/sanity
+
+molecule: $(READY) ## Every Molecule scenario on both releases; one: molecule test -s postfix
+	@tools/suite molecule
+
+bench: $(READY) ## Measure runs against pings and print a table
+	@tools/bench
+
+docs: $(READY) ## Write the generated reference
+	@if [ -x tools/docs ]; then tools/docs; fi
+
+build: $(READY) ## Build the collection's tarball into .cache/build
+	@ansible-galaxy collection build --force --output-path .cache/build
+
+changelog: $(READY) ## Turn the fragments into the changelog of the version in galaxy.yml
+	@antsibull-changelog release
+
+venv: $(READY) ## The virtual environment with Ansible and the tests' tools
+	@:
+
+# The collection is used from the working tree: its name in the search path is a link to it.
+$(READY): requirements.txt requirements-dev.txt tools/python
+	@echo "installing Ansible and the tools of the tests into .venv (from PyPI, about a minute) ..."
+	@$$(tools/python) -m venv --clear .venv
+	@.venv/bin/pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@mkdir -p $(dir $(COLLECTION)) && ln -sfn $(CURDIR) $(COLLECTION)
+	@touch $@
+
+.PHONY: help demo demo-down test lint test-unit sanity molecule bench docs build changelog venv

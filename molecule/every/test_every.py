@@ -1,0 +1,46 @@
+"""What holds after the first run in every scenario.
+
+A scenario's site.yml may name one change in `lab_change`, a mapping of
+variables, and what the run must then do in `lab_change_actions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def test_second_run_changes_nothing(play: Callable[..., Any]) -> None:
+    done = play()
+    assert not done.failed
+    assert done.changed == []
+
+
+def test_check_mode_predicts_that_nothing_changes(play: Callable[..., Any]) -> None:
+    done = play(check=True)
+    assert not done.failed
+    assert done.changed == []
+
+
+def test_one_change_is_made_once(site: Any, play: Callable[..., Any]) -> None:
+    change = site.vars.get("lab_change")
+    if not change:
+        pytest.skip("the scenario's site.yml has no lab_change")
+    predicted = play(change, check=True)
+    assert not predicted.failed
+    made = play(change)
+    assert not made.failed
+    assert made.changed, "the change was not noticed"
+    assert [task.task for task in predicted.changed] == [task.task for task in made.changed]
+    assert predicted.actions == made.actions
+    if "lab_change_actions" in site.vars:
+        assert made.actions == site.vars["lab_change_actions"]
+    again = play(change)
+    assert not again.failed
+    assert again.changed == []
+    back = play()
+    assert not back.failed
+    assert back.changed
+    assert play().changed == []
