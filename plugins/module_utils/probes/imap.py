@@ -96,7 +96,7 @@ class Imap(Conversation):
         self._commands += 1
         tag = f"p{self._commands} "
         self.send(f"{tag}{line}\r\n".encode(), asked or line)
-        untagged = []
+        untagged: list[Response] = []
         while True:
             text, literals = self.logical_line()
             if text.startswith(tag.encode()):
@@ -237,7 +237,9 @@ def imap_count(
         return len(imap.search(token))
 
 
-def imap_append(e: Endpoint, user: str, password: str, content: bytes, *, folder: str = "INBOX", tls: Tls = "implicit") -> ImapAnswer:
+def imap_append(
+    e: Endpoint, user: str, password: str, content: bytes, *, folder: str = "INBOX", tls: Tls = "implicit"
+) -> ImapAnswer:
     """May the user store this message? OK with APPENDUID (RFC 4315), or NO with OVERQUOTA or TRYCREATE."""
     with _session(e, user, password, tls) as imap:
         return imap.command(f"APPEND {_mailbox(folder)} {{{len(content)}}}", content)[0]

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from .base import Conversation, Endpoint, ProbeError, Tls
 
 Bind = tuple[str, str]
+_SCOPES = {"base": "BASE", "onelevel": "LEVEL", "subtree": "SUBTREE"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,6 @@ class LdapRefused(ProbeError):
 class LdapStart(Conversation):
     """Just enough of LDAP to put TLS on a connection (RFC 4511, 4.14), to look at the certificate."""
 
-    GOODBYE = b""
-
     def starttls(self) -> None:
         """The extended operation 1.3.6.1.4.1.1466.20037."""
         name = b"\x80\x161.3.6.1.4.1.1466.20037"
@@ -72,40 +71,110 @@ class LdapStart(Conversation):
         self.secure()
 
 
-@contextmanager
-def _connection(e: Endpoint, asked: str, tls: Tls) -> Iterator[Any]:
-    """A connection of ldap3's, not yet bound, inside TLS as told."""
+def _ldap3(e: Endpoint) -> Any:
     try:
-        ldap3 = importlib.import_module("ldap3")
+        return importlib.import_module("ldap3")
     except ImportError as error:
-        raise ProbeError(e, asked, "the Python package ldap3 is not installed") from error
-    ssl = importlib.import_module("ssl")
+        raise ProbeError(e, "LDAP", "the Python package ldap3 is not installed") from error
+
+
+@contextmanager
+def _session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[Any]:
+    """A connection of ldap3's, inside TLS as told, not yet bound."""
+    ldap3 = _ldap3(e)
+    settings = ldap3.Tls()
+
+    def wrap_socket(connection: Any, do_handshake: bool = False) -> None:
+        """In place of ldap3's own way, which would also take a certificate for the address that it connects to."""
+        connection.socket = e.context().wrap_socket(connection.socket, server_hostname=e.server_name)
+
+    settings.wrap_socket = wrap_socket
+    host = f"ldapi://{quote(e.host, safe='')}" if e.local else e.host
     try:
         server = ldap3.Server(
-            f"ldapi://{quote(e.host, safe='')}" if e.local else e.host,
+            host,
             port=e.port or None,
             use_ssl=tls == "implicit",
-            tls=ldap3.Tls(
-                validate=ssl.CERT_REQUIRED if e.verify else ssl.CERT_NONE,
-                ca_certs_file=e.ca_file,
-                valid_names=[e.server_name],
-                sni=e.server_name,
-            ),
+            tls=settings,
             get_info=ldap3.NONE,
             connect_timeout=e.timeout,
         )
+        user, password = bind or (None, None)
         connection = ldap3.Connection(
             server,
-            raise_exceptions=False,
+            user=user,
+            password=password,
+            auto_referrals=False,
             receive_timeout=e.timeout,
             source_address=e.source_address,
         )
+        connection.open(read_server_info=False)
         try:
-            connection.open(read_server_info=False)
-            if tls == "starttls" and not connection.start_tls(read_server_info=False):
-                raise LdapRefused(e, "StartTLS", _answer(connection))
+            if tls == "starttls":
+                connection.start_tls(read_server_info=False)
             yield connection
         finally:
             connection.unbind()
-    except ldap3.core.exceptions.LDAPException as error:
+    except (ldap3.core.exceptions.LDAPException, OSError) as error:
         raise ProbeError(e, asked, error) from error
+
+
+def _answer(connection: Any) -> LdapAnswer:
+    result = connection.result
+    found = [
+        LdapEntry(entry["dn"], {name: _decoded(values) for name, values in entry["raw_attributes"].items()})
+        for entry in connection.response or ()
+        if entry["type"] == "searchResEntry"
+    ]
+    return LdapAnswer(result["result"], result["description"], result["message"], tuple(found))
+
+
+def _decoded(values: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(value.decode("utf-8", "replace") for value in values)
+
+
+def _bound(e: Endpoint, connection: Any) -> None:
+    if not connection.bind():
+        raise LdapRefused(e, f"bind as {connection.user}", _answer(connection))
+
+
+def ldap_bind(e: Endpoint, dn: str, password: str, *, tls: Tls = "starttls") -> LdapAnswer:
+    """May this entry in (RFC 4513)? 0, or 49 invalidCredentials, or 13 confidentialityRequired before TLS.
+
+    With tls="none" the password travels in the clear.
+    """
+    with _session(e, tls, f"bind as {dn}", (dn, password)) as connection:
+        connection.bind()
+        return _answer(connection)
+
+
+def ldap_search(
+    e: Endpoint,
+    base: str,
+    query: str = "(objectClass=*)",
+    *,
+    attributes: Sequence[str] = ("*",),
+    scope: Literal["base", "onelevel", "subtree"] = "subtree",
+    bind: Bind | None = None,
+    tls: Tls = "starttls",
+) -> LdapAnswer:
+    """What can be found there by a stranger, or by who binds (DN and password)?
+
+    A refusal of the search is an answer (32 noSuchObject, 4 sizeLimitExceeded with the entries so far);
+    that of the bind raises LdapRefused.
+    """
+    with _session(e, tls, f"search below {base}", bind) as connection:
+        if bind:
+            _bound(e, connection)
+        connection.search(base, query, _SCOPES[scope], attributes=list(attributes))
+        return _answer(connection)
+
+
+def ldap_passwd(
+    e: Endpoint, bind: Bind, dn: str, new: str, *, old: str | None = None, tls: Tls = "starttls"
+) -> LdapAnswer:
+    """May who binds (DN and password) give this entry a new password (RFC 3062)? 0, or 50 insufficientAccessRights."""
+    with _session(e, tls, f"password of {dn}", bind) as connection:
+        _bound(e, connection)
+        connection.extend.standard.modify_password(dn, old, new)
+        return _answer(connection)

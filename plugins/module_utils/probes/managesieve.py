@@ -63,7 +63,7 @@ class Sieve(Conversation):
 
     def answer(self) -> tuple[SieveAnswer, list[list[str]]]:
         """How a command ended, and the lines before that, each as the strings and words in it."""
-        lines = []
+        lines: list[list[str]] = []
         while True:
             line = parsed(*self.logical_line())
             status = line[0].upper() if line else ""
@@ -108,7 +108,7 @@ def _session(e: Endpoint, user: str, password: str, tls: Tls) -> Iterator[Sieve]
 
 
 def sieve_capabilities(e: Endpoint, *, tls: Tls = "none") -> Mapping[str, str]:
-    """What does it greet with, before TLS ("none") or after it? IMPLEMENTATION, SASL, SIEVE, STARTTLS, each with its value."""
+    """What does it greet with, before TLS ("none") or after it? IMPLEMENTATION, SASL, SIEVE..., each with its value."""
     with Sieve(e, tls) as sieve:
         return sieve.capabilities
 

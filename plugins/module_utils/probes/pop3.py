@@ -121,10 +121,12 @@ def pop3_list(e: Endpoint, user: str, password: str, *, tls: Tls = "implicit") -
     with _session(e, user, password, tls) as pop3:
         sizes = dict(line.split()[:2] for line in pop3.lines("LIST"))
         uids = dict(line.split()[:2] for line in pop3.lines("UIDL"))
-        return tuple(Pop3Message(int(number), int(size), uids.get(number, b"").decode()) for number, size in sizes.items())
+        return tuple(Pop3Message(int(n), int(size), uids.get(n, b"").decode()) for n, size in sizes.items())
 
 
-def pop3_find(e: Endpoint, user: str, password: str, token: str, *, wait: float = 15.0, tls: Tls = "implicit") -> bytes | None:
+def pop3_find(
+    e: Endpoint, user: str, password: str, token: str, *, wait: float = 15.0, tls: Tls = "implicit"
+) -> bytes | None:
     """Which message has the token in its subject? Its bytes, or None after `wait` seconds; the newest of several.
 
     Logs in again for each look, since a session sees the mailbox as it was at its login.

@@ -130,7 +130,9 @@ class Smtp(Conversation):
     ANSWER_PER_RECIPIENT: ClassVar[bool] = False
     greeting: Reply
 
-    def __init__(self, endpoint: Endpoint, tls: Tls = "none", context: ssl.SSLContext | None = None, helo: str = HELO) -> None:
+    def __init__(
+        self, endpoint: Endpoint, tls: Tls = "none", context: ssl.SSLContext | None = None, helo: str = HELO
+    ) -> None:
         self.helo = helo
         super().__init__(endpoint, tls, context)
 
@@ -228,7 +230,9 @@ def _base64(text: str) -> str:
 
 
 @contextmanager
-def _session(e: Endpoint, tls: Tls, helo: str, login: Login | None = None, client: type[Smtp] = Smtp) -> Iterator[tuple[Smtp, Hello]]:
+def _session(
+    e: Endpoint, tls: Tls, helo: str, login: Login | None = None, client: type[Smtp] = Smtp
+) -> Iterator[tuple[Smtp, Hello]]:
     with client(e, tls, helo=helo) as smtp:
         hello = smtp.hello()
         if login:
@@ -303,10 +307,13 @@ def smtp_send(
     offers them; the size only where it is given. Raises SmtpRefused where the login is refused.
     """
     with _session(e, tls, helo, login) as (smtp, hello):
-        return smtp.content(smtp.envelope(sender, recipients, *_parameters(hello, sender, recipients, content, size)), content)
+        parameters = _parameters(hello, sender, recipients, content, size)
+        return smtp.content(smtp.envelope(sender, recipients, *parameters), content)
 
 
-def lmtp_rcpt(e: Endpoint, sender: str, recipients: Sequence[str], *, size: int | None = None, tls: Tls = "none") -> Transaction:
+def lmtp_rcpt(
+    e: Endpoint, sender: str, recipients: Sequence[str], *, size: int | None = None, tls: Tls = "none"
+) -> Transaction:
     """The same over LMTP (RFC 2033), where a Unix socket may be the endpoint."""
     with _session(e, tls, HELO, client=Lmtp) as (lmtp, _):
         return _rcpt(lmtp, sender, recipients, size)
@@ -315,7 +322,8 @@ def lmtp_rcpt(e: Endpoint, sender: str, recipients: Sequence[str], *, size: int 
 def lmtp_send(e: Endpoint, sender: str, recipients: Sequence[str], content: bytes, *, tls: Tls = "none") -> Transaction:
     """Deliver a message over LMTP; each recipient has an answer of its own."""
     with _session(e, tls, HELO, client=Lmtp) as (lmtp, hello):
-        return lmtp.content(lmtp.envelope(sender, recipients, *_parameters(hello, sender, recipients, content, None)), content)
+        parameters = _parameters(hello, sender, recipients, content, None)
+        return lmtp.content(lmtp.envelope(sender, recipients, *parameters), content)
 
 
 def smtp_smuggle(
@@ -361,7 +369,10 @@ def _rcpt(smtp: Smtp, sender: str, recipients: Sequence[str], size: int | None) 
 def _parameters(hello: Hello, sender: str, recipients: Sequence[str], content: bytes, size: int | None) -> list[str]:
     """What MAIL FROM has to declare."""
     header = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
-    wanted = {"8BITMIME": not content.isascii(), "SMTPUTF8": not ("".join([sender, *recipients]).isascii() and header.isascii())}
-    words = {"8BITMIME": "BODY=8BITMIME", "SMTPUTF8": "SMTPUTF8"}
-    declared = [words[name] for name, needed in wanted.items() if needed and name in hello.capabilities]
-    return declared if size is None else [*declared, f"SIZE={size}"]
+    plain = header.isascii() and "".join([sender, *recipients]).isascii()
+    parameters = [] if size is None else [f"SIZE={size}"]
+    if "8BITMIME" in hello.capabilities and not content.isascii():
+        parameters.append("BODY=8BITMIME")
+    if "SMTPUTF8" in hello.capabilities and not plain:
+        parameters.append("SMTPUTF8")
+    return parameters
