@@ -16,8 +16,13 @@ READY := .venv/.ready
 help: ## List every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
-demo: $(READY) ## Bring up a mail server and send mail through it (RELEASE=trixie or bookworm)
+demo: announce $(READY) ## Bring up a mail server and send mail through it (RELEASE=trixie or bookworm)
 	@tools/demo up
+
+announce:
+	@echo "make demo installs: Ansible and test tools from PyPI into .venv; Podman, runc, debootstrap and"
+	@echo "iptables from Debian where they are missing; a Debian $(RELEASE) image for one container."
+	@echo "It keeps its files in .venv, .cache and .demo; make demo-down removes the host."
 
 demo-down: ## Remove the demo: containers, networks, volumes, .demo
 	@tools/demo down
@@ -55,9 +60,10 @@ venv: $(READY) ## The virtual environment with Ansible and the tests' tools
 # The collection is used from the working tree: its name in the search path is a link to it.
 $(READY): requirements.txt requirements-dev.txt tools/python
 	@echo "installing Ansible and the tools of the tests into .venv (from PyPI, about a minute) ..."
-	@$$(tools/python) -m venv --clear .venv
+	@python=$$(tools/python) && $$python -m venv --clear .venv
 	@.venv/bin/pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@mkdir -p $(dir $(COLLECTION)) && ln -sfn $(CURDIR) $(COLLECTION)
 	@touch $@
+	@echo "... done"
 
-.PHONY: help demo demo-down test lint test-unit sanity molecule bench docs build changelog venv
+.PHONY: help announce demo demo-down test lint test-unit sanity molecule bench docs build changelog venv

@@ -190,7 +190,9 @@ def play(scenario: Scenario, tmp_path: Path) -> Callable[..., Play]:
             "ANSIBLE_NOCOLOR": "1",
             "RECORDER_FILE": str(record),
         }
-        done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
         print(done.stdout)
         lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
         return Play(done.returncode, done.stdout, [Task(**json.loads(line)) for line in lines])
