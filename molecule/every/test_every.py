@@ -1,6 +1,6 @@
 """What holds after the first run in every scenario.
 
-A scenario's site.yml may name one change in `lab_change`, a mapping of
+A scenario's inventory may name one change in `lab_change`, a mapping of
 variables, and what the run must then do in `lab_change_actions`.
 """
 
@@ -27,7 +27,7 @@ def test_check_mode_predicts_that_nothing_changes(play: Callable[..., Any]) -> N
 def test_one_change_is_made_once(site: Any, play: Callable[..., Any]) -> None:
     change = site.vars.get("lab_change")
     if not change:
-        pytest.skip("the scenario's site.yml has no lab_change")
+        pytest.skip("the scenario's inventory has no lab_change")
     predicted = play(change, check=True)
     assert not predicted.failed
     made = play(change)
