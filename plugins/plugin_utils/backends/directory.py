@@ -49,4 +49,5 @@ def postfix(site: Site, host: Host) -> Postfix:
             "forwards": lookup(FORWARD, "mailForwardingAddress"),
             "owners": lookup(OWNER, "mail", site.accounts_base),
         },
+        secrets=[site.service_password("postfix")],
     )

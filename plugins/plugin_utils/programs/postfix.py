@@ -73,8 +73,10 @@ class Postfix:
     services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
     restrictions: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
+    files: Iterable[File] = ()
     packages: Iterable[str] = ()
     questions: Iterable[Question] = ()
+    secrets: Iterable[str] = ()  # what no log, diff or result may show
 
 
 def table(name: str, kind: str) -> str:
@@ -85,7 +87,6 @@ def table(name: str, kind: str) -> str:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Postfix for one host."""
-    wanted = host.does("mail_mx") or host.does("mail_submission") or bool(parts)
     version = host.version("postfix")
     parameters = merged(parts, "parameters", "Postfix parameter")
     parameters.update(restriction_lists(parts))
@@ -93,23 +94,22 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     services = overridden(merged(parts, "services", "Postfix service"), _services(overrides.get("services") or {}))
     tables = merged(parts, "tables", "Postfix table")
     _refuse_unknown(version, parameters, services)
-    secrets = [str(t.content) for t in tables.values() if t.secret]
     return make_plan(
-        wanted=wanted,
         packages={"postfix", *united(parts, "packages"), *_map_packages(tables)},
         files=[
             *(_table_file(name, item) for name, item in tables.items()),
+            *(file for _concern, part in parts for file in part.files),
             File(f"{FOLDER}/main.cf", main_cf(parameters)),
             File(f"{FOLDER}/master.cf", master_cf(services)),
         ],
-        units=[Unit("postfix.service", running=wanted)],
-        watch=[str(parameters[key]) for key in _CERTIFICATES if str(parameters.get(key, "")).startswith("/")],
+        units=[Unit("postfix.service", running=True)],
+        watch=[path for key in _CERTIFICATES for path in re.split(r"[,\s]+", text_of(parameters.get(key, ""))) if path],
         questions=[question for _concern, part in parts for question in part.questions],
-        secrets=[line.split("=", 1)[1].strip() for text in secrets for line in text.splitlines() if "password =" in line],
+        secrets=[secret for _concern, part in parts for secret in part.secrets],
     )
 
 
-_CERTIFICATES = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file", "smtp_tls_CAfile")
+_CERTIFICATES = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
 
 
 def restriction_lists(parts: Contributions) -> dict[str, list[str]]:

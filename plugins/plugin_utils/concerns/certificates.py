@@ -1,0 +1,84 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who vouches for a host: the site's own CA, or files that its administrator got from another."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from collections.abc import Iterable
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import Certificates, Wanted
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+PUBLIC = "public"
+INTERNAL = "internal"
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificate:
+    """One certificate: issued by the site's own CA, or supplied as files on the controller."""
+
+    names: list[HostName] = var("Names that it must cover; by default mail_server_name and the host's own name.", [])
+    key_type: t.Literal["ec", "rsa"] = var("Key that a host makes for itself: EC P-256, or RSA of 3072 bits.", "ec")
+    certificate: str | None = var(
+        "File on the controller, relative to the inventory: the certificate, and what follows it in the chain. "
+        "By default the site's own CA issues one.", None, example="files/mail.example.org.pem",
+    )  # fmt: skip
+    key: str | None = var("File of its private key, without a pass phrase; ansible-vault works.", None)
+    chain: str | None = var("File of the intermediate certificates, where certificate lacks them.", None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """Certificates of the site."""
+
+    mail_certificates: dict[str, Certificate] = var(
+        "Certificates by name. public is what users and other servers see; internal, always of the site's own CA, is "
+        "for the host itself and takes key_type only.", {},
+        example="{public: {certificate: files/mail.pem, key: files/mail.key}}",
+    )  # fmt: skip
+    mail_certificates_days: int = var("Days for which the site's CA issues a certificate.", 730)
+    mail_certificates_renew_days: int = var("A certificate that expires within so many days is issued anew.", 30)
+
+
+def check(site: Site) -> Iterable[Problem]:
+    """Yield what is wrong with the certificates, apart from the files' content."""
+    said = site.of(Variables)
+    for name, item in said.mail_certificates.items():
+        where = f"mail_certificates.{name}"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+            yield Problem(where, None, "must be a name of lower case letters, digits and hyphens: it becomes a folder")
+        if item.certificate and not item.key:
+            yield Problem(f"{where}.key", None, "is required where certificate is a file")
+        if (item.key or item.chain) and not item.certificate:
+            yield Problem(f"{where}.certificate", None, "is required where key or chain is a file")
+        if name == INTERNAL and (item.certificate or item.names):
+            yield Problem(where, None, "takes key_type only: hosts trust each other by the site's own CA")
+        for twice in sorted({x for x in item.names if item.names.count(x) > 1}):
+            yield Problem(f"{where}.names", twice, "is listed twice")
+    if said.mail_certificates_renew_days < 1:
+        yield Problem("mail_certificates_renew_days", said.mail_certificates_renew_days, "must be at least 1")
+    if said.mail_certificates_days <= said.mail_certificates_renew_days:
+        allowed = "must be more than mail_certificates_renew_days"
+        yield Problem("mail_certificates_days", said.mail_certificates_days, allowed)
+
+
+def certificates(site: Site, host: Host) -> Certificates:
+    """Return the certificates that every host has, and those that the site lists."""
+    said = site.of(Variables)
+    listed = {PUBLIC: Certificate(), INTERNAL: Certificate(), **said.mail_certificates}
+    return Certificates({name: _wanted(name, item, site, host, said) for name, item in listed.items()})
+
+
+def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> Wanted:
+    if name == INTERNAL:
+        names = [host.name, "localhost", "127.0.0.1", "::1"]
+    elif item.names or item.certificate:
+        names = list(item.names) or [site.server_name]
+    else:
+        names = list(dict.fromkeys([site.server_name, host.name]))
+    files = {key: value for key in ("certificate", "key", "chain") if (value := getattr(item, key))}
+    return Wanted(tuple(names), item.key_type, files, said.mail_certificates_days, said.mail_certificates_renew_days)

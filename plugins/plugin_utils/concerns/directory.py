@@ -1,0 +1,58 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The collection's own directory: who may ask it, what is indexed, and from where it is reached."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import Ldap, Reader, suffix_problem
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_directory_public: bool = var(
+        "Whether programs beyond the site's hosts reach the directory (ports 389 with StartTLS, and 636). By default "
+        "it listens on loopback, and on all addresses where the site has several hosts.", False,
+    )  # fmt: skip
+
+
+# Finding an entry by an address, and whether it is to be used.
+_FOUND_BY = ("mail", "mailAlias", "mailEnabled", "objectClass")
+_INDEXES = {
+    "objectClass": "eq", "mail": "eq", "mailAlias": "eq", "mailForwardingAddress": "eq", "mailGroupMember": "eq",
+    "mailEnabled": "eq", "mailStorageDirectory": "eq", "uid": "eq", "cn": "eq", "dc": "eq", "ou": "eq",
+    "entryUUID": "eq", "entryCSN": "eq",
+}  # fmt: skip
+
+
+def check(site: Site) -> Iterator[Problem]:
+    wrong = suffix_problem(site.suffix)
+    if wrong:
+        yield Problem("mail_directory_suffix", site.suffix, wrong)
+    holders = site.hosts_with("mail_directory")
+    if site.uses_directory and len(site.hosts) > 1 and len(holders) != 1:
+        names = ", ".join(host.name for host in holders) or None
+        yield Problem("group mail_directory", names, "must hold exactly one host: there is one directory")
+
+
+def ldap(site: Site, host: Host) -> Ldap:
+    return Ldap(
+        services={
+            "postfix": Reader((*_FOUND_BY, "mailForwardingAddress", "mailGroupMember", "dc", "uid")),
+            "dovecot": Reader(
+                (
+                    *_FOUND_BY, "uid", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailQuota",
+                    "mailStorageDirectory", "mailSieveRuleSource",
+                ),
+                every=True,
+            ),  # fmt: skip
+            # saslauthd finds the entry and then logs in as it (ldap_auth_method: bind)
+            "saslauthd": Reader(("mail", "mailEnabled", "objectClass")),
+        },
+        indexes=_INDEXES,
+        everywhere=site.of(Variables).mail_directory_public or len(site.hosts) > 1,
+    )

@@ -1,0 +1,55 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Gateway: take mail for domains whose mailboxes are elsewhere, and hand it to their servers."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, Domain, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, domain_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Destination:
+    host: str = var("Name or address of the server that has the mailboxes; its MX records are not asked.", example="10.0.0.5")
+    port: int = var("Its port.", 25)
+    recipients: list[Address] = var(
+        "Its addresses. Others are refused here; with none given, all are taken and the server has to refuse.", []
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_gateway: dict[Domain, Destination] = var("Domains to relay, each with its server.", {})
+
+
+def check(site: Site) -> Iterator[Problem]:
+    for name, to in site.of(Variables).mail_gateway.items():
+        if name in site.domains:
+            yield Problem(f"mail_gateway.{name}", None, "must not be one of mail_domains, whose mailboxes are here")
+        if not 0 < to.port < 65536:
+            yield Problem(f"mail_gateway.{name}.port", to.port, "must be a port from 1 to 65535")
+        for recipient in to.recipients:
+            if domain_of(recipient) != name:
+                yield Problem(f"mail_gateway.{name}.recipients", recipient, f"must be in {name}")
+
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    domains = site.of(Variables).mail_gateway
+    if not domains:
+        return None
+    listed = {str(one): "OK" for name, to in domains.items() for one in (to.recipients or [f"@{name}"])}
+    return Postfix(
+        parameters={
+            "relay_domains": list(domains),
+            "transport_maps": [table("gateway", "lmdb")],
+            "relay_recipient_maps": [table("gateway_recipients", "lmdb")],
+        },
+        tables={
+            "gateway": Table("lmdb", {name: f"relay:[{to.host}]:{to.port}" for name, to in domains.items()}),
+            "gateway_recipients": Table("lmdb", listed),
+        },
+    )

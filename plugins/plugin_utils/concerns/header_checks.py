@@ -1,0 +1,50 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Header checks: refuse, hold or change mail by a line of its header (header_checks(5))."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+@dataclasses.dataclass(frozen=True)
+class HeaderCheck:
+    match: str = var("Regular expression over one logical header line, case ignored (pcre_table(5)).", example="'^Subject: .*lottery'")
+    action: t.Literal["reject", "discard", "hold", "warn", "ignore", "redirect", "replace", "prepend", "filter"] = var(
+        "What to do with the line or the message."
+    )
+    text: str = var("The action's text: a reply, an address, a header line, a transport.", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_header_checks: list[HeaderCheck] = var("Checks in order; the first that matches decides.", [])
+
+
+def check(site: Site) -> Iterator[Problem]:
+    for index, item in enumerate(site.of(Variables).mail_header_checks):
+        where = f"mail_header_checks[{index}]"
+        try:
+            re.compile(item.match)
+        except re.error as error:
+            yield Problem(f"{where}.match", item.match, f"must be a regular expression: {error}")
+        if item.action in ("redirect", "replace", "prepend", "filter") and not item.text:
+            yield Problem(f"{where}.text", None, f"is required by action {item.action}")
+
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    checks = site.of(Variables).mail_header_checks
+    if not checks:
+        return None
+    lines = [f"/{item.match.replace('/', chr(92) + '/')}/ {item.action.upper()} {item.text}".rstrip() for item in checks]
+    return Postfix(
+        parameters={"header_checks": [table("header_checks", "pcre")]},
+        tables={"header_checks": Table("pcre", "".join(f"{line}\n" for line in lines))},
+    )

@@ -1,0 +1,33 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How much at once: message size, recipients, and what one client may do in a minute."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Size, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_message_size_limit: Size = var("Largest message, in bytes of its transfer encoding.", Size(50 << 20), example="50M")
+    mail_recipient_limit: int = var("Most recipients of one message in one SMTP transaction.", 200)
+    mail_client_connection_limit: int = var("Most connections that one client may hold to one port at a time.", 30)
+    mail_client_auth_rate_limit: int = var("Most logins over SMTP that one client may try in a minute.", 60)
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    wanted = site.of(Variables)
+    return Postfix(
+        parameters={
+            "message_size_limit": wanted.mail_message_size_limit,
+            "smtpd_recipient_limit": wanted.mail_recipient_limit,
+            "smtpd_client_connection_count_limit": wanted.mail_client_connection_limit,
+            "smtpd_client_auth_rate_limit": wanted.mail_client_auth_rate_limit,
+            "smtpd_hard_error_limit": 10,
+            "smtpd_soft_error_limit": 5,
+        }
+    )

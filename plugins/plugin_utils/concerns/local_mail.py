@@ -1,0 +1,18 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Mail of the host itself: what cron and daemons send to root and to role names reaches a person."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import ROLE_ADDRESSES, Host, Site
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    reader = site.postmaster
+    names = {name: str(reader) for name in ("root", *ROLE_ADDRESSES, "mailer-daemon", "nobody")} if reader else {}
+    parameters: dict[str, object] = {"alias_maps": [table("local_aliases", "lmdb")]}
+    if site.uses_directory:
+        here = ["localhost.$mydomain", "localhost"]
+        parameters["mydestination"] = here if host.name in site.domains else ["$myhostname", *here]
+    return Postfix(parameters=parameters, tables={"local_aliases": Table("lmdb", names)})  # type: ignore[arg-type]

@@ -1,0 +1,37 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Mail from the world: port 25 takes what is for the site's domains and relays for nobody."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    if not host.does("mail_mx"):
+        return None
+    return Postfix(
+        parameters={
+            "smtpd_helo_required": True,
+            "disable_vrfy_command": True,
+            "smtpd_sasl_auth_enable": False,  # users have ports of their own
+        },
+        services={"smtp/inet": Service("smtpd", private="n")},
+        restrictions={
+            "smtpd_helo_restrictions": {"permit": ["permit_mynetworks"], "syntax": ["reject_invalid_helo_hostname"]},
+            "smtpd_relay_restrictions": {
+                "networks": ["permit_mynetworks"],
+                "destination": ["reject_unauth_destination"],
+            },
+            "smtpd_recipient_restrictions": {
+                "syntax": ["reject_non_fqdn_recipient"],
+                "recipient": ["reject_unlisted_recipient"],
+            },
+            "smtpd_data_restrictions": {
+                "pipelining": ["reject_unauth_pipelining"],
+                "bounce": ["reject_multi_recipient_bounce"],
+            },
+        },
+    )

@@ -1,0 +1,42 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""TLS: which certificate is shown, and nothing older than TLS 1.2, towards users and other servers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Path, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_trusted_ca_file: Path = var(
+        "CA certificates, in a file on the mail host, by which the servers that mail is sent to are verified.",
+        Path("/etc/ssl/certs/ca-certificates.crt"),
+    )
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    """Offer TLS to servers, who may do without; users' ports require it (https://www.postfix.org/TLS_README.html)."""
+    shown = site.public_certificate
+    modern = ">=TLSv1.2"
+    return Postfix(
+        parameters={
+            "smtpd_tls_chain_files": [shown.key, shown.chain],
+            "smtpd_tls_security_level": "may",
+            "smtpd_tls_protocols": modern,
+            "smtpd_tls_mandatory_protocols": modern,
+            "smtpd_tls_mandatory_ciphers": "high",
+            "smtpd_tls_loglevel": 1,
+            "smtpd_tls_received_header": True,
+            "smtp_tls_security_level": "may",
+            "smtp_tls_protocols": modern,
+            "smtp_tls_mandatory_protocols": modern,
+            "smtp_tls_CAfile": site.of(Variables).mail_trusted_ca_file,
+            "smtp_tls_loglevel": 1,
+            "tls_preempt_cipherlist": False,
+        }
+    )

@@ -1,0 +1,94 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The action of a program's role: derive the plan, bring what is missing with stock modules, run the program's module."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+
+Result = dict[str, t.Any]
+
+FRESH = 86400  # seconds for which the host's package lists count as fresh
+
+
+class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    """A subclass names its program; the task's options are the program's own variables (settings, ...)."""
+
+    program = ""
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+        result: Result = super().run(tmp, task_vars)
+        # Module arguments would otherwise reach the host's journal, secrets included.
+        self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
+        try:
+            plan = plan_for(self, self._vars, self.program, self._task.args)
+        except (SiteError, ComposeError) as error:
+            return {**result, "failed": True, "msg": str(error)}
+        result.update(self._apply(plan))
+        self._tell(result)
+        return result
+
+    def _apply(self, plan: Plan) -> Result:
+        answer = self._module(plan, [])
+        missing = answer.get("missing") or {}
+        if answer.get("failed") or not missing or self._task.check_mode:
+            return answer
+        actions: list[str] = []
+        for bring in (self._packages, self._users):
+            failure = bring(missing, actions)
+            if failure:
+                return {**failure, "changed": bool(actions), "actions": actions}
+        answer = self._module(plan, missing.get("packages", []))
+        left = answer.get("missing")
+        if left and not answer.get("failed"):
+            answer.update(failed=True, msg=f"still missing on the host after they were brought: {left}")
+        return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
+
+    def _module(self, plan: Plan, installed: list[str]) -> Result:
+        arguments = {"plan": plan, "installed": installed, "secrets": plan["secrets"]}
+        return self._stock(f"postamt.mail.{self.program}", arguments)
+
+    def _stock(self, name: str, arguments: Result) -> Result:
+        answer: Result = self._execute_module(module_name=name, module_args=arguments, task_vars=self._vars)
+        answer.pop("invocation", None)
+        return answer
+
+    def _packages(self, missing: Result, actions: list[str]) -> Result | None:
+        names = missing.get("packages")
+        if not names:
+            return None
+        # Status 101 of policy-rc.d: nothing starts with the package's own configuration.
+        wish = {"name": names, "policy_rc_d": 101, "install_recommends": False, "update_cache": True}
+        answer = self._stock("ansible.builtin.apt", {**wish, "cache_valid_time": FRESH})
+        if answer.get("failed"):  # lists that look fresh may be empty, or name a version that the mirror has dropped
+            answer = self._stock("ansible.builtin.apt", wish)
+        if answer.get("failed"):
+            return {"failed": True, "msg": f"cannot install {', '.join(names)}: {answer.get('msg')}"}
+        actions.append(f"installed packages {', '.join(names)}")
+        return None
+
+    def _users(self, missing: Result, actions: list[str]) -> Result | None:
+        for user in missing.get("users", []):
+            name, number = user["name"], {"uid": user["uid"]} if user["uid"] is not None else {}
+            group = {"name": name, "system": True, **({"gid": user["uid"]} if number else {})}
+            account = {
+                "name": name, "group": name, "groups": list(user["groups"]), "append": True, "home": user["home"],
+                "create_home": False, "shell": "/usr/sbin/nologin", "system": True, **number,
+            }  # fmt: skip
+            for module, wish in (("group", group), ("user", account)):
+                answer = self._stock(f"ansible.builtin.{module}", wish)
+                if answer.get("failed"):
+                    return {"failed": True, "msg": f"cannot create {module} {name}: {answer.get('msg')}"}
+            actions.append(f"created user {name}")
+        return None
+
+    def _tell(self, result: Result) -> None:
+        """Say in one line what was done; the stock callbacks show nothing of a task that went well."""
+        done = "; ".join(result.get("actions") or ["nothing to do"])
+        self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {done}")

@@ -1,0 +1,200 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Certificates: what a concern may contribute, and what becomes of it on a host.
+
+A host makes its keys itself and they never leave it: it sends a signing request, and the controller, which alone has the
+CA's key, signs. A renewal keeps the key: a daemon that opens chain and key while they are replaced gets two that match,
+whichever of each it gets, and TLSA records of the key (RFC 6698, 3 1 1) stay right. Another key_type makes a new key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Callable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils import pki
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Plan, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
+
+Result = dict[str, t.Any]
+Call = Callable[..., Result]  # runs the module on the host: (state=..., **arguments) -> its result
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A certificate that a host shall have.
+
+    names: DNS names and addresses. key_type: ec or rsa. files: certificate, key and chain on the controller, or nothing
+    where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry.
+    """
+
+    names: tuple[str, ...]
+    key_type: str = "ec"
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    days: int = 730
+    renew_days: int = 30
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificates:
+    """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie."""
+
+    certificates: Mapping[str, Wanted] = dataclasses.field(default_factory=dict)
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the certificates of one host by name, and the packages that it needs to make keys."""
+    if overrides:
+        raise ComposeError(f"certificates takes no settings of its own ({', '.join(sorted(overrides))})")
+    wanted = merged(parts, "certificates", "certificate")
+    return make_plan(
+        packages=("openssl", "ssl-cert"),
+        folder=TLS_FOLDER,
+        server_name=str(site.server_name),
+        certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
+    )
+
+
+def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
+    """Return the content of the files that the user supplies, by certificate; raises SiteError with every problem.
+
+    read: returns a file's content, decrypted if vaulted; raises OSError or StateError.
+    """
+    found: dict[str, pki.Supplied] = {}
+    problems: list[Problem] = []
+    roots: pki.Certificates | None = None
+    for name, item in plan_["certificates"].items():
+        if not item["files"]:
+            continue
+        content: dict[str, bytes] = {"chain": b""}
+        before = len(problems)
+        for key, path in item["files"].items():
+            try:
+                content[key] = read(path)
+            except OSError as error:
+                allowed = f"must be a file on the controller, relative to the inventory ({error.strerror})"
+                problems.append(Problem(f"mail_certificates.{name}.{key}", path, allowed))
+            except StateError as error:
+                problems.append(Problem(f"mail_certificates.{name}.{key}", path, f"cannot be read: {error}"))
+        if len(problems) > before:
+            continue
+        roots = pki.trusted_roots() if roots is None else roots
+        good, wrong = pki.check_supplied(f"mail_certificates.{name}", item["names"], roots=roots, **content)
+        problems.extend(dataclasses.replace(p, value=p.value or item["files"][p.where.rpartition(".")[2]]) for p in wrong)
+        if good:
+            found[name] = good
+    if problems:
+        raise SiteError(problems)
+    return found
+
+
+def bring(plan_: Plan, state: State, given: Mapping[str, pki.Supplied], call: Call, *, check_mode: bool) -> Result:
+    """Bring the certificates of a plan about on one host; returns changed, actions, diff and warnings.
+
+    call: runs the host's module. One call where nothing is to do, three where a key has to be signed.
+    """
+    seen = call(state="seen")
+    if seen.get("failed"):
+        return seen
+    authority = pki.load_authority(state)
+    foreign = pki.stranger(authority, seen["ca"])
+    if foreign:
+        raise StateError(
+            f"the host trusts the CA {foreign}, and this controller's {state.folder} has "
+            f"{'another' if authority else 'none'}: copy ca.pem and ca.key there from the controller that made them or "
+            f"from its backup (or let mail_state_dir name the right folder); for a new CA, remove {plan_['folder']} "
+            "from every host first"
+        )
+    reasons = {name: _reason(item, seen["served"].get(name), given.get(name), authority)
+               for name, item in plan_["certificates"].items()}  # fmt: skip
+    reasons = {name: reason for name, reason in reasons.items() if reason}
+    removed = sorted(set(seen["served"]) - set(plan_["certificates"]))
+    new_ca = authority is None or seen["ca"] != authority.pem
+    warnings = _warnings(plan_, given)
+    if not (reasons or removed or new_ca):
+        return {"changed": False, "actions": [], "diff": [], "warnings": warnings}
+    would = "would " if check_mode else ""
+    made = False
+    if check_mode:
+        chains = {name: given[name].chain if name in given else "" for name in reasons}
+    else:
+        authority, made = pki.ensure_authority(state, plan_["server_name"])
+        chains, failed = _issue(plan_, reasons, given, authority, call)
+        failed = failed or call(
+            state="installed",
+            ca=authority.pem,
+            certificates=[
+                {"name": name, "chain": chain, **({"key": given[name].key} if name in given else {})}
+                for name, chain in chains.items()
+            ],
+            removed=removed,
+        )
+        if failed.get("failed"):
+            return failed
+    actions = [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
+    if new_ca:
+        actions.append(f"{would}{'write' if would else 'wrote'} the CA's certificate")
+    for name, reason in reasons.items():
+        word = ("install" if would else "installed") if name in given else ("issue" if would else "issued")
+        names = ", ".join(plan_["certificates"][name]["names"])
+        actions.append(f"{would}{word} certificate {name} for {names}, since {reason}")
+    actions.extend(f"{would}{'remove' if would else 'removed'} certificate {name}" for name in removed)
+    diff = [
+        {
+            "before_header": f"certificate {name}",
+            "after_header": f"certificate {name}",
+            "before": pki.summary(seen["served"].get(name, {}).get("chain", "")),
+            "after": "" if name in removed else pki.summary(chains.get(name, "")) or _expected(plan_["certificates"][name]),
+        }
+        for name in [*reasons, *removed]
+    ]
+    return {"changed": True, "actions": actions, "diff": diff, "warnings": warnings}
+
+
+def _issue(
+    plan_: Plan, reasons: Mapping[str, str], given: Mapping[str, pki.Supplied], authority: pki.Authority, call: Call
+) -> tuple[dict[str, str], Result]:
+    """Return the new chains by name, signed where the CA issues them, and the host's failure if there was one."""
+    chains = {name: given[name].chain for name in reasons if name in given}
+    own = [name for name in reasons if name not in given]
+    if not own:
+        return chains, {}
+    items = plan_["certificates"]
+    asked = call(state="requested", certificates=[{"name": name, "key_type": items[name]["key_type"]} for name in own])
+    if asked.get("failed"):
+        return chains, asked
+    for name in own:
+        chains[name] = pki.sign(authority, asked["requests"][name], items[name]["names"], items[name]["days"])
+    return chains, {}
+
+
+def _reason(
+    item: Mapping[str, t.Any], served: Mapping[str, t.Any] | None, file: pki.Supplied | None, authority: pki.Authority | None
+) -> str:
+    """Return why a certificate has to be replaced, or nothing."""
+    if served is None:
+        return "there is none"
+    if not served["matches"]:
+        return "key and certificate there do not match"
+    if not served["guarded"]:
+        return "owner or mode of the files there was another"
+    if file:
+        return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
+    return pki.why_renew(served["chain"], authority, item["names"], item["key_type"], item["renew_days"])
+
+
+def _warnings(plan_: Plan, given: Mapping[str, pki.Supplied]) -> list[str]:
+    return [
+        f"{plan_['certificates'][name]['files']['certificate']} expires on {file.expires:%Y-%m-%d}: replace it in time"
+        for name, file in given.items()
+        if (file.expires - pki.now()).days < plan_["certificates"][name]["renew_days"]
+    ]
+
+
+def _expected(item: Mapping[str, t.Any]) -> str:
+    """Return what check mode can say of a certificate that is yet to be issued."""
+    return f"names: {', '.join(item['names'])}\nissuer: the site's CA\nkey: {pki.KEY_WORDS[item['key_type']]}\n"

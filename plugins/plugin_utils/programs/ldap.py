@@ -1,0 +1,317 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""OpenLDAP: what a concern may contribute, how that becomes cn=config, and which entries the site means.
+
+Everything is plain data here; module_utils/directory*.py compares it with what slapd says and changes the difference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import hmac
+import re
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+    ComposeError,
+    Contributions,
+    merged,
+    overridden,
+    united,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Unit, User, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+    CA_FILE,
+    VMAIL_HOME,
+    VMAIL_UID,
+    Account,
+    Host,
+    KeyPair,
+    Site,
+)
+
+Values = list[str]
+Attributes = dict[str, Values]
+
+DATABASE = "/var/lib/ldap-mail"  # not below Debian's own database, whose folder the package moves in upgrades
+ROOT = "gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth"  # root through ldapi:/// (SASL EXTERNAL)
+
+# Argon2 (RFC 9106) withstands graphics cards because it needs memory; OpenLDAP ships it in both releases. The cost is
+# Debian 13's default and one of OWASP's recommended, stated because Debian 12's default is weaker. About 15 ms a login.
+PASSWORD_HASH = "{ARGON2}"
+MODULES = ("argon2 m=7168 t=5 p=1",)
+
+SECTIONS = ("global", "frontend", "database")  # what ldap_settings may reach, attribute by attribute
+
+# The schema of the Postfix book: State of Mind's private enterprise number 29426.
+_ATTRIBUTE = "1.3.6.1.4.1.29426.1.10"
+_CLASS = "1.3.6.1.4.1.29426.1.2.2"
+_IA5 = "SYNTAX 1.3.6.1.4.1.1466.115.121.1.26"
+_ADDRESS = f"EQUALITY caseIgnoreIA5Match SUBSTR caseIgnoreIA5SubstringsMatch {_IA5}{{256}}"
+_EXACT = f"EQUALITY caseExactIA5Match {_IA5} SINGLE-VALUE"
+_NUMBER = (
+    "EQUALITY integerMatch ORDERING integerOrderingMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.27 SINGLE-VALUE"  # RFC 4517
+)
+_BOOLEAN = "EQUALITY booleanMatch SYNTAX 1.3.6.1.4.1.1466.115.121.1.7 SINGLE-VALUE"
+SCHEMA_NAME = "postfixbook"
+SCHEMA: Attributes = {
+    "olcAttributeTypes": [
+        f"( {_ATTRIBUTE}.{number} NAME '{name}' DESC '{text}' {kind} )"
+        for number, name, text, kind in (
+            (1, "mailHomeDirectory", "Absolute path of the home of a mail account", _EXACT),
+            (2, "mailAlias", "Further mail address of an entry", _ADDRESS),
+            (3, "mailUidNumber", "Number of the user who owns the mailbox", _NUMBER),
+            (4, "mailGidNumber", "Number of the group that owns the mailbox", _NUMBER),
+            (5, "mailEnabled", "FALSE for an account that neither logs in nor receives mail", _BOOLEAN),
+            (6, "mailGroupMember", "Mail address of a member of a group", _ADDRESS),
+            (7, "mailQuota", "Limit of the mailbox in units of 1024 bytes, 0 for none", _NUMBER),
+            (8, "mailStorageDirectory", "Name of the store that holds the mailbox", _EXACT),
+            (9, "mailSieveRuleSource", "Sieve script of the account", f"EQUALITY caseExactIA5Match {_IA5}"),
+            (10, "mailForwardingAddress", "Mail address that gets mail to the entry", _ADDRESS),
+        )
+    ],
+    "olcObjectClasses": [
+        f"( {_CLASS}.1 NAME 'PostfixBookMailAccount' DESC 'Mail account' SUP top AUXILIARY MUST mail MAY ( "
+        "mailHomeDirectory $ mailAlias $ mailUidNumber $ mailGidNumber $ mailEnabled $ mailGroupMember $ mailQuota $ "
+        "mailStorageDirectory $ mailSieveRuleSource ) )",
+        f"( {_CLASS}.2 NAME 'PostfixBookMailForward' DESC 'Mail address that stands for others' SUP top AUXILIARY "
+        "MUST mail MAY ( mailAlias $ mailForwardingAddress ) )",
+    ],
+}
+
+# What Debian's package gives its own, empty database: strangers may read it.
+_DEBIAN_ACCESS = [
+    "to attrs=userPassword by self write by anonymous auth by * none",
+    "to attrs=shadowLastChange by self write by * read",
+    "to * by * read",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """A program that asks the directory by a DN and password of its own.
+
+    reads: the attributes of accounts, aliases and domains that it may read and search; every: whether it lists all
+    accounts, so that no size limit holds.
+    """
+
+    reads: tuple[str, ...]
+    every: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Ldap:
+    """What one concern contributes.
+
+    services: entries below ou=services by name; indexes: attribute -> kinds (slapd-mdb(5)); modules: olcModuleLoad;
+    settings: section (see SECTIONS) -> attribute -> values; everywhere: listen on all addresses, not loopback alone.
+    """
+
+    services: Mapping[str, Reader] = dataclasses.field(default_factory=dict)
+    indexes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    modules: Iterable[str] = ()
+    settings: Mapping[str, Mapping[str, Values]] = dataclasses.field(default_factory=dict)
+    everywhere: bool = False
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of slapd for one host; the directory's host gets the entries too."""
+    wanted = site.uses_directory and host in site.hosts_with("mail_directory")[:1]
+    if not wanted:
+        holder = next((h.name for h in site.hosts_with("mail_directory")[:1] if site.uses_directory), None)
+        return make_plan(wanted=False, units=[Unit("slapd.service", running=False)], moved_to=holder)
+    services = merged(parts, "services", "directory service")
+    certificate = site.internal_certificate
+    return make_plan(
+        packages={"slapd", "ldap-utils", "python3-ldap"},
+        users=[User("openldap", home="/var/lib/ldap", groups=("ssl-cert",))],
+        directories=[Directory(DATABASE, "0700", "openldap", "openldap")],
+        units=[Unit("slapd.service")],
+        watch=[certificate.chain, certificate.key, CA_FILE],
+        listen=_listen(any(part.everywhere for _concern, part in parts)),
+        config=config(site, host, parts, overrides.get("settings") or {}),
+        entries=entries(site, services),
+        server_name="localhost",
+    )
+
+
+def _listen(everywhere: bool) -> str:
+    return "ldapi:/// ldap:/// ldaps:///" if everywhere else "ldapi:/// ldap://localhost/ ldaps://localhost/"
+
+
+# --- cn=config
+
+
+def config(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what cn=config must say: per section the attributes that are ours, and lists that only grow."""
+    services = merged(parts, "services", "directory service")
+    indexes = merged(parts, "indexes", "directory index")
+    sections: dict[str, dict[str, t.Any]] = {
+        "global": {
+            **_tls(site.internal_certificate, host.version("slapd")),
+            "olcLocalSSF": ["128"],  # what ldapi counts for, so that the next line asks no TLS of it
+            "olcSecurity": ["simple_bind=128"],
+        },
+        "frontend": {"olcPasswordHash": [PASSWORD_HASH]},
+        "database": {
+            "olcDbDirectory": [DATABASE],
+            "olcDbMaxSize": [str(1 << 30)],  # bytes of address space, not of disk
+            "olcRootDN": [ROOT],
+            "olcDbIndex": [f"{name} {kinds}" for name, kinds in sorted(indexes.items())],
+            "olcAccess": access(site.suffix, services),
+            "olcLimits": [
+                f'dn.exact="{_service_dn(site.suffix, name)}" size=unlimited time=unlimited'
+                for name, reader in sorted(services.items())
+                if reader.every
+            ],
+        },
+    }
+    for section, found in sections.items():
+        for concern, part in parts:
+            for name, values in part.settings.get(section, {}).items():
+                if found.setdefault(name, values) != values:
+                    raise ComposeError(f"directory setting {section} {name}: concern {concern} wants {values!r}")
+    for section, given in overrides.items():
+        if section not in SECTIONS or not isinstance(given, Mapping):
+            known = ", ".join(SECTIONS)
+            raise ComposeError(f"ldap_settings: {section} must be one of {known} with a mapping of attributes")
+        wrong = [name for name in given if not re.fullmatch(r"olc[A-Za-z0-9;-]+", name)]
+        if wrong:
+            raise ComposeError(f"ldap_settings: {section}: {wrong[0]} is no attribute of cn=config (slapd-config(5))")
+        sections[section] = overridden(sections[section], {k: _values(v) for k, v in given.items()})
+    return {
+        **{section: {name: list(v) for name, v in found.items() if v} for section, found in sections.items()},
+        "suffix": site.suffix,
+        "modules": ["back_mdb", *sorted({*MODULES, *united(parts, "modules")})],
+        "schema": {SCHEMA_NAME: SCHEMA},
+        "debian_access": {"was": _DEBIAN_ACCESS, "now": [f"to * by dn.exact={ROOT} manage by * none"]},
+    }
+
+
+def _values(value: t.Any) -> Values | None:
+    """Return a value of ldap_settings as LDAP has it: a list of text, booleans in capitals."""
+    if value is None:
+        return None
+    items = value if isinstance(value, list | tuple) else [value]
+    return [("TRUE" if item else "FALSE") if isinstance(item, bool) else str(item) for item in items]
+
+
+def _tls(pair: KeyPair, version: tuple[int, int]) -> Attributes:
+    """Return TLS 1.2 and 1.3 with forward secrecy. Debian builds slapd with GnuTLS up to 2.5, then with OpenSSL."""
+    gnutls = "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305"
+    return {
+        "olcTLSCertificateFile": [pair.chain],
+        "olcTLSCertificateKeyFile": [pair.key],
+        "olcTLSCACertificateFile": [CA_FILE],
+        "olcTLSProtocolMin": ["3.3"],
+        "olcTLSCipherSuite": [gnutls if version < (2, 6) else "ECDHE+AESGCM:ECDHE+CHACHA20"],
+    }
+
+
+def _service_dn(suffix: str, service: str) -> str:
+    return f"cn={service},ou=services,{suffix}"
+
+
+def access(suffix: str, services: Mapping[str, Reader]) -> Values:
+    """Return olcAccess (slapd.access(5)): first rule that fits decides, root is the database's root DN.
+
+    A user reads and changes its own password and reads its entry; a service reads what it needs, and only what TLS
+    protects; a disabled account does not even log in here.
+    """
+    everyone = sorted(services)
+
+    def readers(names: Iterable[str], level: str) -> str:
+        return "".join(f' by dn.exact="{_service_dn(suffix, name)}" {level}' for name in names)
+
+    by_readers: dict[tuple[str, ...], list[str]] = {}
+    for attribute in sorted({name for reader in services.values() for name in reader.reads}):
+        names = tuple(name for name in everyone if attribute in services[name].reads)
+        by_readers.setdefault(names, []).append(attribute)
+    return [
+        f'to dn.children="ou=accounts,{suffix}" filter="(mailEnabled=FALSE)" attrs=userPassword by * none',
+        f'to dn.subtree="ou=services,{suffix}" attrs=userPassword by anonymous auth by * none',
+        f'to dn.subtree="ou=services,{suffix}" by * none',
+        "to attrs=userPassword by self write by anonymous auth by * none",
+        f"to attrs=entry by self read{readers(everyone, 'read')} by * none",
+        *(
+            f"to attrs={','.join(attributes)} by self read{readers(names, 'read')} by * none"
+            for names, attributes in sorted(by_readers.items())
+        ),
+        "to * by self read by * none",
+    ]
+
+
+# --- entries
+
+
+def fingerprint(key: str, kind: str, name: str, value: str) -> str:
+    """Return what tells whether a password changed without telling the password (HMAC, RFC 2104)."""
+    return hmac.new(key.encode(), "\0".join((kind, name, value)).encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the named passwords (address, or service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
+    accounts = {account.address: account for account in site.accounts}
+    found = {}
+    for name in names:
+        kind, _colon, service = name.partition(":")
+        if kind == "service" and service:
+            found[name] = {"clear": site.service_password(service)}
+        elif name in accounts:
+            clear = site.password_of(accounts[name])
+            found[name] = {"hash": str(accounts[name].password_hash)} if clear is None else {"clear": clear}
+    return found
+
+
+def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return the entries that the site means, without a secret in them."""
+    key = site.secrets.get("fingerprint-key")
+    names = [*(f"service:{name}" for name in sorted(services)), *(account.address for account in site.accounts)]
+    stores = site.hosts_with("mail_store")
+    return {
+        "suffix": site.suffix,
+        "domains": sorted(site.domains),
+        "services": sorted(services),
+        "accounts": {account.address: account_attributes(account) for account in site.accounts},
+        "aliases": {address: sorted(targets) for address, targets in sorted(site.all_aliases.items())},
+        "new_account": {
+            "home": VMAIL_HOME,
+            "mailUidNumber": str(VMAIL_UID),
+            "mailGidNumber": str(VMAIL_UID),
+            "mailStorageDirectory": stores[0].name if stores else site.server_name,
+        },
+        "key": fingerprint(key, "key", "", ""),
+        "fingerprints": {
+            name: fingerprint(key, kind, name, value)
+            for name, known in passwords(site, names).items()
+            for kind, value in known.items()
+        },
+    }
+
+
+def account_attributes(account: Account) -> Attributes:
+    """Return what the inventory says of an account, in the directory's words."""
+    local = account.address.rpartition("@")[0]
+    name = account.name.strip() or local
+    found = {
+        "cn": [name],
+        "sn": [name.split()[-1]],
+        "mailEnabled": ["TRUE" if account.enabled else "FALSE"],
+        "mailAlias": sorted(account.aliases),
+        "mailForwardingAddress": [],
+    }
+    if account.quota is not None:
+        found["mailQuota"] = [str(account.quota // 1024)]
+    if account.forward:  # a forward is found by mailAlias, so its own address is one of them
+        found["mailAlias"] = sorted({*account.aliases, account.address})
+        found["mailForwardingAddress"] = sorted({*account.forward, *([account.address] if account.keep_copy else [])})
+    return {name: values for name, values in found.items() if values}
+
+
+def suffix_problem(suffix: str) -> str | None:
+    """Return what is wrong with the suffix of the directory, if anything."""
+    if re.match(r"(o|dc|ou)=", suffix) and all(re.fullmatch(r"[a-z]+=[A-Za-z0-9][A-Za-z0-9 .-]*", x) for x in suffix.split(",")):
+        return None
+    return "must be a DN that begins with o=, dc= or ou= and has no blanks around its commas, such as o=mail"

@@ -1,0 +1,183 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From Ansible's variables to the Site, once a run, and from the Site to a program's plan.
+
+Task `postamt.mail.site` derives the site for all hosts and leaves it, pickled and 0600, in the private temporary folder
+of this ansible-playbook process; the roles' tasks, each in a fork of its own, read it there. A role that runs alone
+derives for itself. So secrets travel neither in facts nor in results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+    HostInput,
+    HostVariables,
+    Look,
+    Secrets,
+    Site,
+    parse_site,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
+
+MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
+LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
+GROUP = "mail"
+
+
+class StoredSecrets(Secrets):
+    """Secrets kept in the state folder; in check mode new ones are made up and forgotten."""
+
+    def __init__(self, state: State, check_mode: bool) -> None:
+        super().__init__(state.known_secrets())
+        self.state = state
+        self.check_mode = check_mode
+
+    def get(self, name: str) -> str:
+        if name not in self.known:
+            self.ensure([name])
+        return self.known[name]
+
+    def ensure(self, names: Iterable[str]) -> None:
+        """Make all missing ones of names in one write, unless another fork has made them meanwhile."""
+        missing = [name for name in names if name not in self.known]
+        if not missing:
+            return
+        if self.check_mode:
+            for name in missing:
+                super().get(name)
+            return
+        with self.state.locked():
+            self.known.update(self.state.known_secrets())
+            made = {name: super(StoredSecrets, self).get(name) for name in missing if name not in self.known}
+            self.state.add_secrets(made)
+
+
+def plain(value: t.Any) -> t.Any:
+    """Return Ansible's tagged and lazy values as Python's own."""
+    if isinstance(value, Mapping):
+        return {str.__str__(key) if isinstance(key, str) else key: plain(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    return float(value) if isinstance(value, float) else str(value)
+
+
+def derive(action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]]) -> Site:
+    """Return the site that the variables visible to a task describe; raises SiteError with every problem."""
+    hostvars, groups = task_vars["hostvars"], task_vars["groups"]
+    members = list(groups.get(GROUP) or [task_vars["inventory_hostname"]])
+    host_names = field_types(HostVariables)
+
+    def template(value: t.Any) -> t.Any:
+        return plain(action._templar.template(value))
+
+    # A host that is a member of no group of the site (a play's own hosts) still has the variables of its play.
+    variables = {name: template(value) for name, value in task_vars.items() if name.startswith("mail_")}
+    hosts = {}
+    for name in members:
+        raw = hostvars.raw_get(name)
+        raw = raw if isinstance(raw, Mapping) else {}
+        said = {key: template(raw[key]) for key in host_names if key in raw}
+        look = looks.get(name)
+        belongs = [group for group, names in groups.items() if name in names]
+        hosts[name] = HostInput(belongs, said, Look(**plain(look)) if look else Look())
+    for name in host_names:
+        variables.pop(name, None)
+    variables, problems = _with_source(variables, str(task_vars.get("inventory_dir") or "."))
+    try:
+        site = parse_site(variables, hosts, compose.concerns().values())
+    except SiteError as error:
+        raise SiteError([*problems, *error.problems]) from None
+    if problems:
+        raise SiteError(problems)
+    state = State(state_dir(site), action._loader._vault)
+    kept = StoredSecrets(state, action._task.check_mode)
+    kept.ensure(a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash))
+    site.secrets = kept
+    return site
+
+
+def _with_source(variables: dict[str, t.Any], folder: str) -> tuple[dict[str, t.Any], list[Problem]]:
+    source = variables.get("mail_accounts_source")
+    if not isinstance(source, Mapping) or "file" not in source:
+        return variables, []
+    from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source  # brings jmespath, if any
+
+    path = os.path.join(folder, os.path.expanduser(str(source["file"])))
+    try:
+        found = accounts_source.load(path, str(source.get("query", "@")))
+    except SiteError as error:
+        return variables, error.problems
+    return {**variables, "mail_accounts": [*(variables.get("mail_accounts") or []), *found]}, []
+
+
+def state_dir(site: Site) -> str:
+    """Return the folder of the controller's state for a site."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.expanduser(site.core.mail_state_dir or os.path.join(home, "postamt.mail", site.server_name))
+
+
+def state_of(action: t.Any, site: Site) -> State:
+    """Return the controller's state of a site, as an action may use it."""
+    return State(state_dir(site), action._loader._vault)
+
+
+def hand_over(site: Site) -> str:
+    """Leave the site for the later tasks of this run; returns the mark by which they find it."""
+    if isinstance(site.secrets, StoredSecrets):
+        site.secrets.state = State(site.secrets.state.folder)  # without the vault's secrets
+    data = pickle.dumps(site, protocol=pickle.HIGHEST_PROTOCOL)
+    mark = hashlib.sha256(data).hexdigest()[:16]
+    with open(_handed(mark), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(data)
+    return mark
+
+
+def _handed(mark: str) -> str:
+    return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-site-{mark}")
+
+
+def site_for(action: t.Any, task_vars: Mapping[str, t.Any]) -> Site:
+    """Return the site for a role's task: what `postamt.mail.site` left, else derived here for this host alone."""
+    result = task_vars.get(MARK)
+    mark = result.get("mark") if isinstance(result, Mapping) else None
+    if mark:
+        with open(_handed(str(mark)), "rb") as file:
+            site: Site = pickle.load(file)
+        if isinstance(site.secrets, StoredSecrets):
+            site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
+        return site
+    name = str(task_vars["inventory_hostname"])
+    answer = action._execute_module(module_name="postamt.mail.host_look", module_args={}, task_vars=task_vars)
+    if "look" not in answer:
+        raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
+    return derive(action, task_vars, {name: answer["look"]})
+
+
+def plan_for(
+    action: t.Any, task_vars: Mapping[str, t.Any], program: str, overrides: Mapping[str, t.Any] | None = None
+) -> compose.Plan:
+    """Return a program's plan for the task's host; raises SiteError or ComposeError, whose text is for the user.
+
+    overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix.
+    """
+    site = site_for(action, task_vars)
+    host = site.hosts[str(task_vars["inventory_hostname"])]
+    return compose.plan(program, site, host, plain(overrides or {}))
+
+
