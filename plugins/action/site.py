@@ -1,0 +1,37 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Derive the whole site once a run, on the controller, and leave it for the roles' tasks."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils import run
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+
+
+class ActionModule(ActionBase):
+    """No connection is needed, and one call serves all hosts: an unreachable first host does no harm."""
+
+    BYPASS_HOST_LOOP = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        variables = task_vars or {}
+        result: dict[str, t.Any] = super().run(tmp, variables)
+        hostvars = variables["hostvars"]
+        looks = {}
+        for name in variables["groups"].get(run.GROUP) or [variables["inventory_hostname"]]:
+            seen = hostvars.raw_get(name).get(run.LOOK)
+            if seen and "look" in seen:
+                looks[name] = seen["look"]
+        try:
+            site = run.derive(self, variables, looks)
+            result["mark"] = run.hand_over(site)
+        except (SiteError, ComposeError, StateError) as error:
+            return {**result, "failed": True, "msg": str(error)}
+        result["changed"] = False
+        return result

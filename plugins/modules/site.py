@@ -1,0 +1,42 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: site
+short_description: Check the site's variables and derive every host's plan once a run
+version_added: 0.1.0
+description:
+  - Reads all C(mail_*) variables, checks them, and stops the run with one message that lists every problem.
+  - What it derives stays in the private temporary folder of the running C(ansible-playbook) for the tasks of the roles.
+  - Runs on the controller, once for all hosts of group C(mail), without a connection.
+author: the postamt.mail authors (@postamt)
+options: {}
+attributes:
+  check_mode:
+    description: Can run in check mode; it then generates no password.
+    support: full
+  diff_mode:
+    description: Returns what changed when run in diff mode.
+    support: none
+    details: The module changes nothing on a host.
+"""
+
+EXAMPLES = r"""
+- name: See what the hosts are
+  postamt.mail.host_look:
+  register: __mail_look
+
+- name: Check and derive the site
+  postamt.mail.site:
+  register: __mail_site
+"""
+
+RETURN = r"""
+mark:
+  description: Names what was derived, for the tasks of the roles in the same run.
+  returned: success
+  type: str
+"""
