@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The action of a program's role: derive the plan, bring what is missing with stock modules, run the program's module."""
+"""The action of a role: derive the plan, bring what is missing with stock modules, run the program's module."""
 
 from __future__ import annotations
 

@@ -1,0 +1,153 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Files of a host: look at them, put new ones beside them, swap by rename, bring old ones back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import grp
+import hashlib
+import hmac
+import json
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Iterable
+from typing import Any
+
+_KEY = os.urandom(16)  # a fingerprint says whether two secrets are equal, and nothing to whoever keeps the log
+SUFFIX = ".postamt-new"
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """A regular file as it is: content, permission bits, owner and group by number."""
+
+    content: bytes
+    mode: int
+    uid: int
+    gid: int
+
+
+def see(path: str) -> Seen | None:
+    """Return a file, or None where there is none; raises OSError, also for what is no regular file."""
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            return Seen(file.read(), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    except FileNotFoundError:
+        return None
+
+
+def uid_of(name: str) -> int | None:
+    """Return a user's number, None for a user that does not exist (yet)."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except KeyError:
+        return None
+
+
+def gid_of(name: str) -> int | None:
+    """Return a group's number, None for a group that does not exist (yet)."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def digest(path: str) -> str:
+    """Return SHA-256 of a file in hexadecimal, "absent" where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return "absent"
+
+
+def fingerprint(content: bytes) -> str:
+    """Return a line that stands for secret content: equal content has equal lines within one run."""
+    return f"(secret, fingerprint {hmac.new(_KEY, content, 'sha256').hexdigest()[:12]})\n"
+
+
+def shown(content: bytes | None, secret: bool) -> str:
+    """Return content as a diff may show it."""
+    if content is None:
+        return ""
+    return fingerprint(content) if secret else content.decode("utf-8", "replace")
+
+
+def beside(path: str) -> str:
+    """Return where a new file waits for its rename: in the same folder, hidden."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}{SUFFIX}")
+
+
+def write(path: str, content: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0, age: float = 0) -> None:
+    """Write a new file that nobody else can read before it has its owner; it is on the disk when this returns.
+
+    age: seconds by which its modification time is set back.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fchown(descriptor, uid, gid)
+        os.fchmod(descriptor, mode)
+        if age:
+            now = os.fstat(descriptor).st_mtime
+            os.utime(descriptor, (now - age, now - age))
+        os.fsync(descriptor)
+
+
+def replace(path: str, content: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0, age: float = 0) -> None:
+    """Write a file by rename: whoever opens it finds the old or the new one, whole."""
+    write(beside(path), content, mode, uid, gid, age)
+    os.replace(beside(path), path)
+
+
+def remove(path: str) -> bool:
+    """Remove a file; tells whether there was one."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def settle(paths: Iterable[str]) -> None:
+    """Have the renames in the folders of these paths on the disk."""
+    for folder in {os.path.dirname(path) for path in paths}:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def private_folder(path: str, empty: bool = False) -> str:
+    """Make a folder that is root's alone; `empty` clears what a killed run left."""
+    if empty:
+        shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path, mode=0o700, exist_ok=True)
+    os.chmod(path, 0o700)
+    return path
+
+
+def load(path: str) -> dict[str, Any]:
+    """Return a record of ours (JSON), empty where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+            return found
+    except FileNotFoundError:
+        return {}
+
+
+def save(path: str, record: dict[str, Any]) -> None:
+    """Keep a record of ours."""
+    replace(path, json.dumps(record, indent=1, sort_keys=True).encode())
+    settle([path])

@@ -1,0 +1,162 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How Postfix checks a staged configuration, builds its tables, and takes a new one up."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+
+from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program
+
+FOLDER = "/etc/postfix"
+MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
+SMTPD = "/usr/lib/postfix/sbin/smtpd"
+SHIPPED = "/usr/share/postfix"
+INSTANCES = "/lib/systemd/system-generators/postfix-instance-generator"  # Debian 12; 13 has one unit
+RESTART = ("inet_interfaces", "inet_protocols")  # postconf(5): "stop and start Postfix when this parameter changes"
+
+# What Debian's postinst asks of debconf or of the host and writes into main.cf.
+ASKED = (
+    "myhostname", "myorigin", "alias_maps", "alias_database", "mydestination", "relayhost", "mynetworks",
+    "mailbox_size_limit", "recipient_delimiter", "inet_interfaces", "inet_protocols", "mailbox_command",
+    "smtpd_relay_restrictions", "compatibility_level",
+)  # fmt: skip
+
+
+class Postfix(Program):
+    name = "postfix"
+    title = "Postfix"
+    checker = SMTPD
+    last = (MASTER, MAIN)
+    # A main.cf younger than a second makes each program of Postfix 3.10 wait for it to settle and read it again.
+    age = 5.0
+
+    def beside(self, unit: str) -> tuple[str, ...]:
+        return ("postfix@-.service",) if unit == "postfix.service" and os.path.exists(INSTANCES) else ()
+
+    def staged(self, path: str, content: str) -> str:
+        # A running proxymap refuses tables that it does not know yet.
+        return re.sub(r"\bproxy:(?=[a-z])", "", content) if path in self.last else content
+
+    def product(self, build: str, path: str) -> str:
+        return f"{path}.lmdb"
+
+    def build(self, build: str, path: str, stage: str) -> None:
+        # Without main.cf of the stage, a broken one that is installed would be in the way.
+        units.output("postmap", "-c", stage + FOLDER, f"{build}:{stage}{path}")
+
+    def check(self, stage: str) -> list[str]:
+        folder = stage + FOLDER
+        problems: list[str] = []
+        services = ""
+        for option in ("-n", "-M", "-P"):
+            found = units.output("postconf", "-c", folder, option, check=False)
+            problems += complaints(found.stderr)
+            services = found.stdout if option == "-M" else services
+        if problems:
+            return problems
+        checked = units.output("postfix", "-c", folder, "check", check=False)
+        if checked.returncode != 0:
+            return complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
+        overrides = units.output("postconf", "-c", folder, "-P", check=False).stdout
+        for options in smtpd_options(services, overrides):
+            problems += self.smtpd_problems(folder, options)
+        return problems
+
+    def smtpd_problems(self, folder: str, options: list[str]) -> list[str]:
+        """Have an smtpd of its own read the stage and say goodbye: it knows numbers, tables and TLS levels."""
+        words = [word for option in options for word in ("-o", option)]
+        environment = {**os.environ, "LC_ALL": "C", "MAIL_CONFIG": folder}
+        process = subprocess.Popen(
+            [SMTPD, "-S", *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
+        )  # fmt: skip
+        code = process.wait(timeout=60)
+        if code == 0:
+            return []
+        units.output("journalctl", "--sync", check=False)  # it speaks to the system's log only
+        logged = units.output("journalctl", "-q", "-o", "cat", "-p", "warning", f"_PID={process.pid}", check=False)
+        return complaints(logged.stdout) or [f"smtpd: exit code {code}"]
+
+    def pristine(self, path: str, content: str) -> bool:
+        if path == MASTER:
+            return content == _read(f"{SHIPPED}/master.cf.dist")
+        return path == MAIN and generated(content, _read(f"{SHIPPED}/main.cf.debian") + _read(f"{SHIPPED}/main.cf.tls"))
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
+        return MAIN in new and any(before.get(name) != after.get(name) for name in RESTART)
+
+    def reload(self, names: list[str]) -> None:
+        old = _idle()
+        units.output("postfix", "reload")
+        # Idle processes of the old configuration leave when master has read the new one; they must not answer for it.
+        deadline = time.monotonic() + 3
+        while old & _idle() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def changed_settings(self, old: Contents, new: Contents) -> list[str]:
+        before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
+        names = {name for name in {*before, *after} if before.get(name) != after.get(name)} if MAIN in new else set()
+        return sorted(names) + [path for path in super().changed_settings(old, new) if path != MAIN]
+
+
+def parameters(text: str) -> dict[str, str]:
+    """Return the parameters of a main.cf (postconf(5)): continued lines joined, white space made one blank."""
+    joined = re.sub(
+        r"\n[ \t]+", " ", "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    )
+    pairs = (line.split("=", 1) for line in joined.splitlines() if "=" in line)
+    return {name.strip(): " ".join(value.split()) for name, value in pairs}
+
+
+def generated(text: str, shipped: str) -> bool:
+    """Tell whether main.cf is as Debian's postinst makes it for a host that nobody has given any mail to carry."""
+    found, known = parameters(text), parameters(shipped)
+    if any(name not in ASKED and known.get(name) != value for name, value in found.items()):
+        return False
+    own = {"$myhostname", found.get("myhostname"), _read("/etc/mailname").strip()}
+    here = re.split(r"[,\s]+", found.get("mydestination", ""))
+    foreign = [word for word in here if "." in word and word not in own and not word.startswith("localhost.")]
+    return not found.get("relayhost") and not foreign
+
+
+def smtpd_options(services: str, overrides: str) -> list[list[str]]:
+    """Return the -o options of each smtpd of master.cf, from what `postconf -M` and `postconf -P` print."""
+    rows = (line.split() for line in services.splitlines() if line[:1].strip())
+    names = [f"{row[0]}/{row[1]}" for row in rows if len(row) > 7 and row[7] == "smtpd" and row[1] != "pass"]
+    found: list[list[str]] = [[]]
+    for name in names:
+        prefix = f"{name}/"
+        lines = [line.removeprefix(prefix) for line in overrides.splitlines() if line.startswith(prefix)]
+        pairs = [tuple(part.strip() for part in line.split("=", 1)) for line in lines if "=" in line]
+        # The checking smtpd has nobody to shake hands with.
+        options = [f"{key}={value}" for key, value in pairs if key != "smtpd_tls_wrappermode"]
+        if options not in found:
+            found.append(options)
+    return found
+
+
+def complaints(text: str) -> list[str]:
+    """Return what Postfix's programs find wrong, without their names; hints at old habits are no errors."""
+    lines = [re.sub(r"^(postfix/)?[a-z-]+(\[\d+\])?: ", "", line).strip() for line in text.splitlines()]
+    return [line for line in lines if line and "will be removed" not in line]
+
+
+def _idle() -> set[str]:
+    """Return the numbers of those processes of a running Postfix that no client can hold back from leaving."""
+    master = _read("/var/spool/postfix/pid/master.pid").strip()
+    children = _read(f"/proc/{master}/task/{master}/children").split()
+    return {pid for pid in children if _read(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""

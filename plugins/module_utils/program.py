@@ -1,0 +1,628 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carry a program's plan out on a host: look, stage, check, swap, reload, ask, and undo what made it worse.
+
+A program that is configured by files is a subclass of Program with a few hooks; `run` does the rest. What a plan holds
+is in plugin_utils/plan.py. Whatever happens in between, the files on the host are a whole old or new set, and the mark
+in `pending/` says that a change is under way, so that the next run finishes it or takes it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import fcntl
+import grp
+import hashlib
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
+from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
+
+if TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.module_utils.questions import Answer
+
+STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
+RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
+UNIT_FILES = "/etc/systemd/system/"
+
+ARGUMENTS: dict[str, Any] = {
+    "plan": {"type": "dict"},
+    "installed": {"type": "list", "elements": "str", "default": []},
+    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+}
+
+Contents = Mapping[str, "str | None"]  # texts by path, None for no file
+
+
+class Program:
+    """What differs from program to program; the defaults suit one that has no checker of its own."""
+
+    name = ""  # as in paths and results
+    title = ""  # as in sentences
+    checker = ""  # the command that check() needs, empty where there is none
+    last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
+    age = 0.0  # seconds by which the modification time of `last` is set back
+
+    def beside(self, unit: str) -> tuple[str, ...]:
+        """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
+        return ()
+
+    def staged(self, path: str, content: str) -> str:
+        """Return content as the checker needs it in the stage; what is installed is another copy."""
+        return content
+
+    def check(self, stage: str) -> list[str]:
+        """Return what the program's own checker finds wrong with the files below stage, one sentence each."""
+        return []
+
+    def product(self, build: str, path: str) -> str:
+        """Return the path of what is built from a file."""
+        raise NotImplementedError(build)
+
+    def build(self, build: str, path: str, stage: str) -> None:
+        """Build product() of a staged file beside it; raises Failed."""
+        raise NotImplementedError(build)
+
+    def pristine(self, path: str, content: str) -> bool:
+        """Tell whether a file is as its package generates it, where neither dpkg nor ucf knows."""
+        return False
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        """Tell whether changed files take effect by a restart only; contents by path, None for no file."""
+        return False
+
+    def reload(self, names: list[str]) -> None:
+        """Have running units read their files again, and return when they have; raises Failed."""
+        units.act("reload", *names)
+
+    def restart(self, names: list[str]) -> None:
+        """Restart running units; raises Failed."""
+        units.act("restart", *names)
+
+    def changed_settings(self, old: Contents, new: Contents) -> list[str]:
+        """Return the names of what changed, for the message about a change that was undone."""
+        return sorted(path for path in new if old.get(path) != new[path])
+
+
+@dataclasses.dataclass
+class Target:
+    """A file that shall be there."""
+
+    path: str
+    content: bytes
+    mode: int
+    owner: str
+    group: str
+    secret: bool
+    build: str
+    product: str
+    seen: files.Seen | None
+
+    @property
+    def right(self) -> bool:
+        """Whether the host has it already."""
+        seen = self.seen
+        return (
+            seen is not None
+            and seen.content == self.content
+            and (seen.mode, seen.uid, seen.gid) == (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
+            and (not self.product or os.path.exists(self.product))
+        )
+
+    def paths(self) -> list[str]:
+        """Return the paths that are written, what is built before its source."""
+        return [path for path in (self.product, self.path) if path]
+
+    def shown(self) -> tuple[str, str]:
+        """Return what stood there and what shall, as a diff may show it."""
+        seen = self.seen
+        before = files.shown(seen.content if seen else None, self.secret)
+        after = files.shown(self.content, self.secret)
+        if seen and before == after:
+            before += f"(owner {seen.uid}:{seen.gid}, mode {seen.mode:04o})\n"
+            after += f"(owner {self.owner}:{self.group}, mode {self.mode:04o})\n"
+        return before, after
+
+    def difference(self) -> dict[str, str]:
+        """Return an entry of Ansible's diff."""
+        before, after = self.shown()
+        return {"before_header": self.path, "after_header": self.path, "before": before, "after": after}
+
+    def unified(self) -> str:
+        """Return the difference as text, for a message."""
+        before, after = (text.splitlines(keepends=True) for text in self.shown())
+        return "".join(f"{line.rstrip()}\n" for line in difflib.unified_diff(before, after, self.path, "wanted"))
+
+
+def arguments(*own: str) -> dict[str, Any]:
+    """Return the argument spec of a program's module: the user's own mappings and what the action adds."""
+    return {**{name: {"type": "dict", "default": {}} for name in own}, **ARGUMENTS}
+
+
+def run(program: Program, module: AnsibleModule) -> None:
+    """Carry out the plan in the module's parameters; ends the module."""
+    change = Change(program, module)
+    try:
+        with _alone(program):
+            change.carry_out()
+    except (Failed, OSError) as error:
+        module.fail_json(msg=f"{program.title}: {error}", actions=change.actions)
+    change.exit()
+
+
+@contextlib.contextmanager
+def _alone(program: Program) -> Iterator[None]:
+    """Hold the lock of a program on this host; raises Failed where another run holds it."""
+    with open(os.path.join(files.private_folder(RUNTIME), f"{program.name}.lock"), "w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed("another run is changing it on this host right now; nothing was done") from None
+        yield
+
+
+class Change:
+    """One run of one program's plan: `look` finds out what is due, `bring_about` does it or says it would."""
+
+    def __init__(self, program: Program, module: AnsibleModule) -> None:
+        self.program = program
+        self.module = module
+        self.dry: bool = module.check_mode
+        self.plan: dict[str, Any] = module.params["plan"]
+        self.wanted: bool = self.plan["wanted"]
+        self.changed = False
+        self.actions: list[str] = []
+        self.diffs: list[dict[str, str]] = []
+        self.missing: dict[str, list[Any]] = {}
+        self.home = os.path.join(STATE, program.name)
+        self.stage = os.path.join(RUNTIME, f"{program.name}.stage")
+        self.pending = os.path.join(self.home, "pending")
+        self.mark_file = os.path.join(self.pending, "mark.json")
+        self.manifest_file = os.path.join(self.home, "manifest.json")
+
+    def did(self, done: str, do: str, what: str) -> bool:
+        """Note an action, as "wrote ..." or, in check mode, "would write ..."; tells whether to do it."""
+        self.changed = True
+        self.actions.append(f"would {do} {what}" if self.dry else f"{done} {what}")
+        return not self.dry
+
+    def fail(self, text: str) -> NoReturn:
+        self.module.fail_json(msg=text, changed=self.changed, actions=self.actions, diff=self.diffs)
+        raise AssertionError("fail_json ends the module")
+
+    def exit(self) -> None:
+        self.module.exit_json(changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing)
+
+    def carry_out(self) -> None:
+        """Go the whole way."""
+        self.missing = self.look_for_missing()
+        if self.missing and not self.dry:
+            return  # the action brings it and calls again
+        self.look()
+        self.note_differences()
+        if self.due():
+            self.bring_about()
+        elif not self.dry and self.manifest.get("files") != self.files_of_ours():
+            self.keep_manifest()  # somebody had written the very same files
+
+    # --- look
+
+    def look_for_missing(self) -> dict[str, list[Any]]:
+        """Return packages that are not installed and users that are not there, as the action brings them."""
+        if not self.wanted:
+            return {}
+        found: dict[str, list[Any]] = {}
+        names = self.plan["packages"]
+        if names:
+            listed = units.output("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *names, check=False)
+            installed = {line.split()[1] for line in listed.stdout.splitlines() if line.startswith("installed ")}
+            found["packages"] = [name for name in names if name not in installed]
+        found["users"] = [user for user in self.plan["users"] if not has_user(user)]
+        if self.dry and found.get("packages"):
+            self.did("installed", "install", f"packages {', '.join(found['packages'])}")
+        for user in found["users"] if self.dry else ():
+            self.did("created", "create", f"user {user['name']}")
+        return {kind: items for kind, items in found.items() if items}
+
+    def look(self) -> None:
+        """Find out how the host differs from the plan."""
+        self.mark = files.load(self.mark_file)
+        self.manifest = files.load(self.manifest_file)
+        self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.mark.get("files", ()))}
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
+        order = self.program.last
+        self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
+        self.changes = [target for target in self.targets if not target.right]
+        self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if os.path.lexists(path)]
+        self.folders = [folder for folder in self.plan["directories"] if self.wanted and not folder_right(folder)]
+        self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
+        loaded = self.manifest.get("watch", {})
+        self.news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
+        self.strange = self.strangers()
+        if self.strange and not self.plan.get("adopt"):
+            self.refuse_strangers()
+        self.look_at_units()
+        for path in self.files_of_ours() if not self.dry else ():
+            files.remove(files.beside(path))  # left by a killed run
+
+    def target(self, file: dict[str, Any]) -> Target:
+        """Return a file of the plan beside what is in its place."""
+        product = self.program.product(file["build"], file["path"]) if file["build"] else ""
+        mode = int(file["mode"], 8)
+        return Target(
+            **{**file, "content": file["content"].encode(), "mode": mode}, product=product, seen=files.see(file["path"])
+        )
+
+    def files_of_ours(self) -> list[str]:
+        """Return every path that the plan writes, what is built included."""
+        return sorted(path for target in self.targets for path in target.paths())
+
+    def files_of_changes(self) -> list[str]:
+        return [path for target in self.changes for path in target.paths()]
+
+    def strangers(self) -> list[Target]:
+        """Return the files in the way that neither a package nor this collection wrote."""
+        mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
+        if not mine or self.module.params["installed"]:
+            return []
+        known = packaged_digests(self.plan["packages"])
+        return [t for t in mine if t.seen and not self.from_package(t.path, t.seen.content, known)]
+
+    def from_package(self, path: str, content: bytes, known: Mapping[str, set[str]]) -> bool:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # what dpkg and ucf keep
+        return digest in known.get(path, ()) or self.program.pristine(path, content.decode("utf-8", "replace"))
+
+    def refuse_strangers(self) -> NoReturn:
+        listing = "".join(target.unified() for target in self.strange)
+        self.fail(
+            f"{self.program.title}: {' and '.join(target.path for target in self.strange)} on this host come neither "
+            "from a package nor from this collection; nothing was changed. With mail_adopt: true they are replaced, "
+            f"and the originals kept in {self.home}/originals. The differences:\n{listing}"
+        )
+
+    def look_at_units(self) -> None:
+        """Find out which units have to be started, enabled, stopped, and whether running ones must read anew."""
+        wanted = {unit["name"]: unit["running"] for unit in self.plan["units"]}
+        self.groups = {name: [*self.program.beside(name), name] for name in wanted}  # in the order of their start
+        seen = units.states(one for group in self.groups.values() for one in group)
+        active = {name: all(seen[one].active for one in group) for name, group in self.groups.items()}
+        self.running = [name for name, wish in wanted.items() if wish and active[name]]
+        self.starts = [name for name, wish in wanted.items() if wish and not active[name]]
+        self.enables = [name for name, wish in wanted.items() if wish and not seen[name].enabled]
+        away = [name for name, wish in wanted.items() if not wish and seen[name].exists]
+        self.stops = [name for name in away if any(seen[one].active for one in self.groups[name])]
+        self.disables = [name for name in away if seen[name].enabled]
+        self.reread = ""
+        if self.running and (self.changes or self.news or self.mark or any(seen[name].stale for name in self.running)):
+            old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
+            new = {t.path: t.content.decode() for t in self.changes}
+            unit_files = any(path.startswith(UNIT_FILES) for path in new) or any(seen[n].stale for n in self.running)
+            again = unit_files or self.mark.get("reread") == "restart" or self.program.needs_restart(old, new)
+            self.reread = "restart" if again else "reload"
+        # A change under way counts by what served when it began.
+        self.served: bool = self.mark["served"] if self.mark else bool(self.running) and not self.starts
+
+    def due(self) -> bool:
+        """Tell whether anything has to be done."""
+        files_due = self.changes or self.stale or self.folders or self.mark
+        return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
+
+    def note_differences(self) -> None:
+        self.diffs = [target.difference() for target in self.changes]
+        self.diffs += [
+            {"before_header": path, "after_header": path, "before": "(a file of this collection)\n", "after": ""}
+            for path in self.stale
+        ]
+
+    # --- bring about
+
+    def bring_about(self) -> None:
+        """Check, swap, reload, ask, and take back what made it worse."""
+        if self.mark:
+            self.did("finished", "finish", "a change that an earlier run left half done")
+        self.check()
+        before = self.ask_before()
+        copies = self.files_of_changes()
+        try:
+            self.make_folders()
+            self.prepare()
+            self.set_mark(before)
+        except (Failed, OSError) as error:
+            self.discard(copies)
+            self.fail(f"{self.program.title}: {error}; nothing was changed")
+        since = f"@{int(time.time())}"
+        try:
+            self.swap(copies)
+            self.activate()
+        except (Failed, OSError) as error:
+            self.discard(copies)
+            self.give_up(str(error), since, before, self.served)
+        self.judge(before, since)
+        self.remove_stale()
+        if not self.dry:
+            self.keep_manifest()
+            self.clear_mark()
+
+    def check(self) -> None:
+        """Ask the program's own checker about a staged copy, and build the tables there."""
+        if not self.changes:
+            return
+        if self.missing or (self.program.checker and not shutil.which(self.program.checker)):
+            what = ", ".join(self.missing.get("packages", ())) or self.program.checker
+            self.actions.append(f"{self.program.title}'s own checker was not there to ask: {what} is not installed")
+            return
+        files.private_folder(self.stage, empty=True)
+        try:
+            for target in self.targets:
+                path = self.stage + target.path
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                content = self.program.staged(target.path, target.content.decode()).encode()
+                files.write(path, content, age=self.program.age if target.path in self.program.last else 0)
+            problems: list[str] = []
+            for target in self.targets:
+                try:
+                    if target.build:
+                        self.program.build(target.build, target.path, self.stage)
+                except Failed as error:
+                    problems.append(str(error))
+            problems = problems or self.program.check(self.stage)
+            self.built = {
+                target.product: seen.content
+                for target in self.changes
+                if target.product and (seen := files.see(self.stage + target.product))
+            }
+        finally:
+            shutil.rmtree(self.stage, ignore_errors=True)
+        if problems:
+            listing = "\n".join(f"- {problem.replace(self.stage, '')}" for problem in dict.fromkeys(problems))
+            state = "nothing was changed" if not self.mark or self.dry else self.undo()
+            self.fail(f"{self.program.title}'s own checker refuses the new configuration; {state}:\n{listing}")
+
+    def make_folders(self) -> None:
+        for folder in self.folders:
+            if self.did("created", "create", f"folder {folder['path']}"):
+                os.makedirs(folder["path"], mode=0o755, exist_ok=True)
+                os.chown(folder["path"], number(files.uid_of, folder["owner"]), number(files.gid_of, folder["group"]))
+                os.chmod(folder["path"], int(folder["mode"], 8))
+
+    def prepare(self) -> None:
+        """Write the new files beside the old ones, so that a full disk shows before anything is changed."""
+        for target in self.changes if not self.dry else ():
+            uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
+            age = self.program.age if target.path in self.program.last else 0
+            os.makedirs(os.path.dirname(target.path), mode=0o755, exist_ok=True)
+            files.write(files.beside(target.path), target.content, target.mode, uid, gid, age)
+            if target.product:
+                files.write(files.beside(target.product), self.built[target.product], target.mode, uid, gid)
+
+    def discard(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                files.remove(files.beside(path))
+
+    def set_mark(self, before: Mapping[str, Answer]) -> None:
+        """Keep the old copies and say that a change is under way; a mark that is there keeps its older copies."""
+        if self.dry:
+            return
+        files.private_folder(self.home)
+        files.private_folder(self.pending, empty=not self.mark)
+        entries = list(self.mark.get("files", ()))
+        marked = {entry["path"] for entry in entries}
+        for target in self.changes:
+            if target.seen and target.path not in self.ours:
+                self.keep_original(target)
+            for path in target.paths():
+                if path not in marked:
+                    entries.append(self.kept(path, str(len(entries))))
+        self.mark = {
+            "files": entries,
+            "served": self.served,
+            "reread": self.reread,
+            "answers": {question: vars(answer) for question, answer in before.items()},
+        }
+        files.save(self.mark_file, self.mark)
+
+    def kept(self, path: str, name: str) -> dict[str, Any]:
+        """Keep the old copy of a file in pending/ and return its entry of the mark."""
+        seen = files.see(path)
+        if seen is None:
+            return {"path": path, "copy": ""}
+        files.write(os.path.join(self.pending, name), seen.content)
+        return {"path": path, "copy": name, "mode": seen.mode, "uid": seen.uid, "gid": seen.gid}
+
+    def keep_original(self, target: Target) -> None:
+        place = f"{self.home}/originals{target.path}"
+        if target.seen and not os.path.lexists(place):
+            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+            files.write(place, target.seen.content, target.seen.mode, target.seen.uid, target.seen.gid)
+            if target in self.strange:
+                self.actions.append(f"kept the original of {target.path} in {place}")
+
+    def swap(self, copies: list[str]) -> None:
+        """Rename the new files into their places, built ones before their sources, the main ones last."""
+        for target in self.changes:
+            if self.did("wrote", "write", target.path):
+                for path in target.paths():
+                    os.replace(files.beside(path), path)
+        files.settle(copies if not self.dry else ())
+
+    def activate(self) -> None:
+        """Stop what shall not run, and have the program take up what is new."""
+        for name in self.stops:
+            if self.did("stopped", "stop", name):
+                units.act("stop", *reversed(self.groups[name]))
+        for name in self.disables:
+            if self.did("disabled", "disable", name):
+                units.act("disable", name)
+        self.reread_unit_files(target.path for target in self.changes)
+        for name in self.enables:
+            if self.did("enabled", "enable", name):
+                units.act("enable", name)
+        if self.reread and self.did(f"{self.reread}ed", self.reread, self.program.title):
+            self.take_up(self.reread)
+        for name in self.starts:
+            if self.did("started", "start", name):
+                units.act("start", *self.groups[name])
+
+    def reread_unit_files(self, paths: Iterable[str]) -> None:
+        if not self.dry and (self.reread == "restart" or any(path.startswith(UNIT_FILES) for path in paths)):
+            units.output("systemctl", "daemon-reload")
+
+    def take_up(self, reread: str) -> None:
+        names = [one for name in self.running for one in self.groups[name]]
+        (self.program.restart if reread == "restart" else self.program.reload)(names)
+
+    # --- ask
+
+    def ask_before(self) -> dict[str, Answer]:
+        """Return what the program answers before the change, or answered before a change that was left half done."""
+        if self.dry:
+            return {}
+        if self.mark:
+            from ansible_collections.postamt.mail.plugins.module_utils import questions
+
+            return {question: questions.Answer(**said) for question, said in self.mark["answers"].items()}
+        return self.ask() if self.served else {}
+
+    def ask(self, before: Mapping[str, Answer] | None = None) -> dict[str, Answer]:
+        """Ask the plan's questions; with `before`, give the program a moment for better answers."""
+        from ansible_collections.postamt.mail.plugins.module_utils import questions  # costs time: only on a change
+
+        asked = {questions.described(question): question for question in self.plan["questions"] if self.wanted}
+        if before is None:
+            return dict(zip(asked, questions.ask(list(asked.values())), strict=True))
+        compared = [before.get(question, questions.NOTHING) for question in asked]
+        return dict(zip(asked, questions.ask(list(asked.values()), compared, wait=6.0), strict=True))
+
+    def judge(self, before: Mapping[str, Answer], since: str) -> None:
+        """Ask again; take the change back where answers got worse, and say what else is not well."""
+        if self.dry or not self.plan["questions"] or not self.wanted:
+            return
+        from ansible_collections.postamt.mail.plugins.module_utils import questions
+
+        after = self.ask(before)
+        old = {question: before.get(question, questions.NOTHING) for question in after}
+        bad = {q: a for q, a in after.items() if questions.worse(old[q], a)}
+        mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
+        if bad or mute:
+            said = "; ".join(f"{q}: before {old[q].text}, now {a.text}" for q, a in {**mute, **bad}.items())
+            self.give_up(said, since, before, bool(bad))
+        for question, answer in after.items():
+            if answer.verdict == questions.LATER:
+                cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
+                self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
+
+    def give_up(self, why: str, since: str, before: Mapping[str, Answer], back: bool) -> NoReturn:
+        """Fail; bring the old files back, or else leave the mark, so that the next run asks again."""
+        title = self.program.title
+        logged = units.complaints([one for group in self.groups.values() for one in group], since)
+        details = [f"{title} logged: {line}" for line in logged]
+        old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
+        changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
+        details += [f"changed: {', '.join(changed)}"] if changed else []
+        details += [f"new content: {', '.join(self.news)}"] if self.news else []
+        if back and self.mark["files"]:
+            state = f"does not work with the new configuration; {self.undo(before)}"
+        elif self.served:
+            state = "works worse than before, and there is no older file of this collection to bring back"
+        else:
+            state = "does not work; the new configuration stays, as nothing worked before, and the next run tries again"
+        self.fail("\n".join([f"{title} {state}: {why}", *(f"- {detail}" for detail in details)]))
+
+    def undo(self, before: Mapping[str, Answer] | None = None) -> str:
+        """Bring the old files of the mark back and have the program take them up; returns what became of it."""
+        entries = self.mark["files"]
+        for entry in reversed(entries):
+            if entry["copy"]:
+                seen = files.see(os.path.join(self.pending, entry["copy"]))
+                content = seen.content if seen else b""
+                age = self.program.age if entry["path"] in self.program.last else 0
+                files.replace(entry["path"], content, entry["mode"], entry["uid"], entry["gid"], age)
+            else:
+                files.remove(entry["path"])
+        files.settle(entry["path"] for entry in entries)
+        self.actions.append("brought the old files back")
+        if self.running:
+            self.reread_unit_files(entry["path"] for entry in entries)
+            try:
+                self.take_up(self.mark["reread"] or "reload")
+            except Failed:
+                self.take_up("restart")
+        self.clear_mark()
+        if not before:
+            return "the files from before a half done change are back"
+        from ansible_collections.postamt.mail.plugins.module_utils import questions
+
+        again = self.ask(before)
+        bad = [q for q, answer in again.items() if q in before and questions.worse(before[q], answer)]
+        return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
+
+    # --- afterwards
+
+    def remove_stale(self) -> None:
+        for path in self.stale:
+            if self.did("removed", "remove", path):
+                files.remove(path)
+        if any(path.startswith(UNIT_FILES) for path in self.stale) and not self.dry:
+            units.output("systemctl", "daemon-reload")
+
+    def keep_manifest(self) -> None:
+        files.private_folder(self.home)
+        files.save(self.manifest_file, {"files": self.files_of_ours(), "watch": self.watched})
+
+    def clear_mark(self) -> None:
+        files.remove(self.mark_file)
+        shutil.rmtree(self.pending, ignore_errors=True)
+
+
+def number(lookup: Callable[[str], int | None], name: str) -> int:
+    """Return the number of a user or group that must exist by now; raises Failed."""
+    found = lookup(name)
+    if found is None:
+        raise Failed(f"there is no {'user' if lookup is files.uid_of else 'group'} {name} on this host")
+    return found
+
+
+def has_user(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user of the plan exists, with its number and in its groups."""
+    uid = files.uid_of(user["name"])
+    if uid is None or user["uid"] not in (None, uid):
+        return False
+    return all(in_group(user["name"], group) for group in user["groups"])
+
+
+def in_group(user: str, group: str) -> bool:
+    try:
+        return user in grp.getgrnam(group).gr_mem
+    except KeyError:
+        return False
+
+
+def folder_right(folder: Mapping[str, Any]) -> bool:
+    """Tell whether a folder of the plan is there, with its mode and owner."""
+    try:
+        status = os.stat(folder["path"])
+    except FileNotFoundError:
+        return False
+    wanted = (int(folder["mode"], 8), files.uid_of(folder["owner"]), files.gid_of(folder["group"]))
+    return stat.S_ISDIR(status.st_mode) and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+
+
+def packaged_digests(packages: Iterable[str]) -> dict[str, set[str]]:
+    """Return the MD5 sums that dpkg (conffiles) and ucf know, by path."""
+    listed = units.output("dpkg-query", "-W", "-f", "${Conffiles}\n", *packages, check=False).stdout.splitlines()
+    pairs = [line.split()[:2] for line in listed if len(line.split()) >= 2]
+    with contextlib.suppress(OSError), open("/var/lib/ucf/hashfile", encoding="utf-8") as lines:
+        pairs += [line.split()[1::-1] for line in lines if len(line.split()) == 2]
+    found: dict[str, set[str]] = {}
+    for path, digest in pairs:
+        found.setdefault(path, set()).add(digest)
+    return found

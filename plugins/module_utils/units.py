@@ -1,0 +1,97 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""systemd units of a host: one look at all, and the few things that are done to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import subprocess
+from collections.abc import Iterable
+
+_PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
+_ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
+
+
+class Failed(Exception):
+    """What was asked of the host did not work; the text says what and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitState:
+    """A unit as systemd sees it."""
+
+    name: str
+    exists: bool = False
+    active: bool = False
+    enabled: bool = False
+    stale: bool = False  # its file changed since systemd read it
+
+
+def output(*command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the C locale; raises Failed with its last words unless `check` is false."""
+    environment = {**os.environ, "LC_ALL": "C", **variables}
+    found = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=environment,
+    )
+    if check and found.returncode != 0:
+        words = (found.stderr or found.stdout).strip() or f"exit code {found.returncode}"
+        raise Failed(f"{' '.join(command)}: {words}")
+    return found
+
+
+def states(names: Iterable[str]) -> dict[str, UnitState]:
+    """Return the states of units, by one `systemctl show` (systemctl(1))."""
+    names = list(names)
+    if not names:
+        return {}
+    return parse(names, output("systemctl", "show", f"--property={_PROPERTIES}", *names, check=False).stdout)
+
+
+def parse(names: list[str], shown: str) -> dict[str, UnitState]:
+    """Return the states that `systemctl show` prints: one block a unit, in the order of the question."""
+    blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
+    found = {}
+    for name, block in zip(names, blocks, strict=False):
+        found[name] = UnitState(
+            name,
+            exists=block.get("LoadState") == "loaded",
+            active=block.get("ActiveState") in ("active", "reloading", "activating"),
+            enabled=_enabled(name, block.get("UnitFileState", "")),
+            stale=block.get("NeedDaemonReload") == "yes",
+        )
+    return {name: found.get(name, UnitState(name)) for name in names}
+
+
+def _enabled(name: str, state: str) -> bool:
+    if state == "generated":  # from an init script: systemd knows nothing of the links that enable it
+        return bool(glob.glob(f"/etc/rc[2-5].d/S[0-9][0-9]{name.removesuffix('.service')}"))
+    return state in _ENABLED
+
+
+def act(verb: str, *names: str) -> None:
+    """Have systemd start, stop, reload, restart, enable or disable units; raises Failed with the units' own words."""
+    found = output("systemctl", verb, *names, check=False)
+    if found.returncode != 0:
+        words = found.stderr.strip().splitlines()[:1]
+        logged = complaints(names, "5 seconds ago")
+        raise Failed(f"systemctl {verb} {' '.join(names)}: " + "; ".join([*words, *logged]))
+
+
+def complaints(names: Iterable[str], since: str, most: int = 5) -> list[str]:
+    """Return what units logged at level warning and above; since: a time of journalctl(1), such as "@1700000000"."""
+    chosen = [word for name in names for word in ("-u", name)]
+    command = ("journalctl", "-q", "-o", "cat", "-p", "warning", "--since", since, *chosen)
+    try:
+        output("journalctl", "--sync", check=False)
+        lines = output(*command, check=False).stdout.splitlines()
+    except OSError:
+        return []
+    return list(dict.fromkeys(lines))[-most:]

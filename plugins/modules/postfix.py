@@ -1,0 +1,92 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postfix
+short_description: Configure Postfix as the site wants it
+version_added: 0.1.0
+description:
+  - Brings C(main.cf), C(master.cf), lookup tables, packages and units of a host to what the site's C(mail_*) variables
+    ask for. Everything is looked at in one call; nothing is done where nothing differs.
+  - A change is staged, checked by Postfix's own programs, swapped in by renaming, and taken up by a reload, or a
+    restart where a parameter needs one. Postfix is then asked the same questions as before; where an answer got
+    worse, the old files come back and the task fails.
+  - What the module wrote and is no longer wanted is removed.
+  - Files that neither Debian's packages nor this module wrote stop the task unless C(mail_adopt) is true.
+author: the postamt.mail authors (@postamt)
+options:
+  settings:
+    description:
+      - Parameters of C(main.cf) that win over what the site's variables give. A value may be text, a number, a
+        boolean or a list; V(null) removes the parameter.
+    type: dict
+    default: {}
+  services:
+    description:
+      - Services of C(master.cf) that win over what the site's variables give, by name and type such as
+        V(submission/inet). V(null) removes the service.
+      - Each is a mapping with C(command), and optionally C(private), C(unprivileged), C(chroot), C(wakeup),
+        C(maxproc) and C(options).
+    type: dict
+    default: {}
+  plan:
+    description: What to bring about; the action derives it from the site's variables.
+    type: dict
+  installed:
+    description: Packages that the action has installed for this task; the action fills it in.
+    type: list
+    elements: str
+    default: []
+  secrets:
+    description: Texts that no output may show; the action fills it in.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Can run in check mode and then predicts what it would do, without a trace on the host.
+    support: full
+    details: Postfix's own checker is asked too, where Postfix is installed.
+  diff_mode:
+    description: Returns the differences of files, secret content as a fingerprint.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Configure Postfix
+  postamt.mail.postfix:
+
+- name: Configure Postfix with a parameter of my own
+  postamt.mail.postfix:
+    settings:
+      message_size_limit: 50000000
+      smtpd_banner: $myhostname ESMTP
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in short sentences; in check mode what would be done.
+  returned: always
+  type: list
+  elements: str
+  sample: ["wrote /etc/postfix/main.cf", "reloaded Postfix"]
+missing:
+  description: Packages and users that have to be there first; the action brings them.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.module_utils.program import arguments, run
+
+
+def main():
+    run(Postfix(), AnsibleModule(argument_spec=arguments("settings", "services"), supports_check_mode=True))
+
+
+if __name__ == "__main__":
+    main()
