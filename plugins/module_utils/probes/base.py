@@ -79,7 +79,10 @@ class Endpoint:
 
     def context(self) -> ssl.SSLContext:
         """TLS settings of a careful client; raises OSError where ca_file cannot be read."""
-        context = ssl.create_default_context(cafile=self.ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:
+            raise OSError(f"{self.ca_file}: {error.strerror or error}") from error
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -19,10 +19,16 @@ _STRING = r'"(?:\\.|[^"\\])*"|[^\s()]+'
 
 @dataclass(frozen=True)
 class ImapAnswer:
-    """How a command ended: OK, NO or BAD, the response code (RFC 5530), such as OVERQUOTA, or nothing, and the text."""
+    """How a command ended.
+
+    status     OK, NO, BAD or BYE
+    code       the response code (RFC 5530), such as OVERQUOTA or APPENDUID, or nothing
+    arguments  what stands behind the code
+    """
 
     status: str
     code: str
+    arguments: str
     text: str
 
     def __str__(self) -> str:
@@ -155,8 +161,10 @@ def folder_decoded(name: str) -> str:
 
 
 def _answer(line: bytes) -> ImapAnswer:
-    found = re.fullmatch(r"(\w+)(?: \[([^\]]*)\])? ?(.*)", line.decode("utf-8", "replace"))
-    return ImapAnswer(found[1].upper(), found[2] or "", found[3]) if found else ImapAnswer("", "", repr(line))
+    found = re.fullmatch(r"(\w+)(?: \[([^]\s]+) ?([^]]*)\])? ?(.*)", line.decode("utf-8", "replace"))
+    if not found:
+        return ImapAnswer("", "", "", repr(line))
+    return ImapAnswer(found[1].upper(), (found[2] or "").upper(), found[3] or "", found[4])
 
 
 def _mailbox(folder: str) -> str:

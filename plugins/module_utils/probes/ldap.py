@@ -9,8 +9,9 @@ the first question is asked, so that the other probes need nothing but Python.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
@@ -82,6 +83,7 @@ def _ldap3(e: Endpoint) -> Any:
 def _session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[Any]:
     """A connection of ldap3's, inside TLS as told, not yet bound."""
     ldap3 = _ldap3(e)
+    broken = (ldap3.core.exceptions.LDAPException, OSError)
     settings = ldap3.Tls()
 
     def wrap_socket(connection: Any, do_handshake: bool = False) -> None:
@@ -105,32 +107,29 @@ def _session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[A
             user=user,
             password=password,
             auto_referrals=False,
-            receive_timeout=e.timeout,
+            receive_timeout=math.ceil(e.timeout),
             source_address=e.source_address,
         )
         connection.open(read_server_info=False)
         try:
-            if tls == "starttls":
-                connection.start_tls(read_server_info=False)
+            if tls == "starttls" and not connection.start_tls(read_server_info=False):
+                raise LdapRefused(e, "StartTLS", _answer(connection))
             yield connection
         finally:
-            connection.unbind()
-    except (ldap3.core.exceptions.LDAPException, OSError) as error:
+            with suppress(*broken):  # the first error is the one to tell
+                connection.unbind()
+    except broken as error:
         raise ProbeError(e, asked, error) from error
 
 
-def _answer(connection: Any) -> LdapAnswer:
+def _answer(connection: Any, *entries: LdapEntry) -> LdapAnswer:
     result = connection.result
-    found = [
-        LdapEntry(entry["dn"], {name: _decoded(values) for name, values in entry["raw_attributes"].items()})
-        for entry in connection.response or ()
-        if entry["type"] == "searchResEntry"
-    ]
-    return LdapAnswer(result["result"], result["description"], result["message"], tuple(found))
+    return LdapAnswer(result["result"], result["description"], result["message"], entries)
 
 
-def _decoded(values: Sequence[bytes]) -> tuple[str, ...]:
-    return tuple(value.decode("utf-8", "replace") for value in values)
+def _entry(dn: str, attributes: Mapping[str, Sequence[bytes]]) -> LdapEntry:
+    decoded = {name: tuple(value.decode("utf-8", "replace") for value in values) for name, values in attributes.items()}
+    return LdapEntry(dn, decoded)
 
 
 def _bound(e: Endpoint, connection: Any) -> None:
@@ -167,7 +166,8 @@ def ldap_search(
         if bind:
             _bound(e, connection)
         connection.search(base, query, _SCOPES[scope], attributes=list(attributes))
-        return _answer(connection)
+        entries = [entry for entry in connection.response or () if entry["type"] == "searchResEntry"]
+        return _answer(connection, *(_entry(entry["dn"], entry["raw_attributes"]) for entry in entries))
 
 
 def ldap_passwd(

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from .base import Conversation, Endpoint, ProbeError, Tls, quoted, unquoted
 
-_TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\((?:"(?:\\.|[^"\\])*"|[^")])*\)|\{\d+\+?\}|[^\s"(){]+')
+_STRING = r'"(?:\\.|[^"\\])*"'
+_WORD = re.compile(rf"{_STRING}|\{{\d+\+?\}}|[^\s\"{{]+")
+_END = re.compile(rf"(OK|NO|BYE)(?: \(((?:{_STRING}|[^\")])*)\))?(?: (.*))?", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,11 @@ class Sieve(Conversation):
         """How a command ended, and the lines before that, each as the strings and words in it."""
         lines: list[list[str]] = []
         while True:
-            line = parsed(*self.logical_line())
-            status = line[0].upper() if line else ""
-            if status in ("OK", "NO", "BYE"):
-                code = next((word[1:-1] for word in line[1:] if word.startswith("(")), "")
-                text = next((word for word in line[1:] if not word.startswith("(")), "")
-                return SieveAnswer(status, code, text), lines
-            lines.append(line)
+            line, literals = self.logical_line()
+            text = line.decode("utf-8", "replace")
+            if end := ended(text, literals):
+                return end, lines
+            lines.append(words(text, literals))
 
     def command(self, line: str, asked: str = "") -> tuple[SieveAnswer, list[list[str]]]:
         """The answer to one command."""
@@ -92,10 +92,17 @@ class Sieve(Conversation):
         return self.command(f'AUTHENTICATE "PLAIN" "{secret}"', "AUTHENTICATE PLAIN")[0]
 
 
-def parsed(text: bytes, literals: list[bytes]) -> list[str]:
-    """The strings, words and (codes) in a line of the server's; each `{size}` is a literal."""
+def words(text: str, literals: list[bytes]) -> list[str]:
+    """The strings and words in a line of the server's; each `{size}` stands for a literal."""
     rest = iter(literals)
-    return [next(rest).decode() if word.startswith("{") else unquoted(word) for word in _TOKEN.findall(text.decode())]
+    found = _WORD.findall(text)
+    return [next(rest).decode("utf-8", "replace") if word.startswith("{") else unquoted(word) for word in found]
+
+
+def ended(text: str, literals: list[bytes]) -> SieveAnswer | None:
+    """The answer, if this line ends one."""
+    found = _END.fullmatch(text)
+    return found and SieveAnswer(found[1].upper(), found[2] or "", " ".join(words(found[3] or "", literals)))
 
 
 @contextmanager
@@ -151,7 +158,7 @@ def sieve_list(e: Endpoint, user: str, password: str, *, tls: Tls = "starttls") 
         answer, lines = sieve.command("LISTSCRIPTS")
         if not answer.ok:
             raise SieveRefused(e, "LISTSCRIPTS", answer)
-        return tuple(SieveScript(name, [word.upper() for word in words] == ["ACTIVE"]) for name, *words in lines)
+        return tuple(SieveScript(name, [word.upper() for word in rest] == ["ACTIVE"]) for name, *rest in lines)
 
 
 def sieve_delete(e: Endpoint, user: str, password: str, name: str, *, tls: Tls = "starttls") -> SieveAnswer:

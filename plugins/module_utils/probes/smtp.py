@@ -311,12 +311,10 @@ def smtp_send(
         return smtp.content(smtp.envelope(sender, recipients, *parameters), content)
 
 
-def lmtp_rcpt(
-    e: Endpoint, sender: str, recipients: Sequence[str], *, size: int | None = None, tls: Tls = "none"
-) -> Transaction:
-    """The same over LMTP (RFC 2033), where a Unix socket may be the endpoint."""
+def lmtp_rcpt(e: Endpoint, sender: str, recipients: Sequence[str], *, tls: Tls = "none") -> Transaction:
+    """The same over LMTP (RFC 2033), where a Unix socket may be the endpoint; Dovecot knows no SIZE there."""
     with _session(e, tls, HELO, client=Lmtp) as (lmtp, _):
-        return _rcpt(lmtp, sender, recipients, size)
+        return _rcpt(lmtp, sender, recipients, None)
 
 
 def lmtp_send(e: Endpoint, sender: str, recipients: Sequence[str], content: bytes, *, tls: Tls = "none") -> Transaction:

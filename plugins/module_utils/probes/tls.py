@@ -96,7 +96,7 @@ def tls_refuses(e: Endpoint, version: Version, starttls: Protocol | None = None)
 
     Only the version is asked about, so the certificate is not looked at, and nothing is said inside.
     Raises ProbeError where the server says nothing (it hung up), and where OpenSSL here cannot speak
-    that version itself, which would look like a refusal.
+    that version itself, which would look like a refusal. `cipher` is what an old version was let in with.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
