@@ -27,7 +27,9 @@ class ComposeError(Exception):
 
 
 def _modules(folder: str) -> dict[str, types.ModuleType]:
-    names = sorted(name[:-3] for name in os.listdir(os.path.join(os.path.dirname(__file__), folder)) if name[-3:] == ".py")
+    names = sorted(
+        name[:-3] for name in os.listdir(os.path.join(os.path.dirname(__file__), folder)) if name[-3:] == ".py"
+    )
     return {name: importlib.import_module(f"{HERE}.{folder}.{name}") for name in names if not name.startswith("_")}
 
 
@@ -105,7 +107,9 @@ def tree_merge(trees: Iterable[tuple[str, Mapping[str, t.Any]]], what: str) -> d
             if isinstance(value, Mapping):
                 child = into.setdefault(key, {})
                 if not isinstance(child, dict):
-                    raise ComposeError(f"{what} {' / '.join(place)}: concern {concern} wants a block where a value stands")
+                    raise ComposeError(
+                        f"{what} {' / '.join(place)}: concern {concern} wants a block where a value stands"
+                    )
                 merge(child, value, place, concern)
             elif key in into and into[key] != value:
                 raise ComposeError(

@@ -15,14 +15,13 @@ import ssl
 import typing as t
 from collections.abc import Iterable, Sequence
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 CA_CERTIFICATE = "ca.pem"
 CA_KEY = "ca.key"
@@ -161,9 +160,13 @@ def load_authority(state: State) -> Authority | None:
     if not certificates or not isinstance(key, ec.EllipticCurvePrivateKey):
         raise StateError(f"{state.path(CA_CERTIFICATE)} and {CA_KEY} must be a certificate and an EC key in PEM")
     if certificates[0].public_key() != key.public_key():
-        raise StateError(f"{state.path(CA_KEY)} is not the key of {CA_CERTIFICATE} beside it: bring the right pair back")
+        raise StateError(
+            f"{state.path(CA_KEY)} is not the key of {CA_CERTIFICATE} beside it: bring the right pair back"
+        )
     if certificates[0].not_valid_after_utc < now():
-        raise StateError(f"{state.path(CA_CERTIFICATE)} has expired: move it and {CA_KEY} away, and the run makes a new CA")
+        raise StateError(
+            f"{state.path(CA_CERTIFICATE)} has expired: move it and {CA_KEY} away, and the run makes a new CA"
+        )
     return Authority(certificates[0], key)
 
 
@@ -349,10 +352,14 @@ def _chain_problems(place: str, chain: Certificates, roots: Certificates) -> Ite
     for lower, upper in zip(chain, chain[1:], strict=False):
         if not _issued(lower, upper):
             wants, has = common_name(lower.issuer), common_name(upper.subject)
-            yield Problem(place, None, f"is out of order: after {common_name(lower.subject)} must come {wants}, not {has}")
+            yield Problem(
+                place, None, f"is out of order: after {common_name(lower.subject)} must come {wants}, not {has}"
+            )
             return
         if upper.not_valid_after_utc < now():
-            yield Problem(place, None, f"holds {common_name(upper.subject)}, expired on {upper.not_valid_after_utc:%Y-%m-%d}")
+            yield Problem(
+                place, None, f"holds {common_name(upper.subject)}, expired on {upper.not_valid_after_utc:%Y-%m-%d}"
+            )
     last = chain[-1]
     if last.issuer == last.subject or any(_issued(last, root) for root in roots):
         return

@@ -179,5 +179,3 @@ def plan_for(
     site = site_for(action, task_vars)
     host = site.hosts[str(task_vars["inventory_hostname"])]
     return compose.plan(program, site, host, plain(overrides or {}))
-
-

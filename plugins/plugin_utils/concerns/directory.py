@@ -45,8 +45,14 @@ def ldap(site: Site, host: Host) -> Ldap:
             "postfix": Reader((*_FOUND_BY, "mailForwardingAddress", "mailGroupMember", "dc", "uid")),
             "dovecot": Reader(
                 (
-                    *_FOUND_BY, "uid", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailQuota",
-                    "mailStorageDirectory", "mailSieveRuleSource",
+                    *_FOUND_BY,
+                    "uid",
+                    "mailHomeDirectory",
+                    "mailUidNumber",
+                    "mailGidNumber",
+                    "mailQuota",
+                    "mailStorageDirectory",
+                    "mailSieveRuleSource",
                 ),
                 every=True,
             ),  # fmt: skip

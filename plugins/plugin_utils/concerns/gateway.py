@@ -14,7 +14,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 @dataclasses.dataclass(frozen=True)
 class Destination:
-    host: str = var("Name or address of the server that has the mailboxes; its MX records are not asked.", example="10.0.0.5")
+    host: str = var(
+        "Name or address of the server that has the mailboxes; its MX records are not asked.", example="10.0.0.5"
+    )
     port: int = var("Its port.", 25)
     recipients: list[Address] = var(
         "Its addresses. Others are refused here; with none given, all are taken and the server has to refuse.", []
@@ -41,7 +43,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     domains = site.of(Variables).mail_gateway
     if not domains:
         return None
-    listed = {str(one): "OK" for name, to in domains.items() for one in (to.recipients or [f"@{name}"])}
+    listed = {one: "OK" for name, to in domains.items() for one in ([*map(str, to.recipients)] or [f"@{name}"])}
     return Postfix(
         parameters={
             "relay_domains": list(domains),

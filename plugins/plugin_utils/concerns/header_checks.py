@@ -16,7 +16,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 @dataclasses.dataclass(frozen=True)
 class HeaderCheck:
-    match: str = var("Regular expression over one logical header line, case ignored (pcre_table(5)).", example="'^Subject: .*lottery'")
+    match: str = var(
+        "Regular expression over one logical header line, case ignored (pcre_table(5)).",
+        example="'^Subject: .*lottery'",
+    )
     action: t.Literal["reject", "discard", "hold", "warn", "ignore", "redirect", "replace", "prepend", "filter"] = var(
         "What to do with the line or the message."
     )
@@ -43,7 +46,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     checks = site.of(Variables).mail_header_checks
     if not checks:
         return None
-    lines = [f"/{item.match.replace('/', chr(92) + '/')}/ {item.action.upper()} {item.text}".rstrip() for item in checks]
+    lines = [
+        f"/{item.match.replace('/', chr(92) + '/')}/ {item.action.upper()} {item.text}".rstrip() for item in checks
+    ]
     return Postfix(
         parameters={"header_checks": [table("header_checks", "pcre")]},
         tables={"header_checks": Table("pcre", "".join(f"{line}\n" for line in lines))},

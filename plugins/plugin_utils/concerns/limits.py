@@ -13,7 +13,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
-    mail_message_size_limit: Size = var("Largest message, in bytes of its transfer encoding.", Size(50 << 20), example="50M")
+    mail_message_size_limit: Size = var(
+        "Largest message, in bytes of its transfer encoding.", Size(50 << 20), example="50M"
+    )
     mail_recipient_limit: int = var("Most recipients of one message in one SMTP transaction.", 200)
     mail_client_connection_limit: int = var("Most connections that one client may hold to one port at a time.", 30)
     mail_client_auth_rate_limit: int = var("Most logins over SMTP that one client may try in a minute.", 60)

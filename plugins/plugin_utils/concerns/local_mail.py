@@ -14,5 +14,5 @@ def postfix(site: Site, host: Host) -> Postfix:
     parameters: dict[str, object] = {"alias_maps": [table("local_aliases", "lmdb")]}
     if site.uses_directory:
         here = ["localhost.$mydomain", "localhost"]
-        parameters["mydestination"] = here if host.name in site.domains else ["$myhostname", *here]
+        parameters["mydestination"] = here if str(host.name) in map(str, site.domains) else ["$myhostname", *here]
     return Postfix(parameters=parameters, tables={"local_aliases": Table("lmdb", names)})  # type: ignore[arg-type]

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 

@@ -18,34 +18,87 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
 
 # Words that stand alone in restriction lists (postconf(5)).
 PLAIN = frozenset(
-    """
-    permit reject defer defer_if_permit defer_if_reject permit_mynetworks permit_sasl_authenticated
-    permit_tls_clientcerts permit_tls_all_clientcerts permit_inet_interfaces permit_naked_ip_address
-    permit_auth_destination permit_mx_backup reject_unauth_destination defer_unauth_destination reject_unauth_pipelining
-    reject_unknown_client_hostname reject_unknown_reverse_client_hostname reject_unknown_forward_client_hostname
-    reject_invalid_helo_hostname reject_non_fqdn_helo_hostname reject_unknown_helo_hostname reject_plaintext_session
-    reject_non_fqdn_sender reject_unknown_sender_domain reject_unlisted_sender reject_unverified_sender
-    reject_sender_login_mismatch reject_authenticated_sender_login_mismatch reject_known_sender_login_mismatch
-    reject_unauthenticated_sender_login_mismatch reject_non_fqdn_recipient reject_unknown_recipient_domain
-    reject_unlisted_recipient reject_unverified_recipient reject_multi_recipient_bounce warn_if_reject
-    """.split()
+    [
+        "permit",
+        "reject",
+        "defer",
+        "defer_if_permit",
+        "defer_if_reject",
+        "permit_mynetworks",
+        "permit_sasl_authenticated",
+        "permit_tls_clientcerts",
+        "permit_tls_all_clientcerts",
+        "permit_inet_interfaces",
+        "permit_naked_ip_address",
+        "permit_auth_destination",
+        "permit_mx_backup",
+        "reject_unauth_destination",
+        "defer_unauth_destination",
+        "reject_unauth_pipelining",
+        "reject_unknown_client_hostname",
+        "reject_unknown_reverse_client_hostname",
+        "reject_unknown_forward_client_hostname",
+        "reject_invalid_helo_hostname",
+        "reject_non_fqdn_helo_hostname",
+        "reject_unknown_helo_hostname",
+        "reject_plaintext_session",
+        "reject_non_fqdn_sender",
+        "reject_unknown_sender_domain",
+        "reject_unlisted_sender",
+        "reject_unverified_sender",
+        "reject_sender_login_mismatch",
+        "reject_authenticated_sender_login_mismatch",
+        "reject_known_sender_login_mismatch",
+        "reject_unauthenticated_sender_login_mismatch",
+        "reject_non_fqdn_recipient",
+        "reject_unknown_recipient_domain",
+        "reject_unlisted_recipient",
+        "reject_unverified_recipient",
+        "reject_multi_recipient_bounce",
+        "warn_if_reject",
+    ]
 )
 # Words that take what follows: a table, a domain or a policy service.
 TAKES_TABLE = frozenset(
-    """
-    check_client_access check_client_a_access check_client_mx_access check_client_ns_access
-    check_reverse_client_hostname_access check_reverse_client_hostname_a_access
-    check_reverse_client_hostname_mx_access check_reverse_client_hostname_ns_access check_ccert_access
-    check_sasl_access check_helo_access check_helo_a_access check_helo_mx_access check_helo_ns_access
-    check_sender_access check_sender_a_access check_sender_mx_access check_sender_ns_access check_recipient_access
-    check_recipient_a_access check_recipient_mx_access check_recipient_ns_access check_etrn_access
-    """.split()
+    [
+        "check_client_access",
+        "check_client_a_access",
+        "check_client_mx_access",
+        "check_client_ns_access",
+        "check_reverse_client_hostname_access",
+        "check_reverse_client_hostname_a_access",
+        "check_reverse_client_hostname_mx_access",
+        "check_reverse_client_hostname_ns_access",
+        "check_ccert_access",
+        "check_sasl_access",
+        "check_helo_access",
+        "check_helo_a_access",
+        "check_helo_mx_access",
+        "check_helo_ns_access",
+        "check_sender_access",
+        "check_sender_a_access",
+        "check_sender_mx_access",
+        "check_sender_ns_access",
+        "check_recipient_access",
+        "check_recipient_a_access",
+        "check_recipient_mx_access",
+        "check_recipient_ns_access",
+        "check_etrn_access",
+    ]
 )
 TAKES_WORD = frozenset(
-    """
-    reject_rbl_client permit_dnswl_client reject_rhsbl_client permit_rhswl_client reject_rhsbl_reverse_client
-    reject_rhsbl_helo reject_rhsbl_sender reject_rhsbl_recipient check_policy_service sleep
-    """.split()
+    [
+        "reject_rbl_client",
+        "permit_dnswl_client",
+        "reject_rhsbl_client",
+        "permit_rhswl_client",
+        "reject_rhsbl_reverse_client",
+        "reject_rhsbl_helo",
+        "reject_rhsbl_sender",
+        "reject_rhsbl_recipient",
+        "check_policy_service",
+        "sleep",
+    ]
 )
 WORDS = PLAIN | TAKES_TABLE | TAKES_WORD
 _LIST = re.compile(r"(smtpd|mua)_(client|helo|sender|relay|recipient|data|end_of_data|etrn)_restrictions\Z")

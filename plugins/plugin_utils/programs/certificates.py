@@ -84,7 +84,9 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
             continue
         roots = pki.trusted_roots() if roots is None else roots
         good, wrong = pki.check_supplied(f"mail_certificates.{name}", item["names"], roots=roots, **content)
-        problems.extend(dataclasses.replace(p, value=p.value or item["files"][p.where.rpartition(".")[2]]) for p in wrong)
+        problems.extend(
+            dataclasses.replace(p, value=p.value or item["files"][p.where.rpartition(".")[2]]) for p in wrong
+        )
         if good:
             found[name] = good
     if problems:
@@ -135,7 +137,9 @@ def bring(plan_: Plan, state: State, given: Mapping[str, pki.Supplied], call: Ca
         )
         if failed.get("failed"):
             return failed
-    actions = [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
+    actions = (
+        [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
+    )
     if new_ca:
         actions.append(f"{would}{'write' if would else 'wrote'} the CA's certificate")
     for name, reason in reasons.items():
@@ -148,7 +152,9 @@ def bring(plan_: Plan, state: State, given: Mapping[str, pki.Supplied], call: Ca
             "before_header": f"certificate {name}",
             "after_header": f"certificate {name}",
             "before": pki.summary(seen["served"].get(name, {}).get("chain", "")),
-            "after": "" if name in removed else pki.summary(chains.get(name, "")) or _expected(plan_["certificates"][name]),
+            "after": ""
+            if name in removed
+            else pki.summary(chains.get(name, "")) or _expected(plan_["certificates"][name]),
         }
         for name in [*reasons, *removed]
     ]
@@ -173,7 +179,10 @@ def _issue(
 
 
 def _reason(
-    item: Mapping[str, t.Any], served: Mapping[str, t.Any] | None, file: pki.Supplied | None, authority: pki.Authority | None
+    item: Mapping[str, t.Any],
+    served: Mapping[str, t.Any] | None,
+    file: pki.Supplied | None,
+    authority: pki.Authority | None,
 ) -> str:
     """Return why a certificate has to be replaced, or nothing."""
     if served is None:

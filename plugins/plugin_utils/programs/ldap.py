@@ -181,6 +181,7 @@ def config(site: Site, host: Host, parts: Contributions, overrides: Mapping[str,
         if wrong:
             raise ComposeError(f"ldap_settings: {section}: {wrong[0]} is no attribute of cn=config (slapd-config(5))")
         sections[section] = overridden(sections[section], {k: _values(v) for k, v in given.items()})
+        sections[section] = {name: values for name, values in sections[section].items() if values}
     return {
         **{section: {name: list(v) for name, v in found.items() if v} for section, found in sections.items()},
         "suffix": site.suffix,
@@ -252,8 +253,8 @@ def fingerprint(key: str, kind: str, name: str, value: str) -> str:
 
 
 def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the named passwords (address, or service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
-    accounts = {account.address: account for account in site.accounts}
+    """Return passwords by name (address, or service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
+    accounts: dict[str, Account] = {account.address: account for account in site.accounts}
     found = {}
     for name in names:
         kind, _colon, service = name.partition(":")
@@ -295,7 +296,7 @@ def account_attributes(account: Account) -> Attributes:
     """Return what the inventory says of an account, in the directory's words."""
     local = account.address.rpartition("@")[0]
     name = account.name.strip() or local
-    found = {
+    found: Attributes = {
         "cn": [name],
         "sn": [name.split()[-1]],
         "mailEnabled": ["TRUE" if account.enabled else "FALSE"],
@@ -312,6 +313,7 @@ def account_attributes(account: Account) -> Attributes:
 
 def suffix_problem(suffix: str) -> str | None:
     """Return what is wrong with the suffix of the directory, if anything."""
-    if re.match(r"(o|dc|ou)=", suffix) and all(re.fullmatch(r"[a-z]+=[A-Za-z0-9][A-Za-z0-9 .-]*", x) for x in suffix.split(",")):
+    part = "[A-Za-z0-9][A-Za-z0-9 .-]*"
+    if re.fullmatch(f"(o|dc|ou)={part}(,(o|dc|ou|l|st|c)={part})*", suffix):
         return None
     return "must be a DN that begins with o=, dc= or ou= and has no blanks around its commas, such as o=mail"

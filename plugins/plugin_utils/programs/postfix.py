@@ -158,7 +158,7 @@ def master_cf(services: Mapping[str, Service]) -> str:
         lines.append(" ".join([*columns, service.command]))
         for option, value in sorted(service.options.items()):
             if value is not None:
-                lines.append("  -o { %s = %s }" % (option, text_of(value)))
+                lines.append(f"  -o {{ {option} = {text_of(value)} }}")
     return "\n".join([*lines, ""])
 
 

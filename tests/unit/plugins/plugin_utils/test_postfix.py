@@ -1,0 +1,97 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From a site to what Postfix gets: golden cases, the concern that is turned off included."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, restriction_lists
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
+
+NAME = "mail.example.org"
+
+
+def files(release: str = "trixie", overrides: t.Any = None, **variables: t.Any) -> dict[str, str]:
+    given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
+    site = parse_site(given, {NAME: HostInput(look=Look(release=release))}, compose.concerns().values())
+    plan = compose.plan("postfix", site, site.hosts[NAME], overrides)
+    return {item["path"].rpartition("/")[2]: item["content"] for item in plan["files"]}
+
+
+def settings(**arguments: t.Any) -> dict[str, str]:
+    lines = [line.split(" = ", 1) for line in files(**arguments)["main.cf"].splitlines() if " = " in line]
+    return dict(lines)
+
+
+def test_port_25_relays_for_nobody() -> None:
+    found = settings()
+    assert found["smtpd_relay_restrictions"] == "permit_mynetworks, reject_unauth_destination"
+    assert found["smtpd_sasl_auth_enable"] == "no"
+
+
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_smuggling_is_closed_on_both_releases(release: str) -> None:
+    assert settings(release=release)["smtpd_forbid_bare_newline"] == "normalize"
+
+
+def test_a_concern_that_is_off_leaves_nothing() -> None:
+    off = files()
+    assert "header_checks" not in off and "header_checks" not in off["main.cf"]
+    assert "relayhost_login" not in off and "relayhost" not in off["main.cf"]
+
+
+def test_header_checks() -> None:
+    check = {"match": "^Subject: a/b", "action": "reject", "text": "no"}
+    assert files(mail_header_checks=[check])["header_checks"] == "/^Subject: a\\/b/ REJECT no\n"
+
+
+def test_relayhost_with_login() -> None:
+    found = files(mail_relayhost={"host": "smtp.example.net", "username": "u", "password": "p"})
+    assert found["relayhost_login"] == "[smtp.example.net]:587\tu:p\n"
+    assert "relayhost = [smtp.example.net]:587" in found["main.cf"]
+
+
+def test_gateway() -> None:
+    found = files(mail_gateway={"inner.example": {"host": "10.0.0.5", "recipients": ["x@inner.example"]}})
+    assert found["gateway"] == "inner.example\trelay:[10.0.0.5]:25\n"
+    assert found["gateway_recipients"] == "x@inner.example\tOK\n"
+
+
+def test_the_users_settings_come_last_and_null_removes() -> None:
+    found = settings(overrides={"settings": {"biff": None, "smtpd_banner": "hello"}})
+    assert found["smtpd_banner"] == "hello" and "biff" not in found
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"settings": {"smtpd_baner": "x"}}, "smtpd_baner is no parameter of Postfix 3.10; did you mean smtpd_banner?"),
+        ({"settings": {"smtpd_client_restrictions": "permit_foo"}}, "permit_foo is no word of a restriction list"),
+        ({"services": {"smtp": {"command": "smtpd"}}}, "smtp must be NAME/TYPE"),
+    ],
+)
+def test_what_postfix_does_not_have_is_refused(overrides: t.Any, sentence: str) -> None:
+    with pytest.raises(ComposeError, match=None) as caught:
+        files(overrides=overrides)
+    assert sentence in str(caught.value)
+
+
+def test_a_parameter_of_3_10_is_refused_on_3_7() -> None:
+    with pytest.raises(ComposeError, match=r"no parameter of Postfix 3\.7"):
+        files(release="bookworm", overrides={"settings": {"smtp_tlsrpt_enable": True}})
+
+
+def test_two_concerns_that_disagree_are_named() -> None:
+    one, other = ("one", Postfix(parameters={"x": 1})), ("other", Postfix(parameters={"x": 2}))
+    with pytest.raises(ComposeError, match="concern one wants 1, concern other wants 2"):
+        compose.merged([one, other], "parameters", "parameter")
+
+
+def test_two_concerns_in_one_slot_are_refused() -> None:
+    part = Postfix(restrictions={"smtpd_client_restrictions": {"access": ["reject"]}})
+    with pytest.raises(ComposeError, match="both fill slot access"):
+        restriction_lists([("one", part), ("other", part)])

@@ -1,0 +1,114 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the site model accepts, and the one message that lists everything it refuses."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError, address, domain, size
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+
+HOST = {"mail.example.org": HostInput()}
+GOOD: dict[str, t.Any] = {
+    "mail_domains": ["example.org"],
+    "mail_accounts": [{"address": "alice@example.org"}, {"address": "bob@example.org"}],
+}
+
+
+def site(hosts: t.Any = None, **changes: t.Any) -> Site:
+    return parse_site({**GOOD, **changes}, hosts or HOST, compose.concerns().values())
+
+
+def message(hosts: t.Any = None, **changes: t.Any) -> str:
+    with pytest.raises(SiteError) as caught:
+        site(hosts, **changes)
+    return str(caught.value)
+
+
+def test_the_smallest_site() -> None:
+    found = site()
+    assert found.server_name == "mail.example.org"
+    assert found.postmaster == "alice@example.org"
+    assert found.all_aliases["postmaster@example.org"] == ["alice@example.org"]
+    assert found.hosts["mail.example.org"].does("mail_store")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"mail_domain": []}, "mail_domain: is not known; did you mean mail_domains?"),
+        ({"mail_domains": ["nope"]}, "mail_domains[0] is 'nope': must be a domain name"),
+        ({"mail_domains": ["example.org", "EXAMPLE.org"]}, "mail_domains is 'example.org': is listed twice"),
+        (
+            {"mail_accounts": [{"adress": "a@example.org"}]},
+            "mail_accounts[0].adress: is not known; did you mean address?",
+        ),
+        ({"mail_accounts": [{"address": "alice"}]}, "mail_accounts[0].address is 'alice': must be a mail address"),
+        ({"mail_accounts": [{"address": "a@other.org"}]}, "is 'a@other.org': must be in one of mail_domains"),
+        ({"mail_accounts": [{"address": "a@example.org", "quota": "much"}]}, "quota is 'much': must be a size"),
+        ({"mail_accounts": [GOOD["mail_accounts"][0]] * 2}, "is taken already by mail_accounts alice@example.org"),
+        ({"mail_aliases": {"x@example.org": ["nobody@example.org"]}}, "is 'nobody@example.org': does not exist"),
+        ({"mail_aliases": {"x@example.org": ["y@example.org"], "y@example.org": ["x@example.org"]}}, "in a circle: "),
+        ({"mail_accounts_backend": "ldpa"}, "mail_accounts_backend is 'ldpa': must be one of directory, system"),
+        ({"mail_relayhost": {"host": "r.example.net", "username": "u"}}, "must have both username and password"),
+    ],
+)
+def test_what_is_wrong_is_said(changes: dict[str, t.Any], sentence: str) -> None:
+    assert sentence in message(**changes)
+
+
+def test_every_problem_is_listed_at_once() -> None:
+    said = message(
+        mail_domian=1, mail_aliases={"x@example.org": []}, mail_header_checks=[{"match": "(", "action": "hold"}]
+    )
+    assert said.startswith("3 problems")
+
+
+@pytest.mark.parametrize(
+    ("host", "sentence"),
+    [
+        (HostInput(["mail", "mail_mxx"]), "group mail_mxx of host mail.example.org: is no group of the site"),
+        (
+            HostInput(look=Look(release="sid")),
+            "Debian release of host mail.example.org is 'sid': must be one of bookworm",
+        ),
+        (HostInput(look=Look(architecture="i386")), "architecture of host mail.example.org is 'i386': must be one of"),
+        (
+            HostInput(variables={"mail_host_name": "mail"}),
+            "mail_host_name is 'mail': must be a fully qualified host name",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_host_is_said(host: HostInput, sentence: str) -> None:
+    assert sentence in message({"mail.example.org": host})
+
+
+def test_a_password_is_in_no_message() -> None:
+    assert "s3cret" not in message(mail_accounts=[{"address": "a@example.org", "password": ["s3cret"]}])
+
+
+def test_names_of_ones_own() -> None:
+    assert site(mail_x_anything=1)
+
+
+def test_unicode_domains_become_a_labels() -> None:
+    assert domain("Bücher.example") == "xn--bcher-kva.example"
+    assert address("Anna@Bücher.example") == "anna@xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1M", 1 << 20), ("1 MB", 1 << 20), ("500K", 512000), (0, 0), ("2G", 2 << 30)]
+)
+def test_sizes(text: object, number: int) -> None:
+    assert size(text) == number
+
+
+def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
+    accounts = [
+        {"address": "alice@example.org", "forward": ["bob@example.org"], "keep_copy": True},
+        {"address": "bob@example.org"},
+    ]
+    assert site(mail_accounts=accounts)
