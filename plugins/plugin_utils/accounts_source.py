@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Accounts that another system exports: a JSON, YAML or CSV file, and a JMESPath expression that makes accounts of it."""
+"""Accounts that another system exports (JSON, YAML or CSV), picked by a JMESPath expression."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load(path: str, query: str = "@") -> list[t.Any]:
         import jmespath
     except ImportError:
         raise _refusal(
-            "file", path, "needs the Python package jmespath on the controller (pip install jmespath)"
+            "file", path, "needs the Python package jmespath on the controller"
         ) from None
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:

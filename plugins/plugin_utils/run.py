@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible import constants
 from ansible.errors import AnsibleError
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     HostInput,
@@ -116,8 +116,6 @@ def _with_source(variables: dict[str, t.Any], folder: str) -> tuple[dict[str, t.
     source = variables.get("mail_accounts_source")
     if not isinstance(source, Mapping) or "file" not in source:
         return variables, []
-    from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source  # brings jmespath, if any
-
     path = os.path.join(folder, os.path.expanduser(str(source["file"])))
     try:
         found = accounts_source.load(path, str(source.get("query", "@")))

@@ -14,7 +14,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 @dataclasses.dataclass(frozen=True)
 class Variables:
     mail_strangers_may_use_local_senders: bool = var(
-        "Whether port 25 takes envelope senders in the site's own domains. Some forwarding services and scanners need it.",
+        "Whether port 25 takes envelope senders in the site's own domains. Some forwarding services need it.",
         False,
     )
     mail_sender_domain_must_exist: bool = var(
