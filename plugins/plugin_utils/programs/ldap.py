@@ -21,7 +21,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     overridden,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Unit, User, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     VMAIL_HOME,
@@ -126,7 +126,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     certificate = site.internal_certificate
     return make_plan(
         packages={"slapd", "ldap-utils", "python3-ldap"},
-        users=[User("openldap", home="/var/lib/ldap", groups=("ssl-cert",))],
+        key_group="ssl-cert",  # which slapd's user joins, to read the key of its certificate
         directories=[Directory(DATABASE, "0700", "openldap", "openldap")],
         units=[Unit("slapd.service")],
         watch=[certificate.chain, certificate.key, CA_FILE],
@@ -253,7 +253,7 @@ def fingerprint(key: str, kind: str, name: str, value: str) -> str:
 
 
 def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return passwords by name (address, or service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
+    """Return passwords by name (address, service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
     accounts: dict[str, Account] = {account.address: account for account in site.accounts}
     found = {}
     for name in names:

@@ -1,0 +1,44 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import site_for
+
+
+class ActionModule(ProgramAction):
+    program = "ldap"
+
+    def _apply(self, plan: Plan) -> Result:
+        """Run the module, and once more with the passwords that it asks for: fingerprints travel, passwords seldom."""
+        answer = super()._apply(plan)
+        names = answer.pop("passwords_needed", None)
+        if answer.get("failed") or not names:
+            return answer
+        given = passwords(site_for(self, self._vars), names)
+        again = self._stock("postamt.mail.ldap", {"plan": plan, "passwords": given})
+        again.pop("passwords_needed", None)
+        return {
+            **again,
+            "changed": True,
+            "actions": [*answer.get("actions", []), *again.get("actions", [])],
+            "diff": [*answer.get("diff", []), *again.get("diff", [])],
+        }
+
+    def _users(self, missing: Result, actions: list[str]) -> Result | None:
+        """Let the package's own user join a group."""
+        for group in missing.get("groups", []):
+            wish = {"name": "openldap", "groups": [group], "append": True}
+            answer = self._stock("ansible.builtin.user", wish)
+            if answer.get("failed"):
+                return {"failed": True, "msg": f"cannot add openldap to group {group}: {answer.get('msg')}"}
+            actions.append(f"added user openldap to group {group}")
+        return None
+
+    def _tell(self, result: Result) -> None:
+        super()._tell(result)
+        for note in result.get("notes") or []:
+            self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {note}")

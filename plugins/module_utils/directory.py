@@ -1,0 +1,525 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carry out the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection.
+
+A change of cn=config is tried first on a second slapd, which has a copy of the configuration and answers on a socket in
+a private folder only: the real thing, certificates and access rules included. (slapmodify(8) on a copy takes any
+access rule and any cipher list, and cannot add a database.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import importlib
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import directory_config as config
+from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
+
+SOCKET = "/run/slapd/ldapi"
+PID_FILE = "/run/slapd/slapd.pid"
+CONFIG = "/etc/ldap/slapd.d"
+DEFAULTS = "/etc/default/slapd"
+REHEARSAL = "/run/postamt-ldap"  # openldap's, so not below the folder that is root's alone
+USER = "openldap"
+
+_CONFIG_FILTER = "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(cn=*postfixbook))"
+_ENTRY_ATTRIBUTES = (
+    "objectClass", "o", "ou", "dc", "cn", "sn", "uid", "mail", "mailAlias", "mailForwardingAddress", "mailEnabled",
+    "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
+)  # fmt: skip
+_WINDOW = 64  # requests under way at once: slapd has several threads
+_PAST = {"add": "added", "change": "changed", "remove": "removed", "disable": "disabled"}
+
+
+class Slapd(program.Program):
+    name = "ldap"
+    title = "slapd"
+
+
+class Connection:
+    """An LDAP connection as root through a socket (SASL EXTERNAL)."""
+
+    def __init__(self, path: str = SOCKET, wait: float = 5.0) -> None:
+        try:
+            ldap = importlib.import_module("ldap")
+        except ImportError:
+            raise Failed("python3-ldap is there, but not for this Python: use Debian's own, /usr/bin/python3") from None
+        self.ldap: Any = ldap
+        self.link: Any = ldap.initialize(f"ldapi://{quote(path, safe='')}")
+        self.link.set_option(ldap.OPT_NETWORK_TIMEOUT, 10.0)
+        end = time.monotonic() + wait
+        while True:
+            try:
+                self.link.sasl_non_interactive_bind_s("EXTERNAL")
+                return
+            except ldap.SERVER_DOWN:
+                if time.monotonic() > end:
+                    raise Failed(f"slapd does not answer on {path}") from None
+                time.sleep(0.05)
+            except ldap.LDAPError as error:
+                raise Failed(f"slapd does not let root in on {path}: {explained(error)}") from None
+
+    def search(self, base: str, scope: str, query: str = "(objectClass=*)", names: Iterable[str] = ()) -> config.Tree:
+        """Return entries by DN, values as text; nothing where the base does not exist."""
+        scopes = {"base": self.ldap.SCOPE_BASE, "subtree": self.ldap.SCOPE_SUBTREE}
+        try:
+            found = self.link.search_s(base, scopes[scope], query, list(names) or None)
+        except self.ldap.NO_SUCH_OBJECT:
+            return {}
+        except self.ldap.LDAPError as error:
+            raise Failed(f"slapd does not answer a search below {base}: {explained(error)}") from None
+        return {
+            dn: {name: [value.decode("utf-8", "surrogateescape") for value in values] for name, values in have.items()}
+            for dn, have in found
+            if dn is not None
+        }
+
+    def add(self, dn: str, attributes: config.Attributes) -> int:
+        return int(self.link.add_ext(dn, [(name, _bytes(values)) for name, values in attributes.items()]))
+
+    def modify(self, dn: str, modifications: Iterable[config.Modification]) -> int:
+        verbs = {"add": self.ldap.MOD_ADD, "delete": self.ldap.MOD_DELETE, "replace": self.ldap.MOD_REPLACE}
+        sent = [(verbs[verb], name, _bytes(values) or None) for verb, name, values in modifications]
+        return int(self.link.modify_ext(dn, sent))
+
+    def delete(self, dn: str) -> int:
+        return int(self.link.delete_ext(dn))
+
+    def password(self, dn: str, clear: str) -> int:
+        """Have slapd hash and store a password (RFC 3062)."""
+        return int(self.link.passwd(dn, None, clear))
+
+    def all_of(self, requests: Iterable[tuple[str, Callable[[], int]]], window: int = 1) -> None:
+        """Send requests, several at a time, and wait for all; raises Failed naming the one that was refused."""
+        under_way: deque[tuple[str, int]] = deque()
+
+        def finish() -> None:
+            what, number = under_way.popleft()
+            try:
+                self.link.result3(number)
+            except self.ldap.LDAPError as error:
+                raise Failed(f"slapd refuses {what}: {explained(error)}") from None
+
+        for what, send in requests:
+            if len(under_way) >= window:
+                finish()
+            under_way.append((what, send()))
+        while under_way:
+            finish()
+
+
+def _bytes(values: Iterable[str]) -> list[bytes]:
+    return [value.encode("utf-8", "surrogateescape") for value in values]
+
+
+def explained(error: Exception) -> str:
+    """Return what an LDAP error says, on one line."""
+    said = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    words = [said.get("desc", type(error).__name__), said.get("info", "")]
+    return ": ".join(" ".join(word.split()) for word in words if word)
+
+
+def stored_digest(values: Iterable[str]) -> str:
+    """Return what tells whether the stored (hashed) password is still the one that was set."""
+    return hashlib.sha256("\0".join(sorted(values)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class Change(program.Change):
+    """One run of slapd's plan."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        super().__init__(Slapd(), module)
+        self.record_file = os.path.join(self.home, "applied.json")
+        self.needed: list[str] = []
+        self.notes: list[str] = []
+
+    def exit(self) -> None:
+        self.module.exit_json(
+            changed=self.changed,
+            actions=self.actions,
+            notes=self.notes,
+            diff=self.diffs,
+            missing=self.missing,
+            passwords_needed=self.needed,
+        )
+
+    def carry_out(self) -> None:
+        self.missing = self.look_for_missing()
+        if self.missing and not self.dry:
+            return  # the action brings it and calls again
+        self.record = files.load(self.record_file)
+        self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
+        self.changes, self.news, self.mark = [], [], {}
+        self.look_at_units()
+        if not self.wanted:
+            self.leave()
+            return
+        self.watched = {path: files.digest(path) for path in self.plan["watch"]}
+        if self.record.get("loaded") != self.watched and "absent" in self.watched.values() and not self.dry:
+            absent = [path for path, digest in self.watched.items() if digest == "absent"]
+            raise Failed(f"{', '.join(absent)} is not there: run the role certificates on this host first")
+        self.make_folders()
+        served = bool(self.running)
+        self.run_slapd()
+        if self.dry and not served:
+            self.predict()
+            return
+        self.connection = Connection()
+        kept = dict(self.record)
+        self.configure()
+        self.fill()
+        if self.record != kept and not self.dry:
+            files.private_folder(self.home)
+            files.save(self.record_file, self.record)
+
+    def look_for_missing(self) -> dict[str, list[Any]]:
+        """Return also which group slapd's user has to join."""
+        found = super().look_for_missing()
+        group = self.plan.get("key_group", "")
+        if group and not program.in_group(USER, group):
+            found["groups"] = [group]
+            if self.dry:
+                self.did("added", "add", f"user {USER} to group {group}")
+        return found
+
+    def show(self, header: str, before: list[str], after: list[str]) -> None:
+        """Add an entry to the diff."""
+        old, new = ("".join(f"{line}\n" for line in lines) for lines in (before, after))
+        self.diffs.append({"before_header": header, "after_header": header, "before": old, "after": new})
+
+    def leave(self) -> None:
+        """Stop a slapd that is this collection's and that the site does not want here; its data stays."""
+        if not self.record:
+            return  # a directory of somebody else
+        if self.plan.get("moved_to") and self.record.get("accounts") and self.starts + self.stops + self.disables:
+            raise Failed(
+                f"this host holds the site's accounts and passwords, and {self.plan['moved_to']} is to be the "
+                "directory now: a run does not move them. Put this host back into group mail_directory; or carry them "
+                f"over yourself (slapcat -b SUFFIX here, slapadd there, {self.record_file} too) and stop slapd here"
+            )
+        self.activate()
+
+    # --- the process
+
+    def run_slapd(self) -> None:
+        """Have slapd listen as the plan says and run in the group that may read its key."""
+        listen = self.plan["listen"]
+        seen = files.see(DEFAULTS)
+        before = seen.content.decode() if seen else ""
+        after, count = re.subn(r"(?m)^SLAPD_SERVICES=.*$", lambda _: f'SLAPD_SERVICES="{listen}"', before)
+        after = after if count else f'{before}SLAPD_SERVICES="{listen}"\n'
+        if before != after:
+            self.diffs.append({"before_header": DEFAULTS, "after_header": DEFAULTS, "before": before, "after": after})
+            if self.did("wrote", "write", f"{DEFAULTS} (listens on {listen})"):
+                mode, uid, gid = (seen.mode, seen.uid, seen.gid) if seen else (0o644, 0, 0)
+                files.replace(DEFAULTS, after.encode(), mode, uid, gid)
+        self.restarted = False
+        if self.running and (why := self.outdated(listen)):
+            if self.did("restarted", "restart", f"slapd ({why})"):
+                units.act("restart", "slapd.service")
+                if self.outdated(listen):  # Debian 12's init script says it did
+                    raise Failed("slapd was restarted, but the old process goes on: stop it by hand")
+            self.restarted = True
+        self.restarted |= bool(self.starts)
+        self.activate()
+
+    def outdated(self, listen: str) -> str:
+        """Return why the running process has to be restarted, empty where it has not."""
+        try:
+            with open(PID_FILE, encoding="ascii") as file:
+                pid = int(file.read())
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode("utf-8", "replace").split("\0")
+            with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+                groups = re.search(r"(?m)^Groups:\s*(.*)$", file.read())
+        except (OSError, ValueError):
+            return "its process is not to be found"
+        if "-h" not in words or words[words.index("-h") + 1] != listen:
+            return "it listens elsewhere"
+        numbers = {int(number) for number in (groups[1] if groups else "").split()}
+        return "" if files.gid_of(self.plan["key_group"]) in numbers else "it has a new group"
+
+    # --- cn=config
+
+    def configure(self) -> None:
+        """Make cn=config as wanted, have renewed certificates read, and ask."""
+        wanted = self.plan["config"]
+        tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
+        recorded = self.record.get("config", {})
+        try:
+            found = config.changes(wanted, tree, recorded)
+        except config.ConfigError as error:
+            raise Failed(str(error)) from None
+        renewed = self.record.get("loaded") != self.watched and not self.restarted
+        told = any(change.dn == config.GLOBAL and _touches_tls(change) for change in found)
+        for change in found:
+            self.show(f"cn=config: {change.what}", change.before, change.after)
+        if found or (renewed and not told):
+            if not self.dry or "absent" not in self.watched.values():
+                rehearse(found)
+            healthy = self.complaint()
+            if found and self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}"):
+                self.apply(found)
+            if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
+                send(self.connection, config.reloaded_certificates(wanted["global"]))
+            wrong = self.complaint() if not self.dry else ""
+            if wrong:
+                if not healthy and found:
+                    self.take_back(found)
+                    raise Failed(f"does not serve with the new configuration, the old one is back: {wrong}")
+                raise Failed(f"does not serve: {wrong}")
+        self.database_there = self.dry is False or not any(change.add and "olcSuffix" in change.add for change in found)
+        self.record["config"] = {name: sorted(wanted[name]) for name in ("global", "frontend", "database")}
+        self.record["loaded"] = self.watched
+
+    def apply(self, found: list[config.Change]) -> None:
+        """Send the requests one by one; the first that is refused takes back those before it."""
+        for at, change in enumerate(found):
+            try:
+                send(self.connection, change)
+            except Failed as error:
+                self.take_back(found[:at])
+                raise Failed(f"{error}; what was changed before it is taken back") from None
+
+    def take_back(self, found: list[config.Change]) -> None:
+        """Send the inverse of requests. What was added stays where slapd cannot remove it, and harms nobody."""
+        for change in reversed(found):
+            with contextlib.suppress(Failed):
+                if change.add and "olcSuffix" in change.add:
+                    query = f"(olcSuffix={change.add['olcSuffix'][0]})"
+                    for dn in self.connection.search(config.GLOBAL, "subtree", query, ["1.1"]):
+                        self.connection.all_of([(dn, functools.partial(self.connection.delete, dn))])
+                elif change.inverse:
+                    send(self.connection, dataclasses.replace(change, modifications=change.inverse))
+
+    def complaint(self) -> str:
+        """Return what is wrong with what slapd serves on port 636, empty if nothing."""
+        settings = self.plan["config"]["global"]
+        try:
+            context = ssl.create_default_context(cafile=settings["olcTLSCACertificateFile"][0])
+            name = self.plan["server_name"]
+            with (
+                socket.create_connection((name, 636), timeout=5) as link,
+                context.wrap_socket(link, server_hostname=name) as secured,
+            ):
+                served = secured.getpeercert(binary_form=True)
+            with open(settings["olcTLSCertificateFile"][0], encoding="ascii") as file:
+                pem = file.read()
+            end = pem.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
+            on_disk = ssl.PEM_cert_to_DER_cert(pem[pem.index(ssl.PEM_HEADER) : end])
+        except (OSError, ValueError, KeyError) as error:
+            return f"TLS on port 636: {error}"
+        return "" if served == on_disk else "port 636 shows another certificate than the one on disk"
+
+    # --- entries
+
+    def fill(self) -> None:
+        """Make the entries as the inventory means them; passwords only those that the second call brings."""
+        wanted = self.plan["entries"]
+        tree: config.Tree = {}
+        if self.database_there:
+            tree = self.connection.search(wanted["suffix"], "subtree", names=_ENTRY_ATTRIBUTES)
+        current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
+        merge = entries.merge(wanted, current, self.record, stored_digest)
+        self.notes += merge.notes
+        self.tell(merge.changes)
+        if merge.changes and not self.dry:
+            # a run that ends half way must leave nothing that a later one takes for somebody else's
+            files.private_folder(self.home)
+            files.save(self.record_file, {**self.record, **entries.united(self.record, merge.record)})
+            roots = [change for change in merge.changes if change.kind == "branch"]
+            rest = [change for change in merge.changes if change.kind != "branch"]
+            self.connection.all_of(map(self.request, roots))
+            self.connection.all_of(map(self.request, rest), _WINDOW)
+        self.record.update(merge.record)
+        self.set_passwords(merge.needed)
+
+    def request(self, change: entries.Change) -> tuple[str, Callable[[], int]]:
+        what = f"to {change.verb} {change.kind} {change.name}"
+        if change.after is None:
+            return what, lambda: self.connection.delete(change.dn)
+        if change.before is None:
+            return what, lambda: self.connection.add(change.dn, change.after or {})
+        new = change.modifications()
+        return what, lambda: self.connection.modify(change.dn, [("replace", name, new[name]) for name in new])
+
+    def tell(self, changes: list[entries.Change]) -> None:
+        """Say what becomes of which entries, in one sentence a verb and kind."""
+        groups: dict[tuple[str, str], list[entries.Change]] = {}
+        for change in changes:
+            groups.setdefault((change.verb, change.kind), []).append(change)
+        for (verb, kind), group in groups.items():
+            if kind == "branch":
+                self.did("added", "add", f"the directory's root and branches below {self.plan['entries']['suffix']}")
+                continue
+            plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
+            word = kind if len(group) == 1 else f"{len(group)} {plural}"
+            self.did(_PAST[verb], verb, f"{word}: {entries.names(change.name for change in group)}")
+        if changes and self.module._diff:
+            before = [line for change in changes for line in change.lines(change.before)]
+            after = [line for change in changes for line in change.lines(change.after)]
+            self.show(f"entries below {self.plan['entries']['suffix']}", before, after)
+
+    def set_passwords(self, names: list[str]) -> None:
+        """Apply the passwords at hand, and name those that are needed."""
+        given = self.module.params["passwords"]
+        now = [name for name in names if name in given]
+        self.needed = [name for name in names if name not in given]
+        if self.dry:
+            self.needed = []
+            if names:
+                self.did("set", "set", f"the password of {entries.names(names)}")
+            return
+        if not now:
+            return
+        suffix = self.plan["entries"]["suffix"]
+        dns = self.dns(suffix, ("mail", "cn"))
+        self.connection.all_of((self.password_request(name, dns[name][0], given[name]) for name in now), _WINDOW)
+        self.did("set", "set", f"the password of {entries.names(now)}")
+        after = self.dns(suffix, ("mail", "cn", "userPassword"))
+        for name in now:
+            self.record["passwords"][name] = {
+                "fingerprint": self.plan["entries"]["fingerprints"][name],
+                "stored": stored_digest(after[name][1].get("userPassword", [])),
+            }
+
+    def dns(self, suffix: str, names: Iterable[str]) -> dict[str, tuple[str, config.Attributes]]:
+        """Return DN and attributes of accounts by address and of services by service:NAME."""
+        accounts = self.connection.search(f"ou=accounts,{suffix}", "subtree", "(mail=*)", names)
+        services = self.connection.search(f"ou=services,{suffix}", "subtree", "(cn=*)", names)
+        return {
+            **{found["mail"][0].lower(): (dn, found) for dn, found in accounts.items()},
+            **{f"service:{found['cn'][0]}": (dn, found) for dn, found in services.items()},
+        }
+
+    def password_request(self, name: str, dn: str, password: Mapping[str, str]) -> tuple[str, Callable[[], int]]:
+        what = f"to set the password of {name}"
+        if "hash" in password:
+            return what, lambda: self.connection.modify(dn, [("replace", "userPassword", [password["hash"]])])
+        return what, lambda: self.connection.password(dn, password["clear"])
+
+    def predict(self) -> None:
+        """Say in check mode what a slapd that does not run (yet) would get."""
+        if self.record:
+            self.actions.append("slapd does not run: what it holds was not there to ask")
+            return
+        self.actions.append("slapd was not there to try the configuration")
+        found = config.changes(self.plan["config"], {}, {})
+        self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}")
+        merge = entries.merge(self.plan["entries"], {}, {}, stored_digest)
+        self.tell(merge.changes)
+        self.set_passwords(merge.needed)
+
+
+def _touches_tls(change: config.Change) -> bool:
+    return any(name in config.TLS for _verb, name, _values in change.modifications)
+
+
+def send(connection: Connection, change: config.Change) -> None:
+    """Send one request about cn=config; raises Failed."""
+    add = change.add
+    if add is not None:
+        connection.all_of([(change.what, lambda: connection.add(change.dn, add))])
+    else:
+        connection.all_of([(change.what, lambda: connection.modify(change.dn, change.modifications))])
+
+
+# --- the rehearsal
+
+
+def rehearse(changes: list[config.Change]) -> None:
+    """Make the changes on a second slapd that has a copy of cn=config; raises Failed with what slapd says."""
+    if not changes:
+        return
+    with _second_slapd() as connection:
+        for change in changes:
+            try:
+                send(connection, _elsewhere(change))
+            except Failed as error:
+                raise Failed(f"{error}; nothing was changed") from None
+
+
+def _elsewhere(change: config.Change) -> config.Change:
+    """Return a change that adds a database so that the copy's database is an empty one of its own."""
+    if not change.add or "olcDbDirectory" not in change.add:
+        return change
+    folder = _new_folder("database")
+    return dataclasses.replace(change, add={**change.add, "olcDbDirectory": [folder]})
+
+
+def _new_folder(name: str) -> str:
+    path = os.path.join(REHEARSAL, name)
+    os.mkdir(path, 0o700)
+    shutil.chown(path, USER, USER)
+    return path
+
+
+@contextlib.contextmanager
+def _second_slapd() -> Iterator[Connection]:
+    files.private_folder(REHEARSAL, empty=True)
+    try:
+        shutil.chown(REHEARSAL, USER, USER)
+        place = os.path.join(REHEARSAL, "slapd.d")
+        shutil.copytree(CONFIG, place)
+        for folder, _folders, names in os.walk(place):
+            shutil.chown(folder, USER, USER)
+            for name in names:
+                path = os.path.join(folder, name)
+                _detach(path)
+                shutil.chown(path, USER, USER)
+        path = os.path.join(REHEARSAL, "socket")
+        # setpriv, since a signal at the parent's death does not survive slapd's own change of user
+        command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--pdeathsig=TERM", "--"]
+        command += ["/usr/sbin/slapd", "-d", "0", "-s", "0", "-h", f"ldapi://{quote(path, safe='')}", "-F", place]
+        nothing = subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing) as child:
+            try:
+                yield Connection(path)
+            finally:
+                child.terminate()
+    finally:
+        shutil.rmtree(REHEARSAL, ignore_errors=True)
+
+
+def _detach(path: str) -> None:
+    """Keep a copied entry of cn=config from touching the pid file and the databases of the real slapd."""
+    with open(path, encoding="utf-8") as file:
+        text = re.sub(r"\n ", "", file.read())
+    lines = []
+    for line in text.splitlines():
+        name = line.partition(":")[0]
+        if line.startswith("#") or name in ("olcPidFile", "olcArgsFile"):  # a comment carries the entry's checksum
+            continue
+        if name == "olcDbDirectory":
+            line = f"{name}: {_new_folder('data-' + hashlib.sha256(path.encode()).hexdigest()[:8])}"
+        lines.append(line)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("\n".join([*lines, ""]))
+
+
+def run(module: AnsibleModule) -> None:
+    """Carry out the plan in the module's parameters; ends the module."""
+    change = Change(module)
+    try:
+        with program._alone(change.program):
+            change.carry_out()
+    except (Failed, OSError) as error:
+        module.fail_json(msg=f"slapd: {error}", changed=change.changed, actions=change.actions, diff=change.diffs)
+    change.exit()

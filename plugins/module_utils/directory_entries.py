@@ -1,0 +1,309 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which entries have to change: a three-way merge of inventory, directory, and what was last applied.
+
+Pure functions, values as text. What others added through LDAP stays; what left the inventory goes; an account that the
+inventory no longer lists is disabled and its mail kept.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Attributes = dict[str, list[str]]
+Verb = Literal["add", "change", "remove", "disable", "set the password of"]
+
+ACCOUNT = ("inetOrgPerson", "PostfixBookMailAccount")
+FORWARD = "PostfixBookMailForward"
+_SINGLE = ("mailQuota",)
+_RDN_CLASSES = {"o": ("organization",), "dc": ("organization", "dcObject"), "ou": ("organizationalUnit",)}
+BRANCHES = {"accounts": "mail", "aliases": "mail", "domains": "dc", "services": "cn"}  # and what names an entry there
+
+
+@dataclass
+class Entry:
+    """An entry as it is in the directory."""
+
+    dn: str
+    attributes: Attributes
+
+
+@dataclass(frozen=True)
+class Change:
+    """One request on one entry."""
+
+    verb: Verb
+    kind: str  # account, alias, domain, service, branch
+    name: str
+    dn: str
+    before: Attributes | None  # None: a new entry
+    after: Attributes | None  # None: an entry that goes
+
+    def modifications(self) -> Attributes:
+        """Return the new values of each attribute that differs; none to delete it."""
+        before, after = self.before or {}, self.after or {}
+        names_of_both = {**before, **after}
+        return {name: after.get(name, []) for name in names_of_both if not equal(before.get(name), after.get(name))}
+
+    def lines(self, values: Attributes | None) -> list[str]:
+        """Return what of this entry differs, as lines of a diff."""
+        names = self.modifications() if self.before is not None and self.after is not None else (values or {})
+        return [
+            f"{self.kind} {self.name}: {name}: {value}"
+            for name in sorted(names)
+            if name not in ("objectClass", "userPassword")
+            for value in sorted((values or {}).get(name, []))
+        ]
+
+
+@dataclass
+class Merge:
+    """The outcome: requests, the new record, accounts whose password is needed, and what is to be said."""
+
+    changes: list[Change] = field(default_factory=list)
+    record: dict[str, Any] = field(default_factory=dict)
+    needed: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def equal(left: Iterable[str] | None, right: Iterable[str] | None) -> bool:
+    """Compare two sets of values."""
+    return sorted(left or ()) == sorted(right or ())
+
+
+def three_way(current: list[str], base: Iterable[str], wanted: Iterable[str]) -> list[str]:
+    """Return current without what was applied and is wanted no more, and with what is wanted; case does not count."""
+    want = {value.casefold(): value for value in wanted}
+    gone = {value.casefold() for value in base} - set(want)
+    have = {value.casefold() for value in current}
+    kept = [value for value in current if value.casefold() not in gone]
+    return kept + [value for folded, value in want.items() if folded not in have]
+
+
+def merged(current: Attributes, base: Attributes, wanted: Attributes) -> Attributes:
+    """Return the attributes that an entry shall have: a single value is the inventory's, several are merged.
+
+    mailEnabled is left alone while the inventory says what it said before: an account that somebody disabled in the
+    directory stays so.
+    """
+    after = {name: list(values) for name, values in current.items()}
+    for name in {**base, **wanted}:
+        want, was, have = wanted.get(name, []), base.get(name, []), current.get(name, [])
+        if name == "mailEnabled":
+            after[name] = have if have and want == was else want
+        elif name in _SINGLE:
+            after[name] = want or ([] if was else have)
+        else:
+            after[name] = three_way(have, was, want)
+    return {name: values for name, values in after.items() if values}
+
+
+def merge(
+    wanted: Mapping[str, Any],
+    current: Mapping[str, Entry],
+    record: Mapping[str, Any],
+    digest: Callable[[Iterable[str]], str],
+    new_id: Callable[[], str] = lambda: secrets.token_hex(8),
+) -> Merge:
+    """Return what makes the directory as the inventory means it.
+
+    wanted: the plan's `entries`. current: every entry below the suffix, by DN. record: what the last merge left.
+    digest: of the stored values of userPassword, to see that a user has changed it.
+    """
+    result = Merge()
+    suffix = wanted["suffix"]
+    found = {name: _named(current, f",ou={name},{suffix}".lower(), attribute) for name, attribute in BRANCHES.items()}
+    _branches(result, suffix, {dn.lower() for dn in current})
+    result.record["domains"] = _domains(result, wanted, found["domains"], record.get("domains", []))
+    result.record["aliases"] = _aliases(result, wanted, found["aliases"], record.get("aliases", {}))
+    _services(result, wanted, found["services"])
+    result.record["accounts"] = _accounts(result, wanted, found["accounts"], record.get("accounts", {}), new_id)
+    _passwords(result, wanted, found, record, digest)
+    return result
+
+
+def _named(current: Mapping[str, Entry], below: str, attribute: str) -> dict[str, Entry]:
+    """Return the entries below a branch by what names them to people."""
+    return {
+        entry.attributes[attribute][0].lower(): entry
+        for dn, entry in current.items()
+        if dn.lower().endswith(below) and entry.attributes.get(attribute)
+    }
+
+
+def escaped(value: str) -> str:
+    """Return a value as it stands in a DN (RFC 4514)."""
+    inner = "".join(f"\\{char}" if char in ',+"\\<>;=' else char for char in value)
+    return f"\\{inner}" if inner.startswith("#") else inner
+
+
+def _branches(result: Merge, suffix: str, there: Collection[str]) -> None:
+    kind, _equals, value = suffix.partition(",")[0].partition("=")
+    roots: dict[str, Attributes] = {suffix: {"objectClass": list(_RDN_CLASSES[kind]), kind: [value]}}
+    if kind == "dc":
+        roots[suffix]["o"] = [value]
+    for name in BRANCHES:
+        roots[f"ou={name},{suffix}"] = {"objectClass": ["organizationalUnit"], "ou": [name]}
+    for dn, attributes in roots.items():
+        if dn.lower() not in there:
+            result.changes.append(Change("add", "branch", dn, dn, None, attributes))
+
+
+def _domains(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry], base: Iterable[str]) -> list[str]:
+    for name in wanted["domains"]:
+        if name not in current:
+            dn, attributes = f"dc={name},ou=domains,{wanted['suffix']}", {"objectClass": ["domain"], "dc": [name]}
+            result.changes.append(Change("add", "domain", name, dn, None, attributes))
+    for name in sorted(set(base) - set(wanted["domains"])):
+        entry = current.get(name)
+        if entry:
+            result.changes.append(Change("remove", "domain", name, entry.dn, entry.attributes, None))
+    return list(wanted["domains"])
+
+
+def _aliases(
+    result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry], base: Mapping[str, list[str]]
+) -> dict[str, list[str]]:
+    for name in {**base, **wanted["aliases"]}:
+        dn = f"cn={escaped(name)},ou=aliases,{wanted['suffix']}"
+        targets, was, entry = wanted["aliases"].get(name, []), base.get(name, []), current.get(name)
+        if entry is None:
+            if targets:
+                attributes = {
+                    "objectClass": ["organizationalRole", FORWARD], "cn": [name], "mail": [name], "mailAlias": [name],
+                    "mailForwardingAddress": targets,
+                }  # fmt: skip
+                result.changes.append(Change("add", "alias", name, dn, None, attributes))
+            continue
+        after = merged(entry.attributes, {"mailForwardingAddress": was}, {"mailForwardingAddress": targets})
+        if targets:
+            after = merged(after, {}, {"mail": [name], "mailAlias": [name], "objectClass": [FORWARD]})
+        if not after.get("mailForwardingAddress"):
+            result.changes.append(Change("remove", "alias", name, entry.dn, entry.attributes, None))
+        else:
+            _differs(result, "change", "alias", name, entry, after)
+    return dict(wanted["aliases"])
+
+
+def _services(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry]) -> None:
+    for name in wanted["services"]:
+        dn = f"cn={name},ou=services,{wanted['suffix']}"
+        if name not in current:  # simpleSecurityObject needs a password: nobody knows this one
+            attributes = {
+                "objectClass": ["applicationProcess", "simpleSecurityObject"], "cn": [name],
+                "userPassword": [secrets.token_urlsafe(32)],
+            }  # fmt: skip
+            result.changes.append(Change("add", "service", name, dn, None, attributes))
+
+
+def _accounts(
+    result: Merge,
+    wanted: Mapping[str, Any],
+    current: Mapping[str, Entry],
+    base: Mapping[str, Attributes],
+    new_id: Callable[[], str],
+) -> dict[str, Attributes]:
+    left = {name: {"mailEnabled": ["FALSE"]} for name in base if name not in wanted["accounts"]}
+    record = {**left, **wanted["accounts"]}
+    for name, goal in record.items():
+        entry, was = current.get(name), base.get(name, {})
+        if entry is None:
+            if name in left:  # deleted by somebody who knows why
+                continue
+            _new_account(result, wanted, name, goal, new_id())
+            continue
+        after = merged(entry.attributes, was, goal)
+        if name in left:  # cn and sn have to stay
+            after.update({key: entry.attributes[key] for key in ("cn", "sn") if key in entry.attributes})
+        classes = [*ACCOUNT, *([FORWARD] if after.get("mailForwardingAddress") else [])]
+        kept = [c for c in entry.attributes["objectClass"] if c.lower() != FORWARD.lower() or FORWARD in classes]
+        after["objectClass"] = three_way(kept, (), classes)
+        fixed = _fixed(wanted["new_account"], entry.attributes.get("uid", [new_id()])[0])
+        after = {**{key: values for key, values in fixed.items() if key != "uid"}, **after}
+        leaves = name in left and after.get("mailEnabled") != entry.attributes.get("mailEnabled")
+        _differs(result, "disable" if leaves else "change", "account", name, entry, after)
+    return {name: goal for name, goal in record.items() if name in wanted["accounts"] or name in current}
+
+
+def _fixed(new: Mapping[str, str], identifier: str) -> Attributes:
+    """Return what an account gets at its creation and keeps."""
+    numbers = {key: [new[key]] for key in ("mailUidNumber", "mailGidNumber", "mailStorageDirectory")}
+    return {"uid": [identifier], "mailHomeDirectory": [f"{new['home']}/{identifier}"], **numbers}
+
+
+def _new_account(result: Merge, wanted: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> None:
+    classes = [*ACCOUNT, *([FORWARD] if goal.get("mailForwardingAddress") else [])]
+    attributes = {"objectClass": classes, "mail": [name], **_fixed(wanted["new_account"], identifier), **goal}
+    dn = f"uid={identifier},ou=accounts,{wanted['suffix']}"
+    result.changes.append(Change("add", "account", name, dn, None, attributes))
+
+
+def _differs(result: Merge, verb: Verb, kind: str, name: str, entry: Entry, after: Attributes) -> None:
+    change = Change(verb, kind, name, entry.dn, entry.attributes, after)
+    if change.modifications():
+        result.changes.append(change)
+
+
+def _passwords(
+    result: Merge,
+    wanted: Mapping[str, Any],
+    found: Mapping[str, Mapping[str, Entry]],
+    record: Mapping[str, Any],
+    digest: Callable[[Iterable[str]], str],
+) -> None:
+    """See which passwords have to be applied: those whose inventory value changed since it last was.
+
+    An existing password of which nothing is recorded (an adopted entry, a lost record, another fingerprint key) is
+    kept and what the inventory says now becomes its base. A service's password is nobody else's: it always is as said.
+    """
+    known = record.get("passwords", {}) if record.get("key") == wanted["key"] else {}
+    kept: dict[str, dict[str, str]] = {}
+    strangers, own = [], []
+    for name, fingerprint in wanted["fingerprints"].items():
+        service = name.startswith("service:")
+        entry = found["services"].get(name[8:]) if service else found["accounts"].get(name)
+        values = entry.attributes.get("userPassword", []) if entry else []
+        was = known.get(name)
+        if not values or (was and was["fingerprint"] != fingerprint) or (service and not was):
+            result.needed.append(name)
+            continue
+        stored = digest(values)
+        if was is None:
+            strangers.append(name)
+            kept[name] = {"fingerprint": fingerprint, "stored": stored}
+            continue
+        kept[name] = was
+        if was["stored"] != stored:
+            if service:
+                result.needed.append(name)
+            else:
+                own.append(name)
+    if own:
+        result.notes.append(f"passwords kept that the users changed themselves: {names(own)}")
+    if strangers:
+        result.notes.append(f"passwords kept that were there before: {names(strangers)}")
+    result.record["passwords"] = kept
+    result.record["key"] = wanted["key"]
+
+
+def united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record while a merge is under way: what either says was applied."""
+
+    def both(left: Mapping[str, list[str]], right: Mapping[str, list[str]]) -> dict[str, list[str]]:
+        return {name: [*dict.fromkeys([*left.get(name, ()), *right.get(name, ())])] for name in {**left, **right}}
+
+    was, now = old.get("accounts", {}), new["accounts"]
+    return {
+        "domains": sorted({*old.get("domains", ()), *new["domains"]}),
+        "aliases": both(old.get("aliases", {}), new["aliases"]),
+        "accounts": {name: both(was.get(name, {}), now.get(name, {})) for name in {**was, **now}},
+    }
+
+
+def names(items: Iterable[str], most: int = 5) -> str:
+    """Return names for a sentence; of many only the first."""
+    listed = list(items)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")

@@ -1,0 +1,90 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: ldap
+short_description: Bring about the site's directory on a host
+version_added: 0.1.0
+description:
+  - Makes C(cn=config) and the entries of the site's OpenLDAP directory as the site means them, over one connection
+    through C(ldapi:///).
+  - A change of C(cn=config) is tried first on a second, private slapd that has a copy of it.
+  - What others added through LDAP stays, what left the inventory goes, and a password that a user changed is kept.
+author: the postamt.mail authors (@postamt)
+options:
+  settings:
+    description:
+      - Attributes of C(cn=config) by section (V(global), V(frontend), V(database)), merged last; C(null) removes one.
+      - See I(slapd-config(5)).
+    type: dict
+    default: {}
+  plan:
+    description: What to bring about; the action derives it from the site's variables.
+    type: dict
+  passwords:
+    description: Passwords that an earlier call of the same run asked for, by address or as V(service:NAME).
+    type: dict
+    default: {}
+  installed:
+    description: Packages that this run has just installed; set by the action.
+    type: list
+    elements: str
+    default: []
+  secrets:
+    description: Values that no result may show; set by the action.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Can run in check mode and then says what it would do.
+    support: full
+  diff_mode:
+    description: Returns what changed when run in diff mode, never a password.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Directory
+  postamt.mail.ldap:
+    settings:
+      global:
+        olcIdleTimeout: 600
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, one sentence each; in check mode what would be done.
+  returned: always
+  type: list
+  elements: str
+notes:
+  description: What was found and left as it is, such as passwords that users changed.
+  returned: success
+  type: list
+  elements: str
+missing:
+  description: Packages and users that have to be there first; the action brings them and calls again.
+  returned: success
+  type: dict
+passwords_needed:
+  description: Accounts (address) and services (service:NAME) whose password has to be applied; the action calls again.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule  # noqa: E402
+from ansible_collections.postamt.mail.plugins.module_utils import directory, program  # noqa: E402
+
+
+def main() -> None:
+    arguments = {**program.arguments("settings"), "passwords": {"type": "dict", "default": {}, "no_log": True}}
+    directory.run(AnsibleModule(arguments, supports_check_mode=True))
+
+
+if __name__ == "__main__":
+    main()
