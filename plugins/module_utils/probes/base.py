@@ -13,13 +13,14 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
 Tls = Literal["none", "starttls", "implicit"]
 
 LONGEST_LINE = 1 << 20
+HANDSHAKE = "TLS handshake"
 _LITERAL = re.compile(rb"\{(\d+)\+?\}$")
 
 
@@ -158,7 +159,7 @@ class Conversation:
 
     def secure(self) -> None:
         """The TLS handshake, on the connection as it is."""
-        self.asked = "TLS handshake"
+        self.asked = HANDSHAKE
         try:
             context = self._context or self.endpoint.context()
             self.socket = context.wrap_socket(self.socket, server_hostname=self.endpoint.server_name)
@@ -201,6 +202,11 @@ class Conversation:
             literals.append(self.exactly(int(size[1])))
             text += b" " + self.line()
         return text, literals
+
+
+def keywords(lines: Iterable[str]) -> dict[str, str]:
+    """Capabilities, one a line, each with what stands behind it."""
+    return {line.split(" ")[0].upper(): line.partition(" ")[2] for line in lines}
 
 
 def attempts(wait: float, first: float = 0.05, longest: float = 1.0) -> Iterator[None]:

@@ -9,10 +9,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .base import Conversation, Endpoint, ProbeError, Tls, attempts, quoted, unquoted
-
-Response = tuple[bytes, list[bytes]]
 
 _STRING = r'"(?:\\.|[^"\\])*"|[^\s()]+'
 
@@ -84,6 +83,13 @@ class Quota:
     limit: int | None
 
 
+class Response(NamedTuple):
+    """A line that answers a command before it ends, with the literals in it."""
+
+    text: bytes
+    literals: list[bytes]
+
+
 class Imap(Conversation):
     """An IMAP client that says what it is told and keeps every answer."""
 
@@ -115,7 +121,7 @@ class Imap(Conversation):
                 self.send(then + b"\r\n", self.asked)
                 then = None
             else:
-                untagged.append((text, literals))
+                untagged.append(Response(text, literals))
 
     def grant(self, line: str, then: bytes | None = None, asked: str = "") -> list[Response]:
         """What a command brings; raises ImapRefused where it is refused."""
@@ -137,7 +143,7 @@ class Imap(Conversation):
     def search(self, token: str | None) -> list[int]:
         """The UIDs in the open folder, in order, of messages with this in the subject, or of all."""
         found = self.grant("UID SEARCH " + ("ALL" if token is None else f"HEADER SUBJECT {quoted(token)}"))
-        return sorted(int(uid) for text, _ in found if text.startswith(b"* SEARCH") for uid in text.split()[2:])
+        return sorted(int(uid) for line in found if line.text.startswith(b"* SEARCH") for uid in line.text.split()[2:])
 
 
 def folder_encoded(name: str) -> str:
@@ -183,8 +189,9 @@ def _session(e: Endpoint, user: str, password: str, tls: Tls) -> Iterator[Imap]:
 def imap_capabilities(e: Endpoint, *, tls: Tls = "none") -> ImapCapabilities:
     """What does it offer, before TLS ("none") or after it, and does it take passwords there?"""
     with Imap(e, tls) as imap:
-        words = [text.split()[2:] for text, _ in imap.grant("CAPABILITY") if text.upper().startswith(b"* CAPABILITY")]
-        return ImapCapabilities(imap.greeting, frozenset(word.decode().upper() for line in words for word in line))
+        lines = [line.text.upper().split() for line in imap.grant("CAPABILITY")]
+        words = [word.decode() for line in lines if line[1:2] == [b"CAPABILITY"] for word in line[2:]]
+        return ImapCapabilities(imap.greeting, frozenset(words))
 
 
 def imap_login(e: Endpoint, user: str, password: str, *, tls: Tls = "implicit") -> ImapAnswer:
@@ -220,13 +227,13 @@ def imap_find(
     of several messages the newest. It stays unseen.
     """
     with _session(e, user, password, tls) as imap:
-        for _ in attempts(wait):
+        for _attempt in attempts(wait):
             if not imap.command(f"EXAMINE {_mailbox(folder)}")[0].ok:
                 continue
             if found := imap.search(token):
-                bodies = [literals[0] for _, literals in imap.grant(f"UID FETCH {found[-1]} (BODY.PEEK[])") if literals]
-                if bodies:
-                    return bodies[0]
+                for line in imap.grant(f"UID FETCH {found[-1]} (BODY.PEEK[])"):
+                    if line.literals:
+                        return line.literals[0]
     return None
 
 
@@ -256,8 +263,8 @@ def imap_append(
 def imap_quota(e: Endpoint, user: str, password: str, *, folder: str = "INBOX", tls: Tls = "implicit") -> Quota:
     """How much does the user store, and how much may it (RFC 9208, the resource STORAGE)?"""
     with _session(e, user, password, tls) as imap:
-        for text, _ in imap.grant(f"GETQUOTAROOT {_mailbox(folder)}"):
-            found = re.match(rf"\* QUOTA ({_STRING}) \(.*?\bSTORAGE (\d+) (\d+)", text.decode("utf-8", "replace"))
+        for line in imap.grant(f"GETQUOTAROOT {_mailbox(folder)}"):
+            found = re.match(rf"\* QUOTA ({_STRING}) \(.*?\bSTORAGE (\d+) (\d+)", line.text.decode("utf-8", "replace"))
             if found:
                 return Quota(unquoted(found[1]), int(found[2]) * 1024, int(found[3]) * 1024)
     return Quota("", 0, None)

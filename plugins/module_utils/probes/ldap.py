@@ -63,10 +63,10 @@ class LdapStart(Conversation):
         """The extended operation 1.3.6.1.4.1.1466.20037."""
         name = b"\x80\x161.3.6.1.4.1.1466.20037"
         self.send(b"\x30\x1d\x02\x01\x01\x77\x18" + name, "StartTLS")
-        _, size = self.exactly(2)
+        size = self.exactly(2)[1]
         if size & 0x80:
             size = int.from_bytes(self.exactly(size & 0x7F), "big")
-        _, found, rest = self.exactly(size).partition(b"\x0a\x01")
+        found, rest = self.exactly(size).partition(b"\x0a\x01")[1:]
         if not found or rest[:1] != b"\0":
             raise self.broken(f"refused with result code {rest[0]}" if rest else "not an LDAP answer")
         self.secure()

@@ -80,7 +80,7 @@ class Sieve(Conversation):
 
     def starttls(self) -> None:
         """Put TLS on, after which the server states its capabilities again."""
-        answer, _ = self.command("STARTTLS")
+        answer = self.command("STARTTLS")[0]
         if not answer.ok:
             raise SieveRefused(self.endpoint, self.asked, answer)
         self.secure()
@@ -142,7 +142,7 @@ def sieve_put(
     """May the user store this script and let it filter? NO with the compiler's words for a wrong one."""
     with _session(e, user, password, tls) as sieve:
         content = script.encode()
-        answer, _ = sieve.command(f"PUTSCRIPT {quoted(name)} {{{len(content)}+}}\r\n{script}", f"PUTSCRIPT {name}")
+        answer = sieve.command(f"PUTSCRIPT {quoted(name)} {{{len(content)}+}}\r\n{script}", f"PUTSCRIPT {name}")[0]
         return sieve.command(f"SETACTIVE {quoted(name)}")[0] if answer.ok and activate else answer
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .base import Conversation, Endpoint, ProbeError, Tls, attempts
+from .base import Conversation, Endpoint, ProbeError, Tls, attempts, keywords
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,7 @@ def _session(e: Endpoint, user: str, password: str, tls: Tls) -> Iterator[Pop3]:
 def pop3_capabilities(e: Endpoint, *, tls: Tls = "none") -> Mapping[str, str]:
     """What does it offer (RFC 2449), before TLS ("none") or after it? Each capability with its arguments."""
     with Pop3(e, tls) as pop3:
-        words = [line.decode("utf-8", "replace").partition(" ") for line in pop3.lines("CAPA")]
-        return {name.upper(): arguments for name, _, arguments in words}
+        return keywords(line.decode("utf-8", "replace") for line in pop3.lines("CAPA"))
 
 
 def pop3_login(e: Endpoint, user: str, password: str, *, tls: Tls = "implicit") -> Pop3Answer:
@@ -131,7 +130,7 @@ def pop3_find(
 
     Logs in again for each look, since a session sees the mailbox as it was at its login.
     """
-    for _ in attempts(wait, first=0.2):
+    for _attempt in attempts(wait, first=0.2):
         with _session(e, user, password, tls) as pop3:
             for number in reversed([int(line.split()[0]) for line in pop3.lines("LIST")]):
                 header = b"\n".join(pop3.lines(f"TOP {number} 0"))

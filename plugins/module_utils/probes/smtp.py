@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import ClassVar, Literal
 
-from .base import Conversation, Endpoint, ProbeError, Tls
+from .base import Conversation, Endpoint, ProbeError, Tls, keywords
 from .message import message, new_token
 
 HELO = "probe.example.net"
@@ -129,6 +129,7 @@ class Smtp(Conversation):
     HELLO: ClassVar[str] = "EHLO"
     ANSWER_PER_RECIPIENT: ClassVar[bool] = False
     greeting: Reply
+    offers: Hello
 
     def __init__(
         self, endpoint: Endpoint, tls: Tls = "none", context: ssl.SSLContext | None = None, helo: str = HELO
@@ -169,8 +170,8 @@ class Smtp(Conversation):
         """Introduce ourselves."""
         self.need(220, self.greeting)
         reply = self.command(f"{self.HELLO} {self.helo}")
-        words = [line.partition(" ") for line in reply.text.split("\n")[1:]] if reply.ok else []
-        return Hello(reply, {keyword.upper(): arguments for keyword, _, arguments in words})
+        self.offers = Hello(reply, keywords(reply.text.split("\n")[1:] if reply.ok else []))
+        return self.offers
 
     def starttls(self) -> None:
         """Put TLS on (RFC 3207)."""
@@ -230,14 +231,12 @@ def _base64(text: str) -> str:
 
 
 @contextmanager
-def _session(
-    e: Endpoint, tls: Tls, helo: str, login: Login | None = None, client: type[Smtp] = Smtp
-) -> Iterator[tuple[Smtp, Hello]]:
+def _session(e: Endpoint, tls: Tls, helo: str, login: Login | None = None, client: type[Smtp] = Smtp) -> Iterator[Smtp]:
     with client(e, tls, helo=helo) as smtp:
-        hello = smtp.hello()
+        smtp.hello()
         if login:
             smtp.need(235, smtp.login(*login))
-        yield smtp, hello
+        yield smtp
 
 
 def smtp_greeting(e: Endpoint, *, tls: Tls = "none") -> Reply:
@@ -248,8 +247,8 @@ def smtp_greeting(e: Endpoint, *, tls: Tls = "none") -> Reply:
 
 def smtp_ehlo(e: Endpoint, *, tls: Tls = "none", helo: str = HELO) -> Hello:
     """What does it offer, before TLS ("none") or after it ("starttls", "implicit")?"""
-    with _session(e, tls, helo) as (_, hello):
-        return hello
+    with _session(e, tls, helo) as smtp:
+        return smtp.offers
 
 
 def smtp_auth(
@@ -266,7 +265,7 @@ def smtp_auth(
     It is asked even where AUTH is not offered, so that the refusal can be seen. With tls="none" the
     password travels in the clear. A server may let a wrong password wait: give the endpoint time.
     """
-    with _session(e, tls, helo) as (smtp, _):
+    with _session(e, tls, helo) as smtp:
         return smtp.login(user, password, mechanism)
 
 
@@ -285,7 +284,7 @@ def smtp_rcpt(
     size   declared size of the message in bytes (RFC 1870)
     login  user and password; raises SmtpRefused where they are refused
     """
-    with _session(e, tls, helo, login) as (smtp, _):
+    with _session(e, tls, helo, login) as smtp:
         return _rcpt(smtp, sender, recipients, size)
 
 
@@ -306,21 +305,21 @@ def smtp_send(
     (RFC 6152) and SMTPUTF8 (RFC 6531) are declared where the message needs them and the server
     offers them; the size only where it is given. Raises SmtpRefused where the login is refused.
     """
-    with _session(e, tls, helo, login) as (smtp, hello):
-        parameters = _parameters(hello, sender, recipients, content, size)
+    with _session(e, tls, helo, login) as smtp:
+        parameters = _parameters(smtp.offers, sender, recipients, content, size)
         return smtp.content(smtp.envelope(sender, recipients, *parameters), content)
 
 
 def lmtp_rcpt(e: Endpoint, sender: str, recipients: Sequence[str], *, tls: Tls = "none") -> Transaction:
     """The same over LMTP (RFC 2033), where a Unix socket may be the endpoint; Dovecot knows no SIZE there."""
-    with _session(e, tls, HELO, client=Lmtp) as (lmtp, _):
+    with _session(e, tls, HELO, client=Lmtp) as lmtp:
         return _rcpt(lmtp, sender, recipients, None)
 
 
 def lmtp_send(e: Endpoint, sender: str, recipients: Sequence[str], content: bytes, *, tls: Tls = "none") -> Transaction:
     """Deliver a message over LMTP; each recipient has an answer of its own."""
-    with _session(e, tls, HELO, client=Lmtp) as (lmtp, hello):
-        parameters = _parameters(hello, sender, recipients, content, None)
+    with _session(e, tls, HELO, client=Lmtp) as lmtp:
+        parameters = _parameters(lmtp.offers, sender, recipients, content, None)
         return lmtp.content(lmtp.envelope(sender, recipients, *parameters), content)
 
 
@@ -340,7 +339,7 @@ def smtp_smuggle(
     """
     token = new_token()
     hidden = f"{token}-smuggled"
-    with _session(e, tls, helo, login) as (smtp, _):
+    with _session(e, tls, helo, login) as smtp:
         for line, code in ((f"MAIL FROM:<{sender}>", 250), (f"RCPT TO:<{recipient}>", 250), ("DATA", 354)):
             smtp.need(code, smtp.command(line))
         outer = message(sender, recipient, token, "outer").rstrip(b"\r\n")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from .base import Conversation, Endpoint, ProbeError, Tls
+from .base import HANDSHAKE, Conversation, Endpoint, ProbeError, Tls
 from .imap import Imap
 from .ldap import LdapStart
 from .managesieve import Sieve
@@ -61,7 +61,11 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Handshake:
-    """How a handshake with one version only ended: what was agreed on, or OpenSSL's word for the server's alert."""
+    """How a handshake with one version only ended.
+
+    reason  OpenSSL's word for the server's alert, or for its hanging up
+    cipher  what was agreed on where the version was not refused
+    """
 
     version: str
     refused: bool
@@ -95,25 +99,36 @@ def tls_refuses(e: Endpoint, version: Version, starttls: Protocol | None = None)
     """Does it refuse to speak this version of TLS?
 
     Only the version is asked about, so the certificate is not looked at, and nothing is said inside.
-    Raises ProbeError where the server says nothing (it hung up), and where OpenSSL here cannot speak
-    that version itself, which would look like a refusal. `cipher` is what an old version was let in with.
+    A server refuses with an alert, or it just hangs up (Dovecot 2.3 does), which counts where it does
+    not hang up on a client that speaks every version. Raises ProbeError where there is no answer, and
+    where OpenSSL here cannot speak that version itself, which would look like a refusal.
     """
+    try:
+        return Handshake(version, False, "", _agreed(e, version, starttls))
+    except ProbeError as error:
+        cause = error.__cause__
+        reason = getattr(cause, "reason", None) or type(cause).__name__
+        if "_ALERT_" in reason or reason == "UNSUPPORTED_PROTOCOL":
+            return Handshake(version, True, reason, "")
+        if error.asked != HANDSHAKE or not isinstance(cause, (ssl.SSLEOFError, ConnectionError)):
+            raise
+    _agreed(e, None, starttls)
+    return Handshake(version, True, reason, "")
+
+
+def _agreed(e: Endpoint, version: Version | None, starttls: Protocol | None) -> str:
+    """The cipher that a client agrees on that speaks this version only, or all, and takes any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is asked about
-        context.maximum_version = context.minimum_version = _VERSIONS[version]
-    try:
-        with _open(replace(e, ca_file=None, verify=False), starttls, context) as conversation:
-            cipher = _secured(conversation).cipher()
-    except ProbeError as error:
-        reason = getattr(error.__cause__, "reason", None) or ""
-        if "_ALERT_" in reason or reason == "UNSUPPORTED_PROTOCOL":
-            return Handshake(version, True, reason, "")
-        raise
-    return Handshake(version, False, "", cipher[0] if cipher else "")
+    if version:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # old versions are what is asked about
+            context.maximum_version = context.minimum_version = _VERSIONS[version]
+    with _open(replace(e, ca_file=None, verify=False), starttls, context) as conversation:
+        cipher = _secured(conversation).cipher()
+        return cipher[0] if cipher else ""
 
 
 def _open(e: Endpoint, starttls: Protocol | None, context: ssl.SSLContext | None) -> Conversation:

@@ -92,6 +92,11 @@ def test_a_hello_lists_capabilities() -> None:
     assert smtp.Hello(smtp.Reply(502, ""), {}).size is None
 
 
+def test_capabilities_have_arguments() -> None:
+    lines = ["SIZE 1000", "auth PLAIN LOGIN", "STARTTLS"]
+    assert base.keywords(lines) == {"SIZE": "1000", "AUTH": "PLAIN LOGIN", "STARTTLS": ""}
+
+
 def test_a_transaction_knows_the_last_answer_for_each() -> None:
     ok, no, full = smtp.Reply(250, "2.1.5 Ok"), smtp.Reply(550, "5.1.1 who?"), smtp.Reply(552, "5.2.2 full")
     envelope = smtp.Transaction(ok, {"a@a.test": ok, "b@a.test": no})
@@ -134,7 +139,7 @@ def test_mail_from_declares_what_is_needed_and_offered(
 
 
 def test_a_message_is_unique_and_ends_its_lines() -> None:
-    first, second = (message.message("a@a.test", "b@a.test", "hello", "body") for _ in range(2))
+    first, second = (message.message("a@a.test", "b@a.test", "hello", "body") for _time in range(2))
     assert first != second
     assert b"\n" not in first.replace(b"\r\n", b"")
     read = email.message_from_bytes(first, policy=email.policy.default)
@@ -152,7 +157,7 @@ def test_a_message_takes_further_headers_and_replaces_its_own() -> None:
 @pytest.mark.parametrize(("encoding", "header", "body"), [("7bit", 0, 0), ("8bit", 0, 1), ("utf8", 1, 1)])
 def test_how_umlauts_travel(encoding: message.Encoding, header: int, body: int) -> None:
     made = message.message("a@a.test", "b@a.test", "Größe", "Grüße\n", encoding)
-    head, _, rest = made.partition(b"\r\n\r\n")
+    head, rest = made.split(b"\r\n\r\n", 1)
     assert (b"\xc3" in head, b"\xc3" in rest) == (bool(header), bool(body))
     read = email.message_from_bytes(made, policy=email.policy.default)
     assert (read["Subject"], read.get_content().strip()) == ("Größe", "Grüße")
