@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import time
 
@@ -47,7 +48,9 @@ class Postfix(Program):
 
     def build(self, build: str, path: str, stage: str) -> None:
         # Without main.cf of the stage, a broken one that is installed would be in the way.
-        units.output("postmap", "-c", stage + FOLDER, f"{build}:{stage}{path}")
+        built = units.output("postmap", "-c", stage + FOLDER, f"{build}:{stage}{path}", check=False)
+        if built.returncode != 0:
+            raise units.Failed("; ".join(complaints(built.stderr)))
 
     def check(self, stage: str) -> list[str]:
         folder = stage + FOLDER
@@ -65,7 +68,8 @@ class Postfix(Program):
         overrides = units.output("postconf", "-c", folder, "-P", check=False).stdout
         for options in smtpd_options(services, overrides):
             problems += self.smtpd_problems(folder, options)
-        return problems
+        mine = listeners(units.output("postconf", "-M", check=False).stdout) if _idle() else set()
+        return problems + [problem for where in sorted(listeners(services) - mine) if (problem := _occupied(*where))]
 
     def smtpd_problems(self, folder: str, options: list[str]) -> list[str]:
         """Have an smtpd of its own read the stage and say goodbye: it knows numbers, tables and TLS levels."""
@@ -141,10 +145,31 @@ def smtpd_options(services: str, overrides: str) -> list[list[str]]:
     return found
 
 
+def listeners(services: str) -> set[tuple[str, str]]:
+    """Return address (empty for all) and port of the inet services that `postconf -M` prints."""
+    rows = (line.split() for line in services.splitlines() if line[:1].strip())
+    names = [row[0].rpartition(":") for row in rows if len(row) > 7 and row[1] == "inet"]
+    return {(address.strip("[]"), port) for address, _colon, port in names}
+
+
 def complaints(text: str) -> list[str]:
     """Return what Postfix's programs find wrong, without their names; hints at old habits are no errors."""
     lines = [re.sub(r"^(postfix/)?[a-z-]+(\[\d+\])?: ", "", line).strip() for line in text.splitlines()]
     return [line for line in lines if line and "will be removed" not in line]
+
+
+def _occupied(address: str, port: str) -> str:
+    """Return why master could not listen there, which would be the end of it; nothing where it can."""
+    try:
+        family, kind, protocol, _name, where = socket.getaddrinfo(
+            address or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return f"cannot listen on port {port}{f' of {address}' if address else ''}: {error.strerror}"
+    return ""
 
 
 def _idle() -> set[str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
 RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
 UNIT_FILES = "/etc/systemd/system/"
+START = 5.0  # seconds after which a program that was started should answer
 
 ARGUMENTS: dict[str, Any] = {
     "plan": {"type": "dict"},
@@ -344,7 +345,7 @@ class Change:
             self.activate()
         except (Failed, OSError) as error:
             self.discard(copies)
-            self.give_up(str(error), since, before, self.served)
+            self.give_up([str(error)], since, before, self.served)
         self.judge(before, since)
         self.remove_stale()
         if not self.dry:
@@ -492,15 +493,12 @@ class Change:
             return {question: questions.Answer(**said) for question, said in self.mark["answers"].items()}
         return self.ask() if self.served else {}
 
-    def ask(self, before: Mapping[str, Answer] | None = None) -> dict[str, Answer]:
-        """Ask the plan's questions; with `before`, give the program a moment for better answers."""
+    def ask(self, wait: float = 0) -> dict[str, Answer]:
+        """Ask the plan's questions; wait: seconds that the program may take to answer at all."""
         from ansible_collections.postamt.mail.plugins.module_utils import questions  # costs time: only on a change
 
         asked = {questions.described(question): question for question in self.plan["questions"] if self.wanted}
-        if before is None:
-            return dict(zip(asked, questions.ask(list(asked.values())), strict=True))
-        compared = [before.get(question, questions.NOTHING) for question in asked]
-        return dict(zip(asked, questions.ask(list(asked.values()), compared, wait=6.0), strict=True))
+        return dict(zip(asked, questions.ask(list(asked.values()), wait), strict=True))
 
     def judge(self, before: Mapping[str, Answer], since: str) -> None:
         """Ask again; take the change back where answers got worse, and say what else is not well."""
@@ -508,34 +506,33 @@ class Change:
             return
         from ansible_collections.postamt.mail.plugins.module_utils import questions
 
-        after = self.ask(before)
+        after = self.ask(wait=START)
         old = {question: before.get(question, questions.NOTHING) for question in after}
         bad = {q: a for q, a in after.items() if questions.worse(old[q], a)}
         mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
         if bad or mute:
-            said = "; ".join(f"{q}: before {old[q].text}, now {a.text}" for q, a in {**mute, **bad}.items())
+            said = [f"{q}: before {old[q].text}, now {a.text}" for q, a in after.items() if q in bad or q in mute]
             self.give_up(said, since, before, bool(bad))
         for question, answer in after.items():
             if answer.verdict == questions.LATER:
                 cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
                 self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
 
-    def give_up(self, why: str, since: str, before: Mapping[str, Answer], back: bool) -> NoReturn:
+    def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool) -> NoReturn:
         """Fail; bring the old files back, or else leave the mark, so that the next run asks again."""
-        title = self.program.title
         logged = units.complaints([one for group in self.groups.values() for one in group], since)
-        details = [f"{title} logged: {line}" for line in logged]
         old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
         changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
+        details = [*why, *(f"logged: {line}" for line in logged)]
         details += [f"changed: {', '.join(changed)}"] if changed else []
-        details += [f"new content: {', '.join(self.news)}"] if self.news else []
+        details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
         if back and self.mark["files"]:
             state = f"does not work with the new configuration; {self.undo(before)}"
         elif self.served:
             state = "works worse than before, and there is no older file of this collection to bring back"
         else:
             state = "does not work; the new configuration stays, as nothing worked before, and the next run tries again"
-        self.fail("\n".join([f"{title} {state}: {why}", *(f"- {detail}" for detail in details)]))
+        self.fail("\n".join([f"{self.program.title} {state}.", *(f"- {detail}" for detail in details)]))
 
     def undo(self, before: Mapping[str, Answer] | None = None) -> str:
         """Bring the old files of the mark back and have the program take them up; returns what became of it."""
@@ -561,7 +558,7 @@ class Change:
             return "the files from before a half done change are back"
         from ansible_collections.postamt.mail.plugins.module_utils import questions
 
-        again = self.ask(before)
+        again = self.ask(wait=START)
         bad = [q for q, answer in again.items() if q in before and questions.worse(before[q], answer)]
         return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
 

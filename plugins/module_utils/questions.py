@@ -63,24 +63,20 @@ def worse(before: Answer, after: Answer) -> bool:
     return after.verdict == NO and before.verdict in (YES, LATER)
 
 
-def ask(questions: Sequence[Mapping[str, Any]], before: Sequence[Answer] = (), wait: float = 0) -> list[Answer]:
+def ask(questions: Sequence[Mapping[str, Any]], wait: float = 0) -> list[Answer]:
     """Return the answers in the questions' order; all are asked at once.
 
-    before: the answers before a change; where given, what is worse or bad now is asked again for `wait` seconds, since
-    a program needs a moment to start.
+    wait: seconds for which silence is not taken for an answer, since a program needs a moment to start.
     """
-    answers: dict[int, Answer] = {}
+    answers = [NOTHING] * len(questions)
     with ThreadPoolExecutor(max_workers=8) as pool:
         for _pause in attempts(wait):
-            open_ones = [i for i in range(len(questions)) if i not in answers or _unsettled(before, answers, i)]
-            answers.update(zip(open_ones, pool.map(_one, [questions[i] for i in open_ones]), strict=True))
-            if not any(_unsettled(before, answers, i) for i in answers):
+            silent = [i for i, answer in enumerate(answers) if answer.verdict == SILENT]
+            for i, answer in zip(silent, pool.map(_one, [questions[i] for i in silent]), strict=True):
+                answers[i] = answer
+            if all(answer.verdict != SILENT for answer in answers):
                 break
-    return [answers[i] for i in range(len(questions))]
-
-
-def _unsettled(before: Sequence[Answer], answers: Mapping[int, Answer], i: int) -> bool:
-    return bool(before) and (answers[i].verdict in (BROKEN, SILENT) or worse(before[i], answers[i]))
+    return answers
 
 
 def _one(question: Mapping[str, Any]) -> Answer:
@@ -122,11 +118,12 @@ def _endpoint(port: int, address: str = "") -> Endpoint:
 
 
 def _reply(reply: Reply) -> Answer:
+    text = str(reply).split("\n", 1)[0]
     if reply.ok:
-        return Answer(YES, str(reply))
+        return Answer(YES, text)
     if reply.enhanced == "4.3.5":  # "Server configuration error": a wrong word or table in a restriction list
-        return Answer(BROKEN, str(reply))
-    return Answer(LATER if 400 <= reply.code < 500 else NO, str(reply))
+        return Answer(BROKEN, text)
+    return Answer(LATER if 400 <= reply.code < 500 else NO, text)
 
 
 def _smtp_greeting(port: int, tls: Tls = "none", address: str = "") -> Answer:

@@ -86,7 +86,10 @@ def act(verb: str, *names: str) -> None:
 
 
 def complaints(names: Iterable[str], since: str, most: int = 5) -> list[str]:
-    """Return what units logged at level warning and above; since: a time of journalctl(1), such as "@1700000000"."""
+    """Return what units logged at level warning and above, what is fatal first.
+
+    since: a time of journalctl(1), such as "@1700000000".
+    """
     chosen = [word for name in names for word in ("-u", name)]
     command = ("journalctl", "-q", "-o", "cat", "-p", "warning", "--since", since, *chosen)
     try:
@@ -94,4 +97,4 @@ def complaints(names: Iterable[str], since: str, most: int = 5) -> list[str]:
         lines = output(*command, check=False).stdout.splitlines()
     except OSError:
         return []
-    return list(dict.fromkeys(lines))[-most:]
+    return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]

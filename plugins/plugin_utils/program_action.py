@@ -10,6 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import plan_for
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
 Result = dict[str, t.Any]
 
@@ -27,10 +28,9 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         # Module arguments would otherwise reach the host's journal, secrets included.
         self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
         try:
-            plan = plan_for(self, self._vars, self.program, self._task.args)
-        except (SiteError, ComposeError) as error:
+            result.update(self._apply(plan_for(self, self._vars, self.program, self._task.args)))
+        except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
-        result.update(self._apply(plan))
         self._tell(result)
         return result
 
@@ -90,5 +90,18 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
 
     def _tell(self, result: Result) -> None:
         """Say in one line what was done; the stock callbacks show nothing of a task that went well."""
-        done = "; ".join(result.get("actions") or ["nothing to do"])
-        self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {done}")
+        done = result.get("actions") or ([] if result.get("failed") else ["nothing to do"])
+        if done:
+            self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {sentence(done)}")
+
+
+def sentence(actions: list[str]) -> str:
+    """Return actions as one sentence: those that do the same to several things share their verb."""
+    shared: list[list[str]] = []
+    for action in actions:
+        verb, slash, path = action.partition(" /")
+        if slash and shared and shared[-1][0].startswith(f"{verb} /"):
+            shared[-1].append(f"/{path}")
+        else:
+            shared.append([action])
+    return "; ".join(", ".join(group) for group in shared)
