@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ class LdapStart(Conversation):
 
 def _ldap3(e: Endpoint) -> Any:
     try:
-        return importlib.import_module("ldap3")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # ldap3 uses names that pyasn1 has renamed
+            return importlib.import_module("ldap3")
     except ImportError as error:
         raise ProbeError(e, "LDAP", "the Python package ldap3 is not installed") from error
 
