@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import time
 
 from ansible_collections.postamt.mail.plugins.module_utils import units
@@ -74,16 +73,13 @@ class Postfix(Program):
     def smtpd_problems(self, folder: str, options: list[str]) -> list[str]:
         """Have an smtpd of its own read the stage and say goodbye: it knows numbers, tables and TLS levels."""
         words = [word for option in options for word in ("-o", option)]
-        environment = {**os.environ, "LC_ALL": "C", "MAIL_CONFIG": folder}
-        process = subprocess.Popen(
-            [SMTPD, "-S", *words],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment,
-        )  # fmt: skip
-        code = process.wait(timeout=60)
+        called = f"postfix-check-{time.time_ns()}"
+        words += ["-o", f"syslog_name={called}"]
+        code = units.output("timeout", "60", SMTPD, "-S", *words, check=False, MAIL_CONFIG=folder).returncode
         if code == 0:
             return []
         units.output("journalctl", "--sync", check=False)  # it speaks to the system's log only
-        logged = units.output("journalctl", "-q", "-o", "cat", "-p", "warning", f"_PID={process.pid}", check=False)
+        logged = units.output("journalctl", "-q", "-o", "cat", "-p", "warning", "-t", f"{called}/smtpd", check=False)
         return complaints(logged.stdout) or [f"smtpd: exit code {code}"]
 
     def pristine(self, path: str, content: str) -> bool:

@@ -150,6 +150,7 @@ def arguments(*own: str) -> dict[str, Any]:
 
 def run(program: Program, module: AnsibleModule) -> None:
     """Carry out the plan in the module's parameters; ends the module."""
+    units.serve(module)
     change = Change(program, module)
     try:
         with _alone(program):
@@ -204,6 +205,7 @@ class Change:
 
     def carry_out(self) -> None:
         """Go the whole way."""
+        shutil.rmtree(self.stage, ignore_errors=True)  # left by a killed run
         self.missing = self.look_for_missing()
         if self.missing and not self.dry:
             return  # the action brings it and calls again
@@ -327,9 +329,9 @@ class Change:
 
     def bring_about(self) -> None:
         """Check, swap, reload, ask, and take back what made it worse."""
+        self.check()
         if self.mark:
             self.did("finished", "finish", "a change that an earlier run left half done")
-        self.check()
         before = self.ask_before()
         copies = self.files_of_changes()
         try:
@@ -360,7 +362,7 @@ class Change:
             what = ", ".join(self.missing.get("packages", ())) or self.program.checker
             self.actions.append(f"{self.program.title}'s own checker was not there to ask: {what} is not installed")
             return
-        files.private_folder(self.stage, empty=True)
+        files.private_folder(self.stage)
         try:
             for target in self.targets:
                 path = self.stage + target.path

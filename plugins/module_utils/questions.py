@@ -12,11 +12,11 @@ from __future__ import annotations
 import dataclasses
 import socket
 import struct
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ansible_collections.postamt.mail.plugins.module_utils import units
 from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint, ProbeError, Tls, attempts
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_capabilities
@@ -179,9 +179,8 @@ def _dovecot_user(recipient: str) -> Answer:
     """Does Dovecot know a user (doveadm-user(1))?"""
     verdicts = {0: YES, 67: NO, 75: LATER}  # EX_NOUSER, EX_TEMPFAIL of sysexits.h
     try:
-        command = ["doveadm", "user", recipient]
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired) as error:
+        found = units.output("timeout", str(TIMEOUT), "doveadm", "user", recipient, check=False)
+    except OSError as error:
         return Answer(SILENT, f"no answer ({error})")
     text = "known" if found.returncode == 0 else (found.stderr or found.stdout).strip()
     return Answer(verdicts.get(found.returncode, SILENT), text)

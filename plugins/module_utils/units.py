@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import os
-import subprocess
+import typing as t
 from collections.abc import Iterable
 
 _PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
@@ -29,18 +28,28 @@ class UnitState:
     stale: bool = False  # its file changed since systemd read it
 
 
-def output(*command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+class Output(t.NamedTuple):
+    """What a command said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+_module: list[t.Any] = []
+
+
+def serve(module: t.Any) -> None:
+    """Run commands by this AnsibleModule from now on; called once, before anything else here."""
+    _module[:] = [module]
+
+
+def output(*command: str, check: bool = True, **variables: str) -> Output:
     """Run a command in the C locale; raises Failed with its last words unless `check` is false."""
-    environment = {**os.environ, "LC_ALL": "C", **variables}
-    found = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        env=environment,
+    code, out, err = _module[0].run_command(
+        [*command], environ_update={"LC_ALL": "C", **variables}, errors="replace", handle_exceptions=False
     )
+    found = Output(code, out, err)
     if check and found.returncode != 0:
         words = (found.stderr or found.stdout).strip() or f"exit code {found.returncode}"
         raise Failed(f"{' '.join(command)}: {words}")
