@@ -1,0 +1,80 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: sasl
+short_description: Configure saslauthd for Postfix as the site wants it
+version_added: 0.1.0
+description:
+  - Runs C(saslauthd) in a unit of its own, its socket in Postfix's chroot, against the directory or PAM as the site's
+    C(mail_*) variables ask for. Debian's own unit is stopped and disabled.
+  - Everything is looked at in one call; nothing is done where nothing differs. After a change C(saslauthd) is asked
+    whether it answers; where it did before and does not any more, the old files come back and the task fails.
+  - What the module wrote and is no longer wanted is removed.
+author: the postamt.mail authors (@postamt)
+options:
+  settings:
+    description:
+      - Settings of C(saslauthd) for LDAP, such as V(ldap_timeout), that win over what the site's variables give.
+        V(null) removes the setting.
+    type: dict
+    default: {}
+  plan:
+    description: What to bring about; the action derives it from the site's variables.
+    type: dict
+  installed:
+    description: Packages that the action has installed for this task; the action fills it in.
+    type: list
+    elements: str
+    default: []
+  secrets:
+    description: Texts that no output may show; the action fills it in.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Can run in check mode and then predicts what it would do, without a trace on the host.
+    support: full
+  diff_mode:
+    description: Returns the differences of files, secret content as a fingerprint.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Configure saslauthd
+  postamt.mail.sasl:
+
+- name: Give up sooner when the directory does not answer
+  postamt.mail.sasl:
+    settings:
+      ldap_timeout: 3
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in short sentences; in check mode what would be done.
+  returned: always
+  type: list
+  elements: str
+  sample: ["wrote /etc/saslauthd-postfix.conf", "restarted saslauthd"]
+missing:
+  description: Packages and users that have to be there first; the action brings them.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils.program import arguments, run
+from ansible_collections.postamt.mail.plugins.module_utils.sasl import Sasl
+
+
+def main():
+    run(Sasl(), AnsibleModule(argument_spec=arguments("settings"), supports_check_mode=True))
+
+
+if __name__ == "__main__":
+    main()
