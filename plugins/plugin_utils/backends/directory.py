@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, Site
 
 ENABLED = "(!(mailEnabled=FALSE))"
@@ -50,4 +51,25 @@ def postfix(site: Site, host: Host) -> Postfix:
             "owners": lookup(OWNER, "mail", site.accounts_base),
         },
         secrets=[site.service_password("postfix")],
+    )
+
+
+def sasl(site: Site, host: Host) -> Sasl:
+    """Find the entry of an enabled account by its address, then log in as it (LDAP_SASLAUTHD of Cyrus SASL)."""
+    return Sasl(
+        "ldap",
+        {
+            "ldap_servers": site.directory_uri(host),
+            "ldap_version": "3",
+            "ldap_start_tls": "yes",
+            "ldap_tls_check_peer": "yes",
+            "ldap_tls_cacert_file": CA_FILE,
+            "ldap_timeout": "5",
+            "ldap_time_limit": "5",
+            "ldap_bind_dn": site.service_dn("saslauthd"),
+            "ldap_password": site.service_password("saslauthd"),
+            "ldap_search_base": site.accounts_base,
+            "ldap_filter": MAILBOX.replace("%s", "%u"),
+            "ldap_auth_method": "bind",
+        },
     )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
@@ -34,3 +35,8 @@ def postfix(site: Site, host: Host) -> Postfix:
         },
         tables={"aliases": Table("lmdb", rewritten), "owners": Table("lmdb", owners)},
     )
+
+
+def sasl(site: Site, host: Host) -> Sasl:
+    """Check passwords by PAM; users log in with their names on the host."""
+    return Sasl("pam")
