@@ -9,6 +9,7 @@ access rule and any cipher list, and cannot add a database.)
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import dataclasses
 import functools
@@ -19,7 +20,6 @@ import re
 import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -37,6 +37,7 @@ PID_FILE = "/run/slapd/slapd.pid"
 CONFIG = "/etc/ldap/slapd.d"
 DEFAULTS = "/etc/default/slapd"
 REHEARSAL = "/run/postamt-ldap"  # openldap's, so not below the folder that is root's alone
+REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
 USER = "openldap"
 
 _CONFIG_FILTER = "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(cn=*postfixbook))"
@@ -44,7 +45,7 @@ _ENTRY_ATTRIBUTES = (
     "objectClass", "o", "ou", "dc", "cn", "sn", "uid", "mail", "mailAlias", "mailForwardingAddress", "mailEnabled",
     "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
 )  # fmt: skip
-_WINDOW = 64  # requests under way at once: slapd has several threads
+_WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
 _PAST = {"add": "added", "change": "changed", "remove": "removed", "disable": "disabled"}
 
 
@@ -125,6 +126,28 @@ class Connection:
             finish()
 
 
+class Files(Connection):
+    """What slapd would say if it ran, read from its files by slapcat(8); nothing where it is not installed."""
+
+    def __init__(self) -> None:
+        """Connect to nothing."""
+
+    def search(self, base: str, scope: str, query: str = "", names: Iterable[str] = ()) -> config.Tree:
+        if not shutil.which("slapcat"):
+            return {}
+        place = ("-n", "0") if base == config.GLOBAL else ("-b", base)
+        found: config.Tree = {}
+        for block in units.output("slapcat", "-o", "ldif-wrap=no", *place, check=False).stdout.split("\n\n"):
+            pairs = [line.partition(":") for line in block.splitlines() if line and not line.startswith("#")]
+            entry: config.Attributes = {}
+            for name, _colon, value in pairs:
+                text = base64.b64decode(value[1:]).decode() if value.startswith(":") else value[1:]
+                entry.setdefault(name, []).append(text)
+            if "dn" in entry:
+                found[entry["dn"][0]] = entry
+        return found
+
+
 def _bytes(values: Iterable[str]) -> list[bytes]:
     return [value.encode("utf-8", "surrogateescape") for value in values]
 
@@ -179,9 +202,11 @@ class Change(program.Change):
         served = bool(self.running)
         self.run_slapd()
         if self.dry and not served:
-            self.predict()
-            return
-        self.connection = Connection()
+            self.connection: Connection = Files()
+            if self.missing.get("packages"):
+                self.actions.append("slapd is not installed: it was not there to try the configuration")
+        else:
+            self.connection = Connection()
         kept = dict(self.record)
         self.configure()
         self.fill()
@@ -272,16 +297,16 @@ class Change(program.Change):
         for change in found:
             self.show(f"cn=config: {change.what}", change.before, change.after)
         if found or (renewed and not told):
-            if not self.dry or "absent" not in self.watched.values():
-                rehearse(found)
-            healthy = self.complaint()
+            if not self.missing.get("packages") and "absent" not in self.watched.values():
+                rehearse(found, self.plan["key_group"])
+            healthy = not self.dry and not self.complaint()
             if found and self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}"):
                 self.apply(found)
             if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
                 send(self.connection, config.reloaded_certificates(wanted["global"]))
             wrong = self.complaint() if not self.dry else ""
             if wrong:
-                if not healthy and found:
+                if healthy and found:
                     self.take_back(found)
                     raise Failed(f"does not serve with the new configuration, the old one is back: {wrong}")
                 raise Failed(f"does not serve: {wrong}")
@@ -415,18 +440,6 @@ class Change(program.Change):
             return what, lambda: self.connection.modify(dn, [("replace", "userPassword", [password["hash"]])])
         return what, lambda: self.connection.password(dn, password["clear"])
 
-    def predict(self) -> None:
-        """Say in check mode what a slapd that does not run (yet) would get."""
-        if self.record:
-            self.actions.append("slapd does not run: what it holds was not there to ask")
-            return
-        self.actions.append("slapd was not there to try the configuration")
-        found = config.changes(self.plan["config"], {}, {})
-        self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}")
-        merge = entries.merge(self.plan["entries"], {}, {}, stored_digest)
-        self.tell(merge.changes)
-        self.set_passwords(merge.needed)
-
 
 def _touches_tls(change: config.Change) -> bool:
     return any(name in config.TLS for _verb, name, _values in change.modifications)
@@ -444,11 +457,11 @@ def send(connection: Connection, change: config.Change) -> None:
 # --- the rehearsal
 
 
-def rehearse(changes: list[config.Change]) -> None:
+def rehearse(changes: list[config.Change], group: str) -> None:
     """Make the changes on a second slapd that has a copy of cn=config; raises Failed with what slapd says."""
     if not changes:
         return
-    with _second_slapd() as connection:
+    with _second_slapd(group) as connection:
         for change in changes:
             try:
                 send(connection, _elsewhere(change))
@@ -472,7 +485,8 @@ def _new_folder(name: str) -> str:
 
 
 @contextlib.contextmanager
-def _second_slapd() -> Iterator[Connection]:
+def _second_slapd(group: str) -> Iterator[Connection]:
+    units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)  # of a killed run
     files.private_folder(REHEARSAL, empty=True)
     try:
         shutil.chown(REHEARSAL, USER, USER)
@@ -485,16 +499,15 @@ def _second_slapd() -> Iterator[Connection]:
                 _detach(path)
                 shutil.chown(path, USER, USER)
         path = os.path.join(REHEARSAL, "socket")
-        # setpriv, since a signal at the parent's death does not survive slapd's own change of user
-        command = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--pdeathsig=TERM", "--"]
-        command += ["/usr/sbin/slapd", "-d", "0", "-s", "0", "-h", f"ldapi://{quote(path, safe='')}", "-F", place]
-        nothing = subprocess.DEVNULL
-        with subprocess.Popen(command, stdin=nothing, stdout=nothing, stderr=nothing) as child:
-            try:
-                yield Connection(path)
-            finally:
-                child.terminate()
+        # systemd ends it after a while where this run is killed
+        units.output(
+            *("systemd-run", "--quiet", "--collect", f"--unit={REHEARSAL_UNIT}", "--property=RuntimeMaxSec=60"),
+            *(f"--property=User={USER}", f"--property=SupplementaryGroups={group}", "--property=StandardError=null"),
+            *("--", "/usr/sbin/slapd", "-d", "0", "-s", "0", "-h", f"ldapi://{quote(path, safe='')}", "-F", place),
+        )
+        yield Connection(path)
     finally:
+        units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)
         shutil.rmtree(REHEARSAL, ignore_errors=True)
 
 
@@ -516,6 +529,7 @@ def _detach(path: str) -> None:
 
 def run(module: AnsibleModule) -> None:
     """Carry out the plan in the module's parameters; ends the module."""
+    units.serve(module)
     change = Change(module)
     try:
         with program._alone(change.program):

@@ -1,9 +1,288 @@
-"""The directory alone."""
+"""The directory alone: who may ask what, whose values win, and what a broken change does."""
 
 from __future__ import annotations
 
+import copy
+import json
+import shlex
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+import yaml
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_bind, ldap_passwd, ldap_search
 
-def test_the_host_is_up(host: Any) -> None:
-    assert host.run("systemctl is-system-running").stdout.strip() == "running"
+ANNA, BEN, CARL = (f"{name}@example.test" for name in ("anna", "ben", "carl"))
+ROOT = "-Q -Y EXTERNAL -H ldapi:///"
+Asked = dict[str, list[str]]
+
+
+@pytest.fixture
+def ldap(site: Any) -> Endpoint:
+    return Endpoint(site.ipv4, 389, name=site.server_name, ca_file=site.ca_file)
+
+
+@pytest.fixture
+def secret(site: Any) -> Callable[[str], str]:
+    """A generated password by its name; tests make further ones, so the file is read each time."""
+
+    def secret(name: str) -> str:
+        secrets = yaml.safe_load((site.state_dir / "secrets.yml").read_text(encoding="utf-8"))
+        return str(secrets["mail_generated_passwords"][name])
+
+    return secret
+
+
+@pytest.fixture
+def accounts(site: Any) -> list[dict[str, Any]]:
+    """The accounts of the inventory, to be changed."""
+    return copy.deepcopy(site.vars["mail_accounts"])
+
+
+@pytest.fixture
+def restored(play: Callable[..., Any]) -> Iterator[None]:
+    """Bring the inventory's state back after a test that changes it."""
+    yield
+    assert not play().failed
+
+
+def asked(host: Any, base: str, query: str = "(objectClass=*)") -> dict[str, Asked]:
+    """What root finds, by DN."""
+    done = host.run(f"ldapsearch {ROOT} -LLL -o ldif-wrap=no -b {shlex.quote(base)} {shlex.quote(query)}")
+    found: dict[str, Asked] = {}
+    for block in done.stdout.split("\n\n"):
+        entry: Asked = {}
+        for line in filter(None, block.splitlines()):
+            name, _colon, value = line.partition(":")
+            entry.setdefault(name, []).append(value.lstrip(": "))
+        if entry:
+            found[entry["dn"][0]] = entry
+    return found
+
+
+def dn_of(host: Any, address: str) -> str:
+    return next(iter(asked(host, "ou=accounts,o=mail", f"(mail={address})")))
+
+
+def modify(host: Any, text: str) -> None:
+    done = host.run(f"ldapmodify {ROOT} <<'END'\n{text}\nEND")
+    assert done.rc == 0, done.stderr
+
+
+def test_slapd_runs_and_is_enabled(host: Any) -> None:
+    assert host.service("slapd").is_running
+    assert host.run("systemctl is-enabled slapd").rc == 0
+
+
+def test_root_finds_what_the_inventory_says(host: Any) -> None:
+    (anna,) = asked(host, "ou=accounts,o=mail", f"(mail={ANNA})").values()
+    assert anna["cn"] == ["Anna Test"]
+    assert anna["mailAlias"] == ["a@example.test"]
+    assert anna["mailQuota"] == ["1024"]
+    assert anna["mailHomeDirectory"] == [f"/var/vmail/{anna['uid'][0]}"]
+    (ben,) = asked(host, "ou=accounts,o=mail", f"(mail={BEN})").values()
+    assert sorted(ben["mailForwardingAddress"]) == [ANNA, BEN]
+    (info,) = asked(host, "ou=aliases,o=mail", "(mail=info@example.test)").values()
+    assert sorted(info["mailForwardingAddress"]) == [ANNA, BEN]
+    assert len(asked(host, "ou=domains,o=mail", "(objectClass=domain)")) == 2
+
+
+def test_a_password_needs_tls(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+    dn = dn_of(host, ANNA)
+    assert ldap_bind(ldap, dn, secret(ANNA), tls="none").code == 13
+    assert ldap_bind(ldap, dn, secret(ANNA), tls="starttls").ok
+    ldaps = Endpoint(ldap.host, 636, name=ldap.name, ca_file=ldap.ca_file)
+    assert ldap_bind(ldaps, dn, secret(ANNA), tls="implicit").ok
+    assert ldap_bind(ldap, dn, "wrong").code == 49
+
+
+def test_a_disabled_account_does_not_get_in(host: Any, ldap: Endpoint) -> None:
+    assert ldap_bind(ldap, dn_of(host, CARL), "Gestern-war-Montag").code == 49
+
+
+@pytest.mark.parametrize("base", ["o=mail", "ou=accounts,o=mail", "dc=nodomain", "cn=config"])
+def test_strangers_read_nothing(ldap: Endpoint, base: str) -> None:
+    assert ldap_search(ldap, base).entries == ()
+    assert ldap_search(ldap, base, tls="none").entries == ()
+
+
+def test_old_tls_is_refused(host: Any) -> None:
+    ca = "/etc/postamt/tls/ca.pem"
+    ask = f"openssl s_client -connect localhost:636 -CAfile {ca} -cipher ALL:@SECLEVEL=0 {{}} </dev/null"
+    for version in ("-tls1", "-tls1_1"):
+        assert "Cipher is (NONE)" in host.run(ask.format(version)).stdout
+    for version in ("-tls1_2", "-tls1_3"):
+        assert "Verify return code: 0" in host.run(ask.format(version)).stdout
+
+
+def test_a_user_reads_its_own_entry_only(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+    dn = dn_of(host, ANNA)
+    (mine,) = ldap_search(ldap, dn, bind=(dn, secret(ANNA))).entries
+    assert mine.attributes["mail"] == (ANNA,)
+    assert {entry.dn for entry in ldap_search(ldap, "o=mail", bind=(dn, secret(ANNA))).entries} <= {dn}
+
+
+def test_services_read_what_they_need(ldap: Endpoint, secret: Callable[[str], str]) -> None:
+    def seen(service: str) -> dict[str, set[str]]:
+        bind = (f"cn={service},ou=services,o=mail", secret(f"service:{service}"))
+        entries = ldap_search(ldap, "o=mail", "(|(mail=*)(cn=*))", bind=bind).entries
+        return {entry.attributes["mail"][0]: set(entry.attributes) for entry in entries}
+
+    postfix, dovecot, saslauthd = seen("postfix"), seen("dovecot"), seen("saslauthd")
+    assert "mailForwardingAddress" in postfix["info@example.test"]
+    assert "mailHomeDirectory" not in postfix[ANNA]
+    assert {"mailHomeDirectory", "mailQuota", "mailUidNumber"} <= dovecot[ANNA]
+    assert saslauthd[ANNA] == {"objectClass", "mail", "mailEnabled"}
+    assert not any("userPassword" in names for view in (postfix, dovecot, saslauthd) for names in view.values())
+
+
+def test_a_service_changes_nothing(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+    bind = ("cn=postfix,ou=services,o=mail", secret("service:postfix"))
+    assert ldap_passwd(ldap, bind, dn_of(host, ANNA), "stolen").code == 50
+    assert ldap_passwd(ldap, bind, bind[0], "stolen").code == 50
+
+
+def test_a_password_of_a_user_stays(
+    host: Any, ldap: Endpoint, secret: Callable[[str], str], play: Callable[..., Any], accounts: Any, restored: None
+) -> None:
+    dn = dn_of(host, ANNA)
+    own = "selbst gewählt 7"
+    done = host.run(
+        "ldappasswd -ZZ -H ldap://localhost -D %s -w %s -a %s -s %s %s",
+        dn, secret(ANNA), secret(ANNA), own, dn,
+    )  # fmt: skip
+    assert done.rc == 0, done.stderr
+    assert ldap_bind(ldap, dn, own).ok
+    assert asked(host, dn)[dn]["userPassword"][0].startswith("e0FSR09OMn0k")  # {ARGON2}$ in base64
+    kept = play()
+    assert kept.changed == []
+    assert any(ANNA in note for task in kept.tasks for note in task.result.get("notes", []))
+    assert ldap_bind(ldap, dn, own).ok
+    accounts[0]["password"] = "vom Verwalter 8"
+    changed = play({"mail_accounts": accounts})
+    assert not changed.failed
+    assert f"set the password of {ANNA}" in changed.actions
+    assert "vom Verwalter 8" not in changed.stdout
+    assert ldap_bind(ldap, dn, "vom Verwalter 8").ok
+    assert play({"mail_accounts": accounts}).changed == []
+
+
+def test_a_hash_is_stored_as_it_is(
+    host: Any, ldap: Endpoint, play: Callable[..., Any], accounts: Any, restored: None
+) -> None:
+    done = host.run("slappasswd -o module-load=argon2 -h '{ARGON2}' -s Hashgeheim")
+    accounts[1]["password_hash"] = done.stdout.strip()
+    assert not play({"mail_accounts": accounts}).failed
+    assert ldap_bind(ldap, dn_of(host, BEN), "Hashgeheim").ok
+    assert play({"mail_accounts": accounts}).changed == []
+
+
+def test_what_left_the_inventory_goes_and_what_others_added_stays(
+    host: Any, ldap: Endpoint, play: Callable[..., Any], accounts: Any, site: Any, secret: Callable[[str], str],
+    restored: None,
+) -> None:  # fmt: skip
+    dn = dn_of(host, ANNA)
+    modify(host, f"dn: {dn}\nchangetype: modify\nadd: mailAlias\nmailAlias: theirs@example.test\n")
+    modify(
+        host,
+        "dn: uid=guest,ou=accounts,o=mail\nchangetype: add\nobjectClass: inetOrgPerson\n"
+        "objectClass: PostfixBookMailAccount\ncn: Guest\nsn: Guest\nmail: guest@example.test\n",
+    )
+    try:
+        assert play().changed == []
+        accounts[0]["aliases"] = ["b@example.test"]
+        done = play({"mail_accounts": [accounts[0], accounts[2]], "mail_aliases": {}})
+        assert not done.failed
+        assert f"disabled account: {BEN}" in done.actions
+        assert "removed alias: info@example.test" in done.actions
+        assert sorted(asked(host, dn)[dn]["mailAlias"]) == ["b@example.test", "theirs@example.test"]
+        (ben,) = asked(host, "ou=accounts,o=mail", f"(mail={BEN})").values()
+        assert ben["mailEnabled"] == ["FALSE"]
+        assert "mailForwardingAddress" not in ben
+        assert ldap_bind(ldap, ben["dn"][0], secret(BEN)).code == 49
+        assert asked(host, "ou=accounts,o=mail", "(mail=guest@example.test)")
+        assert play({"mail_accounts": [accounts[0], accounts[2]], "mail_aliases": {}}).changed == []
+        back = play()
+        assert not back.failed
+        assert ldap_bind(ldap, ben["dn"][0], secret(BEN)).ok
+        (again,) = asked(host, "ou=accounts,o=mail", f"(mail={BEN})").values()
+        assert again["mailHomeDirectory"] == ben["mailHomeDirectory"]
+    finally:
+        modify(host, f"dn: {dn}\nchangetype: modify\ndelete: mailAlias\nmailAlias: theirs@example.test\n")
+        modify(host, "dn: uid=guest,ou=accounts,o=mail\nchangetype: delete\n")
+
+
+def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Any, play: Callable[..., Any]) -> None:
+    dn = dn_of(host, ANNA)
+    change = f"dn: {dn}\nchangetype: modify\nreplace: mailEnabled\nmailEnabled: "
+    modify(host, change + "FALSE\n")
+    try:
+        assert play().changed == []
+        assert asked(host, dn)[dn]["mailEnabled"] == ["FALSE"]
+    finally:
+        modify(host, change + "TRUE\n")
+
+
+@pytest.mark.parametrize(
+    ("section", "attribute", "value"),
+    [
+        ("global", "olcTLSCipherSuite", "NONSENSE"),
+        ("global", "olcTLSCertificateFile", "/nonexistent"),
+        ("global", "olcNoSuchAttribute", "1"),
+        ("database", "olcAccess", ["to * by nobody read"]),
+        ("database", "olcDbIndex", ["noSuchAttribute eq"]),
+    ],
+)
+def test_a_broken_change_is_refused_before_it_is_made(
+    host: Any, ldap: Endpoint, play: Callable[..., Any], secret: Callable[[str], str], section: str, attribute: str,
+    value: Any,
+) -> None:  # fmt: skip
+    before = asked(host, "cn=config")
+    done = play({"ldap_settings": {section: {attribute: value}}})
+    assert done.failed
+    message = next(task.result["msg"] for task in done.tasks if task.status == "failed")
+    assert "nothing was changed" in message
+    assert asked(host, "cn=config") == before
+    assert ldap_bind(ldap, dn_of(host, ANNA), secret(ANNA)).ok
+    assert host.run("pgrep -c slapd").stdout.strip() == "1"
+    assert play().changed == []
+
+
+def test_settings_that_leave_are_removed(host: Any, play: Callable[..., Any]) -> None:
+    assert not play({"ldap_settings": {"database": {"olcDbNoSync": True}}}).failed
+    assert any("olcDbNoSync" in entry for entry in asked(host, "cn=config").values())
+    assert not play().failed
+    assert not any("olcDbNoSync" in entry for entry in asked(host, "cn=config").values())
+
+
+def test_what_somebody_changed_in_our_settings_is_put_right(host: Any, play: Callable[..., Any]) -> None:
+    (database,) = asked(host, "cn=config", "(olcSuffix=o=mail)")
+    modify(host, f"dn: {database}\nchangetype: modify\nreplace: olcAccess\nolcAccess: to * by * read\n")
+    assert not play().failed
+    assert len(asked(host, "cn=config", "(olcSuffix=o=mail)")[database]["olcAccess"]) > 5
+
+
+def test_every_search_is_indexed(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+    bind = ("cn=postfix,ou=services,o=mail", secret("service:postfix"))
+    for query in (
+        "(&(objectClass=PostfixBookMailForward)(mailAlias=x@example.test)(!(mailEnabled=FALSE)))",
+        "(&(objectClass=PostfixBookMailAccount)(|(mail=x@example.test)(mailAlias=x@example.test)))",
+        "(mailForwardingAddress=x@example.test)",
+        "(mailGroupMember=x@example.test)",
+        "(uid=x)",
+    ):
+        ldap_search(ldap, "o=mail", query, bind=bind)
+    assert "not indexed" not in host.run("journalctl -u slapd").stdout
+
+
+def test_no_secret_is_left_about(host: Any, secret: Callable[[str], str]) -> None:
+    known = [secret(ANNA), secret("service:postfix"), "Gestern-war-Montag"]
+    journal = host.run("journalctl -o cat").stdout
+    record = host.file("/var/lib/postamt/ldap/applied.json")
+    assert record.mode == 0o600
+    for word in known:
+        assert word not in journal
+        assert word not in record.content_string
+    assert json.loads(record.content_string)["passwords"].keys() >= {ANNA, "service:postfix"}
+    assert not host.file("/run/postamt-ldap").exists
