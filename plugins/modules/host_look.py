@@ -57,6 +57,11 @@ look:
     ipv6:
       description: Whether the kernel speaks IPv6.
       type: bool
+    ca:
+      description: >-
+        SHA-256 of the certificate of the site's own CA that the host trusts, empty where it has none yet. A controller
+        that has another CA must not go on.
+      type: str
     versions:
       description: >-
         Upstream versions of the installed ones among C(postfix), C(dovecot) and C(slapd). What is not installed is
@@ -65,15 +70,18 @@ look:
       sample: {postfix: 3.10.13, dovecot: 2.4.1, slapd: 2.6.10}
 """
 
+import hashlib
 import ipaddress
 import os
 import platform
 import re
 import socket
+import ssl
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
+CA_FILE = "/etc/postamt/tls/ca.pem"
 PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
@@ -133,6 +141,15 @@ def ipv6():
     return True
 
 
+def ca():
+    """Return the SHA-256 of the site's CA that this host trusts, in hexadecimal."""
+    try:
+        with open(CA_FILE, encoding="ascii") as file:
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read())).hexdigest().upper()
+    except (OSError, ValueError):
+        return ""
+
+
 def main():
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     module.exit_json(
@@ -144,6 +161,7 @@ def main():
             "cores": len(os.sched_getaffinity(0)),
             "addresses": addresses(),
             "ipv6": ipv6(),
+            "ca": ca(),
             "versions": versions(),
         },
     )

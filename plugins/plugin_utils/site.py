@@ -133,6 +133,7 @@ class Look:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     addresses: list[str] = dataclasses.field(default_factory=list)
     ipv6: bool = True
+    ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
 
 
 @dataclasses.dataclass(frozen=True)
