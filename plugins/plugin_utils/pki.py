@@ -63,8 +63,8 @@ def from_pem(text: str) -> Certificates:
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
-    """Return the SHA-256 of a certificate as openssl x509 -fingerprint shows it."""
-    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+    """Return the SHA-256 of a certificate in hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex().upper()
 
 
 def common_name(name: x509.Name) -> str:
@@ -261,10 +261,10 @@ def why_renew(chain: str, authority: Authority | None, names: Sequence[str], kin
         return f"the one there is for {', '.join(names_of(leaf))}"
     if key_type(leaf.public_key()) != kind:
         return f"the key there is {_key_words(leaf.public_key())}"
-    if leaf.not_valid_after_utc <= now() + datetime.timedelta(days=renew_days):
-        # a certificate that ends with its CA cannot be renewed to last longer
-        if leaf.not_valid_after_utc < authority.certificate.not_valid_after_utc:
-            return f"the one there expires on {leaf.not_valid_after_utc:%Y-%m-%d}"
+    soon = leaf.not_valid_after_utc <= now() + datetime.timedelta(days=renew_days)
+    # a certificate that ends with its CA cannot be renewed to last longer
+    if soon and leaf.not_valid_after_utc < authority.certificate.not_valid_after_utc:
+        return f"the one there expires on {leaf.not_valid_after_utc:%Y-%m-%d}"
     return ""
 
 

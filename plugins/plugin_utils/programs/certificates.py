@@ -2,9 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Certificates: what a concern may contribute, and what becomes of it on a host.
 
-A host makes its keys itself and they never leave it: it sends a signing request, and the controller, which alone has the
-CA's key, signs. A renewal keeps the key: a daemon that opens chain and key while they are replaced gets two that match,
-whichever of each it gets, and TLSA records of the key (RFC 6698, 3 1 1) stay right. Another key_type makes a new key.
+A host makes its keys itself and they never leave it: it sends a signing request, and the controller, which alone has
+the CA's key, signs. A renewal keeps the key: a daemon that opens chain and key while they are replaced gets two that
+match, whichever of each it gets, and TLSA records of the key (RFC 6698, 3 1 1) stay right. Another key_type makes a new
+key.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import dataclasses
 import typing as t
 from collections.abc import Callable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils import pki
+from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Plan, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 Result = dict[str, t.Any]
@@ -53,8 +54,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     wanted = merged(parts, "certificates", "certificate")
     return make_plan(
         packages=("openssl", "ssl-cert"),
-        folder=TLS_FOLDER,
         server_name=str(site.server_name),
+        state_dir=run.state_dir(site),
+        carried={name: other.look.ca for name, other in site.hosts.items() if other.look.ca},
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
 
@@ -94,23 +96,37 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
     return found
 
 
-def bring(plan_: Plan, state: State, given: Mapping[str, pki.Supplied], call: Call, *, check_mode: bool) -> Result:
+def refuse_strangers(plan_: Plan, state: State, carried: str) -> None:
+    """Raise StateError where a host of the site trusts a CA that is not this controller's.
+
+    carried: the CA's certificate that the plan's own host has now, in PEM, or nothing.
+    """
+    authority = pki.load_authority(state)
+    ours = pki.fingerprint(authority.certificate) if authority else ""
+    found = [
+        f"host {name} trusts a CA (SHA-256 {theirs})" for name, theirs in plan_["carried"].items() if theirs != ours
+    ]
+    foreign = pki.stranger(authority, carried)
+    if foreign and not found:
+        found = [f"the host trusts the CA {foreign}"]
+    if found:
+        raise StateError(
+            f"{'; '.join(sorted(found))}, and {state.folder} on this controller holds "
+            f"{'another' if authority else 'none'}: copy ca.pem and ca.key there from the controller that made them or "
+            "from its backup, or let mail_state_dir "
+            f"name the right folder; if they are lost, remove {CA_FILE} from every host, and the run makes a new CA"
+        )
+
+
+def bring(
+    plan_: Plan, state: State, given: Mapping[str, pki.Supplied], seen: Result, call: Call, *, check_mode: bool
+) -> Result:
     """Bring the certificates of a plan about on one host; returns changed, actions, diff and warnings.
 
-    call: runs the host's module. One call where nothing is to do, three where a key has to be signed.
+    seen: what the module saw there. call: runs the host's module: not at all where nothing is to do, twice where a key
+    has to be signed.
     """
-    seen = call(state="seen")
-    if seen.get("failed"):
-        return seen
     authority = pki.load_authority(state)
-    foreign = pki.stranger(authority, seen["ca"])
-    if foreign:
-        raise StateError(
-            f"the host trusts the CA {foreign}, and this controller's {state.folder} has "
-            f"{'another' if authority else 'none'}: copy ca.pem and ca.key there from the controller that made them or "
-            f"from its backup (or let mail_state_dir name the right folder); for a new CA, remove {plan_['folder']} "
-            "from every host first"
-        )
     reasons = {name: _reason(item, seen["served"].get(name), given.get(name), authority)
                for name, item in plan_["certificates"].items()}  # fmt: skip
     reasons = {name: reason for name, reason in reasons.items() if reason}
