@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, User
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, VMAIL, VMAIL_HOME, VMAIL_UID, Host, Site
 
 ENABLED = "(!(mailEnabled=FALSE))"
 MAILBOX = f"(&(objectClass=PostfixBookMailAccount)(mail=%s){ENABLED})"
@@ -72,4 +74,85 @@ def sasl(site: Site, host: Host) -> Sasl:
             "ldap_filter": MAILBOX.replace("%s", "%u"),
             "ldap_auth_method": "bind",
         },
+    )
+
+
+LDAP_FILE = "/etc/dovecot/directory.conf.ext"  # 2.3 keeps what it asks the directory in a file of its own
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    """Check passwords by binding as the user; home, owner and quota come from the entry (all over TLS)."""
+    if not host.does("mail_store"):
+        return None
+    # The service quota-status asks by the address of RCPT, which may be an alias.
+    login = f"(&(objectClass=PostfixBookMailAccount)(mail=%u){ENABLED})"
+    known = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%u)(mailAlias=%u)){ENABLED})"
+    every = f"(&(objectClass=PostfixBookMailAccount){ENABLED})"
+    asked = {
+        "uris": site.directory_uri(host),
+        "tls": "yes",
+        "tls_ca_cert_file": CA_FILE,
+        "tls_require_cert": "demand",
+        "dn": site.service_dn("dovecot"),
+        "dnpass": site.service_password("dovecot"),
+        "base": site.accounts_base,
+        "scope": "subtree",
+        "auth_bind": "yes",
+        "pass_filter": login,
+        "pass_attrs": "mail=user",
+        "user_filter": known,
+        "user_attrs": "mail=user, mailHomeDirectory=home, mailUidNumber=uid, mailGidNumber=gid, "
+        "mailQuota=quota_rule=*:storage=%$K",
+        "iterate_filter": every,
+        "iterate_attrs": "mail=user",
+    }
+    new = host.version("dovecot") >= (2, 4)
+    file = File(LDAP_FILE, "".join(f"{key} = {value}\n" for key, value in asked.items()), "0600", secret=True)
+    return Dovecot(
+        trunk={
+            "auth_mechanisms": "plain login",
+            "first_valid_uid": VMAIL_UID,
+            "last_valid_uid": VMAIL_UID,
+            "mail_uid": VMAIL,
+            "mail_gid": VMAIL,
+        },
+        v23={
+            "mail_location": "maildir:~/Maildir",
+            "auth_username_format": "%Lu",
+            "passdb": {"driver": "ldap", "args": LDAP_FILE},
+            "userdb": {"driver": "ldap", "args": LDAP_FILE, "default_fields": f"uid={VMAIL} gid={VMAIL}"},
+        },
+        v24={
+            "mail_driver": "maildir",
+            "mail_path": "~/Maildir",
+            # 2.4.1 does not hand its own CA setting to libldap (ldap.conf(5) knows this variable).
+            "import_environment": {"LDAPTLS_CACERT": CA_FILE},
+            "ldap_uris": asked["uris"],
+            "ldap_starttls": True,
+            "ldap_auth_dn": asked["dn"],
+            "ldap_auth_dn_password": asked["dnpass"],
+            "ldap_base": asked["base"],
+            "passdb ldap": {
+                "filter": login.replace("%u", "%{user}"),
+                "bind": True,
+                "fields": {"user": "%{ldap:mail}"},
+            },
+            "userdb ldap": {
+                "filter": known.replace("%u", "%{user}"),
+                "fields": {
+                    "user": "%{ldap:mail}",
+                    "home": "%{ldap:mailHomeDirectory}",
+                    "uid": f'%{{ldap:mailUidNumber | default("{VMAIL}")}}',
+                    "gid": f'%{{ldap:mailGidNumber | default("{VMAIL}")}}',
+                    "quota_storage_size": "%{ldap:mailQuota | default(0)}K",
+                },
+                "iterate_filter": every,
+                "iterate_fields": {"user": "%{ldap:mail}"},
+            },
+        },
+        files=[] if new else [file],
+        users=[User(VMAIL, VMAIL_UID, VMAIL_HOME)],
+        directories=[Directory(VMAIL_HOME, "0750", VMAIL, VMAIL)],
+        packages=["dovecot-ldap"],
+        secrets=[asked["dnpass"]],
     )

@@ -21,3 +21,10 @@ def _ask(program: str, site: Site, host: Host) -> t.Any:
 def postfix(site: Site, host: Host) -> t.Any:
     return _ask("postfix", site, host)
 
+
+def dovecot(site: Site, host: Host) -> t.Any:
+    return _ask("dovecot", site, host)
+
+
+def sasl(site: Site, host: Host) -> t.Any:
+    return _ask("sasl", site, host)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Path, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -39,4 +40,27 @@ def postfix(site: Site, host: Host) -> Postfix:
             "smtp_tls_loglevel": 1,
             "tls_preempt_cipherlist": False,
         }
+    )
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    """Require TLS of users; passwords travel inside it only."""
+    if not host.does("mail_store"):
+        return None
+    shown = site.public_certificate
+    return Dovecot(
+        trunk={"ssl": "required", "ssl_min_protocol": "TLSv1.2", "ssl_cipher_list": "ECDHE+AESGCM:ECDHE+CHACHA20"},
+        v23={
+            "ssl_cert": f"<{shown.chain}",
+            "ssl_key": f"<{shown.key}",
+            "ssl_prefer_server_ciphers": False,
+            "disable_plaintext_auth": True,
+        },
+        v24={
+            "ssl_server_cert_file": shown.chain,
+            "ssl_server_key_file": shown.key,
+            "ssl_server_prefer_ciphers": "client",
+            "auth_allow_cleartext": False,
+        },
+        watch=[shown.chain, shown.key],
     )

@@ -1,0 +1,27 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How Dovecot checks a staged configuration, and takes a new one up."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils.program import Program
+
+MAIN = "/etc/dovecot/dovecot.conf"
+
+
+class Dovecot(Program):
+    name = "dovecot"
+    title = "Dovecot"
+    checker = "/usr/bin/doveconf"
+    last = (MAIN,)
+
+    def check(self, stage: str) -> list[str]:
+        """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""
+        version = units.output("dovecot", "--version", check=False).stdout
+        strict = ["-e", "/bin/true"] if version.startswith("2.3") else ["-F"]
+        found = units.output("doveconf", "-c", stage + MAIN, *strict, check=False)
+        if found.returncode == 0:
+            return []
+        lines = [line for line in found.stderr.splitlines() if "Fatal" in line or "Error" in line or "Panic" in line]
+        return [line.replace(stage, "") for line in lines[:1]] or [f"doveconf: exit code {found.returncode}"]

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: dovecot
+short_description: Configure Dovecot as the site wants it
+version_added: 0.1.0
+description:
+  - Brings C(dovecot.conf), packages and units of a host to what the site's C(mail_*) variables ask for, in the language
+    of the Dovecot that is installed, 2.3 or 2.4. Everything is looked at in one call.
+  - A change is staged, checked by C(doveconf), swapped in by renaming, and taken up by a reload. Dovecot is then asked
+    the same questions as before; where an answer got worse, the old files come back and the task fails.
+  - What the module wrote and is no longer wanted is removed.
+  - Files that neither Debian's packages nor this module wrote stop the task unless C(mail_adopt) is true.
+author: the postamt.mail authors (@postamt)
+options:
+  settings:
+    description:
+      - Settings of C(dovecot.conf) that win over what the site's variables give, as a tree; a block is a mapping under
+        its name, such as V(service lmtp). V(null) removes a setting or a block.
+    type: dict
+    default: {}
+  plan:
+    description: What to bring about; the action derives it from the site's variables.
+    type: dict
+  installed:
+    description: Packages that the action has installed for this task; the action fills it in.
+    type: list
+    elements: str
+    default: []
+  secrets:
+    description: Texts that no output may show; the action fills it in.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Can run in check mode and then predicts what it would do, without a trace on the host.
+    support: full
+    details: C(doveconf) is asked too, where Dovecot is installed.
+  diff_mode:
+    description: Returns the differences of files, secret content as a fingerprint.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Configure Dovecot
+  postamt.mail.dovecot:
+
+- name: Configure Dovecot with a setting of my own
+  postamt.mail.dovecot:
+    settings:
+      mail_max_userip_connections: 20
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in short sentences; in check mode what would be done.
+  returned: always
+  type: list
+  elements: str
+  sample: ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
+missing:
+  description: Packages and users that have to be there first; the action brings them.
+  returned: success
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.module_utils.program import arguments, run
+
+
+def main():
+    run(Dovecot(), AnsibleModule(argument_spec=arguments("settings"), supports_check_mode=True))
+
+
+if __name__ == "__main__":
+    main()

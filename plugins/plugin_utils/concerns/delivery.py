@@ -1,0 +1,27 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Delivery: Postfix hands mail for mailboxes to Dovecot over LMTP (RFC 2033), through a socket in its queue folder."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    return Postfix(parameters={"virtual_transport": "lmtp:unix:private/dovecot-lmtp"})
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    if not host.does("mail_store"):
+        return None
+    socket = {"user": "postfix", "group": "postfix", "mode": "0600"}
+    return Dovecot(
+        trunk={"service lmtp": {"unix_listener /var/spool/postfix/private/dovecot-lmtp": socket}},
+        protocols=["lmtp"],
+        # Postfix makes it at its first start, which comes later.
+        directories=[Directory("/var/spool/postfix/private", "0700", "postfix", "root")],
+        packages=["dovecot-lmtpd", "postfix"],  # whose package brings the queue folder
+    )

@@ -1,0 +1,14 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""IMAP: mailboxes on port 993, and on 143 after STARTTLS."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    if not host.does("mail_store"):
+        return None
+    return Dovecot(protocols=["imap"], packages=["dovecot-imapd"])

@@ -1,0 +1,18 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""POP3: for programs that fetch mail, on port 995 (TLS at once) only."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    if not host.does("mail_store"):
+        return None
+    return Dovecot(
+        trunk={"service pop3-login": {"inet_listener pop3": {"port": 0}}},
+        protocols=["pop3"],
+        packages=["dovecot-pop3d"],
+    )

@@ -1,0 +1,67 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Quota: a limit for each mailbox; a full one is refused at RCPT, for the address and its aliases."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Size, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+_SOCKET = "private/quota-status"
+_ANSWERS = {
+    "quota_status_success": "DUNNO",  # OK would end Postfix's list of restrictions
+    "quota_status_nouser": "DUNNO",
+    "quota_status_overquota": "552 5.2.2 Mailbox is full",
+    # 2.4 sends the other text, but without this one it answers nothing, and Postfix would accept.
+    "quota_status_toolarge": "552 5.2.3 Message is too large for the mailbox",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_quota: Size = var("Limit of a mailbox whose account names none, in units of 1024 bytes; 0 for none.", Size(0))
+
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    if not host.does("mail_store"):
+        return None
+    ask = {"quota": [f"check_policy_service unix:{_SOCKET}"]}
+    return Postfix(restrictions={"smtpd_recipient_restrictions": ask, "mua_recipient_restrictions": ask})
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    if not host.does("mail_store"):
+        return None
+    limit = f"{site.of(Variables).mail_quota // 1024}K"
+    return Dovecot(
+        trunk={
+            "lmtp_rcpt_check_quota": True,
+            "service quota-status": {
+                "executable": "quota-status -p postfix",
+                "client_limit": 1,
+                f"unix_listener /var/spool/postfix/{_SOCKET}": {"user": "postfix", "mode": "0600"},
+            },
+        },
+        v23={
+            "quota_full_tempfail": True,
+            "plugin": {
+                "quota": "count:User quota",
+                "quota_vsizes": True,
+                "quota_grace": 0,
+                "quota_rule": f"*:storage={limit}",
+                **_ANSWERS,
+            },
+        },
+        v24={
+            "quota_full_tempfail": True,
+            'quota "User quota"': {"driver": "count"},
+            "quota_storage_grace": 0,
+            "quota_storage_size": limit,
+            **_ANSWERS,
+        },
+        plugins={"": ["quota"], "imap": ["imap_quota"]},
+    )

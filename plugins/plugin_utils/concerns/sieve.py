@@ -1,0 +1,25 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Sieve: users' own filters and vacation answers, uploaded over ManageSieve on port 4190 (RFC 5228, RFC 5804)."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    if not host.does("mail_store"):
+        return None
+    return Dovecot(
+        # A program started by LMTP could not write to the user's folder, so what Sieve sends goes out over SMTP.
+        trunk={
+            "submission_host": "127.0.0.1:25",
+            "postmaster_address": str(site.postmaster or f"postmaster@{host.name}"),
+        },
+        v23={"plugin": {"sieve": "file:~/sieve;active=~/.dovecot.sieve"}},
+        v24={"sieve_script personal": {"driver": "file", "path": "~/sieve", "active_path": "~/.dovecot.sieve"}},
+        plugins={"lmtp": ["sieve"]},
+        protocols=["sieve"],
+        packages=["dovecot-sieve", "dovecot-managesieved"],
+    )
