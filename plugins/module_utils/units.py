@@ -87,6 +87,8 @@ def _enabled(name: str, state: str) -> bool:
 
 def act(verb: str, *names: str) -> None:
     """Have systemd start, stop, reload, restart, enable or disable units; raises Failed with the units' own words."""
+    if verb in ("start", "restart"):  # a configuration that failed must not count against the next one (StartLimit)
+        output("systemctl", "reset-failed", *names, check=False)
     found = output("systemctl", verb, *names, check=False)
     if found.returncode != 0:
         words = found.stderr.strip().splitlines()[:1]

@@ -82,7 +82,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit("saslauthd.service", running=False), Unit(UNIT, running=wanted)],
         watch=[settings["ldap_tls_cacert_file"]] if "ldap_tls_cacert_file" in settings else [],
         questions=[
-            Question("saslauthd", {"path": f"{FOLDER}/mux"}),
+            Question("socket", {"path": f"{FOLDER}/mux"}),
             *(question for _concern, part in parts for question in part.questions),
         ],
         secrets=[str(settings[name]) for name in SECRET if name in settings],
@@ -113,6 +113,9 @@ Type=forking
 PIDFile={FOLDER}/saslauthd.pid
 ExecStart={command}
 Restart=on-failure
+# Its processes have nothing to lose, and now and then one does not hear SIGTERM.
+KillMode=mixed
+TimeoutStopSec=5
 PrivateTmp=yes
 ProtectHome=yes
 ProtectSystem=full
