@@ -36,13 +36,14 @@ class CertificateError(Exception):
 class Store:
     """The certificates of a host.
 
-    folder: where they lie. gid: group that may read keys. run: runs openssl.
+    folder: where they lie. gid: group that may read keys. run: runs openssl. uid: owner of all.
     """
 
-    def __init__(self, folder: str, gid: int, run: Run) -> None:
+    def __init__(self, folder: str, gid: int, run: Run, uid: int = 0) -> None:
         self.folder = folder
         self.gid = gid
         self.run = run
+        self.uid = uid
 
     def seen(self) -> dict[str, object]:
         """Return the CA's certificate and each certificate: its chain, whether the key matches and is guarded."""
@@ -152,9 +153,9 @@ class Store:
         except OSError:
             return False
         return (
-            (key.st_mode & 0o7777, key.st_uid, key.st_gid) == (0o640, 0, self.gid)
-            and (chain.st_mode & 0o7777, chain.st_uid) == (0o644, 0)
-            and (folder.st_mode & 0o7777, folder.st_uid) == (0o755, 0)
+            (key.st_mode & 0o7777, key.st_uid, key.st_gid) == (0o640, self.uid, self.gid)
+            and (chain.st_mode & 0o7777, chain.st_uid) == (0o644, self.uid)
+            and (folder.st_mode & 0o7777, folder.st_uid) == (0o755, self.uid)
         )
 
     def _match(self, path: str) -> bool:
@@ -196,13 +197,12 @@ class Store:
         with open(path, "rb") as file:
             return file.read()
 
-    @staticmethod
-    def _write(path: str, data: bytes, mode: int, gid: int = 0) -> None:
+    def _write(self, path: str, data: bytes, mode: int, gid: int | None = None) -> None:
         """Write a new file: private before it has content, durable before it has a reader."""
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            os.fchown(handle, 0, gid)
+            os.fchown(handle, self.uid, -1 if gid is None else gid)
             os.fchmod(handle, mode)
             file.flush()
             os.fsync(handle)

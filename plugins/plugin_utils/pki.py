@@ -28,7 +28,7 @@ CA_KEY = "ca.key"
 CA_YEARS = 20
 SKEW = datetime.timedelta(hours=1)  # a host's clock may be behind the controller's
 COMMON_NAME_LENGTH = 64  # RFC 5280, ub-common-name
-KEY_WORDS = {"ec": "EC P-256", "rsa": "RSA"}
+KEY_WORDS = {"ec": "EC P-256", "rsa": "RSA 3072"}  # what a host makes
 
 Certificates = list[x509.Certificate]
 
@@ -217,7 +217,6 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int) ->
     short = names[0] if len(names[0]) <= COMMON_NAME_LENGTH else ""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)] if short else [])
     issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    until = min(now() + datetime.timedelta(days=days), authority.certificate.not_valid_after_utc)
     usage = _key_usage(digital_signature=True, key_encipherment=isinstance(public, rsa.RSAPublicKey))
     certificate = (
         x509.CertificateBuilder()
@@ -226,7 +225,7 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int) ->
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(max(now() - SKEW, authority.certificate.not_valid_before_utc))
-        .not_valid_after(until)
+        .not_valid_after(until(authority, days))
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=not short)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
@@ -236,6 +235,12 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int) ->
         .sign(authority.key, hashes.SHA256())
     )
     return to_pem([certificate])
+
+
+def until(authority: Authority | None, days: int) -> datetime.datetime:
+    """Return when a certificate ends that is issued now for so many days: not after its CA."""
+    end = now() + datetime.timedelta(days=days)
+    return min(end, authority.certificate.not_valid_after_utc) if authority else end
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -170,7 +170,7 @@ def bring(
             "before": pki.summary(seen["served"].get(name, {}).get("chain", "")),
             "after": ""
             if name in removed
-            else pki.summary(chains.get(name, "")) or _expected(plan_["certificates"][name]),
+            else pki.summary(chains[name]) or _expected(plan_["certificates"][name], authority),
         }
         for name in [*reasons, *removed]
     ]
@@ -220,6 +220,9 @@ def _warnings(plan_: Plan, given: Mapping[str, pki.Supplied]) -> list[str]:
     ]
 
 
-def _expected(item: Mapping[str, t.Any]) -> str:
+def _expected(item: Mapping[str, t.Any], authority: pki.Authority | None) -> str:
     """Return what check mode can say of a certificate that is yet to be issued."""
-    return f"names: {', '.join(item['names'])}\nissuer: the site's CA\nkey: {pki.KEY_WORDS[item['key_type']]}\n"
+    issuer = pki.common_name(authority.certificate.subject) if authority else "the site's CA"
+    until = pki.until(authority, item["days"])
+    key = pki.KEY_WORDS[item["key_type"]]
+    return f"names: {', '.join(item['names'])}\nissuer: {issuer}\nkey: {key}\nexpires: {until:%Y-%m-%d}\n"
