@@ -11,8 +11,10 @@ import dataclasses
 import datetime
 import ipaddress
 import os
+import re
 import ssl
 import typing as t
+import warnings
 from collections.abc import Iterable, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
@@ -31,6 +33,7 @@ COMMON_NAME_LENGTH = 64  # RFC 5280, ub-common-name
 KEY_WORDS = {"ec": "EC P-256", "rsa": "RSA 3072"}  # what a host makes
 
 Certificates = list[x509.Certificate]
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -393,8 +396,9 @@ def trusted_roots() -> Certificates:
         names = sorted(os.listdir(paths.capath)) if not os.path.exists(bundle) else []
         files = [os.path.join(paths.capath, name) for name in names] or [bundle]
     roots: Certificates = []
-    for path in files:
-        if os.path.isfile(path):
-            with open(path, encoding="utf-8", errors="replace") as file:
-                roots.extend(from_pem(file.read()))
+    for path in filter(os.path.isfile, files):
+        with open(path, encoding="utf-8", errors="replace") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a CA with an odd serial number is not for us to judge
+            # one by one: one that cannot be read must not hide the others
+            roots.extend(root for block in _BLOCK.findall(file.read()) for root in from_pem(block))
     return roots

@@ -1,0 +1,314 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A host's certificates from the first run on: the controller's side and the host's, with the real openssl."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import typing as t
+from pathlib import Path
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.certificates import CertificateError, Store
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
+
+HOST = "mx.example.org"
+FIRST = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
+
+
+def second(ca: str) -> dict[str, HostInput]:
+    """A site of two hosts, the second of which trusts a CA."""
+    return {HOST: FIRST, "old.example.org": HostInput(("mail", "mail_mx"), look=Look(ca=ca))}
+
+
+def run(arguments: list[str]) -> tuple[int, str, str]:
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def plan(hosts: dict[str, HostInput] | None = None, **variables: t.Any) -> compose.Plan:
+    given = {"mail_domains": ["example.org"], "mail_server_name": "mail.example.org", **variables}
+    site = parse_site(given, hosts or {HOST: HostInput()}, compose.concerns().values())
+    return compose.plan("certificates", site, site.hosts[HOST])
+
+
+@dataclasses.dataclass
+class Lab:
+    """A controller's state, a host's folder, and the calls that went between them."""
+
+    state: State
+    store: Store
+    calls: list[str] = dataclasses.field(default_factory=list)
+
+    def call(self, state: str, **arguments: t.Any) -> dict[str, t.Any]:
+        self.calls.append(state)
+        if state == "requested":
+            return {"requests": self.store.requested(**arguments)}
+        self.store.installed(**arguments)
+        return {}
+
+    def run(self, *, check_mode: bool = False, given: t.Any = None, **variables: t.Any) -> dict[str, t.Any]:
+        self.calls.clear()
+        wanted = plan(**variables)
+        seen = self.store.seen()
+        certificates.refuse_strangers(wanted, self.state, str(seen["ca"]))
+        return certificates.bring(wanted, self.state, given or {}, seen, self.call, check_mode=check_mode)
+
+    def text(self, *parts: str) -> str:
+        return Path(self.store.folder, *parts).read_text()
+
+    def leaf(self, name: str) -> t.Any:
+        return pki.from_pem(self.text(name, "chain.pem"))[0]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    store = Store(str(tmp_path / "host" / "postamt" / "tls"), os.getgid(), run, os.getuid())
+    os.mkdir(tmp_path / "host")
+    return Lab(State(str(tmp_path / "state")), store)
+
+
+def tree(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+# What a host shall have
+
+
+def test_every_host_has_a_public_and_an_internal_certificate() -> None:
+    wanted = plan()["certificates"]
+    assert wanted["public"]["names"] == ("mail.example.org", HOST)
+    assert wanted["internal"]["names"] == (HOST, "localhost", "127.0.0.1", "::1")
+    assert {item["key_type"] for item in wanted.values()} == {"ec"}
+    assert plan()["packages"] == ["openssl", "ssl-cert"]
+
+
+def test_names_and_key_are_the_users_choice() -> None:
+    wanted = plan(mail_certificates={"public": {"names": ["a.example.org"], "key_type": "rsa"}, "sni": {}})
+    assert wanted["certificates"]["public"]["names"] == ("a.example.org",)
+    assert wanted["certificates"]["public"]["key_type"] == "rsa"
+    assert sorted(wanted["certificates"]) == ["internal", "public", "sni"]
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"public": {"certificate": "a"}}, "mail_certificates.public.key: is required where certificate is a file"),
+        ({"public": {"key": "a"}}, "mail_certificates.public.certificate: is required where key or chain is a file"),
+        ({"internal": {"names": ["a.example.org"]}}, "mail_certificates.internal: takes key_type only"),
+        ({"../etc": {}}, "mail_certificates.../etc: must be a name of lower case letters"),
+        ({"public": {"key_type": "dsa"}}, "mail_certificates.public.key_type is 'dsa': must be one of ec, rsa"),
+        ({"public": {"names": ["a.b.c", "a.b.c"]}}, "mail_certificates.public.names is 'a.b.c': is listed twice"),
+    ],
+)
+def test_what_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        plan(mail_certificates=said)
+    assert sentence in str(caught.value)
+
+
+def test_days_that_cannot_be_are_refused() -> None:
+    with pytest.raises(SiteError, match="mail_certificates_days is 30: must be more than mail_certificates_renew_days"):
+        plan(mail_certificates_days=30)
+
+
+# From nothing to served, and nothing more
+
+
+def test_a_first_run_issues_and_a_second_does_nothing(lab: Lab) -> None:
+    predicted = lab.run(check_mode=True)
+    assert (lab.calls, tree(lab.store.folder), os.path.exists(lab.state.folder)) == ([], [], False)
+    made = lab.run()
+    assert lab.calls == ["requested", "installed"]
+    assert len(predicted["actions"]) == len(made["actions"]) == 4
+    assert predicted["actions"][2:] == [
+        "would issue certificate internal for mx.example.org, localhost, 127.0.0.1, ::1, since there is none",
+        "would issue certificate public for mail.example.org, mx.example.org, since there is none",
+    ]
+    for name in ("public", "internal"):
+        assert os.stat(Path(lab.store.folder, name, "key.pem")).st_mode & 0o777 == 0o640
+    assert lab.text("ca.pem") == (lab.state.read("ca.pem") or b"").decode()
+    assert ".requested" not in tree(lab.store.folder)
+    again = lab.run()
+    assert (again["changed"], again["actions"], lab.calls) == (False, [], [])
+
+
+def test_the_diff_is_what_a_person_wants_to_know(lab: Lab) -> None:
+    diff = lab.run()["diff"]
+    assert diff[1]["before"] == ""
+    assert diff[1]["after"].splitlines()[0] == "names: mail.example.org, mx.example.org"
+    assert "PRIVATE" not in str(diff)
+    predicted = lab.run(check_mode=True, mail_certificates={"sni": {"key_type": "rsa"}})["diff"]
+    made = lab.run(mail_certificates={"sni": {"key_type": "rsa"}})["diff"]
+    assert predicted == made
+
+
+def test_a_renewal_keeps_the_key_and_another_type_makes_a_new_one(lab: Lab) -> None:
+    lab.run()
+    key, before = lab.text("public", "key.pem"), lab.leaf("public")
+    renewed = lab.run(mail_certificates_days=900, mail_certificates_renew_days=800)
+    assert [action.partition(", since")[2][:28] for action in renewed["actions"]] == [
+        " the one there expires on 20"
+    ] * 2
+    assert lab.text("public", "key.pem") == key
+    assert lab.leaf("public").not_valid_after_utc > before.not_valid_after_utc
+    lab.run(mail_certificates={"public": {"key_type": "rsa"}})
+    assert lab.text("public", "key.pem") != key
+    assert pki.key_type(lab.leaf("public").public_key()) == "rsa"
+    assert len(os.listdir(Path(lab.store.folder, ".generations"))) == 2
+
+
+def test_what_left_the_inventory_leaves_the_host(lab: Lab) -> None:
+    lab.run(mail_certificates={"sni": {}})
+    assert lab.run(check_mode=True)["actions"] == ["would remove certificate sni"]
+    assert lab.run()["actions"] == ["removed certificate sni"]
+    assert sorted(os.listdir(lab.store.folder)) == [".generations", "ca.pem", "internal", "public"]
+    assert len(os.listdir(Path(lab.store.folder, ".generations"))) == 2
+
+
+def test_damage_is_repaired(lab: Lab) -> None:
+    lab.run()
+    os.chmod(Path(lab.store.folder, "public", "key.pem"), 0o644)
+    assert "since owner or mode of the files there was another" in lab.run()["actions"][0]
+    Path(lab.store.folder, "public", "key.pem").write_text("rubbish")
+    assert "key and certificate there do not match" in lab.run()["actions"][0]
+    os.unlink(Path(lab.store.folder, "ca.pem"))
+    assert lab.run()["actions"] == ["wrote the CA's certificate"]
+    assert lab.run()["actions"] == []
+
+
+def test_a_reader_never_meets_a_pair_that_does_not_match(lab: Lab) -> None:
+    """The old generation is complete until the link is renamed, and the new one is before it."""
+    lab.run()
+    link = Path(lab.store.folder, "public")
+    old = os.readlink(link)
+    lab.store.requested([{"name": "public", "key_type": "rsa"}])  # and killed here
+    assert os.readlink(link) == old
+    assert lab.store.seen()["served"]["public"]["matches"]  # type: ignore[index]
+    chain = lab.text("public", "chain.pem")
+    with pytest.raises(CertificateError, match="certificate public: the key is not the certificate's"):
+        lab.store.installed(lab.text("ca.pem"), [{"name": "public", "chain": chain}], [])
+    assert os.readlink(link) == old
+    assert lab.run()["actions"] == []
+
+
+def test_what_a_killed_run_left_is_swept_away(lab: Lab) -> None:
+    lab.run()
+    for left in ("public.left", "internal.left"):
+        os.mkdir(Path(lab.store.folder, ".generations", left))
+    Path(lab.store.folder, ".generations", ".ca").write_text("")
+    os.symlink("nowhere", Path(lab.store.folder, ".generations", ".link"))
+    lab.run(mail_certificates={"public": {"names": ["x.example.org"]}})
+    assert len(os.listdir(Path(lab.store.folder, ".generations"))) == 2
+
+
+def test_a_folder_of_somebody_else_stays(lab: Lab) -> None:
+    os.makedirs(Path(lab.store.folder, "public"))
+    with pytest.raises(CertificateError, match="public is not of this collection's making: move it away"):
+        lab.run()
+    assert os.listdir(Path(lab.store.folder, ".generations")) != ["public"]
+
+
+def test_openssls_own_words_are_told(lab: Lab) -> None:
+    with pytest.raises(CertificateError, match="openssl req: "):
+        lab.store._run("req", "-new", "-key", "/nonexistent")
+
+
+# One CA a site
+
+
+def test_a_controller_without_the_ca_stops(lab: Lab, tmp_path: Path) -> None:
+    lab.run()
+    lab.state = State(str(tmp_path / "laptop"))
+    with pytest.raises(StateError, match="laptop on this controller holds none: copy ca.pem and ca.key there"):
+        lab.run()
+    assert not os.path.exists(lab.state.folder)
+
+
+def test_a_controller_with_another_ca_stops(lab: Lab, tmp_path: Path) -> None:
+    lab.run()
+    before = tree(lab.store.folder)
+    lab.state = State(str(tmp_path / "laptop"))
+    pki.ensure_authority(lab.state, "mail.example.org")
+    with pytest.raises(StateError, match="the host trusts the CA CA of mail.example.org .* holds another"):
+        lab.run()
+    assert tree(lab.store.folder) == before
+
+
+def test_a_fresh_host_stops_too_where_another_host_trusts_a_ca(lab: Lab) -> None:
+    with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .* holds none"):
+        lab.run(hosts=second("AB12"))
+
+
+def test_hosts_that_trust_the_controllers_ca_are_welcome(lab: Lab) -> None:
+    authority, _made = pki.ensure_authority(lab.state, "mail.example.org")
+    assert lab.run(hosts=second(pki.fingerprint(authority.certificate)))["changed"]
+
+
+# Files that the user supplies
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, str]:
+    """A self-signed certificate and its key, as openssl makes them."""
+    paths = {name: str(tmp_path / f"{name}.pem") for name in ("certificate", "key")}
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "9", "-subj", "/CN=mail.example.org"]
+        + ["-addext", "subjectAltName=DNS:mail.example.org", "-out", paths["certificate"], "-keyout", paths["key"]],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return paths
+
+
+def read(path: str) -> bytes:
+    return Path(path).read_bytes()
+
+
+def test_supplied_files_are_served(lab: Lab, files: dict[str, str]) -> None:
+    said = {"mail_certificates": {"public": files}}
+    given = certificates.supplied(plan(**said), read)
+    answer = lab.run(given=given, **said)
+    assert "installed certificate public for mail.example.org, since there is none" in answer["actions"]
+    assert answer["warnings"] == [
+        f"{files['certificate']} expires on {given['public'].expires:%Y-%m-%d}: replace it in time"
+    ]
+    assert lab.leaf("public") == pki.from_pem(Path(files["certificate"]).read_text())[0]
+    assert pki.names_of(lab.leaf("internal"))[1] == "localhost"
+    again = lab.run(given=given, **said)
+    assert (again["changed"], len(again["warnings"])) == (False, 1)
+    assert [a.rpartition("since ")[2] for a in lab.run()["actions"]] == ["the one there was issued by mail.example.org"]
+    back = lab.run(given=given, **said)
+    assert [a.rpartition("since ")[2] for a in back["actions"]] == ["the file is another"]
+
+
+def test_every_problem_of_every_file_is_listed_with_its_path(files: dict[str, str], tmp_path: Path) -> None:
+    said = {
+        "public": {**files, "names": ["mail.example.org", "imap.example.org"], "chain": str(tmp_path / "none.pem")},
+        "sni": {**files, "names": ["imap.example.org"], "key": files["certificate"]},
+    }
+    with pytest.raises(SiteError) as caught:
+        certificates.supplied(plan(mail_certificates=said), read)
+    text = str(caught.value)
+    assert "none.pem': must be a file on the controller, relative to the inventory (No such file or directory)" in text
+    assert f"mail_certificates.sni.key is '{files['certificate']}': must be a private key in PEM" in text
+    assert f"mail_certificates.sni.certificate is '{files['certificate']}': must be for imap.example.org" in text
+
+
+def test_a_vaulted_file_that_cannot_be_opened_is_a_problem(files: dict[str, str]) -> None:
+    def closed(path: str) -> bytes:
+        raise StateError(f"{path} is encrypted")
+
+    with pytest.raises(SiteError, match="mail_certificates.public.key is .* cannot be read: .* is encrypted"):
+        certificates.supplied(plan(mail_certificates={"public": files}), closed)
+
+
+def test_the_program_has_no_settings_of_its_own() -> None:
+    site = parse_site({"mail_domains": ["example.org"]}, {HOST: HostInput()}, compose.concerns().values())
+    with pytest.raises(compose.ComposeError, match="no settings of its own"):
+        compose.plan("certificates", site, site.hosts[HOST], {"settings": {}})
