@@ -269,6 +269,8 @@ def _passwords(
         was = known.get(name)
         if not values or (was and was["fingerprint"] != fingerprint) or (service and not was):
             result.needed.append(name)
+            if was:  # until it is applied, what was applied before counts
+                kept[name] = was
             continue
         stored = digest(values)
         if was is None:

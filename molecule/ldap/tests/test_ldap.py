@@ -149,7 +149,7 @@ def test_a_password_of_a_user_stays(
     dn = dn_of(host, ANNA)
     own = "selbst gewählt 7"
     done = host.run(
-        "ldappasswd -ZZ -H ldap://localhost -D %s -w %s -a %s -s %s %s",
+        "LDAPTLS_CACERT=/etc/postamt/tls/ca.pem ldappasswd -ZZ -H ldap://localhost -D %s -w %s -a %s -s %s %s",
         dn, secret(ANNA), secret(ANNA), own, dn,
     )  # fmt: skip
     assert done.rc == 0, done.stderr
