@@ -78,9 +78,9 @@ def _modified(
         before += [f"{what}: {name}: {value}" for value in bare(have)]
         after += [f"{what}: {name}: {value}" for value in values]
         if not ordered and set(have) & set(values):  # replacing all of olcDbIndex would index everything anew
-            gone, new = [v for v in have if v not in values], [v for v in values if v not in have]
-            does += _exchanged(name, gone, new)
-            undo += _exchanged(name, new, gone)
+            old, new = [v for v in have if v not in values], [v for v in values if v not in have]
+            does += _exchanged(name, old, new)
+            undo += _exchanged(name, gone=new, new=old)
         else:
             does.append(("replace", name, list(values)))
             undo.append(("replace", name, bare(have) if ordered else have))

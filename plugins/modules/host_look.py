@@ -77,7 +77,6 @@ import platform
 import re
 import socket
 import ssl
-import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -85,13 +84,9 @@ CA_FILE = "/etc/postamt/tls/ca.pem"
 PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
-def output(*command):
+def output(module, *command):
     """Return what a command prints, whatever its exit code (dpkg-query complains of unknown packages); else nothing."""
-    environment = {**os.environ, "LC_ALL": "C"}
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout
-    except OSError:
-        return ""
+    return module.run_command([*command], environ_update={"LC_ALL": "C"}, handle_exceptions=False)[1]
 
 
 def release():
@@ -111,16 +106,16 @@ def upstream(version):
     return re.split(r"[-+~]", number, maxsplit=1)[0]
 
 
-def versions():
+def versions(module):
     """Return the versions of the installed mail programs."""
     asked = "${db:Status-Status} ${Package} ${Version}\n"
-    lines = [line.split(" ") for line in output("dpkg-query", "-W", "-f", asked, *PACKAGES).splitlines()]
+    lines = [line.split(" ") for line in output(module, "dpkg-query", "-W", "-f", asked, *PACKAGES).splitlines()]
     return {PACKAGES[package]: upstream(version) for status, package, version in lines if status == "installed"}
 
 
-def addresses():
+def addresses(module):
     """Return the addresses of all interfaces, as hostname(1) lists them: no loopback, no link-local IPv6."""
-    found = [ipaddress.ip_address(word) for word in output("hostname", "-I").split()]
+    found = [ipaddress.ip_address(word) for word in output(module, "hostname", "-I").split()]
     useful = [address for address in found if not address.is_loopback and not address.is_link_local]
     return [str(address) for address in sorted(useful, key=lambda address: address.version)]
 
@@ -156,13 +151,13 @@ def main():
         changed=False,
         look={
             "release": release(),
-            "architecture": output("dpkg", "--print-architecture").strip() or platform.machine(),
+            "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
             "memory": memory(),
             "cores": len(os.sched_getaffinity(0)),
-            "addresses": addresses(),
+            "addresses": addresses(module),
             "ipv6": ipv6(),
             "ca": ca(),
-            "versions": versions(),
+            "versions": versions(module),
         },
     )
 

@@ -23,9 +23,7 @@ def load(path: str, query: str = "@") -> list[t.Any]:
     try:
         import jmespath
     except ImportError:
-        raise _refusal(
-            "file", path, "needs the Python package jmespath on the controller"
-        ) from None
+        raise _refusal("file", path, "needs the Python package jmespath on the controller") from None
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             content = _content(path, file.read())

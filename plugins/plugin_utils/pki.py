@@ -19,11 +19,15 @@ from collections.abc import Iterable, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+except ImportError:  # ansible-core brings it; only its import test has none
+    pass
 
 CA_CERTIFICATE = "ca.pem"
 CA_KEY = "ca.key"
@@ -32,7 +36,7 @@ SKEW = datetime.timedelta(hours=1)  # a host's clock may be behind the controlle
 COMMON_NAME_LENGTH = 64  # RFC 5280, ub-common-name
 KEY_WORDS = {"ec": "EC P-256", "rsa": "RSA 3072"}  # what a host makes
 
-Certificates = list[x509.Certificate]
+Certificates = list["x509.Certificate"]
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
