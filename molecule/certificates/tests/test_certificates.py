@@ -79,7 +79,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     for name in ("mail", "other"):
         command = [
             "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90",
-            "-subj", f"/CN={name}.example.test", "-addext", f"subjectAltName=DNS:{name}.example.test", "-addext", "keyUsage=digitalSignature,keyCertSign",
+            "-subj", f"/CN={name}.example.test", "-addext", f"subjectAltName=DNS:{name}.example.test",
+            "-addext", "keyUsage=digitalSignature,keyCertSign",
             "-out", str(folder / f"{name}.pem"), "-keyout", str(folder / f"{name}.key"),
         ]  # fmt: skip
         subprocess.run(command, check=True, capture_output=True)
