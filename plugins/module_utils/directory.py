@@ -141,7 +141,11 @@ class Files(Connection):
             pairs = [line.partition(":") for line in block.splitlines() if line and not line.startswith("#")]
             entry: config.Attributes = {}
             for name, _colon, value in pairs:
-                text = base64.b64decode(value[1:]).decode() if value.startswith(":") else value[1:]
+                text = (
+                    base64.b64decode(value[1:]).decode("utf-8", "surrogateescape")
+                    if value.startswith(":")
+                    else value[1:]
+                )
                 entry.setdefault(name, []).append(text)
             if "dn" in entry:
                 found[entry["dn"][0]] = entry
