@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -40,3 +41,25 @@ def postfix(site: Site, host: Host) -> Postfix:
 def sasl(site: Site, host: Host) -> Sasl:
     """Check passwords by PAM; users log in with their names on the host."""
     return Sasl("pam")
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    """Check passwords by PAM, and keep mail in the user's home; a login may be the name or the address."""
+    if not host.does("mail_store"):
+        return None
+    return Dovecot(
+        trunk={"auth_mechanisms": "plain login", "first_valid_uid": 1000},
+        v23={
+            "mail_location": "maildir:~/Maildir",
+            "auth_username_format": "%Ln",
+            "passdb": {"driver": "pam"},
+            "userdb": {"driver": "passwd"},
+        },
+        v24={
+            "mail_driver": "maildir",
+            "mail_path": "~/Maildir",
+            "auth_username_format": "%{user | username | lower}",
+            "passdb pam": {},
+            "userdb passwd": {},
+        },
+    )
