@@ -286,9 +286,9 @@ class Change:
     def refuse_strangers(self) -> NoReturn:
         listing = "".join(target.unified() for target in self.strange)
         self.fail(
-            f"{self.program.title}: {' and '.join(target.path for target in self.strange)} on this host come neither "
-            "from a package nor from this collection; nothing was changed. With mail_adopt: true they are replaced, "
-            f"and the originals kept in {self.home}/originals. The differences:\n{listing}"
+            f"{self.program.title}: files on this host come neither from a package nor from this collection "
+            f"({', '.join(target.path for target in self.strange)}); nothing was changed. With mail_adopt: true they "
+            f"are replaced, and the originals kept in {self.home}/originals. The differences:\n{listing}"
         )
 
     def look_at_units(self) -> None:
@@ -360,7 +360,7 @@ class Change:
             return
         if self.missing or (self.program.checker and not shutil.which(self.program.checker)):
             what = ", ".join(self.missing.get("packages", ())) or self.program.checker
-            self.actions.append(f"{self.program.title}'s own checker was not there to ask: {what} is not installed")
+            self.actions.append(f"{self.program.title}'s own checker was not there to ask (not installed: {what})")
             return
         files.private_folder(self.stage)
         try:
@@ -526,7 +526,7 @@ class Change:
         old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
         changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
         details = [*why, *(f"logged: {line}" for line in logged)]
-        details += [f"changed: {', '.join(changed)}"] if changed else []
+        details += [f"changed: {', '.join(changed)}"] if changed and self.served else []
         details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
         if back and self.mark["files"]:
             state = f"does not work with the new configuration; {self.undo(before)}"

@@ -38,7 +38,7 @@ class Answer:
     """What a program said.
 
     verdict: yes; no, a lasting refusal; later, a passing one (4xx); broken, where the program says that its own
-    configuration is wrong; silent, where it says nothing. down: what the answer needs and was not there.
+    configuration is wrong; silent, where it says nothing. down: those of the question's `needs` that were not there.
     """
 
     verdict: str
@@ -87,8 +87,6 @@ def _one(question: Mapping[str, Any]) -> Answer:
         answer = _reply(refused.reply)
     except ProbeError as error:
         answer = Answer(SILENT, f"no answer ({error.why})")
-    if answer.verdict == YES:
-        return answer
     return dataclasses.replace(answer, down=tuple(need for need in needs if not _reachable(need)))
 
 

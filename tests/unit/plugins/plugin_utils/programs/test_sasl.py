@@ -1,0 +1,58 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan of saslauthd."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import sasl
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
+
+LDAP = Sasl("ldap", {"ldap_servers": "ldap://localhost", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
+
+
+def plan(
+    parts: list[tuple[str, Sasl]], settings: dict[str, t.Any] | None = None, group: str = "mail"
+) -> dict[str, t.Any]:
+    site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HostInput([group])})
+    return sasl.plan(site, site.hosts["mx.example.org"], parts, {"settings": settings})
+
+
+def test_ldap() -> None:
+    found = plan([("accounts", LDAP)], {"ldap_timeout": 3, "ldap_start_tls": True})
+    configuration, unit = found["files"]
+    assert configuration["mode"] == "0600"
+    assert configuration["secret"]
+    assert "ldap_timeout: 3\n" in configuration["content"]
+    assert "ldap_start_tls: yes\n" in configuration["content"]
+    assert f"-a ldap -r -m {sasl.FOLDER} -n 5 -O {sasl.CONFIGURATION}\n" in unit["content"]
+    assert found["secrets"] == ["s3cret"]
+    assert found["watch"] == ["/ca.pem"]
+    assert found["units"] == [{"name": "saslauthd.service", "running": False}, {"name": sasl.UNIT, "running": True}]
+    assert found["directories"][-1] == {"path": sasl.FOLDER, "mode": "0710", "owner": "root", "group": "postfix"}
+
+
+def test_pam() -> None:
+    found = plan([("accounts", Sasl("pam"))])
+    assert [file["path"] for file in found["files"]] == ["/etc/pam.d/smtp", f"/etc/systemd/system/{sasl.UNIT}"]
+    assert found["secrets"] == []
+
+
+def test_not_wanted_without_submission() -> None:
+    found = plan([("accounts", LDAP)], group="mail_store")
+    assert not found["wanted"]
+    assert not any(unit["running"] for unit in found["units"])
+
+
+def test_two_password_stores_are_refused() -> None:
+    with pytest.raises(ComposeError, match="concern a wants ldap, concern b wants pam"):
+        plan([("a", LDAP), ("b", Sasl("pam"))])
+
+
+def test_unknown_setting() -> None:
+    with pytest.raises(ComposeError, match="ldap_serves is no setting of saslauthd; did you mean ldap_servers"):
+        plan([("a", LDAP)], {"ldap_serves": "x"})
