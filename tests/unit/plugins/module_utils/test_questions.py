@@ -21,7 +21,6 @@ from ansible_collections.postamt.mail.plugins.module_utils.questions import (
     worse,
 )
 
-
 WORSE = {
     YES: (NO, LATER, BROKEN, SILENT),
     NO: (LATER, BROKEN, SILENT),
