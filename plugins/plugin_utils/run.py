@@ -98,7 +98,7 @@ def derive(action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Ma
         hosts[name] = HostInput(belongs, said, Look(**plain(look)) if look else Look())
     for name in host_names:
         variables.pop(name, None)
-    variables, problems = _with_source(variables, str(task_vars.get("inventory_dir") or "."))
+    variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
     try:
         site = parse_site(variables, hosts, compose.concerns().values())
     except SiteError as error:
@@ -112,13 +112,13 @@ def derive(action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Ma
     return site
 
 
-def _with_source(variables: dict[str, t.Any], folder: str) -> tuple[dict[str, t.Any], list[Problem]]:
+def _with_source(action: t.Any, variables: dict[str, t.Any], folder: str) -> tuple[dict[str, t.Any], list[Problem]]:
     source = variables.get("mail_accounts_source")
     if not isinstance(source, Mapping) or "file" not in source:
         return variables, []
     path = os.path.join(folder, os.path.expanduser(str(source["file"])))
     try:
-        found = accounts_source.load(path, str(source.get("query", "@")))
+        found = accounts_source.load(path, str(source.get("query", "@")), action._loader._vault)
     except SiteError as error:
         return variables, error.problems
     return {**variables, "mail_accounts": [*(variables.get("mail_accounts") or []), *found]}, []

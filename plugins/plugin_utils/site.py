@@ -79,7 +79,10 @@ class Account:
 class AccountsSource:
     """Accounts that another system exports."""
 
-    file: str = var("JSON, YAML or CSV file on the controller, relative to the inventory.", example="people.csv")
+    file: str = var(
+        "JSON, YAML, CSV or docker-mailserver's postfix-accounts.cf on the controller, relative to the inventory.",
+        example="people.csv",
+    )
     query: str = var("JMESPath expression that turns the file's content into a list of accounts.", "@")
 
 
