@@ -1,0 +1,239 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The three-way merge of entries: a directory as a dictionary, merged until nothing is left to do."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
+
+ANNA, BEN = "anna@example.org", "ben@example.org"
+NEW = {
+    "home": "/var/vmail",
+    "mailUidNumber": "5000",
+    "mailGidNumber": "5000",
+    "mailStorageDirectory": "mail.example.org",
+}
+
+
+def account(*aliases: str, **more: list[str]) -> dict[str, list[str]]:
+    found = {"cn": ["Anna"], "sn": ["Anna"], "mailEnabled": ["TRUE"], "mailAlias": list(aliases), **more}
+    return {name: values for name, values in found.items() if values}
+
+
+def wish(accounts: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    accounts = accounts or {}
+    return {
+        "suffix": "o=mail",
+        "domains": ["example.org"],
+        "services": [],
+        "aliases": {},
+        "accounts": accounts,
+        "new_account": NEW,
+        "key": "k",
+        "fingerprints": {name: f"print of {name}" for name in accounts},
+        **more,
+    }
+
+
+def digest(values: Any) -> str:
+    return "digest of " + "".join(values)
+
+
+class Directory:
+    """What slapd would hold, and the record beside it."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, entries.Entry] = {}
+        self.record: dict[str, Any] = {}
+        self.numbers = map(str, itertools.count(1))
+
+    def merge(self, wanted: dict[str, Any]) -> entries.Merge:
+        return entries.merge(wanted, self.entries, self.record, digest, lambda: next(self.numbers))
+
+    def run(self, wanted: dict[str, Any]) -> entries.Merge:
+        """Merge as a run does: changes, then the passwords asked for; nothing may be left afterwards."""
+        first = merge = self.merge(wanted)
+        for change in merge.changes:
+            if change.after is None:
+                del self.entries[change.dn]
+            else:
+                values = change.after
+                self.entries[change.dn] = entries.Entry(change.dn, {name: list(values[name]) for name in values})
+        self.record.update(merge.record)
+        for name in merge.needed:
+            found = self.account(name) if "@" in name else self.entries[f"cn={name[8:]},ou=services,o=mail"]
+            stored = [f"hash of {wanted['fingerprints'][name]}"]
+            found.attributes["userPassword"] = stored
+            print_of = wanted["fingerprints"][name]
+            self.record["passwords"][name] = {"fingerprint": print_of, "stored": digest(stored)}
+        again = self.merge(wanted)
+        assert (again.changes, again.needed) == ([], [])
+        return first
+
+    def account(self, address: str) -> entries.Entry:
+        return next(e for e in self.entries.values() if "uid" in e.attributes and e.attributes["mail"] == [address])
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+def verbs(merge: entries.Merge) -> list[tuple[str, str, str]]:
+    return [(change.verb, change.kind, change.name) for change in merge.changes if change.kind != "branch"]
+
+
+def test_a_new_account_gets_an_id_that_it_keeps(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    anna = directory.account(ANNA)
+    assert anna.dn == "uid=1,ou=accounts,o=mail"
+    assert anna.attributes["mailHomeDirectory"] == ["/var/vmail/1"]
+    directory.run(wish({ANNA: account("a@example.org", mailQuota=["1024"])}))
+    assert directory.account(ANNA).dn == anna.dn
+    assert directory.account(ANNA).attributes["mailQuota"] == ["1024"]
+
+
+def test_what_others_added_stays_and_what_left_the_inventory_goes(directory: Directory) -> None:
+    directory.run(wish({ANNA: account("a@example.org")}))
+    directory.account(ANNA).attributes["mailAlias"].append("theirs@example.org")
+    directory.run(wish({ANNA: account("b@example.org")}))
+    assert directory.account(ANNA).attributes["mailAlias"] == ["theirs@example.org", "b@example.org"]
+
+
+def test_case_does_not_count(directory: Directory) -> None:
+    directory.run(wish({ANNA: account("a@example.org")}))
+    directory.account(ANNA).attributes["mailAlias"] = ["A@Example.org"]
+    assert verbs(directory.run(wish({ANNA: account("a@example.org")}))) == []
+
+
+def test_a_forward_comes_and_goes_with_its_class(directory: Directory) -> None:
+    forward = account(ANNA, mailForwardingAddress=[BEN])
+    directory.run(wish({ANNA: forward}))
+    assert entries.FORWARD in directory.account(ANNA).attributes["objectClass"]
+    directory.run(wish({ANNA: account()}))
+    assert entries.FORWARD not in directory.account(ANNA).attributes["objectClass"]
+    assert "mailAlias" not in directory.account(ANNA).attributes
+
+
+def test_a_limit_that_is_no_longer_set_goes_and_one_set_by_others_stays(directory: Directory) -> None:
+    directory.run(wish({ANNA: account(mailQuota=["10"])}))
+    directory.run(wish({ANNA: account()}))
+    assert "mailQuota" not in directory.account(ANNA).attributes
+    directory.account(ANNA).attributes["mailQuota"] = ["77"]
+    directory.run(wish({ANNA: account()}))
+    assert directory.account(ANNA).attributes["mailQuota"] == ["77"]
+    directory.run(wish({ANNA: account(mailQuota=["10"])}))
+    assert directory.account(ANNA).attributes["mailQuota"] == ["10"]
+
+
+def test_an_account_that_left_is_disabled_and_comes_back_as_it_was(directory: Directory) -> None:
+    directory.run(wish({ANNA: account("a@example.org"), BEN: account()}))
+    home = directory.account(ANNA).attributes["mailHomeDirectory"]
+    assert verbs(directory.run(wish({BEN: account()}))) == [("disable", "account", ANNA)]
+    anna = directory.account(ANNA).attributes
+    assert anna["mailEnabled"] == ["FALSE"]
+    assert "mailAlias" not in anna
+    directory.run(wish({ANNA: account(), BEN: account()}))
+    assert directory.account(ANNA).attributes["mailEnabled"] == ["TRUE"]
+    assert directory.account(ANNA).attributes["mailHomeDirectory"] == home
+
+
+def test_a_strangers_account_is_left_alone(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    theirs = {"objectClass": ["inetOrgPerson"], "mail": ["x@example.org"], "uid": ["x"], "cn": ["X"], "sn": ["X"]}
+    directory.entries["uid=x,ou=accounts,o=mail"] = entries.Entry("uid=x,ou=accounts,o=mail", theirs)
+    assert verbs(directory.run(wish({ANNA: account()}))) == []
+
+
+def test_an_account_disabled_in_the_directory_stays_so(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    directory.account(ANNA).attributes["mailEnabled"] = ["FALSE"]
+    assert verbs(directory.run(wish({ANNA: account()}))) == []
+
+
+def test_aliases(directory: Directory) -> None:
+    info, other = "info@example.org", "o+x,y@example.org"
+    directory.run(wish({ANNA: account()}, aliases={info: [ANNA], other: [ANNA]}))
+    dn = f"cn={info},ou=aliases,o=mail"
+    assert directory.entries[dn].attributes["mailForwardingAddress"] == [ANNA]
+    assert "cn=o\\+x\\,y@example.org,ou=aliases,o=mail" in directory.entries
+    directory.entries[dn].attributes["mailForwardingAddress"].append("theirs@example.net")
+    assert verbs(directory.run(wish({ANNA: account()}))) == [("change", "alias", info), ("remove", "alias", other)]
+    assert directory.entries[dn].attributes["mailForwardingAddress"] == ["theirs@example.net"]
+
+
+def test_domains(directory: Directory) -> None:
+    directory.run(wish(domains=["example.org", "example.net"]))
+    assert verbs(directory.run(wish())) == [("remove", "domain", "example.net")]
+
+
+def test_a_password_that_the_user_changed_stays_until_the_inventorys_changes(directory: Directory) -> None:
+    wanted = wish({ANNA: account()})
+    assert directory.run(wanted).needed == [ANNA]
+    directory.account(ANNA).attributes["userPassword"] = ["own"]
+    merge = directory.merge(wanted)
+    assert merge.needed == []
+    assert merge.notes == [f"passwords kept that the users changed themselves: {ANNA}"]
+    assert directory.run({**wanted, "fingerprints": {ANNA: "another"}}).needed == [ANNA]
+
+
+def test_a_password_asked_for_and_not_brought_is_asked_for_again(directory: Directory) -> None:
+    wanted = wish({ANNA: account()})
+    directory.run(wanted)
+    changed = {**wanted, "fingerprints": {ANNA: "another"}}
+    directory.record.update(directory.merge(changed).record)
+    assert directory.merge(changed).needed == [ANNA]
+
+
+@pytest.mark.parametrize("loss", ["record", "key"])
+def test_without_a_base_passwords_of_users_stay_and_those_of_services_are_set(directory: Directory, loss: str) -> None:
+    wanted = wish({ANNA: account()}, services=["postfix"])
+    wanted["fingerprints"]["service:postfix"] = "p"
+    directory.run(wanted)
+    if loss == "record":
+        directory.record.clear()
+    else:
+        wanted["key"] = "another"
+    merge = directory.run(wanted)
+    assert merge.needed == ["service:postfix"]
+    assert merge.notes == [f"passwords kept that were there before: {ANNA}"]
+
+
+def test_a_service_whose_password_somebody_changed_gets_its_own_back(directory: Directory) -> None:
+    wanted = wish(services=["postfix"], fingerprints={"service:postfix": "p"})
+    directory.run(wanted)
+    directory.entries["cn=postfix,ou=services,o=mail"].attributes["userPassword"] = ["x"]
+    assert directory.run(wanted).needed == ["service:postfix"]
+
+
+def test_a_record_of_a_run_that_ended_half_way_holds_both(directory: Directory) -> None:
+    old = {"accounts": {ANNA: account("a@example.org")}, "aliases": {"x@e.org": [ANNA]}, "domains": ["a"]}
+    new = {"accounts": {ANNA: account("b@example.org")}, "aliases": {"y@e.org": [ANNA]}, "domains": ["b"]}
+    both = entries.united(old, new)
+    assert both["accounts"][ANNA]["mailAlias"] == ["a@example.org", "b@example.org"]
+    assert list(both["aliases"]) == ["x@e.org", "y@e.org"]
+    assert both["domains"] == ["a", "b"]
+
+
+def test_lines_of_a_diff_hold_what_differs_and_no_password() -> None:
+    before = {"mail": [ANNA], "mailQuota": ["1"], "userPassword": ["x"]}
+    change = entries.Change(
+        "change", "account", ANNA, "dn", before, {**before, "mailQuota": ["2"], "userPassword": ["y"]}
+    )
+    assert change.lines(before) == [f"account {ANNA}: mailQuota: 1"]
+    new = entries.Change("add", "account", ANNA, "dn", None, before)
+    assert not any("userPassword" in line for line in new.lines(before))
+
+
+def test_a_suffix_of_domain_components(directory: Directory) -> None:
+    merge = directory.merge(wish(suffix="dc=example,dc=org"))
+    assert merge.changes[0].after == {"objectClass": ["organization", "dcObject"], "dc": ["example"], "o": ["example"]}
+
+
+def test_names() -> None:
+    assert entries.names(["a", "b"]) == "a, b"
+    assert entries.names("abcdefg") == "a, b, c, d, e and 2 more"

@@ -1,0 +1,118 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the site means of the directory, as data."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
+
+NAME = "mail.example.org"
+ACCOUNTS = [
+    {"address": "anna@example.org", "name": "Anna Maria Berg", "aliases": ["a@example.org"], "quota": "1M"},
+    {"address": "ben@example.org", "password": "clear-secret", "forward": ["x@example.net"], "keep_copy": True},
+    {"address": "carl@example.org", "password_hash": "{ARGON2}hash-secret", "enabled": False},
+]
+
+
+def make(release: str = "trixie", **more: Any) -> Site:
+    variables = {"mail_domains": ["example.org"], "mail_accounts": ACCOUNTS, **more}
+    host = HostInput(look=Look(release=release))
+    secrets = Secrets({"fingerprint-key": "key", "anna@example.org": "made-secret"})
+    return parse_site(variables, {NAME: host}, compose.concerns().values(), secrets)
+
+
+def plan(site: Site, **settings: Any) -> dict[str, Any]:
+    return compose.plan("ldap", site, site.hosts[NAME], {"settings": settings})
+
+
+def test_accounts_in_the_directorys_words() -> None:
+    found = plan(make())["entries"]["accounts"]
+    assert found["anna@example.org"] == {
+        "cn": ["Anna Maria Berg"], "sn": ["Berg"], "mailEnabled": ["TRUE"], "mailAlias": ["a@example.org"],
+        "mailQuota": ["1024"],
+    }  # fmt: skip
+    assert found["ben@example.org"]["mailAlias"] == ["ben@example.org"]
+    assert found["ben@example.org"]["mailForwardingAddress"] == ["ben@example.org", "x@example.net"]
+    assert found["carl@example.org"]["mailEnabled"] == ["FALSE"]
+
+
+def test_no_secret_is_in_the_plan_and_passwords_come_by_name() -> None:
+    site = make()
+    text = json.dumps(plan(site))
+    assert "-secret" not in text
+    assert site.service_password("postfix") not in text
+    assert ldap.passwords(site, ["anna@example.org", "ben@example.org", "carl@example.org", "x@example.org"]) == {
+        "anna@example.org": {"clear": "made-secret"},
+        "ben@example.org": {"clear": "clear-secret"},
+        "carl@example.org": {"hash": "{ARGON2}hash-secret"},
+    }
+
+
+def test_a_fingerprint_depends_on_key_kind_name_and_value() -> None:
+    prints = {
+        ldap.fingerprint(*words)
+        for words in (
+            ("k", "clear", "a", "v"), ("K", "clear", "a", "v"), ("k", "hash", "a", "v"), ("k", "clear", "b", "v"),
+            ("k", "clear", "a", "w"),
+        )
+    }  # fmt: skip
+    assert len(prints) == 5
+
+
+@pytest.mark.parametrize(("release", "words"), [("bookworm", "-VERS-ALL"), ("trixie", "ECDHE+AESGCM")])
+def test_each_tls_library_gets_its_language(release: str, words: str) -> None:
+    assert words in plan(make(release))["config"]["global"]["olcTLSCipherSuite"][0]
+
+
+def test_it_listens_on_loopback_unless_others_need_it() -> None:
+    assert "ldap://localhost/" in plan(make())["listen"]
+    assert plan(make(mail_directory_public=True))["listen"] == "ldapi:/// ldap:/// ldaps:///"
+
+
+def test_settings_are_merged_last_and_null_removes() -> None:
+    settings = {"global": {"olcIdleTimeout": 60, "olcSecurity": None}, "database": {"olcDbNoSync": True}}
+    found = plan(make(), **settings)["config"]
+    assert found["global"]["olcIdleTimeout"] == ["60"]
+    assert "olcSecurity" not in found["global"]
+    assert found["database"]["olcDbNoSync"] == ["TRUE"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"databse": {}}, "databse must be one of global, frontend, database"),
+        ({"global": {"idle": 1}}, "idle is no attribute"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(compose.ComposeError, match=words):
+        plan(make(), **settings)
+
+
+@pytest.mark.parametrize("suffix", ["mail", "cn=mail", "o=mail, c=de", 'o="x"'])
+def test_a_suffix_that_is_none(suffix: str) -> None:
+    with pytest.raises(SiteError, match="mail_directory_suffix"):
+        make(mail_directory_suffix=suffix)
+
+
+@pytest.mark.parametrize("suffix", ["o=mail", "dc=example,dc=org", "ou=mail,o=Example Inc.,c=de"])
+def test_a_suffix_that_is_one(suffix: str) -> None:
+    assert plan(make(mail_directory_suffix=suffix))["config"]["suffix"] == suffix
+
+
+def test_nobody_but_root_reads_a_password() -> None:
+    rules = plan(make())["config"]["database"]["olcAccess"]
+    assert rules[-1] == "to * by self read by * none"
+    assert all("userPassword" not in rule for rule in rules[4:])
+    assert all(rule.endswith("by * none") for rule in rules)
+
+
+def test_the_system_back_end_needs_no_directory() -> None:
+    assert plan(make(mail_accounts_backend="system"))["wanted"] is False
