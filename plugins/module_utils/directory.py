@@ -304,15 +304,16 @@ class Change(program.Change):
             if not self.missing.get("packages") and "absent" not in self.watched.values():
                 rehearse(found, self.plan["key_group"])
             healthy = not self.dry and not self.complaint()
-            if found and self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}"):
-                self.apply(found)
+            if found:
+                if not self.dry:
+                    self.apply(found)
+                self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}")
             if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
                 send(self.connection, config.reloaded_certificates(wanted["global"]))
             wrong = self.complaint() if not self.dry else ""
             if wrong:
                 if healthy and found:
-                    self.take_back(found)
-                    raise Failed(f"does not serve with the new configuration, the old one is back: {wrong}")
+                    raise Failed(f"does not serve with the new configuration ({wrong}); {self.take_back(found)}")
                 raise Failed(f"does not serve: {wrong}")
         self.database_there = self.dry is False or not any(change.add and "olcSuffix" in change.add for change in found)
         self.record["config"] = {name: sorted(wanted[name]) for name in ("global", "frontend", "database")}
@@ -324,19 +325,28 @@ class Change(program.Change):
             try:
                 send(self.connection, change)
             except Failed as error:
-                self.take_back(found[:at])
-                raise Failed(f"{error}; what was changed before it is taken back") from None
+                raise Failed(f"{error}; {self.take_back(found[:at])}") from None
 
-    def take_back(self, found: list[config.Change]) -> None:
-        """Send the inverse of requests. What was added stays where slapd cannot remove it, and harms nobody."""
+    def take_back(self, found: list[config.Change]) -> str:
+        """Send the inverse of requests; tells what became of it.
+
+        Modules and schema stay, which harms nobody: slapd cannot unload the one and may not remove the other. It also
+        keeps TLS once it has it.
+        """
+        left = []
         for change in reversed(found):
-            with contextlib.suppress(Failed):
+            try:
                 if change.add and "olcSuffix" in change.add:
                     query = f"(olcSuffix={change.add['olcSuffix'][0]})"
                     for dn in self.connection.search(config.GLOBAL, "subtree", query, ["1.1"]):
                         self.connection.all_of([(dn, functools.partial(self.connection.delete, dn))])
                 elif change.inverse:
                     send(self.connection, dataclasses.replace(change, modifications=change.inverse))
+                else:
+                    left.append(change.what)
+            except Failed:
+                left.append(change.what)
+        return "the old configuration is back" + (f", except for {', '.join(left)}, which stays" if left else "")
 
     def complaint(self) -> str:
         """Return what is wrong with what slapd serves on port 636, empty if nothing."""

@@ -14,6 +14,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.program import Conten
 
 FOLDER = "/etc/postfix"
 MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
+QUEUE = "/var/spool/postfix"
 SMTPD = "/usr/lib/postfix/sbin/smtpd"
 SHIPPED = "/usr/share/postfix"
 INSTANCES = "/lib/systemd/system-generators/postfix-instance-generator"  # Debian 12; 13 has one unit
@@ -61,9 +62,10 @@ class Postfix(Program):
             services = found.stdout if option == "-M" else services
         if problems:
             return problems
-        checked = units.output("postfix", "-c", folder, "check", check=False)
-        if checked.returncode != 0:
-            return complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
+        if os.path.isdir(f"{QUEUE}/pid"):  # else this would make the queue's folders, which is for the first start
+            checked = units.output("postfix", "-c", folder, "check", check=False)
+            if checked.returncode != 0:
+                return complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
         overrides = units.output("postconf", "-c", folder, "-P", check=False).stdout
         for options in smtpd_options(services, overrides):
             problems += self.smtpd_problems(folder, options)
@@ -77,7 +79,8 @@ class Postfix(Program):
         words = [word for option in options for word in ("-o", option)]
         called = f"postfix-check-{time.time_ns()}"
         words += ["-o", f"syslog_name={called}"]
-        code = units.output("timeout", "60", SMTPD, "-S", *words, check=False, MAIL_CONFIG=folder).returncode
+        command = ("timeout", "60", SMTPD, "-S", *words)
+        code = units.output(*command, check=False, data="QUIT", MAIL_CONFIG=folder).returncode
         if code == 0:
             return []
         units.output("journalctl", "--sync", check=False)  # it speaks to the system's log only

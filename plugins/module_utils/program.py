@@ -50,6 +50,7 @@ class Program:
     title = ""  # as in sentences
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
+    dry = False  # whether this run only predicts
     age = 0.0  # seconds by which the modification time of `last` is set back
 
     def beside(self, unit: str) -> tuple[str, ...]:
@@ -178,6 +179,7 @@ class Change:
         self.program = program
         self.module = module
         self.dry: bool = module.check_mode
+        program.dry = self.dry
         self.plan: dict[str, Any] = module.params["plan"]
         self.wanted: bool = self.plan["wanted"]
         self.changed = False

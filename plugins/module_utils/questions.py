@@ -118,7 +118,8 @@ def _reply(reply: Reply) -> Answer:
     text = str(reply).split("\n", 1)[0]
     if reply.ok:
         return Answer(YES, text)
-    if reply.enhanced == "4.3.5":  # "Server configuration error": a wrong word or table in a restriction list
+    # A wrong word in a restriction list. "4.3.5 Server configuration problem" is a policy service that is down.
+    if reply.enhanced == "4.3.5" and "configuration error" in text:
         return Answer(BROKEN, text)
     return Answer(LATER if 400 <= reply.code < 500 else NO, text)
 

@@ -44,10 +44,14 @@ def serve(module: t.Any) -> None:
     _module[:] = [module]
 
 
-def output(*command: str, check: bool = True, **variables: str) -> Output:
-    """Run a command in the C locale; raises Failed with its last words unless `check` is false."""
+def output(*command: str, check: bool = True, data: str | None = None, **variables: str) -> Output:
+    """Run a command in the C locale; raises Failed with its last words unless `check` is false.
+
+    data: what it reads from standard input.
+    """
+    environment = {"LC_ALL": "C", **variables}
     code, out, err = _module[0].run_command(
-        [*command], environ_update={"LC_ALL": "C", **variables}, errors="replace", handle_exceptions=False
+        [*command], data=data, environ_update=environment, errors="replace", handle_exceptions=False
     )
     found = Output(code, out, err)
     if check and found.returncode != 0:
