@@ -62,7 +62,7 @@ class Postfix(Program):
             services = found.stdout if option == "-M" else services
         if problems:
             return problems
-        if os.path.isdir(f"{QUEUE}/pid"):  # else this would make the queue's folders, which is for the first start
+        if os.path.isdir(f"{QUEUE}/hold"):  # else this would make the queue's folders, which is for the first start
             checked = units.output("postfix", "-c", folder, "check", check=False)
             if checked.returncode != 0:
                 return complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
