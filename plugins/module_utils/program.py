@@ -349,7 +349,7 @@ class Change:
             self.activate()
         except (Failed, OSError) as error:
             self.discard(copies)
-            self.give_up([str(error)], since, before, self.served)
+            self.give_up([str(error)], since, before, back=self.served, dead=True)
         self.judge(before, since)
         self.remove_stale()
         if not self.dry:
@@ -516,14 +516,17 @@ class Change:
         mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
         if bad or mute:
             said = [f"{q}: before {old[q].text}, now {a.text}" for q, a in after.items() if q in bad or q in mute]
-            self.give_up(said, since, before, bool(bad))
+            self.give_up(said, since, before, back=bool(bad), dead=bool(mute))
         for question, answer in after.items():
             if answer.verdict == questions.LATER:
                 cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
                 self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
 
-    def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool) -> NoReturn:
-        """Fail; bring the old files back, or else leave the mark, so that the next run asks again."""
+    def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:
+        """Fail; bring the old files back, or else leave the mark, so that the next run asks again.
+
+        dead: whether the program fell silent, so that the old files need a restart.
+        """
         logged = units.complaints([one for group in self.groups.values() for one in group], since)
         old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
         changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
@@ -531,14 +534,14 @@ class Change:
         details += [f"changed: {', '.join(changed)}"] if changed and self.served else []
         details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
         if back and self.mark["files"]:
-            state = f"does not work with the new configuration; {self.undo(before)}"
-        elif self.served:
+            state = f"does not work with the new configuration; {self.undo(before, dead)}"
+        elif back:
             state = "works worse than before, and there is no older file of this collection to bring back"
         else:
-            state = "does not work; the new configuration stays, as nothing worked before, and the next run tries again"
+            state = "does not work, nor did it before; the new configuration stays, and the next run tries again"
         self.fail("\n".join([f"{self.program.title} {state}.", *(f"- {detail}" for detail in details)]))
 
-    def undo(self, before: Mapping[str, Answer] | None = None) -> str:
+    def undo(self, before: Mapping[str, Answer] | None = None, dead: bool = False) -> str:
         """Bring the old files of the mark back and have the program take them up; returns what became of it."""
         entries = self.mark["files"]
         for entry in reversed(entries):
@@ -553,10 +556,7 @@ class Change:
         self.actions.append("brought the old files back")
         if self.running:
             self.reread_unit_files(entry["path"] for entry in entries)
-            try:
-                self.take_up(self.mark["reread"] or "reload")
-            except Failed:
-                self.take_up("restart")
+            self.take_up("restart" if dead else self.mark["reread"] or "reload")
         self.clear_mark()
         if not before:
             return "the files from before a half done change are back"

@@ -104,12 +104,45 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit("postfix.service", running=True)],
         watch=[path for key in _CERTIFICATES for path in re.split(r"[,\s]+", text_of(parameters.get(key, ""))) if path],
-        questions=[question for _concern, part in parts for question in part.questions],
+        questions=[
+            *questions(site, host, parameters, services),
+            *(question for _concern, part in parts for question in part.questions),
+        ],
         secrets=[secret for _concern, part in parts for secret in part.secrets],
     )
 
 
 _CERTIFICATES = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
+
+
+_PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
+
+
+def questions(
+    site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
+) -> list[Question]:
+    """Return what each smtpd that listens is asked: its greeting, with TLS where it has that, and postmaster on 25."""
+    found = []
+    for key, service in sorted(services.items()):
+        name, kind = key.rsplit("/", 1)
+        address, _colon, word = name.rpartition(":")
+        port = int(word) if word.isdigit() else _PORTS.get(word)
+        if kind != "inet" or service.command.split()[0] != "smtpd" or not port:
+            continue
+        settings = {**parameters, **service.options}
+        level = text_of(settings.get("smtpd_tls_security_level") or "none")
+        wrapped = text_of(settings.get("smtpd_tls_wrappermode") or False) == "yes"
+        where: dict[str, t.Any] = {"port": port, "tls": "implicit" if wrapped else "none"}
+        if level != "none" and not wrapped:
+            where["tls"] = "starttls"
+        if address:
+            where["address"] = address.strip("[]")
+        found.append(Question("smtp_greeting", where))
+        if port == 25:
+            needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
+            recipient = f"postmaster@{site.domains[0]}"
+            found.append(Question("smtp_rcpt", {"port": port, "recipient": recipient, "needs": needs}))
+    return found
 
 
 def restriction_lists(parts: Contributions) -> dict[str, list[str]]:

@@ -48,6 +48,7 @@ def test_a_dependency_that_was_down_before_is_no_fault_of_the_change() -> None:
         (Reply(550, "5.1.1 User unknown"), NO),
         (Reply(451, "4.3.0 Temporary lookup failure"), LATER),
         (Reply(451, "4.3.5 Server configuration error"), BROKEN),
+        (Reply(451, "4.3.5 Server configuration problem"), LATER),
     ],
 )
 def test_reply(reply: Reply, verdict: str) -> None:
