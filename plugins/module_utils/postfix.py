@@ -33,7 +33,7 @@ class Postfix(Program):
     title = "Postfix"
     checker = SMTPD
     last = (MASTER, MAIN)
-    # A main.cf younger than a second makes each program of Postfix 3.10 wait for it to settle and read it again.
+    # A main.cf or LDAP table younger than a second makes each program of Postfix 3.10 wait until it has settled.
     age = 5.0
 
     def beside(self, unit: str) -> tuple[str, ...]:
@@ -54,28 +54,26 @@ class Postfix(Program):
 
     def check(self, stage: str) -> list[str]:
         folder = stage + FOLDER
-        problems: list[str] = []
-        services = ""
-        for option in ("-n", "-M", "-P"):
-            found = units.output("postconf", "-c", folder, option, check=False)
-            problems += complaints(found.stderr)
-            services = found.stdout if option == "-M" else services
-        if problems:
-            return problems
-        if os.path.isdir(f"{QUEUE}/hold"):  # else this would make the queue's folders, which is for the first start
+        asked = {option: units.output("postconf", "-c", folder, option, check=False) for option in ("-n", "-M", "-P")}
+        problems = [problem for answer in asked.values() for problem in complaints(answer.stderr)]
+        running = bool(_idle())
+        # What `postfix check` sees beyond this are owners of folders: worth its time before a start, not before each
+        # reload. Without the queue's folders it would make them, which is for the first start.
+        if not problems and not running and os.path.isdir(f"{QUEUE}/hold"):
             checked = units.output("postfix", "-c", folder, "check", check=False)
             if checked.returncode != 0:
-                return complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
-        overrides = units.output("postconf", "-c", folder, "-P", check=False).stdout
-        for options in smtpd_options(services, overrides):
-            problems += self.smtpd_problems(folder, options)
-        mine = listeners(units.output("postconf", "-M", check=False).stdout) if _idle() else set()
+                problems = complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
+        if problems:
+            return problems
+        services = asked["-M"].stdout
+        for options in smtpd_options(services, asked["-P"].stdout):
+            # Where Postfix does not run there is no tlsmgr to ask.
+            problems += self.smtpd_problems(folder, options if running else [*options, "smtpd_tls_security_level=none"])
+        mine = listeners(units.output("postconf", "-M", check=False).stdout) if running else set()
         return problems + [problem for where in sorted(listeners(services) - mine) if (problem := _occupied(*where))]
 
     def smtpd_problems(self, folder: str, options: list[str]) -> list[str]:
         """Have an smtpd of its own read the stage and say goodbye: it knows numbers, tables and TLS levels."""
-        if not _idle():  # nor a tlsmgr to ask where Postfix does not run
-            options = [*options, "smtpd_tls_security_level=none"]
         words = [word for option in options for word in ("-o", option)]
         called = f"postfix-check-{time.time_ns()}"
         words += ["-o", f"syslog_name={called}"]

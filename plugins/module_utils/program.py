@@ -51,7 +51,7 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
-    age = 0.0  # seconds by which the modification time of `last` is set back
+    age = 0.0  # seconds by which the modification time of files is set back
 
     def beside(self, unit: str) -> tuple[str, ...]:
         """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
@@ -370,7 +370,7 @@ class Change:
                 path = self.stage + target.path
                 os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
                 content = self.program.staged(target.path, target.content.decode()).encode()
-                files.write(path, content, age=self.program.age if target.path in self.program.last else 0)
+                files.write(path, content, age=self.program.age)
             problems: list[str] = []
             for target in self.targets:
                 try:
@@ -402,9 +402,8 @@ class Change:
         """Write the new files beside the old ones, so that a full disk shows before anything is changed."""
         for target in self.changes if not self.dry else ():
             uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
-            age = self.program.age if target.path in self.program.last else 0
             os.makedirs(os.path.dirname(target.path), mode=0o755, exist_ok=True)
-            files.write(files.beside(target.path), target.content, target.mode, uid, gid, age)
+            files.write(files.beside(target.path), target.content, target.mode, uid, gid, self.program.age)
             if target.product:
                 files.write(files.beside(target.product), self.built[target.product], target.mode, uid, gid)
 
@@ -548,8 +547,7 @@ class Change:
             if entry["copy"]:
                 seen = files.see(os.path.join(self.pending, entry["copy"]))
                 content = seen.content if seen else b""
-                age = self.program.age if entry["path"] in self.program.last else 0
-                files.replace(entry["path"], content, entry["mode"], entry["uid"], entry["gid"], age)
+                files.replace(entry["path"], content, entry["mode"], entry["uid"], entry["gid"], self.program.age)
             else:
                 files.remove(entry["path"])
         files.settle(entry["path"] for entry in entries)
