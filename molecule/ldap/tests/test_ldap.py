@@ -249,6 +249,19 @@ def test_a_broken_change_is_refused_before_it_is_made(
     assert play().changed == []
 
 
+def test_a_renewed_certificate_is_served_without_a_restart(host: Any, play: Callable[..., Any]) -> None:
+    served = "openssl s_client -connect localhost:636 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    chain = "/etc/postamt/tls/internal/chain.pem"
+    before, process = host.run(served).stdout, host.file("/run/slapd/slapd.pid").content_string
+    host.run(f"rm {chain}")
+    assert "took over the renewed certificate" in play().actions
+    after = host.run(served).stdout
+    assert after != before
+    assert after == host.run(f"openssl x509 -noout -serial -in {chain}").stdout
+    assert host.file("/run/slapd/slapd.pid").content_string == process
+    assert play().changed == []
+
+
 def test_settings_that_leave_are_removed(host: Any, play: Callable[..., Any]) -> None:
     assert not play({"ldap_settings": {"database": {"olcDbNoSync": True}}}).failed
     assert any("olcDbNoSync" in entry for entry in asked(host, "cn=config").values())
