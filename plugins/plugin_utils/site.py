@@ -107,6 +107,9 @@ class SiteVariables:
     mail_aliases: dict[Address, list[Address]] = var(
         "Addresses that stand for one or several others.", {}, example="{info@example.org: [alice@example.org]}"
     )
+    mail_quota: Size = var(
+        "Limit of a mailbox whose account names none, in units of 1024 bytes; 0 for none.", Size(0), example="2G"
+    )
     mail_postmaster: Address | None = var(
         "Who reads mail to postmaster, abuse and hostmaster of each domain and to the hosts' root; by default the "
         "first enabled account.", None,
@@ -387,6 +390,8 @@ def _rules(site: Site) -> Iterable[Problem]:
             yield Problem(where, None, "must have password or password_hash, not both")
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
+    if site.core.mail_quota % 1024:
+        yield Problem("mail_quota", site.core.mail_quota, "must be a multiple of 1024 bytes, such as 500K")
     for alias in site.aliases:
         where = f"mail_aliases {alias}"
         if domain_of(alias) not in local:

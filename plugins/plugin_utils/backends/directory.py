@@ -144,7 +144,8 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
                     "home": "%{ldap:mailHomeDirectory}",
                     "uid": f'%{{ldap:mailUidNumber | default("{VMAIL}")}}',
                     "gid": f'%{{ldap:mailGidNumber | default("{VMAIL}")}}',
-                    "quota_storage_size": "%{ldap:mailQuota | default(0)}K",
+                    # What stands here wins over the global limit, and an attribute that is not there is an error.
+                    "quota_storage_size": f"%{{ldap:mailQuota | default({site.core.mail_quota // 1024})}}K",
                 },
                 "iterate_filter": every,
                 "iterate_fields": {"user": "%{ldap:mail}"},

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
@@ -21,11 +18,6 @@ _ANSWERS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Variables:
-    mail_quota: Size = var("Limit of a mailbox whose account names none, in units of 1024 bytes; 0 for none.", Size(0))
-
-
 def postfix(site: Site, host: Host) -> Postfix | None:
     if not host.does("mail_store"):
         return None
@@ -36,7 +28,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
-    limit = f"{site.of(Variables).mail_quota // 1024}K"
+    limit = f"{site.core.mail_quota // 1024}K"
     return Dovecot(
         trunk={
             "lmtp_rcpt_check_quota": True,
