@@ -24,9 +24,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     User,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
-Leaf = str | int | bool
+Leaf = str | int | bool | list[t.Any]
 Tree = Mapping[str, t.Any]
 
 FOLDER = "/etc/dovecot"
@@ -59,20 +60,19 @@ class Dovecot:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Dovecot for one host."""
-    wanted = host.does("mail_store")
-    new = host.version("dovecot") >= (2, 4)
+    version = host.version("dovecot")
+    new = version >= (2, 4)
+    given = overrides.get("settings") or {}
+    problems = list(names.problems(version, given))
+    if problems:
+        raise ComposeError("\n".join(problems))
+    if not host.does("mail_store"):
+        return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
     trees = [(name, part.trunk) for name, part in parts] + [
         (name, part.v24 if new else part.v23) for name, part in parts
     ]
-    tree = tree_merge(trees, "Dovecot setting")
-    protocols = united(parts, "protocols")
-    plugins: dict[str, set[str]] = {}
-    for _concern, part in parts:
-        for protocol, names in part.plugins.items():
-            plugins.setdefault(protocol, set()).update(names)
-    tree = with_user_settings(add_plugins(tree, protocols, plugins, new), overrides.get("settings") or {}, new)
-    if not wanted:
-        return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
+    plugins = ((name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts)
+    tree = with_user_settings(tree_merge([*trees, *plugins], "Dovecot setting"), given)
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
         users=[user for _concern, part in parts for user in part.users],
@@ -85,40 +85,20 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit("dovecot.service")],
         watch=united(parts, "watch"),
         questions=[question for _concern, part in parts for question in part.questions],
-        secrets=[secret for _concern, part in parts for secret in part.secrets],
+        secrets=[*(secret for _concern, part in parts for secret in part.secrets), *_secrets_of(given)],
     )
 
 
-def add_plugins(
-    tree: dict[str, t.Any], protocols: list[str], plugins: Mapping[str, set[str]], new: bool
-) -> dict[str, t.Any]:
-    """Return the tree with its protocols and, for each, its plugins.
-
-    2.4 merges lists of names; 2.3 expands text where it stands, so that each protocol gets its whole list.
-    """
-    everywhere = plugins.get("", set())
-    lists: dict[str, t.Any]
-    blocks: dict[str, t.Any]
-    if new:
-        lists = {"protocols": dict.fromkeys(protocols, True)}
-        if everywhere:
-            lists["mail_plugins"] = dict.fromkeys(sorted(everywhere), True)
-        blocks = {
-            f"protocol {protocol}": {"mail_plugins": dict.fromkeys(sorted(names), True)}
-            for protocol, names in sorted(plugins.items())
-            if protocol
-        }
-    else:
-        lists = {"protocols": " ".join(protocols), "mail_plugins": " ".join(sorted(everywhere))}
-        blocks = {
-            f"protocol {protocol}": {"mail_plugins": " ".join(sorted(everywhere | names))}
-            for protocol, names in sorted(plugins.items())
-            if protocol
-        }
-    return tree_merge([("plugins", lists), ("concerns", tree), ("plugins", blocks)], "Dovecot setting")
+def _plugin_tree(plugins: Mapping[str, Iterable[str]], protocols: Iterable[str]) -> dict[str, t.Any]:
+    """Return protocols and plugins as 2.4 writes them: lists that merge, wherever they stand."""
+    tree: dict[str, t.Any] = {"protocols": dict.fromkeys(protocols, True)}
+    for protocol, some in plugins.items():
+        block = tree.setdefault(f"protocol {protocol}", {}) if protocol else tree
+        block["mail_plugins"] = dict.fromkeys(some, True)
+    return tree
 
 
-def with_user_settings(tree: dict[str, t.Any], given: Tree, new: bool) -> dict[str, t.Any]:
+def with_user_settings(tree: Tree, given: Tree) -> dict[str, t.Any]:
     """Return the tree with the user's own settings on top; null removes a setting or a block."""
     result = dict(tree)
     for key, value in given.items():
@@ -126,14 +106,36 @@ def with_user_settings(tree: dict[str, t.Any], given: Tree, new: bool) -> dict[s
             result.pop(key, None)
         elif isinstance(value, Mapping):
             inner = result.get(key)
-            result[key] = with_user_settings(inner if isinstance(inner, dict) else {}, value, new)
+            result[key] = with_user_settings(inner if isinstance(inner, Mapping) else {}, value)
         else:
-            # 2.4 takes both for plain text, without a word
-            if new and re.search(r"%[a-zA-Z]|\0+", str(value)) and not str(value).startswith("%{"):
-                raise ComposeError(
-                    f"dovecot_settings: {key} is {value!r}: Dovecot 2.4 has %{{user}} and no %u, no $name"
-                )
             result[key] = value
+    return result
+
+
+def _secrets_of(tree: Tree) -> t.Iterator[str]:
+    """Yield the values that nobody may see, going by the names of their settings."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _secrets_of(value)
+        elif value and re.search(r"(password|api_key|secret|nonce)\Z", key):
+            yield str(value)
+
+
+def _in_old_words(tree: Tree) -> dict[str, t.Any]:
+    """Return the tree with lists of names as 2.3 has them: text, and whole in each protocol, since nothing merges."""
+
+    def chosen(block: Tree, key: str) -> dict[str, t.Any]:
+        value = block.get(key)
+        return dict(value) if isinstance(value, Mapping) else dict.fromkeys(str(value or "").split(), True)
+
+    def text(items: Tree) -> str:
+        return " ".join(sorted(name for name, on in items.items() if on))
+
+    everywhere = chosen(tree, "mail_plugins")
+    result = {**tree, "protocols": text(chosen(tree, "protocols")), "mail_plugins": text(everywhere)}
+    for key, value in tree.items():
+        if key.startswith("protocol ") and isinstance(value.get("mail_plugins"), Mapping):
+            result[key] = {**value, "mail_plugins": text({**everywhere, **value["mail_plugins"]})}
     return result
 
 
@@ -143,6 +145,8 @@ def dovecot_conf(tree: Tree, new: bool) -> str:
     if new:
         # The storage version of the older release keeps mailboxes readable there.
         lines = ["dovecot_config_version = 2.4.1", "dovecot_storage_version = 2.3.19", HEAD]
+    else:
+        tree = _in_old_words(tree)
     return "\n".join([*lines, *_printed(tree, ""), ""])
 
 
@@ -160,7 +164,7 @@ def _printed(tree: Tree, indent: str) -> t.Iterator[str]:
 def _text(value: Leaf) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    text = str(value)
+    text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
     if "#" in text or text != text.strip():
         return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return text

@@ -1,0 +1,180 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From a site to what Dovecot gets, in both languages: golden cases, the host that keeps no mail included."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import plan as dovecot_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, SiteError, parse_site
+
+NAME = "mail.example.org"
+OLD, NEW = "bookworm", "trixie"
+
+
+def site(release: str = NEW, groups: tuple[str, ...] = ("mail",), **variables: t.Any) -> Site:
+    given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
+    look = {NAME: HostInput(groups, look=Look(release=release))}
+    return parse_site(given, look, compose.concerns().values())
+
+
+def plan(release: str = NEW, settings: t.Any = None, **variables: t.Any) -> dict[str, t.Any]:
+    one = site(release, **variables)
+    return compose.plan("dovecot", one, one.hosts[NAME], {"settings": settings or {}})
+
+
+def conf(release: str = NEW, settings: t.Any = None, **variables: t.Any) -> str:
+    found = {item["path"]: item["content"] for item in plan(release, settings, **variables)["files"]}
+    return t.cast(str, found["/etc/dovecot/dovecot.conf"])
+
+
+def printed(release: str, *parts: Dovecot, settings: t.Any = None) -> list[str]:
+    """Return the lines of dovecot.conf after the header, for contributions of the test's own."""
+    one = site(release)
+    named = [(f"concern{i}", part) for i, part in enumerate(parts)]
+    files = dovecot_plan(one, one.hosts[NAME], named, {"settings": settings or {}})["files"]
+    text = files[-1]["content"]
+    return [line for line in text.splitlines() if not line.startswith(("#", "dovecot_"))]
+
+
+PLUGINS = Dovecot(plugins={"": ["quota"], "imap": ["imap_quota"]}, protocols=["imap", "lmtp"])
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [
+        (
+            OLD,
+            ["mail_plugins = quota", "protocols = imap lmtp"]
+            + ["protocol imap {", "  mail_plugins = imap_quota quota", "}"]
+            + ["protocol lmtp {", "  mail_plugins = quota sieve", "}"],
+        ),
+        (
+            NEW,
+            ["protocols {", "  imap = yes", "  lmtp = yes", "}", "mail_plugins {", "  quota = yes", "}"]
+            + ["protocol imap {", "  mail_plugins {", "    imap_quota = yes", "  }", "}"]
+            + ["protocol lmtp {", "  mail_plugins {", "    sieve = yes", "  }", "}"],
+        ),
+    ],
+)
+def test_plugins_of_two_concerns(release: str, expected: list[str]) -> None:
+    assert printed(release, PLUGINS, Dovecot(plugins={"lmtp": ["sieve"]})) == expected
+
+
+def test_a_plugin_of_the_users_own_reaches_every_protocol_on_2_3() -> None:
+    lines = printed(OLD, PLUGINS, settings={"mail_plugins": {"acl": True, "quota": False}})
+    assert "mail_plugins = acl" in lines and "  mail_plugins = acl imap_quota" in lines
+
+
+def test_values_are_written_as_dovecot_reads_them() -> None:
+    tree = {"auth_verbose": True, "auth_mechanisms": ["plain", "login"], "mail_server_comment": "a # b"}
+    wanted = ["auth_mechanisms = plain login", "auth_verbose = yes", 'mail_server_comment = "a # b"']
+    assert printed(NEW, Dovecot(trunk=tree)) == [*wanted, "protocols {", "}"]
+
+
+def test_two_concerns_that_disagree_are_named() -> None:
+    with pytest.raises(ComposeError, match="concern0 wants 'a', concern concern1 wants 'b'"):
+        printed(NEW, Dovecot(trunk={"log_path": "a"}), Dovecot(v24={"log_path": "b"}))
+
+
+def test_a_host_without_mailboxes_runs_no_dovecot() -> None:
+    one = site(groups=("mail", "mail_mx"))
+    found = compose.plan("dovecot", one, one.hosts[NAME])
+    assert not found["wanted"] and found["files"] == []
+    assert found["units"] == [{"name": "dovecot.service", "running": False}]
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+def test_passwords_travel_inside_tls_only(release: str) -> None:
+    found = conf(release)
+    assert "\nssl = required\n" in found and "\nssl_min_protocol = TLSv1.2\n" in found
+    assert ("\ndisable_plaintext_auth = yes\n" if release == OLD else "\nauth_allow_cleartext = no\n") in found
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+def test_the_directorys_password_is_for_root_only(release: str) -> None:
+    found = plan(release)
+    secret = found["secrets"][0]
+    assert {item["mode"] for item in found["files"] if secret in item["content"]} == {"0600"}
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"),
+    [(OLD, "  quota_rule = *:storage=2048K"), (NEW, "    quota_storage_size = %{ldap:mailQuota | default(2048)}K")],
+)
+def test_an_account_without_a_quota_has_the_sites(release: str, expected: str) -> None:
+    assert expected in conf(release, mail_quota="2M").splitlines()
+
+
+def test_a_quota_is_in_units_of_1024_bytes() -> None:
+    with pytest.raises(SiteError, match="mail_quota is 1000: must be a multiple of 1024 bytes"):
+        site(mail_quota=1000)
+
+
+def test_null_removes_a_setting_and_a_block() -> None:
+    found = conf(settings={"ssl_cipher_list": None, "service quota-status": None})
+    assert "ssl_cipher_list" not in found and "service quota-status" not in found
+
+
+def test_the_users_passwords_are_secret() -> None:
+    assert "pw-of-doveadm" in plan(settings={"doveadm_password": "pw-of-doveadm"})["secrets"]
+
+
+@pytest.mark.parametrize(
+    ("release", "settings", "expected"),
+    [
+        (NEW, {"mail_locaton": "x"}, "mail_locaton: Dovecot 2.4 has no such setting"),
+        (NEW, {"disable_plaintext_auth": True}, "Dovecot 2.4 has no such setting"),
+        (NEW, {"service imap": {"proces_limit": 3}}, "service imap / proces_limit: .*did you mean process_limit?"),
+        (NEW, {"mail_home": "/var/vmail/%Ld/%n"}, "mail_home: Dovecot 2.4 takes %Ld for plain text"),
+        (NEW, {"auth_mechanisms": "$auth_mechanisms x"}, "Dovecot 2.4 takes .auth_mechanisms for plain text"),
+        (OLD, {"mail_path": "~/Maildir"}, "mail_path: Dovecot 2.3 has no such setting"),
+        (OLD, {"plugin": {"sieve_befor": "/x"}}, "plugin / sieve_befor: .*did you mean sieve_before?"),
+        (OLD, {"servce imap": {}}, "servce imap: Dovecot 2.3 has no such block; did you mean service?"),
+        (OLD, {"namespace inbox": {"mailbox Junk": {"autto": "no"}}}, "mailbox Junk / autto: .*did you mean auto?"),
+    ],
+)
+def test_settings_that_the_version_lacks_or_misreads_are_refused(release: str, settings: t.Any, expected: str) -> None:
+    with pytest.raises(ComposeError, match=f"dovecot_settings: .*{expected}"):
+        plan(release, settings)
+
+
+GOOD_NEW = {
+    'quota "User quota"': {"warning w95": {"quota_storage_percentage": 95, "execute warn": {"args": "95 %{user}"}}},
+    "namespace shared": {"prefix": "Shared/$user/", "mail_path": "%{owner_home}/Maildir"},
+    "metric one": {"filter": "event=x", "group_by duration": {"method exponential": {"base": 10}}},
+    "passdb static": {"password": "x", "fields": {"anything": "%{user}"}},
+    "service stats": {"inet_listener http": {"port": 9900, "listen": "127.0.0.1"}},
+    "acl_sharing_map": {"dict file": {"path": "/x"}},
+    "protocol imap": {"mail_max_userip_connections": 20},
+    "mail_log_prefix": "%{protocol} 100% ",
+}
+GOOD_OLD = {
+    "plugin": {"sieve_before2": "/x", "quota_rule2": "Trash:storage=+10%%", "imapsieve_mailbox1_name": "Junk"},
+    "passdb#master": {"driver": "passwd-file", "args": "/x", "master": True},
+    "service stats": {"inet_listener http": {"port": 9900, "address": "127.0.0.1"}},
+    "local_name imap.example.org": {"ssl_cert": "</x"},
+    "mail_home": "/var/vmail/%Ld/%Ln",
+    "dict": {"anything": "x"},
+}
+
+
+@pytest.mark.parametrize(("version", "settings"), [((2, 4), GOOD_NEW), ((2, 3), GOOD_OLD)])
+def test_settings_that_the_version_has_pass(version: tuple[int, int], settings: t.Any) -> None:
+    assert list(names.problems(version, settings)) == []
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+@pytest.mark.parametrize("backend", ["directory", "system"])
+def test_what_the_concerns_contribute_is_known_too(release: str, backend: str) -> None:
+    one = site(release, mail_accounts_backend=backend)
+    host = one.hosts[NAME]
+    for concern, part in compose.contributions("dovecot", one, host):
+        tree = {**part.trunk, **(part.v23 if release == OLD else part.v24)}
+        assert list(names.problems(host.version("dovecot"), tree)) == [], concern
