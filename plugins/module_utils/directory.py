@@ -195,6 +195,8 @@ class Change(program.Change):
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
         self.changes, self.news, self.mark = [], [], {}
         self.look_at_units()
+        if self.missing.get("packages"):
+            self.enables = []  # its package does that
         if not self.wanted:
             self.leave()
             return
