@@ -77,8 +77,13 @@ def plain(value: t.Any) -> t.Any:
     return float(value) if isinstance(value, float) else str(value)
 
 
-def derive(action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]]) -> Site:
-    """Return the site that the variables visible to a task describe; raises SiteError with every problem."""
+def derive(
+    action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]], keep: bool = True
+) -> Site:
+    """Return the site that the variables visible to a task describe; raises SiteError with every problem.
+
+    keep: whether passwords that are made now are remembered; never in check mode.
+    """
     hostvars, groups = task_vars["hostvars"], task_vars["groups"]
     members = list(groups.get(GROUP) or [task_vars["inventory_hostname"]])
     host_names = field_types(HostVariables)
@@ -106,7 +111,7 @@ def derive(action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Ma
     if problems:
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
-    kept = StoredSecrets(state, action._task.check_mode)
+    kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.ensure(a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash))
     site.secrets = kept
     return site
@@ -150,7 +155,7 @@ def _handed(mark: str) -> str:
     return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-site-{mark}")
 
 
-def site_for(action: t.Any, task_vars: Mapping[str, t.Any]) -> Site:
+def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -> Site:
     """Return the site for a role's task: what `postamt.mail.site` left, else derived here for this host alone."""
     result = task_vars.get(MARK)
     mark = result.get("mark") if isinstance(result, Mapping) else None
@@ -164,7 +169,7 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any]) -> Site:
     answer = action._execute_module(module_name="postamt.mail.host_look", module_args={}, task_vars=task_vars)
     if "look" not in answer:
         raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
-    return derive(action, task_vars, {name: answer["look"]})
+    return derive(action, task_vars, {name: answer["look"]}, keep)
 
 
 def plan_for(

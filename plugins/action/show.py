@@ -1,0 +1,68 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Show what a host would get, and write the zone files; nothing is touched."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run, show, zone
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.dns import Variables
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+
+Result = dict[str, t.Any]
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: Result | None = None) -> Result:
+        variables = task_vars or {}
+        result: Result = super().run(tmp, variables)
+        try:
+            return {**result, "changed": False, **self._show(variables)}
+        except (SiteError, ComposeError, StateError) as error:
+            return {**result, "failed": True, "msg": str(error)}
+
+    def _show(self, variables: Result) -> Result:
+        site = run.site_for(self, variables, keep=False)
+        host = site.hosts[str(variables["inventory_hostname"])]
+        given = {
+            name: {
+                kind: run.plain(self._templar.template(variables[f"{name}_{kind}"]))
+                for kind in ("settings", "services")
+                if f"{name}_{kind}" in variables
+            }
+            for name in compose.programs()
+        }
+        found: t.Any = show.overview(site, host, given)
+        zones = zone.zones(site)
+        query = self._task.args.get("query")
+        if query:
+            found = _searched(str(query), found)
+        folder = site.of(Variables).mail_zone_dir
+        if folder:
+            _write(os.path.expanduser(folder), zones)
+        return {"host": found, "zones": {name: text.splitlines() for name, text in zones.items()}}
+
+
+def _searched(query: str, data: t.Any) -> t.Any:
+    try:
+        import jmespath
+    except ImportError:
+        raise SiteError([Problem("query", query, "needs the Python package jmespath on the controller")]) from None
+    try:
+        return jmespath.search(query, data)
+    except jmespath.exceptions.JMESPathError as error:
+        raise SiteError([Problem("query", query, f"is no JMESPath expression: {str(error).splitlines()[0]}")]) from None
+
+
+def _write(folder: str, zones: dict[str, str]) -> None:
+    os.makedirs(folder, exist_ok=True)
+    for name, text in zones.items():
+        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+            file.write(text)

@@ -1,0 +1,52 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is shown of a site: everything but its secrets, and zone files that other servers can use."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.show import overview
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.zone import zones
+
+NAME = "mail.example.org"
+
+
+def site(release: str = "trixie") -> Site:
+    variables = {
+        "mail_domains": ["example.org", "example.net"],
+        "mail_accounts": [
+            {"address": "alice@example.org", "password": "open-sesame-1"},
+            {"address": "bob@example.org", "password_hash": "{CRYPT}$6$salt$digest"},
+        ],
+        "mail_relayhost": {"host": "smtp.example.net", "username": "u", "password": "relay-secret-1"},
+    }
+    look = Look(release=release, addresses=["192.0.2.25", "2001:db8::25"])
+    return parse_site(variables, {NAME: HostInput(look=look)}, compose.concerns().values())
+
+
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_no_secret_is_shown(release: str) -> None:
+    found = site(release)
+    shown = str(overview(found, found.hosts[NAME], {}))
+    secrets = ["open-sesame-1", "relay-secret-1", "salt$digest", *found.secrets.known.values()]
+    assert len(secrets) > 5
+    assert not [secret for secret in secrets if secret in shown]
+
+
+def test_each_program_is_shown() -> None:
+    found = site()
+    shown = overview(found, found.hosts[NAME], {"postfix": {"settings": {"smtpd_banner": "hello"}}})
+    assert {"certificates", "dovecot", "ldap", "postfix", "sasl"} == set(shown)
+    assert "smtpd_banner = hello" in shown["postfix"]["files"]["/etc/postfix/main.cf"]
+
+
+def test_zone_files() -> None:
+    found = zones(site())
+    assert set(found) == {"example.org.zone", "example.net.zone"}
+    lines = found["example.org.zone"].splitlines()
+    assert "example.org. 3600 IN MX 10 mail.example.org." in lines
+    assert "mail.example.org. 3600 IN A 192.0.2.25" in lines
+    assert "mail.example.org. 3600 IN AAAA 2001:db8::25" in lines
+    assert not [line for line in found["example.net.zone"].splitlines() if " A " in line]
