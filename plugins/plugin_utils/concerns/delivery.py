@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -17,11 +17,15 @@ def postfix(site: Site, host: Host) -> Postfix:
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
+    path = "/var/spool/postfix/private/dovecot-lmtp"
     socket = {"user": "postfix", "group": "postfix", "mode": "0600"}
+    needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
+    someone = {"recipient": site.postmaster, "path": path, "needs": needs}
     return Dovecot(
-        trunk={"service lmtp": {"unix_listener /var/spool/postfix/private/dovecot-lmtp": socket}},
+        trunk={"service lmtp": {f"unix_listener {path}": socket}},
         protocols=["lmtp"],
         # Postfix makes it at its first start, which comes later.
         directories=[Directory("/var/spool/postfix/private", "0700", "postfix", "root")],
         packages=["dovecot-lmtpd", "postfix"],  # whose package brings the queue folder
+        questions=[Question("lmtp_rcpt", someone) if site.postmaster else Question("lmtp_greeting", {"path": path})],
     )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -11,4 +12,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
-    return Dovecot(protocols=["imap"], packages=["dovecot-imapd"])
+    return Dovecot(
+        protocols=["imap"],
+        packages=["dovecot-imapd"],
+        questions=[
+            Question("imap_greeting", {"port": 143, "tls": "starttls"}),
+            Question("imap_greeting", {"port": 993, "tls": "implicit"}),
+        ],
+    )

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -15,4 +16,5 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         trunk={"service pop3-login": {"inet_listener pop3": {"port": 0}}},
         protocols=["pop3"],
         packages=["dovecot-pop3d"],
+        questions=[Question("pop3_greeting", {"port": 995, "tls": "implicit"})],
     )

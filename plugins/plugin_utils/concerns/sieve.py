@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -22,4 +23,5 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         plugins={"lmtp": ["sieve"]},
         protocols=["sieve"],
         packages=["dovecot-sieve", "dovecot-managesieved"],
+        questions=[Question("sieve_greeting", {"port": 4190, "tls": "starttls"})],
     )
