@@ -1,9 +1,211 @@
-"""Dovecot and what it asks."""
+"""Dovecot and what it asks: logins, folders, quota, Sieve, and what Postfix hears of a full mailbox."""
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
+    imap_append,
+    imap_capabilities,
+    imap_count,
+    imap_find,
+    imap_folders,
+    imap_login,
+    imap_quota,
+)
+from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import (
+    sieve_capabilities,
+    sieve_login,
+    sieve_put,
+)
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_find, pop3_login
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
 
-def test_the_host_is_up(host: Any) -> None:
-    assert host.run("systemctl is-system-running").stdout.strip() == "running"
+ANNA, BEN, DORA, EMIL, FRED, GITA = (f"{name}@example.test" for name in ("anna", "ben", "dora", "emil", "fred", "gita"))
+STRANGER = "stranger@outside.example"
+LMTP = "/var/spool/postfix/private/dovecot-lmtp"
+
+
+@pytest.fixture
+def ask(site: Any) -> Callable[[int], Endpoint]:
+    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
+
+
+@pytest.fixture
+def give(ask: Any) -> Callable[..., str]:
+    """Hand a message in from outside, and return what is in its subject."""
+
+    def give(to: str, subject: str = "", body: str = "") -> str:
+        token = new_token()
+        assert smtp_send(ask(25), STRANGER, [to], message(STRANGER, to, f"{subject}{token}", body)).accepted
+        return token
+
+    return give
+
+
+def test_it_runs(host: Any) -> None:
+    assert host.service("dovecot").is_running
+    assert host.service("dovecot").is_enabled
+
+
+@pytest.mark.parametrize("address", ["ipv4", "ipv6"])
+def test_only_what_is_wanted_listens(host: Any, site: Any, address: str) -> None:
+    any_address = {"ipv4": "0.0.0.0", "ipv6": "::"}[address]
+    for port, wanted in {143: True, 993: True, 995: True, 4190: True, 110: False, 2000: False, 24: False}.items():
+        assert host.socket(f"tcp://{any_address}:{port}").is_listening == wanted, port
+    assert host.file(LMTP).user == "postfix" and host.file(LMTP).mode == 0o600
+
+
+def test_no_login_before_tls(site: Any, ask: Any) -> None:
+    assert imap_capabilities(ask(143)).login_disabled
+    assert imap_login(ask(143), ANNA, site.passwords[ANNA], tls="none").code == "PRIVACYREQUIRED"
+    assert not sieve_login(ask(4190), ANNA, site.passwords[ANNA], tls="none").ok
+    assert sieve_capabilities(ask(4190))["SASL"] == ""
+
+
+def test_logins(site: Any, ask: Any) -> None:
+    password = site.passwords[ANNA]
+    assert imap_login(ask(143), ANNA, password, tls="starttls").ok
+    assert imap_login(ask(993), ANNA.upper(), password).ok
+    assert pop3_login(ask(995), ANNA, password).ok
+    assert sieve_login(ask(4190), ANNA, password).ok
+    assert not imap_login(ask(993), "a@example.test", password).ok, "an alias is no login"
+
+
+def test_a_disabled_account_neither_logs_in_nor_gets_mail(site: Any, ask: Any) -> None:
+    assert imap_login(ask(993), FRED, site.passwords[FRED]).code == "AUTHENTICATIONFAILED"
+    assert smtp_rcpt(ask(25), STRANGER, [FRED]).rcpt[FRED].code == 550
+
+
+@pytest.mark.parametrize("port", [993, 995])
+def test_tls_1_1_is_refused(ask: Any, port: int) -> None:
+    assert tls_refuses(ask(port), "TLSv1.1").refused
+
+
+def test_mail_arrives_for_alias_and_plus_address(site: Any, ask: Any, give: Any) -> None:
+    for to in (ANNA, "a@example.test", "anna+shop@example.test", "a+shop@example.test"):
+        assert pop3_find(ask(995), ANNA, site.passwords[ANNA], give(to)), to
+
+
+def test_folders_have_their_uses_and_are_subscribed(site: Any, ask: Any) -> None:
+    folders = {folder.name: folder.flags for folder in imap_folders(ask(993), BEN, site.passwords[BEN])}
+    for name in ("Archive", "Drafts", "Junk", "Sent", "Trash"):
+        assert f"\\{name}" in folders[name], name
+
+
+def test_limits(site: Any, ask: Any) -> None:
+    limits = {who: imap_quota(ask(993), who, site.passwords[who]).limit for who in (ANNA, DORA, EMIL)}
+    assert limits == {ANNA: 2 << 20, DORA: 1 << 20, EMIL: 300 << 10}
+
+
+def fill(ask: Any, who: str, password: str, size: int) -> None:
+    """Put mail of a size into a mailbox until it takes no more."""
+    while imap_append(
+        ask(993), who, password, message(STRANGER, who, "fill", "x" * 70 + "\n" + "y\n" * (size // 3))
+    ).ok:
+        assert imap_count(ask(993), who, password) < 500
+
+
+@pytest.mark.parametrize("to", [GITA, "g@example.test", "gita+shop@example.test", "g+shop@example.test"])
+def test_a_message_that_is_too_large_is_refused_at_rcpt(ask: Any, to: str) -> None:
+    for size, code in ((900 << 10, 250), (1100 << 10, 552), (5 << 20, 552)):
+        assert smtp_rcpt(ask(25), STRANGER, [to], size=size).rcpt[to].code == code, size
+
+
+@pytest.mark.parametrize("to", [DORA, "d@example.test", "dora+shop@example.test", "d+shop@example.test"])
+def test_a_full_mailbox_is_refused_at_rcpt(site: Any, ask: Any, to: str) -> None:
+    for size in (200000, 20000, 2000):
+        fill(ask, DORA, site.passwords[DORA], size)
+    answers = smtp_rcpt(ask(25), STRANGER, [to, BEN], size=5000).rcpt
+    assert (answers[to].code, answers[BEN].code) == (552, 250)
+    assert answers[to].enhanced == "5.2.2"
+
+
+def test_a_user_hears_of_a_full_mailbox_too(site: Any, ask: Any) -> None:
+    login = (ANNA, site.passwords[ANNA])
+    answer = smtp_rcpt(ask(587), ANNA, ["d@example.test"], size=5 << 20, tls="starttls", login=login)
+    assert answer.rcpt["d@example.test"].code == 552
+
+
+def test_what_rcpt_could_not_see_is_deferred(host: Any, site: Any, ask: Any) -> None:
+    password, token = site.passwords[EMIL], new_token()
+    content = message(STRANGER, EMIL, token, "z" * 70 + "\n" + "z\n" * 200000)
+    # without SIZE, which is what the policy service goes by
+    assert smtp_send(ask(25), STRANGER, [EMIL], content).accepted
+    for _try in range(30):
+        queue = host.run("postqueue -j").stdout
+        if '"queue_name": "deferred"' in queue:
+            break
+        time.sleep(1)
+    assert "deferred" in queue and re.search(r"45[02][ -]4\.2\.2", queue), queue
+    assert imap_count(ask(993), EMIL, password, token=token) == 0
+    host.run("postsuper -d ALL")
+
+
+def test_a_sieve_script_files_mail(site: Any, ask: Any, give: Any) -> None:
+    script = 'require ["fileinto"]; if header :contains "Subject" "[list]" { fileinto "Archive"; }'
+    assert not sieve_put(ask(4190), ANNA, site.passwords[ANNA], "broken", "fileinto;").ok
+    assert sieve_put(ask(4190), ANNA, site.passwords[ANNA], "lists", script).ok
+    assert imap_find(ask(993), ANNA, site.passwords[ANNA], give(ANNA, "[list] "), folder="Archive")
+    assert imap_find(ask(993), ANNA, site.passwords[ANNA], give(ANNA))
+
+
+def test_vacation_answers_and_redirects_are_sent(site: Any, ask: Any) -> None:
+    """Both leave the host again; they come back here, where they can be read."""
+    token, login = new_token(), (ANNA, site.passwords[ANNA])
+    script = f'require ["vacation", "copy"]; vacation :handle "{token}" "gone fishing"; redirect :copy "{ANNA}";'
+    assert sieve_put(ask(4190), BEN, site.passwords[BEN], "away", script).ok
+    assert smtp_send(ask(587), ANNA, [BEN], message(ANNA, BEN, token), tls="starttls", login=login).accepted
+    assert imap_find(ask(993), BEN, site.passwords[BEN], token)
+    for _try in range(20):
+        if imap_count(ask(993), ANNA, site.passwords[ANNA], token=token) == 2:
+            return
+        time.sleep(1)
+    pytest.fail("the answer (subject: Auto: ...) or the copy has not come")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"mail_locaton": "x"}, "mail_locaton: Dovecot 2.[34] has no such setting"),
+        ({"ssl_cipher_list": "NOSUCH"}, "the old one is back and serves"),
+    ],
+    ids=["unknown", "unusable"],
+)
+def test_bad_settings_leave_the_old_ones_serving(
+    site: Any, ask: Any, play: Callable[..., Any], settings: dict[str, Any], sentence: str
+) -> None:
+    done = play({"dovecot_settings": settings})
+    assert done.failed
+    assert re.search(sentence, done.stdout)
+    assert imap_login(ask(993), ANNA, site.passwords[ANNA]).ok
+    assert not play().failed
+
+
+def test_a_setting_of_the_users_own_is_made_by_a_reload(play: Callable[..., Any]) -> None:
+    change = {"dovecot_settings": {"mail_max_userip_connections": 7}}
+    assert play(change).actions == ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
+    assert play(change).changed == []
+    assert play().actions == ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
+
+
+def test_the_password_for_the_directory_is_roots(host: Any) -> None:
+    for name in host.run("grep -rlE 'dnpass|ldap_auth_dn_password' /etc/dovecot").stdout.split():
+        file = host.file(name)
+        if "share" not in name and "postamt" in file.content_string or name.endswith("directory.conf.ext"):
+            assert (file.mode, file.user) == (0o600, "root"), name
+
+
+def test_the_journal_is_quiet(host: Any) -> None:
+    found = host.run("journalctl -q -o cat -p warning -u dovecot").stdout.splitlines()
+    # what the tests cause (reloads, a restart, wrong logins, old TLS), and a plugin of libsasl2-modules-ldap, which the image has
+    caused = ("SIGHUP", "signal 15", "auth_failed", "auth failed", "no auth attempts", "TLS", "SSL", "ldapdb_canonuser")
+    slow = ("stop-sigterm", "'timeout'")  # Debian 12's systemd in a container does not notice that Dovecot has stopped
+    assert [line for line in found if not any(word in line for word in caused + slow)] == []
