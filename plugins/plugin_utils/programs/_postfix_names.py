@@ -150,8 +150,9 @@ def unknown_words(parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]
     for name, value in places:
         if not (_LIST.match(name.split(" ")[0]) or name in classes):
             continue
-        words = value if isinstance(value, list) else re.split(r"[,\s]+", str(value))
-        flat = [word for item in words for word in re.split(r"[,\s]+", str(item).strip()) if word]
+        words = value if isinstance(value, list) else [value]
+        # "{ service, option = value }" is one word (postconf(5))
+        flat = [word for item in words for word in re.findall(r"\{[^}]*\}|[^,\s]+", str(item))]
         expects = ""
         for word in flat:
             if expects:
