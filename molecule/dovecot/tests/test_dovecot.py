@@ -149,6 +149,13 @@ def test_what_rcpt_could_not_see_is_deferred(host: Any, site: Any, ask: Any) -> 
     host.run("postsuper -d ALL")
 
 
+def test_mail_waits_while_dovecot_is_away(host: Any, site: Any, ask: Any, give: Any) -> None:
+    host.run("systemctl stop dovecot")
+    token = give("a@example.test")
+    host.run("systemctl start dovecot && sleep 1 && postqueue -f")
+    assert imap_find(ask(993), ANNA, site.passwords[ANNA], token, wait=30)
+
+
 def test_a_sieve_script_files_mail(site: Any, ask: Any, give: Any) -> None:
     script = 'require ["fileinto"]; if header :contains "Subject" "[list]" { fileinto "Archive"; }'
     assert not sieve_put(ask(4190), ANNA, site.passwords[ANNA], "broken", "fileinto;").ok
@@ -205,7 +212,7 @@ def test_the_password_for_the_directory_is_roots(host: Any) -> None:
 
 def test_the_journal_is_quiet(host: Any) -> None:
     found = host.run("journalctl -q -o cat -p warning -u dovecot").stdout.splitlines()
-    # what the tests cause (reloads, a restart, wrong logins, old TLS), and a plugin of libsasl2-modules-ldap, which the image has
+    # what the tests cause (reloads, restarts, wrong logins, old TLS), and a plugin of libsasl2-modules-ldap
     caused = ("SIGHUP", "signal 15", "auth_failed", "auth failed", "no auth attempts", "TLS", "SSL", "ldapdb_canonuser")
     slow = ("stop-sigterm", "'timeout'")  # Debian 12's systemd in a container does not notice that Dovecot has stopped
     assert [line for line in found if not any(word in line for word in caused + slow)] == []

@@ -21,7 +21,8 @@ _ANSWERS = {
 def postfix(site: Site, host: Host) -> Postfix | None:
     if not host.does("mail_store"):
         return None
-    ask = {"quota": [f"check_policy_service unix:{_SOCKET}"]}
+    # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
+    ask = {"quota": [f"check_policy_service {{ unix:{_SOCKET}, default_action=DUNNO }}"]}
     return Postfix(restrictions={"smtpd_recipient_restrictions": ask, "mua_recipient_restrictions": ask})
 
 
