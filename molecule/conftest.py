@@ -75,7 +75,7 @@ class Site:
         self.groups: dict[str, list[str]] = {
             name: group["hosts"] for name, group in listed.items() if name != "_meta" and "hosts" in group
         }
-        self.name = next(iter(self.hosts))
+        self.name = self.groups["mail"][0]
 
     @property
     def vars(self) -> dict[str, Any]:
