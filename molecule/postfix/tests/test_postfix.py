@@ -20,8 +20,8 @@ set -e
 id customer >/dev/null 2>&1 || useradd --create-home customer
 id carl >/dev/null 2>&1 || useradd --create-home carl
 echo 'customer:Only-4-the-test' | chpasswd
-postconf -e myhostname=other.example.net 'mydestination = inner.example, localhost, far.example' relayhost= myorigin=localhost \
-    inet_interfaces=all 'luser_relay = carl' local_recipient_maps= mailbox_command= home_mailbox= \
+postconf -e myhostname=other.example.net 'mydestination = inner.example, localhost, far.example' relayhost= \
+    myorigin=localhost inet_interfaces=all 'luser_relay = carl' local_recipient_maps= mailbox_command= home_mailbox= \
     smtpd_sasl_path=smtpd cyrus_sasl_config_path=/etc/postfix/sasl
 mkdir -p /etc/postfix/sasl /var/spool/postfix/var/run/saslauthd
 printf 'pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n' > /etc/postfix/sasl/smtpd.conf
