@@ -7,12 +7,14 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan, concerns
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import plan_for
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
 Result = dict[str, t.Any]
+
+concerns()  # Ansible imports an action before it forks for the task: found here, they need not be found in each fork
 
 FRESH = 86400  # seconds for which the host's package lists count as fresh
 

@@ -33,9 +33,6 @@ MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
 GROUP = "mail"
 
-# The strategy imports an action before it forks for each task: what is found here need not be found in every fork.
-compose.concerns()
-
 
 class StoredSecrets(Secrets):
     """Secrets kept in the state folder; in check mode new ones are made up and forgotten."""
