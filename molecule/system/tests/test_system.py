@@ -1,9 +1,65 @@
-"""The whole stack, where accounts are the host's users."""
+"""Accounts are the host's users: they log in by PAM, and mail reaches their homes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
 
-def test_the_host_is_up(host: Any) -> None:
-    assert host.run("systemctl is-system-running").stdout.strip() == "running"
+ANNA, BEN, STRANGER = "anna@example.test", "ben@example.test", "stranger@outside.example"
+PASSWORD = "Only-4-the-test"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def users(host: Any) -> None:
+    """The users that the host's administrator has made."""
+    for name in ("anna", "ben"):
+        made = host.run(f"id {name} || useradd --create-home {name}; echo {name}:{PASSWORD} | chpasswd")
+        assert made.rc == 0, made.stderr
+
+
+@pytest.fixture
+def ask(site: Any) -> Any:
+    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
+
+
+def test_a_user_sends_to_another(ask: Any) -> None:
+    token = new_token()
+    sent = smtp_send(ask(587), ANNA, [BEN], message(ANNA, BEN, token), tls="starttls", login=("anna", PASSWORD))
+    assert sent.accepted
+    assert imap_find(ask(993), "ben", PASSWORD, token)
+
+
+@pytest.mark.parametrize("address", [ANNA, "a@example.test", "team@example.test", "postmaster@example.test"])
+def test_mail_from_outside_arrives(host: Any, ask: Any, address: str) -> None:
+    token = new_token()
+    assert smtp_send(ask(25), STRANGER, [address], message(STRANGER, address, token)).accepted
+    assert imap_find(ask(993), "anna", PASSWORD, token)
+    assert host.run(f"grep -rq {token} /home/anna/Maildir").rc == 0
+
+
+def test_mail_for_root_reaches_a_person(host: Any, ask: Any) -> None:
+    token = new_token()
+    host.check_output(f"printf 'Subject: {token}\\n\\nfrom cron\\n' | sendmail root")
+    assert imap_find(ask(993), "anna", PASSWORD, token)
+
+
+def test_strangers_are_refused(ask: Any) -> None:
+    for recipient in ("nobody-here@example.test", "someone@elsewhere.example"):
+        assert 500 <= smtp_rcpt(ask(25), STRANGER, [recipient]).rcpt[recipient].code < 600
+    assert smtp_auth(ask(587), "anna", "wrong").code == 535
+    assert not imap_login(ask(993), "anna", "wrong").ok
+
+
+def test_a_user_has_only_its_own_addresses(ask: Any) -> None:
+    assert smtp_rcpt(ask(587), "a@example.test", [BEN], tls="starttls", login=("anna", PASSWORD)).accepted
+    assert not smtp_rcpt(ask(587), BEN, [ANNA], tls="starttls", login=("anna", PASSWORD)).accepted
+
+
+def test_there_is_no_directory(host: Any) -> None:
+    assert not host.service("slapd").is_running
+    assert not host.socket("tcp://389").is_listening
