@@ -150,6 +150,27 @@ def test_a_full_mailbox_is_refused_at_rcpt(site: Any, ask4: Any) -> None:
     assert not refused.accepted
 
 
+def test_a_second_run_is_one_task_a_role(play: Any) -> None:
+    done = play()
+    assert not done.changed
+    assert len(done.ran) == 7, [task.task for task in done.ran]  # the look, the site, and five programs
+
+
+def test_wrong_input_is_said_at_once_and_changes_nothing(play: Any) -> None:
+    done = play({"mail_domian": "x", "mail_aliases": {"x@example.test": ["nobody@example.test"]}})
+    assert done.failed
+    assert not done.changed
+    assert "2 problems in the site's variables" in done.stdout
+    assert "mail_domian: is not known; did you mean mail_domains?" in done.stdout
+    assert "mail_aliases x@example.test is 'nobody@example.test': does not exist" in done.stdout
+
+
+def test_a_role_can_be_run_by_its_tag(play: Any) -> None:
+    done = play(tags="postfix")
+    assert not done.failed
+    assert [task.action for task in done.ran] == ["postamt.mail.host_look", "postamt.mail.site", "postamt.mail.postfix"]
+
+
 def test_a_stranger_reads_nothing_of_the_directory(site: Any, ask4: Any) -> None:
     assert not ldap_search(ask4(389), "o=mail").entries
 

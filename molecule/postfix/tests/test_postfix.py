@@ -89,3 +89,13 @@ def test_the_password_for_the_relayhost_is_for_root_alone(host: Any) -> None:
     assert host.run("runuser -u nobody -- cat /etc/postfix/tables/relayhost_login").rc != 0
     assert host.run("runuser -u nobody -- strings /etc/postfix/tables/relayhost_login.lmdb").rc != 0
     assert "Only-4-the-test" not in host.check_output("journalctl -q -o cat")
+
+
+def test_what_leaves_the_inventory_leaves_the_host(host: Any, play: Any) -> None:
+    gone = play({"mail_relayhost": None, "mail_header_checks": [], "mail_gateway": {}})
+    assert not gone.failed
+    assert host.check_output("postconf -h relayhost header_checks transport_maps").split() == []
+    for name in ("relayhost_login", "relayhost_login.lmdb", "header_checks", "gateway", "gateway.lmdb"):
+        assert not host.file(f"/etc/postfix/tables/{name}").exists
+    assert play().changed
+    assert play().changed == []
