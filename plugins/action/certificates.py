@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 
@@ -19,7 +19,7 @@ class ActionModule(ProgramAction):
 
     def _apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)
-        given = certificates.supplied(plan, self._controller_file)
+        given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
         state = State(plan["state_dir"], self._loader._vault)
         seen = self._call(state="seen", packages=plan["packages"])
         if seen.get("failed"):
@@ -36,11 +36,3 @@ class ActionModule(ProgramAction):
 
     def _call(self, **arguments: t.Any) -> Result:
         return self._stock("postamt.mail.certificates", arguments)
-
-    def _controller_file(self, path: str) -> bytes:
-        """Return a file's content, decrypted where ansible-vault encrypted it; relative to the inventory."""
-        folder, name = os.path.split(os.path.join(self._vars.get("inventory_dir") or ".", os.path.expanduser(path)))
-        content = State(folder, self._loader._vault).read(name)
-        if content is None:
-            raise FileNotFoundError(2, os.strerror(2), path)
-        return content

@@ -8,7 +8,7 @@ import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run, show, zone
+from ansible_collections.postamt.mail.plugins.plugin_utils import run, show, zone
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
@@ -31,14 +31,7 @@ class ActionModule(ActionBase):
     def _show(self, variables: Result) -> Result:
         site = run.site_for(self, variables, keep=False)
         host = site.hosts[str(variables["inventory_hostname"])]
-        given = {
-            name: {
-                kind: run.plain(self._templar.template(variables[f"{name}_{kind}"]))
-                for kind in ("settings", "services")
-                if f"{name}_{kind}" in variables
-            }
-            for name in compose.programs()
-        }
+        given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
         found: t.Any = show.overview(site, host, given)
         zones = zone.zones(site)
         query = self._task.args.get("query")

@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
                 looks[name] = seen["look"]
         try:
             site = run.derive(self, variables, looks)
+            run.refuse_bad_plans(self, variables, site)
             result["mark"] = run.hand_over(site)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}

@@ -13,7 +13,7 @@ import hashlib
 import os
 import pickle
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ansible import constants
 from ansible.errors import AnsibleError
@@ -170,6 +170,50 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
     if "look" not in answer:
         raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
     return derive(action, task_vars, {name: answer["look"]}, keep)
+
+
+def overrides_in(variables: Mapping[str, t.Any], read: Callable[[t.Any], t.Any]) -> dict[str, dict[str, t.Any]]:
+    """Return each program's own variables (postfix_settings, postfix_services, ...); read: makes a value plain."""
+    return {
+        program: {
+            kind: read(variables[f"{program}_{kind}"])
+            for kind in ("settings", "services")
+            if f"{program}_{kind}" in variables
+        }
+        for program in compose.programs()
+    }
+
+
+def refuse_bad_plans(action: t.Any, task_vars: Mapping[str, t.Any], site: Site) -> None:
+    """Derive every program's plan for every host, and raise SiteError with all that cannot be.
+
+    This is before any host is touched: a role's own task would find it when others have been changed already.
+    """
+    problems: dict[str, Problem] = {}
+    for name, host in site.hosts.items():
+        given = overrides_in(task_vars["hostvars"][name], plain)
+        for program, module in compose.programs().items():
+            try:
+                plan = compose.plan(program, site, host, given[program])
+                if hasattr(module, "supplied"):
+                    module.supplied(plan, lambda path: controller_file(action, task_vars, path))
+            except SiteError as error:
+                problems.update({str(problem): problem for problem in error.problems})
+            except compose.ComposeError as error:
+                for line in str(error).splitlines():
+                    where, _colon, allowed = line.partition(": ")
+                    problems[line] = Problem(where, None, allowed)
+    if problems:
+        raise SiteError(problems.values())
+
+
+def controller_file(action: t.Any, task_vars: Mapping[str, t.Any], path: str) -> bytes:
+    """Return a file's content, decrypted where ansible-vault encrypted it; path: relative to the inventory."""
+    folder, name = os.path.split(os.path.join(task_vars.get("inventory_dir") or ".", os.path.expanduser(path)))
+    content = State(folder, action._loader._vault).read(name)
+    if content is None:
+        raise FileNotFoundError(2, os.strerror(2), path)
+    return content
 
 
 def plan_for(

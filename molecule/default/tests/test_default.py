@@ -165,6 +165,25 @@ def test_wrong_input_is_said_at_once_and_changes_nothing(play: Any) -> None:
     assert "mail_aliases x@example.test is 'nobody@example.test': does not exist" in done.stdout
 
 
+def test_what_a_program_does_not_have_is_said_before_anything_changes(play: Any) -> None:
+    wrong = {
+        "mail_message_size_limit": "30M",  # would change Postfix
+        "postfix_settings": {"smtpd_baner": "x", "smtpd_etrn_restrictions": "permit_foo"},
+        "dovecot_settings": {"mail_max_userip_conections": 5},
+        "mail_certificates": {"public": {"certificate": "absent.pem", "key": "absent.key"}},
+    }
+    done = play(wrong)
+    assert done.failed
+    assert not done.changed
+    for said in (
+        "smtpd_baner is no parameter of Postfix",
+        "permit_foo is no word of a restriction list",
+        "mail_max_userip_conections",
+        "mail_certificates.public.certificate is 'absent.pem': must be a file",
+    ):
+        assert said in done.stdout
+
+
 def test_a_role_can_be_run_by_its_tag(play: Any) -> None:
     done = play(tags="postfix")
     assert not done.failed
