@@ -14,6 +14,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 @dataclasses.dataclass(frozen=True)
 class Destination:
+    """The server that has the mailboxes of a domain."""
+
     host: str = var(
         "Name or address of the server that has the mailboxes; its MX records are not asked.", example="10.0.0.5"
     )
@@ -25,6 +27,8 @@ class Destination:
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
+    """What is relayed to whom."""
+
     mail_gateway: dict[Domain, Destination] = var("Domains to relay, each with its server.", {})
 
 

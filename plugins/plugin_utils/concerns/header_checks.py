@@ -16,6 +16,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 @dataclasses.dataclass(frozen=True)
 class HeaderCheck:
+    """One check: what it looks for, and what it does."""
+
     match: str = var(
         "Regular expression over one logical header line, case ignored (pcre_table(5)).",
         example="'^Subject: .*lottery'",

@@ -15,6 +15,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 @dataclasses.dataclass(frozen=True)
 class Relayhost:
+    """The host that relays, and how to log in there."""
+
     host: HostName = var("Name of the host that relays.", example="smtp.example.net")
     port: int = var("Its port.", 587)
     tls: t.Literal["verify", "encrypt"] = var("Check its certificate against its name, or encrypt only.", "verify")
@@ -24,6 +26,8 @@ class Relayhost:
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
+    """Where outgoing mail goes."""
+
     mail_relayhost: Relayhost | None = var("The host that takes all outgoing mail; none to deliver directly.", None)
 
 
