@@ -82,6 +82,13 @@ def test_other_letters_arrive(site: Any, ask4: Any, encoding: Any) -> None:
     assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token)
 
 
+@pytest.mark.parametrize("to", ["root", "root@localhost", "root@mail.example.test", "mailer-daemon"])
+def test_mail_of_the_host_itself_reaches_a_person(host: Any, site: Any, ask4: Any, to: str) -> None:
+    token = new_token()
+    host.check_output(f"printf 'Subject: {token}\\n\\nfrom cron\\n' | sendmail {to}")
+    assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token)
+
+
 def test_strangers_are_refused(ask: Any) -> None:
     for sender, recipient in [
         (STRANGER, "nobody@example.test"),
