@@ -16,10 +16,11 @@ class ActionModule(ProgramAction):
     """The module is called as often as the exchange with the controller needs: once where nothing is to do."""
 
     program = "certificates"
+    options = ()
 
     def _apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)
-        given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
+        given = self._given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
         state = State(plan["state_dir"], self._loader._vault)
         seen = self._call(state="seen", packages=plan["packages"])
         if seen.get("failed"):
@@ -35,4 +36,4 @@ class ActionModule(ProgramAction):
         return {**answer, "actions": actions, "changed": bool(actions)}
 
     def _call(self, **arguments: t.Any) -> Result:
-        return self._stock("postamt.mail.certificates", arguments)
+        return self._on_host(arguments, [file.key for file in self._given.values()])

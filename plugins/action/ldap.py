@@ -11,6 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.run import site_for
 
 class ActionModule(ProgramAction):
     program = "ldap"
+    code = "directory"
 
     def _apply(self, plan: Plan) -> Result:
         """Run the module, and once more with the passwords that it asks for: fingerprints travel, passwords seldom."""
@@ -19,7 +20,8 @@ class ActionModule(ProgramAction):
         if answer.get("failed") or not names:
             return answer
         given = passwords(site_for(self, self._vars), names)
-        again = self._stock("postamt.mail.ldap", {"plan": plan, "passwords": given})
+        secrets = [word for known in given.values() for word in known.values()]
+        again = self._on_host({"plan": plan, "installed": [], "passwords": given}, secrets)
         again.pop("passwords_needed", None)
         return {
             **again,

@@ -8,3 +8,4 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import
 
 class ActionModule(ProgramAction):
     program = "postfix"
+    options = ("settings", "services")

@@ -10,11 +10,17 @@ served one, so nobody finds a key beside another key's certificate, not even aft
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from typing import Any
 
+from ansible.module_utils.basic import AnsibleModule
+
+FOLDER = "/etc/postamt/tls"
+GROUP = "ssl-cert"
 GENERATIONS = ".generations"
 REQUESTED = ".requested"  # keys whose certificate the controller has not signed yet
 CA = "ca.pem"
@@ -221,3 +227,45 @@ class Store:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Do what the request's `state` says; ends the module.
+
+    seen: return what is there. requested: make missing keys, return signing requests. installed: serve chains with
+    their keys. Nothing is done where one of the request's packages is missing.
+    """
+    request: dict[str, Any] = module.params["request"]
+    try:
+        gid = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        gid = -1
+    lacking = _lacking(module, request.get("packages", [])) or ([GROUP] if gid < 0 else [])
+    store = Store(FOLDER, gid, module.run_command)
+    result: dict[str, Any] = {"changed": False, "missing": {"packages": lacking, "users": []}}
+    try:
+        if request["state"] == "seen":
+            result.update(store.seen())
+        elif lacking:
+            module.fail_json(msg="missing packages: " + ", ".join(lacking))
+        elif module.check_mode:
+            result["changed"] = True
+        elif request["state"] == "requested":
+            result["requests"] = store.requested(request["certificates"])
+        else:
+            store.installed(request["ca"], request["certificates"], request["removed"])
+            result["changed"] = True
+    except CertificateError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or FOLDER}: {error.strerror}")
+    module.exit_json(**result)
+
+
+def _lacking(module: AnsibleModule, packages: list[str]) -> list[str]:
+    """Return those of packages that dpkg does not call installed."""
+    if not packages:
+        return []
+    asked = ["dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages]
+    lines = module.run_command(asked)[1].splitlines()
+    return [package for package in packages if f"{package} installed" not in lines]

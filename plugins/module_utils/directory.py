@@ -387,12 +387,12 @@ class Change(program.Change):
             files.save(self.record_file, {**self.record, **entries.united(self.record, merge.record)})
             roots = [change for change in merge.changes if change.kind == "branch"]
             rest = [change for change in merge.changes if change.kind != "branch"]
-            self.connection.all_of(map(self.request, roots))
-            self.connection.all_of(map(self.request, rest), _WINDOW)
+            self.connection.all_of(map(self.entry_request, roots))
+            self.connection.all_of(map(self.entry_request, rest), _WINDOW)
         self.record.update(merge.record)
         self.set_passwords(merge.needed)
 
-    def request(self, change: entries.Change) -> tuple[str, Callable[[], int]]:
+    def entry_request(self, change: entries.Change) -> tuple[str, Callable[[], int]]:
         what = f"to {change.verb} {change.kind} {change.name}"
         if change.after is None:
             return what, lambda: self.connection.delete(change.dn)
@@ -420,7 +420,7 @@ class Change(program.Change):
 
     def set_passwords(self, names: list[str]) -> None:
         """Apply the passwords at hand, and name those that are needed."""
-        given = self.module.params["passwords"]
+        given = self.request.get("passwords", {})
         now = [name for name in names if name in given]
         self.needed = [name for name in names if name not in given]
         if self.dry:
@@ -543,8 +543,8 @@ def _detach(path: str) -> None:
         file.write("\n".join([*lines, ""]))
 
 
-def run(module: AnsibleModule) -> None:
-    """Carry out the plan in the module's parameters; ends the module."""
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
     units.serve(module)
     change = Change(module)
     try:

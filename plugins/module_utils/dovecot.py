@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import re
 
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import units
-from ansible_collections.postamt.mail.plugins.module_utils.program import Program
+from ansible_collections.postamt.mail.plugins.module_utils.program import Program, run
 
 MAIN = "/etc/dovecot/dovecot.conf"
 
@@ -45,3 +46,8 @@ def _certificates(path: str) -> list[str]:
     """Return the certificate and key files that a dovecot.conf names."""
     with open(path, encoding="utf-8") as file:
         return re.findall(r"^\s*ssl_(?:server_)?(?:cert|key)(?:_file)? = <?(/\S+)", file.read(), re.MULTILINE)
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Dovecot(), module)

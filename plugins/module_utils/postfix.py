@@ -9,8 +9,9 @@ import re
 import socket
 import time
 
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import units
-from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
 
 FOLDER = "/etc/postfix"
 MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
@@ -189,3 +190,8 @@ def _read(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Postfix(), module)

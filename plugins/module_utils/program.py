@@ -34,12 +34,6 @@ RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leav
 UNIT_FILES = "/etc/systemd/system/"
 START = 5.0  # seconds after which a program that was started should answer
 
-ARGUMENTS: dict[str, Any] = {
-    "plan": {"type": "dict"},
-    "installed": {"type": "list", "elements": "str", "default": []},
-    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
-}
-
 Contents = Mapping[str, "str | None"]  # texts by path, None for no file
 
 
@@ -144,13 +138,8 @@ class Target:
         return "".join(f"{line.rstrip()}\n" for line in difflib.unified_diff(before, after, self.path, "wanted"))
 
 
-def arguments(*own: str) -> dict[str, Any]:
-    """Return the argument spec of a program's module: the user's own mappings and what the action adds."""
-    return {**{name: {"type": "dict", "default": {}} for name in own}, **ARGUMENTS}
-
-
 def run(program: Program, module: AnsibleModule) -> None:
-    """Carry out the plan in the module's parameters; ends the module."""
+    """Carry out the plan of the module's request; ends the module."""
     units.serve(module)
     change = Change(program, module)
     try:
@@ -180,7 +169,8 @@ class Change:
         self.module = module
         self.dry: bool = module.check_mode
         program.dry = self.dry
-        self.plan: dict[str, Any] = module.params["plan"]
+        self.request: dict[str, Any] = module.params["request"]
+        self.plan: dict[str, Any] = self.request["plan"]
         self.wanted: bool = self.plan["wanted"]
         self.changed = False
         self.actions: list[str] = []
@@ -276,7 +266,7 @@ class Change:
     def strangers(self) -> list[Target]:
         """Return the files in the way that neither a package nor this collection wrote."""
         mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
-        if not mine or self.module.params["installed"]:
+        if not mine or self.request["installed"]:
             return []
         known = packaged_digests(self.plan["packages"])
         return [t for t in mine if t.seen and not self.from_package(t.path, t.seen.content, known)]

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
 
 
 class Sasl(Program):
@@ -13,3 +14,8 @@ class Sasl(Program):
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         return True
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Sasl(), module)

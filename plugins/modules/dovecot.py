@@ -23,19 +23,6 @@ options:
         its name, such as V(service lmtp). V(null) removes a setting or a block.
     type: dict
     default: {}
-  plan:
-    description: What to bring about; the action derives it from the site's variables.
-    type: dict
-  installed:
-    description: Packages that the action has installed for this task; the action fills it in.
-    type: list
-    elements: str
-    default: []
-  secrets:
-    description: Texts that no output may show; the action fills it in.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     description: Can run in check mode and then predicts what it would do, without a trace on the host.
@@ -63,20 +50,4 @@ actions:
   type: list
   elements: str
   sample: ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
-missing:
-  description: Packages and users that have to be there first; the action brings them.
-  returned: success
-  type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.module_utils.program import arguments, run
-
-
-def main():
-    run(Dovecot(), AnsibleModule(argument_spec=arguments("settings"), supports_check_mode=True))
-
-
-if __name__ == "__main__":
-    main()

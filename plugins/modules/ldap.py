@@ -21,23 +21,6 @@ options:
       - See I(slapd-config(5)).
     type: dict
     default: {}
-  plan:
-    description: What to bring about; the action derives it from the site's variables.
-    type: dict
-  passwords:
-    description: Passwords that an earlier call of the same run asked for, by address or as V(service:NAME).
-    type: dict
-    default: {}
-  installed:
-    description: Packages that this run has just installed; set by the action.
-    type: list
-    elements: str
-    default: []
-  secrets:
-    description: Values that no result may show; set by the action.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     description: Can run in check mode and then says what it would do.
@@ -66,25 +49,4 @@ notes:
   returned: success
   type: list
   elements: str
-missing:
-  description: Packages and users that have to be there first; the action brings them and calls again.
-  returned: success
-  type: dict
-passwords_needed:
-  description: Accounts (address) and services (service:NAME) whose password has to be applied; the action calls again.
-  returned: success
-  type: list
-  elements: str
 """
-
-from ansible.module_utils.basic import AnsibleModule  # noqa: E402
-from ansible_collections.postamt.mail.plugins.module_utils import directory, program  # noqa: E402
-
-
-def main() -> None:
-    arguments = {**program.arguments("settings"), "passwords": {"type": "dict", "default": {}, "no_log": True}}
-    directory.run(AnsibleModule(arguments, supports_check_mode=True))
-
-
-if __name__ == "__main__":
-    main()

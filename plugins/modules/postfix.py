@@ -32,19 +32,6 @@ options:
         C(maxproc) and C(options).
     type: dict
     default: {}
-  plan:
-    description: What to bring about; the action derives it from the site's variables.
-    type: dict
-  installed:
-    description: Packages that the action has installed for this task; the action fills it in.
-    type: list
-    elements: str
-    default: []
-  secrets:
-    description: Texts that no output may show; the action fills it in.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     description: Can run in check mode and then predicts what it would do, without a trace on the host.
@@ -73,20 +60,4 @@ actions:
   type: list
   elements: str
   sample: ["wrote /etc/postfix/main.cf", "reloaded Postfix"]
-missing:
-  description: Packages and users that have to be there first; the action brings them.
-  returned: success
-  type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils.postfix import Postfix
-from ansible_collections.postamt.mail.plugins.module_utils.program import arguments, run
-
-
-def main():
-    run(Postfix(), AnsibleModule(argument_spec=arguments("settings", "services"), supports_check_mode=True))
-
-
-if __name__ == "__main__":
-    main()

@@ -22,19 +22,6 @@ options:
         V(null) removes the setting.
     type: dict
     default: {}
-  plan:
-    description: What to bring about; the action derives it from the site's variables.
-    type: dict
-  installed:
-    description: Packages that the action has installed for this task; the action fills it in.
-    type: list
-    elements: str
-    default: []
-  secrets:
-    description: Texts that no output may show; the action fills it in.
-    type: list
-    elements: str
-    default: []
 attributes:
   check_mode:
     description: Can run in check mode and then predicts what it would do, without a trace on the host.
@@ -61,20 +48,4 @@ actions:
   type: list
   elements: str
   sample: ["wrote /etc/saslauthd-postfix.conf", "restarted saslauthd"]
-missing:
-  description: Packages and users that have to be there first; the action brings them.
-  returned: success
-  type: dict
 """
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils.program import arguments, run
-from ansible_collections.postamt.mail.plugins.module_utils.sasl import Sasl
-
-
-def main():
-    run(Sasl(), AnsibleModule(argument_spec=arguments("settings"), supports_check_mode=True))
-
-
-if __name__ == "__main__":
-    main()

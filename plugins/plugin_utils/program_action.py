@@ -8,7 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan, concerns
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import on_host, plan_for
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
@@ -20,15 +20,17 @@ FRESH = 86400  # seconds for which the host's package lists count as fresh
 
 
 class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
-    """A subclass names its program; the task's options are the program's own variables (settings, ...)."""
+    """A subclass names its program and the task's options, which are the program's own variables."""
 
     program = ""
+    code = ""  # the file in module_utils, where its name is not the program's
+    options: tuple[str, ...] = ("settings",)
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
         result: Result = super().run(tmp, task_vars)
-        # Module arguments would otherwise reach the host's journal, secrets included.
         self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
+        self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in self.options})
         try:
             result.update(self._apply(plan_for(self, self._vars, self.program, self._task.args)))
         except (SiteError, ComposeError, StateError) as error:
@@ -53,8 +55,10 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
 
     def _module(self, plan: Plan, installed: list[str]) -> Result:
-        arguments = {"plan": plan, "installed": installed, "secrets": plan["secrets"]}
-        return self._stock(f"postamt.mail.{self.program}", arguments)
+        return self._on_host({"plan": plan, "installed": installed}, plan["secrets"])
+
+    def _on_host(self, request: Result, secrets: t.Iterable[str]) -> Result:
+        return on_host(self, self._vars, self.code or self.program, request, secrets)
 
     def _stock(self, name: str, arguments: Result) -> Result:
         answer: Result = self._execute_module(module_name=name, module_args=arguments, task_vars=self._vars)

@@ -129,6 +129,26 @@ def _with_source(action: t.Any, variables: dict[str, t.Any], folder: str) -> tup
     return {**variables, "mail_accounts": [*(variables.get("mail_accounts") or []), *found]}, []
 
 
+def on_host(
+    action: t.Any,
+    task_vars: Mapping[str, t.Any],
+    program: str,
+    request: Mapping[str, t.Any] | None = None,
+    secrets: Iterable[str] = (),
+) -> dict[str, t.Any]:
+    """Run a program's code on the task's host and return its answer.
+
+    Module arguments would otherwise reach the host's journal, secrets included.
+    """
+    answer: dict[str, t.Any] = action._execute_module(
+        module_name="postamt.mail.carry_out",
+        module_args={"program": program, "request": dict(request or {}), "secrets": list(secrets)},
+        task_vars={**task_vars, "ansible_no_target_syslog": True},
+    )
+    answer.pop("invocation", None)
+    return answer
+
+
 def state_dir(site: Site) -> str:
     """Return the folder of the controller's state for a site."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -166,7 +186,7 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
             site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
         return site
     name = str(task_vars["inventory_hostname"])
-    answer = action._execute_module(module_name="postamt.mail.host_look", module_args={}, task_vars=task_vars)
+    answer = on_host(action, task_vars, "host")
     if "look" not in answer:
         raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
     return derive(action, task_vars, {name: answer["look"]}, keep)

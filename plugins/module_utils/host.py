@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host is like: one read-only look, for the site model."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import platform
+import re
+import socket
+import ssl
+
+from ansible.module_utils.basic import AnsibleModule
+
+CA_FILE = "/etc/postamt/tls/ca.pem"
+PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
+
+
+def output(module: AnsibleModule, *command: str) -> str:
+    """Return what a command prints, whatever its exit code (dpkg-query complains of unknown packages); else nothing."""
+    return str(module.run_command([*command], environ_update={"LC_ALL": "C"}, handle_exceptions=False)[1])
+
+
+def release() -> str:
+    """Return VERSION_CODENAME on Debian, else ID and VERSION_ID (os-release(5))."""
+    try:
+        system = platform.freedesktop_os_release()
+    except OSError:
+        return platform.system()
+    if system.get("ID") == "debian":
+        return system.get("VERSION_CODENAME", "")
+    return " ".join(filter(None, [system.get("ID"), system.get("VERSION_ID")]))
+
+
+def upstream(version: str) -> str:
+    """Return a Debian version without its epoch and revision (deb-version(7))."""
+    number = version.partition(":")[2] if ":" in version else version
+    return re.split(r"[-+~]", number, maxsplit=1)[0]
+
+
+def versions(module: AnsibleModule) -> dict[str, str]:
+    """Return the versions of the installed mail programs."""
+    asked = "${db:Status-Status} ${Package} ${Version}\n"
+    lines = [line.split(" ") for line in output(module, "dpkg-query", "-W", "-f", asked, *PACKAGES).splitlines()]
+    return {PACKAGES[package]: upstream(version) for status, package, version in lines if status == "installed"}
+
+
+def addresses(module: AnsibleModule) -> list[str]:
+    """Return the addresses of all interfaces, as hostname(1) lists them: no loopback, no link-local IPv6."""
+    found = [ipaddress.ip_address(word) for word in output(module, "hostname", "-I").split()]
+    useful = [address for address in found if not address.is_loopback and not address.is_link_local]
+    return [str(address) for address in sorted(useful, key=lambda address: address.version)]
+
+
+def memory() -> int:
+    """Return MemTotal in bytes (proc_meminfo(5))."""
+    with open("/proc/meminfo", encoding="ascii") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+
+
+def ipv6() -> bool:
+    """Tell whether a socket of IPv6 can be bound: sysctl, kernel parameter and build all show here."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def ca() -> str:
+    """Return the SHA-256 of the site's CA that this host trusts, in hexadecimal."""
+    try:
+        with open(CA_FILE, encoding="ascii") as file:
+            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read())).hexdigest().upper()
+    except (OSError, ValueError):
+        return ""
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Return the look; ends the module."""
+    module.exit_json(
+        changed=False,
+        look={
+            "release": release(),
+            "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
+            "memory": memory(),
+            "cores": len(os.sched_getaffinity(0)),
+            "addresses": addresses(module),
+            "ipv6": ipv6(),
+            "ca": ca(),
+            "versions": versions(module),
+        },
+    )

@@ -1,0 +1,99 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: carry_out
+short_description: Carry out on a host what an action has derived
+version_added: 0.1.0
+description:
+  - The part of this collection's modules that runs on the host. Their actions call it; playbooks do not.
+  - It is one module for all programs, so that Ansible puts it together once a run and not once a program.
+author: the postamt.mail authors (@postamt)
+options:
+  program:
+    description: Whose code runs, a file of this name in C(module_utils).
+    type: str
+    choices: [certificates, directory, dovecot, host, postfix, sasl]
+    required: true
+  request:
+    description: What the program's code is asked for, its C(plan) among it.
+    type: dict
+    default: {}
+  secrets:
+    description: Texts that no output may show.
+    type: list
+    elements: str
+    default: []
+attributes:
+  check_mode:
+    description: Can run in check mode and then predicts what it would do, without a trace on the host.
+    support: full
+  diff_mode:
+    description: Returns the differences, secret content as a fingerprint.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: See what a host is like, as postamt.mail.host_look does
+  postamt.mail.carry_out:
+    program: host
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, in short sentences; in check mode what would be done.
+  returned: where the program is brought about
+  type: list
+  elements: str
+missing:
+  description: Packages and users that have to be there first; the action brings them and calls again.
+  returned: where the program is brought about
+  type: dict
+passwords_needed:
+  description: Accounts (address) and services (service:NAME) whose password has to be applied; the action calls again.
+  returned: from the directory
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def code_of(program):
+    """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
+    if program == "certificates":
+        from ansible_collections.postamt.mail.plugins.module_utils import certificates as code
+    elif program == "directory":
+        from ansible_collections.postamt.mail.plugins.module_utils import directory as code
+    elif program == "dovecot":
+        from ansible_collections.postamt.mail.plugins.module_utils import dovecot as code
+    elif program == "host":
+        from ansible_collections.postamt.mail.plugins.module_utils import host as code
+    elif program == "postfix":
+        from ansible_collections.postamt.mail.plugins.module_utils import postfix as code
+    else:
+        from ansible_collections.postamt.mail.plugins.module_utils import sasl as code
+    return code
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "program": {
+                "type": "str",
+                "choices": ["certificates", "directory", "dovecot", "host", "postfix", "sasl"],
+                "required": True,
+            },
+            "request": {"type": "dict", "default": {}},
+            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    code_of(module.params["program"]).carry_out(module)
+
+
+if __name__ == "__main__":
+    main()
