@@ -198,3 +198,19 @@ def play(scenario: Scenario, tmp_path: Path) -> Callable[..., Play]:
         return Play(done.returncode, done.stdout, [Task(**json.loads(line)) for line in lines])
 
     return play
+
+
+@pytest.fixture
+def ansible(scenario: Scenario) -> Callable[..., str]:
+    """Run another playbook on the scenario's hosts: ansible(playbook, extra_vars) -> what it prints."""
+
+    def ansible(playbook: str, extra_vars: dict[str, Any] | None = None) -> str:
+        command = ["ansible-playbook", *scenario.arguments, playbook, "--extra-vars", json.dumps(extra_vars or {})]
+        env = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        print(done.stdout)
+        return done.stdout
+
+    return ansible

@@ -30,7 +30,8 @@ class ActionModule(ActionBase):
                 looks[name] = seen["look"]
         try:
             site = run.derive(self, variables, looks)
-            run.refuse_bad_plans(self, variables, site)
+            for note in run.tried_plans(self, variables, site):
+                self._display.display(note)
             result["mark"] = run.hand_over(site)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import os
@@ -15,6 +16,7 @@ import ssl
 from ansible.module_utils.basic import AnsibleModule
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
@@ -54,10 +56,14 @@ def addresses(module: AnsibleModule) -> list[str]:
     return [str(address) for address in sorted(useful, key=lambda address: address.version)]
 
 
-def memory() -> int:
-    """Return MemTotal in bytes (proc_meminfo(5))."""
+def memory(kind: str) -> int:
+    """Return MemTotal or SwapTotal in bytes (proc_meminfo(5)); memory no more than a container's limit."""
     with open("/proc/meminfo", encoding="ascii") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal:"))
+        found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
+    for path in LIMITS if kind == "MemTotal" else ():
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+            found = min(found, int(file.read()))
+    return found
 
 
 def ipv6() -> bool:
@@ -86,7 +92,8 @@ def carry_out(module: AnsibleModule) -> None:
         look={
             "release": release(),
             "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
-            "memory": memory(),
+            "memory": memory("MemTotal"),
+            "swap": memory("SwapTotal"),
             "cores": len(os.sched_getaffinity(0)),
             "addresses": addresses(module),
             "ipv6": ipv6(),

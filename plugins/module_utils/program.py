@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
 RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
 UNIT_FILES = "/etc/systemd/system/"
-START = 5.0  # seconds after which a program that was started should answer
-
 Contents = Mapping[str, "str | None"]  # texts by path, None for no file
 
 
@@ -45,6 +43,8 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
+    reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
+    patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
 
     def beside(self, unit: str) -> tuple[str, ...]:
@@ -66,6 +66,9 @@ class Program:
     def build(self, build: str, path: str, stage: str) -> None:
         """Build product() of a staged file beside it; raises Failed."""
         raise NotImplementedError(build)
+
+    def build_in_place(self, build: str, path: str) -> None:
+        """Build product() of an installed file once more, where it has to know its own path; raises Failed."""
 
     def pristine(self, path: str, content: str) -> bool:
         """Tell whether a file is as its package generates it, where neither dpkg nor ucf knows."""
@@ -447,6 +450,9 @@ class Change:
                 for path in target.paths():
                     os.replace(files.beside(path), path)
         files.settle(copies if not self.dry else ())
+        for target in self.changes if not self.dry else ():
+            if target.build:
+                self.program.build_in_place(target.build, target.path)
 
     def activate(self) -> None:
         """Stop what shall not run, and have the program take up what is new."""
@@ -499,7 +505,7 @@ class Change:
             return
         from ansible_collections.postamt.mail.plugins.module_utils import questions
 
-        after = self.ask(wait=START)
+        after = self.ask(wait=self.program.patience)
         old = {question: before.get(question, questions.NOTHING) for question in after}
         bad = {q: a for q, a in after.items() if questions.worse(old[q], a)}
         mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
@@ -550,7 +556,7 @@ class Change:
             return "the files from before a half done change are back"
         from ansible_collections.postamt.mail.plugins.module_utils import questions
 
-        again = self.ask(wait=START)
+        again = self.ask(wait=self.program.patience)
         bad = [q for q, answer in again.items() if q in before and questions.worse(before[q], answer)]
         return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
 
@@ -562,6 +568,9 @@ class Change:
                 files.remove(path)
         if any(path.startswith(UNIT_FILES) for path in self.stale) and not self.dry:
             units.output("systemctl", "daemon-reload")
+        unread = self.program.reads_folders and self.stale and self.running and not self.reread
+        if unread and self.did("reloaded", "reload", self.program.title):
+            self.take_up("reload")
 
     def keep_manifest(self) -> None:
         files.private_folder(self.home)

@@ -193,6 +193,17 @@ def _socket(path: str) -> Answer:
     return Answer(YES, "somebody listens")
 
 
+def _clamd(path: str) -> Answer:
+    """Does clamd answer (clamd(8), PING)? It does once it has read its signatures."""
+    try:
+        with Endpoint(path, timeout=TIMEOUT).connect() as link:
+            link.sendall(b"zPING\0")
+            said = link.recv(64)
+    except OSError as error:
+        return Answer(SILENT, f"no answer ({error.strerror or error})")
+    return Answer(YES, "PONG") if said == b"PONG\0" else Answer(SILENT, f"no answer ({said!r})")
+
+
 def _reachable(need: str) -> bool:
     host, _colon, port = (need, "", "0") if need.startswith("/") else need.rpartition(":")
     try:
@@ -213,4 +224,5 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "sieve_greeting": _sieve_greeting,
     "dovecot_user": _dovecot_user,
     "socket": _socket,
+    "clamd": _clamd,
 }

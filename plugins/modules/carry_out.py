@@ -16,7 +16,7 @@ options:
   program:
     description: Whose code runs, a file of this name in C(module_utils).
     type: str
-    choices: [certificates, directory, dovecot, host, postfix, sasl]
+    choices: [amavis, certificates, clamav, directory, dovecot, host, postfix, quarantine, sasl]
     required: true
   request:
     description: What the program's code is asked for, its C(plan) among it.
@@ -64,7 +64,11 @@ from ansible.module_utils.basic import AnsibleModule
 
 def code_of(program):
     """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
-    if program == "certificates":
+    if program == "amavis":
+        from ansible_collections.postamt.mail.plugins.module_utils import amavis as code
+    elif program == "clamav":
+        from ansible_collections.postamt.mail.plugins.module_utils import clamav as code
+    elif program == "certificates":
         from ansible_collections.postamt.mail.plugins.module_utils import certificates as code
     elif program == "directory":
         from ansible_collections.postamt.mail.plugins.module_utils import directory as code
@@ -74,6 +78,8 @@ def code_of(program):
         from ansible_collections.postamt.mail.plugins.module_utils import host as code
     elif program == "postfix":
         from ansible_collections.postamt.mail.plugins.module_utils import postfix as code
+    elif program == "quarantine":
+        from ansible_collections.postamt.mail.plugins.module_utils import quarantine as code
     else:
         from ansible_collections.postamt.mail.plugins.module_utils import sasl as code
     return code
@@ -84,7 +90,17 @@ def main():
         argument_spec={
             "program": {
                 "type": "str",
-                "choices": ["certificates", "directory", "dovecot", "host", "postfix", "sasl"],
+                "choices": [
+                    "amavis",
+                    "certificates",
+                    "clamav",
+                    "directory",
+                    "dovecot",
+                    "host",
+                    "postfix",
+                    "quarantine",
+                    "sasl",
+                ],
                 "required": True,
             },
             "request": {"type": "dict", "default": {}},

@@ -44,7 +44,10 @@ look:
       type: str
       sample: amd64
     memory:
-      description: Main memory in bytes.
+      description: Main memory in bytes, or what a container may use of it.
+      type: int
+    swap:
+      description: Swap space in bytes.
       type: int
     cores:
       description: Processors that this host may use.

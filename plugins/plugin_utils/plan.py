@@ -78,7 +78,10 @@ def make_plan(
     secrets: t.Iterable[str] = (),
     **extra: t.Any,
 ) -> Plan:
-    """Return a plan; `watch` names files of others (certificates) whose new content means a reload."""
+    """Return a plan; `watch` names files of others (certificates) whose new content means a reload.
+
+    extra: what a program adds for itself; `notes` are sentences that are shown before anything is changed.
+    """
 
     def plain(items: t.Iterable[t.Any]) -> list[dict[str, t.Any]]:
         return [dataclasses.asdict(item) for item in items]

@@ -204,17 +204,19 @@ def overrides_in(variables: Mapping[str, t.Any], read: Callable[[t.Any], t.Any])
     }
 
 
-def refuse_bad_plans(action: t.Any, task_vars: Mapping[str, t.Any], site: Site) -> None:
-    """Derive every program's plan for every host, and raise SiteError with all that cannot be.
+def tried_plans(action: t.Any, task_vars: Mapping[str, t.Any], site: Site) -> list[str]:
+    """Derive every program's plan for every host, and raise SiteError with all that cannot be; return their notes.
 
     This is before any host is touched: a role's own task would find it when others have been changed already.
     """
+    notes: list[str] = []
     problems: dict[str, Problem] = {}
     for name, host in site.hosts.items():
         given = overrides_in(task_vars["hostvars"][name], plain)
         for program, module in compose.programs().items():
             try:
                 plan = compose.plan(program, site, host, given[program])
+                notes += [f"{name}: {note}" for note in plan.get("notes", [])]
                 if hasattr(module, "supplied"):
                     module.supplied(plan, lambda path: controller_file(action, task_vars, path))
             except SiteError as error:
@@ -225,6 +227,7 @@ def refuse_bad_plans(action: t.Any, task_vars: Mapping[str, t.Any], site: Site) 
                     problems[line] = Problem(where, None, allowed)
     if problems:
         raise SiteError(problems.values())
+    return notes
 
 
 def controller_file(action: t.Any, task_vars: Mapping[str, t.Any], path: str) -> bytes:

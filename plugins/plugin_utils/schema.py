@@ -182,13 +182,20 @@ def _int(value: object) -> int:
     return value
 
 
+def _float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Refused("must be a number")
+    return float(value)
+
+
 _SCALARS: dict[object, Callable[[object], t.Any]] = {
     Domain: domain, Address: address, Size: size, HostName: hostname, IPAddress: _ip, Network: _network, Path: _path,
-    Secret: _secret, str: _text, bool: _bool, int: _int, t.Any: lambda value: value,
+    Secret: _secret, str: _text, bool: _bool, int: _int, float: _float, t.Any: lambda value: value,
 }  # fmt: skip
 TYPE_WORDS: dict[object, str] = {
     Domain: "domain name", Address: "mail address", Size: "size", HostName: "host name", IPAddress: "IP address",
     Network: "network", Path: "path", Secret: "secret text", str: "text", bool: "true or false", int: "whole number",
+    float: "number",
     t.Any: "anything",
 }  # fmt: skip
 

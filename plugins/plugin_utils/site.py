@@ -103,6 +103,21 @@ class SiteVariables:
         "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
         "directory",
     )
+    mail_content_filter: t.Literal["off", "before_queue", "after_queue"] = var(
+        "Whether amavis filters mail: before_queue refuses in the SMTP dialogue, so that nobody else hears of it; "
+        "after_queue accepts first and never refuses.", "off",
+    )  # fmt: skip
+    mail_antivirus: bool = var("Whether the content filter has ClamAV look for viruses.", True)
+    mail_clamav_server: IPAddress | None = var(
+        "Address of another host whose clamd looks for viruses, on port 3310 and without TLS; this one then runs none.",
+        None,
+    )
+    mail_clamav_official: bool = var(
+        "Whether freshclam fetches the official signatures, which take clamd about 1.3 GB of memory.", True
+    )
+    mail_filter_processes: int | None = var(
+        "How many messages amavis filters at once; by default as many as processors and memory allow.", None
+    )
     mail_directory_suffix: str = var("Suffix (root DN) of the collection's own directory.", "o=mail")
     mail_aliases: dict[Address, list[Address]] = var(
         "Addresses that stand for one or several others.", {}, example="{info@example.org: [alice@example.org]}"
@@ -135,6 +150,7 @@ class Look:
     release: str = "trixie"
     architecture: str = "amd64"
     memory: int = 0
+    swap: int = 0
     cores: int = 1
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     addresses: list[str] = dataclasses.field(default_factory=list)
@@ -268,6 +284,19 @@ class Site:
             if reader and f"{word}@{name}" not in taken
         }
         return {**self.aliases, **roles}
+
+    def filters(self, host: Host) -> bool:
+        """Tell whether a host filters mail: each one that takes mail from outside, where the filter is on."""
+        return self.core.mail_content_filter != "off" and (host.does("mail_mx") or host.does("mail_submission"))
+
+    def scans(self, host: Host) -> bool:
+        """Tell whether a host runs ClamAV."""
+        return self.filters(host) and self.core.mail_antivirus and not self.core.mail_clamav_server
+
+    @property
+    def own_addresses(self) -> list[str]:
+        """Addresses and networks from which nobody but the site's hosts can come."""
+        return ["127.0.0.0/8", "::1", *(address for host in self.hosts.values() for address in host.addresses)]
 
     def hosts_with(self, duty: str) -> list[Host]:
         return [host for host in self.hosts.values() if host.does(duty)]

@@ -160,7 +160,7 @@ def test_a_full_mailbox_is_refused_at_rcpt(site: Any, ask4: Any) -> None:
 def test_a_second_run_is_one_task_a_role(play: Any) -> None:
     done = play()
     assert not done.changed
-    assert len(done.ran) == 7, [task.task for task in done.ran]  # the look, the site, and five programs
+    assert len(done.ran) == 9, [task.task for task in done.ran]  # the look, the site, and seven programs
 
 
 def test_wrong_input_is_said_at_once_and_changes_nothing(play: Any) -> None:

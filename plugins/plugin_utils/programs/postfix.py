@@ -49,6 +49,14 @@ class Service:
 
 
 @dataclasses.dataclass(frozen=True)
+class Extension:
+    """What a concern adds to another's line of master.cf."""
+
+    maxproc: str = ""
+    options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """A lookup table in /etc/postfix/tables: pairs for lmdb, else the text of the type's own syntax.
 
@@ -64,13 +72,14 @@ class Table:
 class Postfix:
     """What one concern contributes.
 
-    parameters: main.cf; services: master.cf by "name/type"; tables by file name, named in parameters by table();
-    restrictions: list -> slot -> words (see SLOTS); a list whose name starts with mua_ is one for users' ports and
-    has the slots of its smtpd_ twin.
+    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns; tables by file
+    name, named in parameters by table(); restrictions: list -> slot -> words (see SLOTS); a list whose name starts with
+    mua_ is one for users' ports and has the slots of its smtpd_ twin.
     """
 
     parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
+    extensions: Mapping[str, Extension] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
     restrictions: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
     files: Iterable[File] = ()
@@ -91,7 +100,12 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     parameters = merged(parts, "parameters", "Postfix parameter")
     parameters.update(restriction_lists(parts))
     parameters = overridden(parameters, overrides.get("settings") or {})
-    services = overridden(merged(parts, "services", "Postfix service"), _services(overrides.get("services") or {}))
+    services = merged(parts, "services", "Postfix service")
+    for key, extension in merged(parts, "extensions", "Postfix service").items():
+        service = services[key]
+        options = {**service.options, **extension.options}
+        services[key] = dataclasses.replace(service, options=options, maxproc=extension.maxproc or service.maxproc)
+    services = overridden(services, _services(overrides.get("services") or {}))
     tables = merged(parts, "tables", "Postfix table")
     _refuse_unknown(version, parameters, services)
     return make_plan(

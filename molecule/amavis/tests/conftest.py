@@ -1,0 +1,41 @@
+"""Fixtures of the content filter's tests: hand mail in, and find it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import Transaction, smtp_send
+from letters import ANNA, STRANGER
+
+
+@pytest.fixture
+def ask(site: Any) -> Callable[[int], Endpoint]:
+    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=60)
+
+
+@pytest.fixture
+def send(site: Any, ask: Any) -> Callable[..., Transaction]:
+    """Send from outside, or as a user."""
+
+    def send(content: bytes, *to: str, user: str = "") -> Transaction:
+        to = to or (ANNA,)
+        if user:
+            login = (user, site.passwords[user])
+            return smtp_send(ask(587), user, to, content, tls="starttls", login=login)
+        return smtp_send(ask(25), STRANGER, to, content)
+
+    return send
+
+
+@pytest.fixture
+def has(site: Any, ask: Any) -> Callable[..., bytes | None]:
+    """Return a message that is there, or comes within some seconds."""
+
+    def has(who: str, token: str, folder: str = "INBOX", wait: float = 20) -> bytes | None:
+        return imap_find(ask(993), who, site.passwords[who], token, folder=folder, wait=wait)
+
+    return has

@@ -1,0 +1,269 @@
+"""The content filter: what it stops, what it lets pass, and who hears of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
+from letters import ANNA, BEN, CARL, DORA, EICAR, GTUBE, code, encrypted_zip, forwarded, letter, zipped
+
+
+@pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
+@pytest.mark.parametrize("kind", ["attached", "zipped", "zipped twice", "forwarded"])
+def test_a_virus_is_refused_and_clean_mail_is_not(send: Any, has: Any, kind: str, user: str) -> None:
+    token, clean = new_token(), new_token()
+    content = {
+        "attached": lambda: letter(token, a_txt=EICAR),
+        "zipped": lambda: letter(token, a_zip=zipped("b.txt", EICAR)),
+        "zipped twice": lambda: letter(token, a_zip=zipped("b.zip", zipped("c.txt", EICAR))),
+        "forwarded": lambda: forwarded(token, letter("inner", a_txt=EICAR)),
+    }[kind]()
+    refused = send(content, BEN, user=user)
+    assert code(refused) == 554 and "INFECTED" in str(refused.answers[BEN])
+    assert code(send(letter(clean, to=BEN), BEN, user=user)) == 250
+    assert has(BEN, clean)
+    assert not has(BEN, token, wait=0)
+
+
+def test_spam_is_refused_or_filed_as_each_policy_says(send: Any, has: Any) -> None:
+    token = new_token()
+    assert code(send(letter(new_token(), GTUBE), ANNA)) == 554
+    assert code(send(letter(token, GTUBE), BEN)) == 250
+    assert has(BEN, token, folder="Junk")
+    assert not has(BEN, token, wait=0)
+
+
+def test_a_user_is_no_spammer(send: Any, has: Any) -> None:
+    token = new_token()
+    assert code(send(letter(token, GTUBE, sender=ANNA), BEN, user=ANNA)) == 250
+    assert has(BEN, token)
+
+
+@pytest.mark.parametrize("flag", ["YES", "NO"])
+def test_forged_lines_count_for_nothing(send: Any, has: Any, flag: str) -> None:
+    token = new_token()
+    forged = f"X-Spam-Flag: {flag}\r\nX-Spam-Score: -50\r\nX-Virus-Scanned: by nobody\r\n".encode()
+    if flag == "YES":
+        assert code(send(forged + letter(token), BEN)) == 250
+        assert has(BEN, token)
+    else:
+        assert code(send(forged + letter(token, GTUBE), BEN)) == 250
+        assert has(BEN, token, folder="Junk")
+
+
+@pytest.mark.parametrize("name", ["invoice_pdf_exe", "setup_exe", "in a zip"])
+def test_banned_files_are_refused(send: Any, name: str) -> None:
+    files = {"a_zip": zipped("invoice.pdf.exe", b"MZ")} if name == "in a zip" else {name: b"MZ"}
+    refused = send(letter(new_token(), **files))
+    assert code(refused) == 554 and "BANNED" in str(refused.answers[ANNA])
+
+
+def test_one_answer_serves_two_policies_and_nobody_hears_of_it(
+    site: Any, host: Any, ask: Any, send: Any, has: Any
+) -> None:
+    token = new_token()
+    before = imap_count(ask(993), CARL, site.passwords[CARL])
+    assert code(send(letter(token, sender=CARL, invoice_pdf_exe=b"MZ"), ANNA, BEN, user=CARL)) == 250
+    assert has(BEN, token)
+    assert not has(ANNA, token, wait=2)
+    assert host.run(f"grep -rl {token} /var/lib/amavis/virusmails").stdout
+    assert imap_count(ask(993), CARL, site.passwords[CARL]) == before, "the sender was told"
+
+
+def test_a_tag_is_a_word_before_the_subject(send: Any, has: Any) -> None:
+    for name, content, word in (
+        ("setup_exe", b"MZ", "***BANNED FILE***"),
+        ("a_zip", encrypted_zip(), "***ENCRYPTED***"),
+    ):
+        token = new_token()
+        assert code(send(letter(token, **{name: content}), DORA)) == 250
+        assert has(DORA, f"{word} {token}")
+
+
+def test_who_shall_be_told_is_told(send: Any, has: Any) -> None:
+    token = new_token()
+    assert code(send(letter(token, a_txt=EICAR), DORA)) == 250
+    assert has(CARL, "VIRUS (Eicar-Test-Signature.UNOFFICIAL) in mail TO YOU")
+    assert not has(DORA, token, wait=1)
+
+
+def test_the_hosts_own_mail_is_no_spam_but_may_carry_a_virus(host: Any, has: Any) -> None:
+    spam, virus = new_token(), new_token()
+    for content in (letter(spam, GTUBE, to=BEN), letter(virus, a_txt=EICAR, to=BEN)):
+        host.check_output(
+            "printf %%s %s | base64 -d | sendmail -f cron@example.test %s", base64.b64encode(content).decode(), BEN
+        )
+    assert has(BEN, spam)
+    assert not has(BEN, virus, wait=3)
+    assert host.run(f"grep -rl {virus} /var/lib/amavis/virusmails").stdout
+
+
+def test_the_quarantine_is_listed_and_lets_go(host: Any, send: Any, has: Any, scenario: Any, ansible: Any) -> None:
+    token = new_token()
+    assert code(send(letter(token, setup_exe=b"MZ"), ANNA, BEN)) == 250
+    assert not has(ANNA, token, wait=1)
+    listed = ansible("postamt.mail.quarantine")
+    line = next(line for line in listed.splitlines() if token in line)
+    name = line.split()[1]
+    released = ansible("postamt.mail.quarantine", {"release": [name]})
+    assert f"released {name}" in released
+    assert has(ANNA, token)
+    unknown = ansible("postamt.mail.quarantine", {"release": ["x/nothing"]})
+    assert "release: x/nothing is not in the quarantine" in unknown
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [("encrypted", 250), ("bomb", 554), ("broken", 250), ("large", 250), ("empty", 250)],
+)
+def test_odd_mail_gets_its_answer_at_once(send: Any, has: Any, kind: str, answer: int) -> None:
+    token, clean = new_token(), new_token()
+    content = {
+        "encrypted": lambda: letter(token, a_zip=encrypted_zip()),
+        "bomb": lambda: letter(token, a_zip=zipped("zero.txt", bytes(400_000_000))),
+        "broken": lambda: (
+            b"Subject: " + token.encode() + b"\r\nContent-Type: multipart/mixed; boundary=\r\n\r\n--x\r\n"
+        ),
+        "large": lambda: letter(token, a_bin=os.urandom(22_000_000)),  # 30 MB in base64
+        "empty": lambda: b"",
+    }[kind]()
+    start = time.monotonic()
+    assert code(send(content)) == answer
+    assert time.monotonic() - start < 30
+    assert code(send(letter(clean))) == 250
+    assert has(ANNA, clean)
+    assert kind not in ("broken", "encrypted", "large") or has(ANNA, token, wait=0)
+
+
+def test_clamd_of_another_host_is_asked(site: Any, host: Any, play: Any, send: Any, has: Any) -> None:
+    """The other host is this one by its outside address, with a clamd that the collection knows nothing of."""
+    lines = [f"TCPAddr {site.ipv4}", "TCPSocket 3310", "DatabaseDirectory /tmp/signatures", "Foreground yes"]
+    host.check_output("printf %%s %s > /tmp/clamd.conf", "\n".join(lines))
+    host.check_output("mkdir -p /tmp/signatures && cp /var/lib/clamav/eicar.ndb /tmp/signatures/")
+    assert not play({"mail_clamav_server": site.ipv4}).failed
+    assert not host.service("clamav-daemon").is_running
+    clean = new_token()
+    assert code(send(letter(clean))) == 451, "nobody has looked into it"
+    host.check_output("systemd-run -u other-clamd clamd -c /tmp/clamd.conf")
+    for _try in range(50):
+        if host.socket(f"tcp://{site.ipv4}:3310").is_listening:
+            break
+        time.sleep(0.2)
+    try:
+        assert code(send(letter(new_token(), a_zip=zipped("b.txt", EICAR)))) == 554
+        assert code(send(letter(clean))) == 250
+        assert has(ANNA, clean)
+    finally:
+        host.run("systemctl stop other-clamd")
+        assert not play().failed
+
+
+def test_mail_passes_unscanned_where_the_site_wants_that(host: Any, play: Any, send: Any, has: Any) -> None:
+    assert not play({"mail_antivirus_failure": "tag"}).failed
+    token = new_token()
+    host.check_output("systemctl stop clamav-daemon.socket clamav-daemon")
+    try:
+        assert code(send(letter(token))) == 250
+        assert has(ANNA, f"***UNCHECKED*** {token}")
+    finally:
+        host.check_output("systemctl start clamav-daemon.socket clamav-daemon")
+        assert not play().failed
+
+
+def test_a_public_resolvers_refusal_is_no_listing(host: Any, play: Any, send: Any, has: Any, site: Any) -> None:
+    """A DNS server that gives one answer for whatever lists are asked: a refusal, then a listing."""
+    lists = [f"/{name}/" for name in ("spamhaus.org", "uribl.com", "surbl.org", "senderscore.com", "spamcop.net")]
+    text = "look at http://www.a-quite-unknown-shop.biz/ now\n"
+    received = b"Received: from x.test (x.test [198.18.0.9]) by y.test with SMTP; Tue, 24 Nov 2026 10:00:00 +0000\r\n"
+    assert not play({"mail_spam_resolver": "127.0.0.54"}).failed
+    try:
+        for answer, listed in (("127.255.255.254", False), ("127.255.255.255", False), ("127.0.0.2", True)):
+            words = " ".join(f"--address={name}{answer}" for name in lists)
+            host.check_output(
+                f"systemd-run -u lists --collect dnsmasq -k -u root -C /dev/null -R -h -z -a 127.0.0.54 {words}"
+            )
+            token = new_token()
+            assert code(send(received + letter(token, text), BEN)) == 250
+            found = has(BEN, token)
+            names = set(re.findall(rb"\b(?:URIBL|RCVD_IN|SURBL)_[A-Z0-9_]+(?==)", found))
+            host.check_output("systemctl stop lists")
+            assert (b"URIBL_BLACK" in names) == listed, names
+            assert listed or all(b"BLOCKED" in name for name in names), names
+    finally:
+        assert not play().failed
+
+
+def test_rules_are_fetched_every_day(host: Any) -> None:
+    assert "postamt-spam-rules.timer" in host.check_output("systemctl list-timers")
+    host.run("systemctl start spamassassin-maintenance.service")  # there is no internet here
+    known = host.check_output(
+        "runuser -u debian-spamd -- gpg --homedir /var/lib/spamassassin/sa-update-keys --list-keys"
+    )
+    assert "updates.spamassassin.org" in known
+    host.run("systemctl reset-failed spamassassin-maintenance.service")
+    pid = host.check_output("systemctl show -p MainPID --value amavis")
+    host.check_output("/etc/spamassassin/sa-update-hooks.d/amavisd-new")
+    assert host.check_output("systemctl show -p MainPID --value amavis") != pid, "new rules were not taken up"
+
+
+def test_daemons_are_not_root_and_listen_here_only(host: Any) -> None:
+    for process, user in (("clamd", "clamav"), ("amavisd", "amavis")):
+        users = host.check_output(f"ps -eo user:20,args | grep '/usr/sbin/{process[0]}[{process[1]}]{process[2:]}'")
+        assert {line.split()[0] for line in users.splitlines()} == {user}
+    for port in (10024, 10025, 10026, 10027):
+        assert host.socket(f"tcp://127.0.0.1:{port}").is_listening
+        assert not host.socket(f"tcp://0.0.0.0:{port}").is_listening
+    assert host.run("find /var/lib/amavis /run/amavis /run/clamav -type f -perm /o+r | head").stdout == ""
+    assert host.run("runuser -u nobody -- ls /var/lib/amavis/virusmails").rc != 0
+
+
+def test_a_broken_setting_never_replaces_a_working_one(play: Any, send: Any) -> None:
+    for settings, sentence in (
+        ({"$max_server": 3}, "max_server"),
+        ({"$max_servers": None, "max": 3}, "must be a variable of amavis with its sigil"),
+    ):
+        done = play({"amavis_settings": settings})
+        assert done.failed and sentence in done.stdout
+    done = play({"mail_spam_rules": ["scoer X 1"]})
+    assert done.failed and "scoer" in done.stdout
+    done = play({"clamav_settings": {"MaxThread": 3}})
+    assert done.failed and "MaxThread" in done.stdout
+    assert code(send(letter(new_token(), a_txt=EICAR))) == 554
+    assert play().changed == []
+
+
+def test_after_the_queue_nothing_is_refused_and_nobody_hears_of_it(
+    site: Any, host: Any, ask: Any, send: Any, has: Any, play: Any
+) -> None:
+    assert not play({"mail_content_filter": "after_queue"}).failed
+    token, clean = new_token(), new_token()
+    before = imap_count(ask(993), CARL, site.passwords[CARL])
+    assert code(send(letter(token, sender=CARL, a_txt=EICAR), BEN, user=CARL)) == 250
+    assert code(send(letter(clean, to="a@example.test"), "a@example.test")) == 250
+    assert has(ANNA, clean)
+    assert not has(BEN, token, wait=3)
+    assert host.run(f"grep -rl {token} /var/lib/amavis/virusmails").stdout
+    assert imap_count(ask(993), CARL, site.passwords[CARL]) == before, "the sender was told"
+    assert json.loads(host.run("postqueue -j").stdout or "null") is None, "something waits in the queue"
+    assert play({"mail_content_filter": "after_queue"}).changed == []
+
+
+def test_the_filter_goes_when_it_is_switched_off(host: Any, play: Any, send: Any, has: Any) -> None:
+    assert not play({"mail_content_filter": "off"}).failed
+    for unit in ("amavis", "clamav-daemon"):
+        assert not host.service(unit).is_running
+        assert not host.service(unit).is_enabled
+    for path in ("/etc/amavis/conf.d/60-postamt", "/etc/spamassassin/postamt.cf", "/etc/dovecot/sieve/junk.sieve"):
+        assert not host.file(path).exists
+    token = new_token()
+    assert code(send(letter(token))) == 250
+    assert has(ANNA, token)
+    assert not play().failed
+    assert play().changed == []

@@ -1,0 +1,98 @@
+"""Users teach SpamAssassin by what they move into Junk and out of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_append, imap_move
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
+from letters import ANNA, BEN, CARL, code, letter
+
+SHOP = "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
+CLUB = "The choir rehearses Monteverdi on Thursday evening, sopranos please bring the second volume of the score\n"
+COUNTS = "runuser -u amavis -- sa-learn --dbpath /var/lib/amavis/bayes/{whose}/bayes --dump magic"
+
+
+def learned(host: Any, whose: str) -> tuple[int, int]:
+    """How many messages of spam and of ham a database has been taught."""
+    words = {
+        line.split()[-1]: int(line.split()[2]) for line in host.run(COUNTS.format(whose=whose)).stdout.splitlines()
+    }
+    return words.get("nspam", 0), words.get("nham", 0)
+
+
+@pytest.fixture
+def teach(site: Any, host: Any, ask: Any) -> Callable[..., None]:
+    """Have a user move messages into Junk and out of it, until a database has seen so many."""
+
+    def teach(who: str, whose: str, count: int) -> None:
+        before = learned(host, whose)
+        spam, ham = new_token(), new_token()
+        for number in range(count):
+            for folder, token, text in (("INBOX", spam, SHOP), ("Junk", ham, CLUB)):
+                content = letter(f"{token} {number}", f"{text}{number}\n", to=who)
+                assert imap_append(ask(993), who, site.passwords[who], content, folder=folder).ok
+        assert imap_move(ask(993), who, site.passwords[who], spam, source="INBOX", target="Junk").ok
+        assert imap_move(ask(993), who, site.passwords[who], ham, source="Junk", target="INBOX").ok
+        until = time.monotonic() + 60
+        while learned(host, whose) != (before[0] + count, before[1] + count):
+            assert time.monotonic() < until, f"{whose}: {learned(host, whose)} since {before}"
+            time.sleep(0.5)
+
+    return teach
+
+
+@pytest.fixture
+def judged(send: Any, has: Any) -> Callable[..., bytes]:
+    """Return the rules that a message of these words met on its way to somebody."""
+
+    def judged(who: str, text: str, to: str = "") -> bytes:
+        token = new_token()
+        assert code(send(letter(token, text, to=to or who), to or who)) == 250
+        found = has(who, token, wait=10) or has(who, token, folder="Junk", wait=10)
+        return bytes(next(part for part in found.split(b"\r\nX-") if part.startswith(b"Spam-Status")))
+
+    return judged
+
+
+def test_what_one_user_moves_counts_for_the_site(host: Any, teach: Any, judged: Any) -> None:
+    assert b"BAYES" not in judged(CARL, SHOP)
+    teach(ANNA, "site", 6)
+    assert b"BAYES_9" in judged(CARL, SHOP)
+    assert b"BAYES_0" in judged(CARL, CLUB)
+    assert host.check_output("find /var/lib/amavis/learn -type f") == "", "users' mail stays in the spool"
+    assert host.check_output("find /var/lib/amavis/bayes /var/lib/amavis/learn ! -user amavis") == ""
+
+
+def test_what_is_thrown_away_is_no_ham(site: Any, host: Any, ask: Any) -> None:
+    before, token = learned(host, "site"), new_token()
+    assert imap_append(ask(993), ANNA, site.passwords[ANNA], letter(token, SHOP), folder="Junk").ok
+    assert imap_move(ask(993), ANNA, site.passwords[ANNA], token, source="Junk", target="Trash").ok
+    time.sleep(5)
+    assert learned(host, "site") == before
+
+
+def test_users_may_be_judged_by_their_own(play: Any, teach: Any, judged: Any, host: Any) -> None:
+    assert not play({"mail_spam_learning": "user"}).failed
+    try:
+        teach(BEN, BEN, 6)
+        assert b"BAYES_9" in judged(BEN, SHOP)
+        teach(ANNA, ANNA, 2)  # too little to go by
+        assert b"BAYES" not in judged(ANNA, SHOP)
+        assert b"BAYES" not in judged(ANNA, SHOP, to="a@example.test"), "an alias goes by its owner"
+        assert b"BAYES_9" in judged(CARL, SHOP), "who has taught nothing goes by the site"
+        assert play({"mail_spam_learning": "user"}).changed == []
+    finally:
+        assert not play().failed
+
+
+def test_nothing_is_learned_where_that_is_off(host: Any, play: Any, judged: Any) -> None:
+    assert not play({"mail_spam_learning": "off"}).failed
+    assert b"BAYES" not in judged(CARL, SHOP)
+    assert not host.service("postamt-learn.path").is_running
+    assert not host.file("/usr/local/lib/postamt/learn").exists
+    assert not play().failed
+    assert play().changed == []

@@ -1,0 +1,20 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file
+
+
+class ActionModule(ProgramAction):
+    program = "clamav"
+
+    def _apply(self, plan: Plan) -> Result:
+        """Bring the signatures that lie on the controller along."""
+        brought = clamav.supplied(plan, lambda path: controller_file(self, self._vars, path))
+        return super()._apply({**plan, "files": [*plan["files"], *map(dataclasses.asdict, brought)]})

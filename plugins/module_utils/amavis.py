@@ -1,0 +1,79 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How amavis and SpamAssassin check a staged configuration, and take a new one up."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import tempfile
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
+from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
+
+MAIN = "/etc/amavis/conf.d/60-postamt"
+RULES = "/etc/spamassassin/postamt.cf"
+SHIPPED = ("/usr/share/amavis/conf.d", "/etc/amavis/conf.d")  # as Debian's amavisd reads them
+
+
+class Amavis(Program):
+    name = "amavis"
+    title = "amavis"
+    checker = "/usr/sbin/amavisd"
+    last = (MAIN,)
+    patience = 60.0  # it reads all of SpamAssassin's rules before it answers
+
+    def check(self, stage: str) -> list[str]:
+        return [*self._settings(stage), *self._rules(stage)]
+
+    def _settings(self, stage: str) -> list[str]:
+        """Have amavisd read all its files, ours from the stage, as its own user: it refuses files it could write."""
+        with tempfile.TemporaryDirectory(prefix="postamt-amavis.", dir="/run") as folder:  # no secret is in it
+            os.chmod(folder, 0o755)
+            ours = shutil.copy(stage + MAIN, os.path.join(folder, "60-postamt"))
+            os.chmod(ours, 0o644)
+            named = {path for place in SHIPPED for path in glob.glob(f"{place}/[0-9]*")} - {MAIN}
+            read = sorted(named, key=lambda path: (SHIPPED.index(os.path.dirname(path)), path))
+            words = [word for path in sorted([*read, ours], key=os.path.basename) for word in ("-c", path)]
+            found = units.output("runuser", "-u", "amavis", "--", self.checker, *words, "test-config", check=False)
+        if found.returncode == 0:
+            return []
+        lines = (found.stderr + found.stdout).strip().splitlines() or [f"amavisd: exit code {found.returncode}"]
+        return [f"amavis: {line.replace(folder, os.path.dirname(MAIN))}" for line in lines[:5]]
+
+    def _rules(self, stage: str) -> list[str]:
+        """Have SpamAssassin check its rules, ours from the stage (spamassassin(1), --lint)."""
+        now = files.see(RULES)
+        wanted = files.see(stage + RULES)
+        if now and wanted and now.content == wanted.content:
+            return []
+        with tempfile.TemporaryDirectory(prefix="postamt-rules.", dir="/run") as folder:  # no secret is in it
+            os.chmod(folder, 0o755)
+            site = os.path.join(folder, "spamassassin")
+            shutil.copytree("/etc/spamassassin", site)
+            ours = shutil.copy(stage + RULES, os.path.join(site, os.path.basename(RULES)))
+            os.chmod(ours, 0o644)
+            # as nobody, since it makes folders in the home of whoever asks
+            found = units.output(
+                *("runuser", "-u", "nobody", "--", "spamassassin", "--nocreate-prefs", "--lint"),
+                *("--cf=use_bayes 0", f"--siteconfigpath={site}"),
+                check=False,
+                HOME="/nonexistent",
+            )
+        if found.returncode == 0:
+            return []
+        lines = [re.sub(r"^.*?warn: ", "", line) for line in found.stderr.splitlines() if "warn:" in line]
+        return [f"SpamAssassin: {line}" for line in lines[:5]] or [f"SpamAssassin: exit code {found.returncode}"]
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        """A reload runs it anew over the same sockets; others need a restart."""
+        ports = re.compile(r"(?m)^\$(?:inet_socket|unix_socketname).*$")
+        return ports.findall(old.get(MAIN) or "") != ports.findall(new.get(MAIN) or "") if MAIN in new else False
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Amavis(), module)

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Mail that amavis keeps in the quarantine: what is there, and letting some of it go."""
+
+from __future__ import annotations
+
+import os
+from email.header import decode_header, make_header
+from email.parser import BytesHeaderParser
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import units
+
+
+def listed(folder: str) -> list[dict[str, str]]:
+    """Return the mail in the quarantine, oldest first: id, time of arrival, reason, sender, recipients, subject."""
+    found = []
+    for place, _folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(place, name)
+            with open(path, "rb") as file:
+                header = BytesHeaderParser().parse(file)
+            found.append(
+                {
+                    "id": os.path.relpath(path, folder),
+                    "time": str(int(os.stat(path).st_mtime)),
+                    "reason": _text(header.get("X-Amavis-Alert", name.partition("-")[0])),
+                    "sender": _text(header.get("X-Envelope-From", "")),
+                    "recipients": _text(header.get("X-Envelope-To", "")),
+                    "subject": _text(header.get("Subject", "")),
+                }
+            )
+    return sorted(found, key=lambda one: (int(one["time"]), one["id"]))
+
+
+def _text(value: str) -> str:
+    try:
+        value = str(make_header(decode_header(value)))
+    except (LookupError, UnicodeError):
+        value = str(value)
+    return " ".join("".join(char if char.isprintable() else " " for char in value).split())
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Return what is in the quarantine, and release the mail that the request names; ends the module."""
+    units.serve(module)
+    request: dict[str, Any] = module.params["request"]
+    folder = request["folder"]
+    mails = listed(folder) if os.path.isdir(folder) else []
+    wanted = request.get("release") or []
+    unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
+    if unknown:
+        module.fail_json(msg=f"release: {', '.join(unknown)} is not in the quarantine of this host")
+    actions = []
+    for name in wanted:
+        if not module.check_mode:
+            command = ("runuser", "-u", "amavis", "--", "amavisd-release", name)
+            found = units.output(*command, check=False)
+            said = (found.stderr + found.stdout).strip()  # it prints amavis's answer as if it were an error
+            if found.returncode or not said.startswith("250"):
+                module.fail_json(msg=f"{name} was not released: {said}", actions=actions, changed=bool(actions))
+        actions.append(f"{'would release' if module.check_mode else 'released'} {name}")
+    module.exit_json(changed=bool(actions), actions=actions, mails=mails)

@@ -1,0 +1,139 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Antivirus: ClamAV looks into what amavis has unpacked, with the official signatures, others, or the site's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import (
+    SIGNATURES,
+    SOCKET,
+    TYPES,
+    Clamav,
+    Value,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """Where signatures come from, and what happens without a scanner."""
+
+    mail_antivirus_failure: t.Literal["defer", "tag"] = var(
+        "What happens to mail while the scanner does not answer: senders are asked to come again later, or it is "
+        "delivered unscanned with ***UNCHECKED*** before its subject.",
+        "defer",
+    )
+
+    mail_clamav_mirror: str | None = var(
+        "Private mirror of the official signatures, asked instead of ClamAV's own.", None, example="mirror.example.org"
+    )
+    mail_clamav_urls: list[str] = var(
+        "Further files of signatures that freshclam fetches.", [], example="['https://example.net/extra.ndb']"
+    )
+    mail_clamav_signatures: list[str] = var(
+        "Files of signatures on the controller, relative to the inventory, in a text format.", [],
+        example="[files/own.ndb]",
+    )  # fmt: skip
+
+
+def check(site: Site) -> Iterator[Problem]:
+    said = site.of(Variables)
+    for path in said.mail_clamav_signatures:
+        if path.rpartition(".")[2] not in TYPES:
+            yield Problem("mail_clamav_signatures", path, f"must end in one of .{', .'.join(TYPES)}")
+    for url in said.mail_clamav_urls:
+        if not url.startswith(("https://", "http://", "file://")):
+            yield Problem("mail_clamav_urls", url, "must be a URL: https://, http:// or file://")
+    if site.core.mail_clamav_server and not site.core.mail_antivirus:
+        yield Problem("mail_clamav_server", site.core.mail_clamav_server, "must not be set with mail_antivirus: false")
+    none = not (site.core.mail_clamav_official or said.mail_clamav_urls or said.mail_clamav_signatures)
+    if none and any(site.scans(host) for host in site.hosts.values()):
+        allowed = "must be true where mail_clamav_urls and mail_clamav_signatures are empty: clamd needs signatures"
+        yield Problem("mail_clamav_official", False, allowed)
+
+
+def clamav(site: Site, host: Host) -> Clamav | None:
+    if not site.scans(host):
+        return None
+    said = site.of(Variables)
+    size = sizing(site, host)
+    return Clamav(
+        settings={
+            "LocalSocket": SOCKET,
+            "LocalSocketGroup": "clamav",
+            "LocalSocketMode": "660",
+            "FixStaleSocket": True,
+            "User": "clamav",
+            "DatabaseDirectory": SIGNATURES,
+            "LogSyslog": True,
+            "LogFacility": "LOG_MAIL",
+            "MaxThreads": size.threads,
+            "MaxConnectionQueueLength": 4 * size.threads,
+            "ConcurrentDatabaseReload": size.reloads_beside,
+            "SelfCheck": 600,
+            "ScanMail": True,
+            "ScanArchive": True,
+            # What exceeds a limit has not been looked into, and is not called clean.
+            "AlertExceedsMax": True,
+            "MaxScanSize": f"{size.largest // MB}M",
+            "MaxFileSize": f"{size.largest // 2 // MB}M",
+            "MaxScanTime": 60000,  # milliseconds
+            "ReadTimeout": 120,  # seconds
+        },
+        updater=_updater(said, site.core.mail_clamav_official),
+        signatures=said.mail_clamav_signatures,
+        readers=["amavis"],  # clamd opens the files that amavis has unpacked
+        packages=["amavisd-new"],  # which brings that group
+    )
+
+
+def _updater(said: Variables, official: bool) -> dict[str, Value]:
+    if not (official or said.mail_clamav_urls):
+        return {}
+    found: dict[str, Value] = {
+        "DatabaseOwner": "clamav",
+        "DatabaseDirectory": SIGNATURES,
+        "NotifyClamd": "/etc/clamav/clamd.conf",
+        "LogSyslog": True,
+        "LogFacility": "LOG_MAIL",
+        "Checks": 24,
+        "MaxAttempts": 5,
+    }
+    if official:
+        found["DNSDatabaseInfo"] = "current.cvd.clamav.net"
+        found["DatabaseMirror"] = "database.clamav.net"
+        if said.mail_clamav_mirror:
+            found["PrivateMirror"] = said.mail_clamav_mirror
+            found["ScriptedUpdates"] = False
+    if said.mail_clamav_urls:
+        found["DatabaseCustomURL"] = list(said.mail_clamav_urls)
+    return found
+
+
+def amavis(site: Site, host: Host) -> Amavis | None:
+    if not site.filters(host):
+        return None
+    if not site.core.mail_antivirus:
+        return Amavis(settings={"@bypass_virus_checks_maps": [True], "@av_scanners": [], "@av_scanners_backup": []})
+    server = site.core.mail_clamav_server
+    # A clamd on this host opens the files where they lie; another is sent them.
+    ask = ["*", f"clamd:[{server}]:3310"] if server else [Perl(r'"CONTSCAN {}\n"'), SOCKET]
+    name = Perl(r"qr/^.*?: (?!Infected Archive)(.*) FOUND$/m")
+    defers = site.of(Variables).mail_antivirus_failure == "defer"
+    return Amavis(
+        settings={
+            "@bypass_virus_checks_maps": [],
+            "@av_scanners": [["ClamAV", Perl(r"\&ask_daemon"), ask, Perl(r"qr/\bOK$/m"), Perl(r"qr/\bFOUND$/m"), name]],
+            "@av_scanners_backup": [],
+            "$virus_scanners_failure_is_fatal": defers,  # the answer is then "later", and nothing is bounced
+            "$subject_tag_maps_by_ccat{+CC_UNCHECKED}": [] if defers else ["***UNCHECKED*** "],
+        },
+        groups=[] if server else ["clamav"],
+    )

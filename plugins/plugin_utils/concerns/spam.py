@@ -1,0 +1,142 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Spam: SpamAssassin scores mail within amavis, and what it calls spam is filed in the folder Junk."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Unit
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, UNITS, Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import IPAddress, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+SCRIPT = "/etc/dovecot/sieve/junk.sieve"
+_KEYS = "/var/lib/spamassassin/sa-update-keys"
+
+# 127.255.255.x says "you ask through a public resolver" and lists nothing. These rules of SpamAssassin would take it
+# for a listing: they look at single bits, or at nothing. Those that it has for that answer itself stay as they are.
+_ONLY_LISTINGS = (
+    "urirhssub URIBL_BLACK multi.uribl.com. A 127.0.0.2/255.255.0.2",
+    "urirhssub URIBL_GREY multi.uribl.com. A 127.0.0.4/255.255.0.4",
+    "urirhssub URIBL_RED multi.uribl.com. A 127.0.0.8/255.255.0.8",
+    "urirhssub URIBL_PH_SURBL multi.surbl.org. A 127.0.0.8/255.255.0.8",
+    "urirhssub URIBL_MW_SURBL multi.surbl.org. A 127.0.0.16/255.255.0.16",
+    "urirhssub URIBL_ABUSE_SURBL multi.surbl.org. A 127.0.0.64/255.255.0.64",
+    "urirhssub URIBL_CR_SURBL multi.surbl.org. A 127.0.0.128/255.255.0.128",
+    "header RCVD_IN_VALIDITY_RPBL eval:check_rbl('rnbl-lastexternal', 'bl.score.senderscore.com.', '^127\\.0\\.')",
+)
+_JUNK = """\
+require ["fileinto", "mailbox"];
+# amavis takes such lines of others away, and adds its own
+if header :is "X-Spam-Flag" "YES" {
+    fileinto :create "Junk";
+    stop;
+}
+"""
+
+
+_TIMER = f"""\
+{HEAD}
+[Unit]
+Description=New rules for SpamAssassin every day
+
+[Timer]
+Unit=spamassassin-maintenance.service
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=yes
+
+[Install]
+WantedBy=timers.target
+"""
+# Debian's package takes the key in only where gpg was there before it.
+_KNOWS_THE_KEY = f"""\
+{HEAD}
+[Service]
+ExecStartPre=/bin/sh -c 'test -s {_KEYS}/pubring.kbx || exec runuser -u debian-spamd -- \\
+    sa-update --gpghomedir {_KEYS} --import /usr/share/spamassassin/sa-update-pubkey.txt'
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """What SpamAssassin goes by."""
+
+    mail_spam_scores: dict[str, float] = var("Scores of SpamAssassin's rules.", {}, example="{HTML_MESSAGE: 0.5}")
+    mail_spam_rules: list[str] = var(
+        "Lines of SpamAssassin's configuration (Mail::SpamAssassin::Conf(3)), after its own.", [],
+        example="['header OUR_LIST List-Id =~ /example/', 'score OUR_LIST -2']",
+    )  # fmt: skip
+    mail_spam_resolver: IPAddress | None = var(
+        "A resolver of the site's own. DNS lists are asked through it; without one they are not, since they answer "
+        "nothing of use to public resolvers.", None,
+    )  # fmt: skip
+
+    mail_spam_updates: bool = var(
+        "Whether sa-update(1) fetches new rules from SpamAssassin every day; needs DNS and HTTP to the world.", True
+    )
+
+
+def check(site: Site) -> Iterator[Problem]:
+    for name in site.of(Variables).mail_spam_scores:
+        if not (name.isascii() and name.replace("_", "").isalnum()):
+            yield Problem(f"mail_spam_scores.{name}", None, "must be the name of a rule, such as HTML_MESSAGE")
+
+
+def amavis(site: Site, host: Host) -> Amavis | None:
+    if not site.filters(host):
+        return None
+    said = site.of(Variables)
+    # Who speaks for a sender is whoever handed the mail to one of these: never a stranger with a private address.
+    ours = " ".join(site.own_addresses)
+    asks = (
+        [f"dns_server {said.mail_spam_resolver}", *_ONLY_LISTINGS] if said.mail_spam_resolver else ["dns_available no"]
+    )
+    return Amavis(
+        settings={
+            "@bypass_spam_checks_maps": [],
+            "$sa_local_tests_only": not said.mail_spam_resolver,
+            "$sa_mail_body_size_limit": 512 * 1024,
+            "$sa_spam_subject_tag": None,
+            "$sa_tag_level_deflt": -999,  # every message says how it was scored
+        },
+        rules=[
+            *asks,
+            "clear_trusted_networks",
+            "clear_internal_networks",
+            f"trusted_networks {ours}",
+            f"internal_networks {ours}",
+            *said.mail_spam_rules,
+            *(f"score {name} {score}" for name, score in sorted(said.mail_spam_scores.items())),
+        ],
+        **_updates(said.mail_spam_updates),
+    )
+
+
+def _updates(wanted: bool) -> dict[str, t.Any]:
+    """Return what fetches rules: Debian's own service, which restarts amavis afterwards, by a timer of ours."""
+    if not wanted:
+        return {}
+    return {
+        "files": [
+            File(f"{UNITS}/spamassassin-maintenance.service.d/postamt.conf", _KNOWS_THE_KEY),
+            File(f"{UNITS}/postamt-spam-rules.timer", _TIMER),
+        ],
+        "units": [Unit("postamt-spam-rules.timer")],
+        "packages": ["gnupg"],
+    }
+
+
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    if not host.does("mail_store") or site.core.mail_content_filter == "off":
+        return None
+    return Dovecot(
+        v23={"plugin": {"sieve_before": SCRIPT}},
+        v24={"sieve_script junk": {"type": "before", "driver": "file", "path": SCRIPT}},
+        directories=[Directory("/etc/dovecot/sieve")],
+        files=[File(SCRIPT, _JUNK, build="sieve")],
+    )

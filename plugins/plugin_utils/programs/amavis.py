@@ -1,0 +1,129 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""amavis, with SpamAssassin in it: what a concern may contribute, and how that becomes Perl and rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+    ComposeError,
+    Contributions,
+    merged,
+    overridden,
+    united,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    Directory,
+    File,
+    Plan,
+    Question,
+    Unit,
+    make_plan,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
+
+MAIN = "/etc/amavis/conf.d/60-postamt"  # read after Debian's own, whose decoders and scanners stay
+RULES = "/etc/spamassassin/postamt.cf"
+UNITS = "/etc/systemd/system"
+HEAD = "# Written by postamt.mail; change the site's variables instead."
+OURS = ("postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
+NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})?\Z")
+
+
+@dataclasses.dataclass(frozen=True)
+class Perl:
+    """A value that is Perl already, such as D_REJECT."""
+
+    code: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Amavis:
+    """What one concern contributes.
+
+    settings: variables of amavis by name with its sigil ($max_servers, @av_scanners, $policy_bank{'X'}) and plain data;
+    rules: lines of SpamAssassin's configuration, in order; groups: further groups of amavis's user while it runs.
+    """
+
+    settings: Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    rules: Iterable[str] = ()
+    groups: Iterable[str] = ()
+    files: Iterable[File] = ()
+    directories: Iterable[Directory] = ()
+    units: Iterable[Unit] = ()
+    packages: Iterable[str] = ()
+    questions: Iterable[Question] = ()
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of amavis for one host."""
+    given = overrides.get("settings") or {}
+    wrong = [name for name in given if not NAME.match(name)]
+    if wrong:
+        raise ComposeError(f"amavis_settings: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
+    unit = "amavis.service"
+    if not site.filters(host):
+        return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
+    settings = overridden(merged(parts, "settings", "amavis setting"), given)
+    return make_plan(
+        packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
+        directories=[folder for _concern, part in parts for folder in part.directories],
+        files=[
+            *(file for _concern, part in parts for file in part.files),
+            File(f"{UNITS}/{unit}.d/postamt.conf", _drop_in(united(parts, "groups"))),
+            File(RULES, "\n".join([HEAD, *(line for _concern, part in parts for line in part.rules), ""])),
+            File(MAIN, amavis_conf(settings)),
+        ],
+        units=[Unit(unit), *_units([one for _concern, part in parts for one in part.units])],
+        notes=[sizing(site, host).sentence()],
+        questions=[question for _concern, part in parts for question in part.questions],
+    )
+
+
+def _units(brought: list[Unit]) -> list[Unit]:
+    """Return the units that concerns bring, and those to stop that none brings any more."""
+    gone = set(OURS) - {unit.name for unit in brought}
+    return [*brought, *(Unit(name, running=False) for name in sorted(gone))]
+
+
+def _drop_in(groups: Iterable[str]) -> str:
+    """Return the drop-in of the daemon: who may read what it writes, and whose files and sockets it may use."""
+    return f"{HEAD}\n[Service]\nUMask=0027\nSupplementaryGroups={' '.join(groups)}\n"
+
+
+def amavis_conf(settings: Mapping[str, t.Any]) -> str:
+    """Return a configuration file of amavis (amavisd.conf), sorted by variable; `use strict` finds misspelt ones."""
+    lines = [f"{name} = {_variable(name, value)};" for name, value in sorted(settings.items())]
+    return "\n".join([HEAD, "use strict;", *lines, "1;", ""])
+
+
+def _variable(name: str, value: t.Any) -> str:
+    if name.startswith("@"):
+        items = value if isinstance(value, list | tuple) else [value]
+        return f"({', '.join(perl(item) for item in items)})"
+    if name.startswith("%"):
+        return "(" + ", ".join(f"{perl(key)} => {perl(item)}" for key, item in value.items()) + ")"
+    return perl(value)
+
+
+def perl(value: t.Any) -> str:
+    """Return plain data as a Perl expression."""
+    if isinstance(value, Perl):
+        return value.code
+    if value is None:
+        return "undef"
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, Mapping):
+        pairs = (f"{key.code if isinstance(key, Perl) else perl(key)} => {perl(item)}" for key, item in value.items())
+        return "{" + ", ".join(pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(perl(item) for item in value) + "]"
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"

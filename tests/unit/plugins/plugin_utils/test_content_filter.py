@@ -1,0 +1,182 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From a site to its content filter: what amavis, ClamAV and Postfix get, how large, and that off leaves nothing."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Perl, perl
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
+
+NAME = "mail.example.org"
+GB = 1 << 30
+
+
+def site(memory: int = 4 * GB, cores: int = 2, swap: int = 0, **variables: t.Any) -> Site:
+    given = {
+        "mail_domains": ["example.org"],
+        "mail_accounts": [{"address": "alice@example.org", "aliases": ["a@example.org"]}],
+        "mail_content_filter": "before_queue",
+        **variables,
+    }
+    look = Look(memory=memory, cores=cores, swap=swap)
+    return parse_site(given, {NAME: HostInput(look=look)}, compose.concerns().values())
+
+
+def plan(program: str, overrides: t.Any = None, **variables: t.Any) -> t.Any:
+    found = site(**variables)
+    return compose.plan(program, found, found.hosts[NAME], overrides)
+
+
+def content(program: str, name: str, **arguments: t.Any) -> str:
+    files = {item["path"]: item["content"] for item in plan(program, **arguments)["files"]}
+    return str(next(text for path, text in files.items() if path.endswith(name)))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("it's", r"'it\'s'"),
+        (["a", 1, True], "['a', 1, 1]"),
+        ({"x": None}, "{'x' => undef}"),
+        (Perl("D_REJECT"), "D_REJECT"),
+        ("a\\b", r"'a\\b'"),
+    ],
+)
+def test_plain_data_becomes_perl(value: t.Any, text: str) -> None:
+    assert perl(value) == text
+
+
+def test_an_account_has_its_domains_policy_and_its_own() -> None:
+    policies = {"example.org": {"spam_junk_score": 7.5}, "alice@example.org": {"viruses": "quarantine"}}
+    found = content("amavis", "60-postamt", mail_filter_policies=policies)
+    levels = next(line for line in found.splitlines() if line.startswith("@spam_tag2_level_maps"))
+    assert levels == (
+        "@spam_tag2_level_maps = ({'.' => 5.0, 'example.org' => 7.5, 'alice@example.org' => 7.5, "
+        "'a@example.org' => 7.5});"
+    )
+    virus = next(line for line in found.splitlines() if "{+CC_VIRUS}" in line)
+    assert "'a@example.org' => D_DISCARD" in virus and "'.' => D_REJECT" in virus
+
+
+def test_after_the_queue_nothing_is_refused() -> None:
+    found = content("amavis", "60-postamt", mail_content_filter="after_queue")
+    assert "'.' => D_REJECT" not in found
+    master = content("postfix", "master.cf", mail_content_filter="after_queue")
+    assert "content_filter = amavis:[127.0.0.1]:10024" in master and "smtpd_proxy_filter = 127" not in master
+
+
+def test_a_tag_is_for_those_who_want_it() -> None:
+    policies = {"alice@example.org": {"banned_files": "tag"}}
+    found = content("amavis", "60-postamt", mail_filter_policies=policies)
+    line = next(line for line in found.splitlines() if line.startswith("$subject_tag_maps_by_ccat{+CC_BANNED}"))
+    assert "'alice@example.org' => '***BANNED FILE*** '" in line and "'.'" not in line
+    kept = next(line for line in found.splitlines() if line.startswith("@banned_quarantine_to_maps"))
+    assert "'alice@example.org' => ''" in kept and "'.' => 'banned-quarantine'" in kept
+
+
+def test_another_hosts_clamd_is_asked_over_the_network() -> None:
+    variables = {"mail_clamav_server": "192.0.2.9"}
+    assert not plan("clamav", **variables)["wanted"]
+    found = content("amavis", "60-postamt", **variables)
+    assert "['*', 'clamd:[192.0.2.9]:3310']" in found
+
+
+def test_an_alias_is_judged_by_what_its_owner_has_taught() -> None:
+    found = content("amavis", "60-postamt", mail_spam_learning="user")
+    names = next(line for line in found.splitlines() if line.startswith("@sa_username_maps"))
+    assert "'a@example.org' => 'alice@example.org'" in names
+    system = {"mail_accounts_backend": "system", "mail_spam_learning": "user"}
+    names = next(line for line in content("amavis", "60-postamt", **system).splitlines() if "@sa_username_maps" in line)
+    assert "'a@example.org' => 'alice'" in names and "'$1'" in names
+
+
+@pytest.mark.parametrize(
+    ("variables", "units"),
+    [
+        ({}, {"postamt-learn.path": True, "postamt-spam-rules.timer": True}),
+        (
+            {"mail_spam_learning": "off", "mail_spam_updates": False},
+            {"postamt-learn.path": False, "postamt-spam-rules.timer": False},
+        ),
+        ({"mail_content_filter": "off"}, {"postamt-learn.path": False, "postamt-spam-rules.timer": False}),
+    ],
+)
+def test_units_come_and_go_with_what_they_are_for(variables: dict[str, t.Any], units: dict[str, bool]) -> None:
+    found = {unit["name"]: unit["running"] for unit in plan("amavis", **variables)["units"]}
+    assert {name: running for name, running in found.items() if name != "amavis.service"} == units
+
+
+def test_off_leaves_nothing() -> None:
+    for program in ("amavis", "clamav"):
+        found = plan(program, mail_content_filter="off")
+        assert not found["wanted"] and not found["files"] and not found["packages"]
+    assert "amavis" not in content("postfix", "master.cf", mail_content_filter="off")
+    assert "junk" not in content("dovecot", "dovecot.conf", mail_content_filter="off")
+
+
+def test_postfix_amavis_and_clamd_agree() -> None:
+    for variables in ({}, {"cores": 8, "memory": 16 * GB}, {"mail_filter_processes": 3}):
+        found = site(**variables)
+        size = sizing(found, found.hosts[NAME])
+        master = content("postfix", "master.cf", **variables)
+        assert f"$max_servers = {size.processes};" in content("amavis", "60-postamt", **variables)
+        assert f"amavis unix - - y - {size.processes} smtp" in master
+        assert f"smtp inet n - y - {size.connections} smtpd" in master
+        assert f"MaxThreads {size.processes + 1}\n" in content("clamav", "clamd.conf", **variables)
+
+
+@pytest.mark.parametrize(("memory", "beside"), [(2 * GB, False), (8 * GB, True)])
+def test_two_copies_of_the_signatures_only_where_they_fit(memory: int, beside: bool) -> None:
+    assert ("ConcurrentDatabaseReload yes" in content("clamav", "clamd.conf", memory=memory)) == beside
+
+
+def test_a_host_that_is_too_small_is_refused_with_ways_out() -> None:
+    with pytest.raises(SiteError) as caught:
+        site(memory=GB)
+    for words in ("memory of host mail.example.org", "mail_antivirus: false", "mail_clamav_server: ADDRESS", "swap"):
+        assert words in str(caught.value)
+    assert site(memory=GB, swap=GB)
+    assert site(memory=GB, mail_antivirus=False)
+    assert site(memory=GB, mail_clamav_server="192.0.2.9")
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"mail_content_filter": "on"}, "mail_content_filter is 'on': must be one of off, before_queue, after_queue"),
+        ({"mail_filter_policies": {"other.org": {}}}, "must be one of mail_domains or an account's address"),
+        ({"mail_filter_policy": {"viruses": "ignore"}}, "must be one of reject, quarantine, discard, tag, pass"),
+        ({"mail_filter_policy": {"spam_junk_score": 9, "spam_refuse_score": 8}}, "must be at least spam_junk_score"),
+        ({"mail_clamav_official": False}, "clamd needs signatures"),
+        ({"mail_clamav_signatures": ["main.cvd"]}, "must end in one of .ndb"),
+        ({"mail_clamav_urls": ["example.net/x.ndb"]}, "must be a URL"),
+        ({"mail_banned_extensions": [".exe"]}, "must be an ending without its dot"),
+        ({"mail_antivirus": False, "mail_clamav_server": "192.0.2.9"}, "must not be set with mail_antivirus: false"),
+        ({"mail_antivirus_failure": "pass"}, "must be one of defer, tag"),
+        ({"mail_spam_learning": True}, "must be one of off, site, user"),
+        ({"mail_quarantine_days": 0}, "must be at least 1"),
+    ],
+)
+def test_what_is_wrong_is_said(variables: dict[str, t.Any], sentence: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        site(**variables)
+    assert sentence in str(caught.value)
+
+
+def test_a_variable_of_amavis_has_a_sigil() -> None:
+    with pytest.raises(ComposeError, match="must be a variable of amavis with its sigil"):
+        plan("amavis", {"settings": {"max_servers": 3}})
+
+
+def test_signatures_from_elsewhere() -> None:
+    found = content(
+        "clamav", "freshclam.conf", mail_clamav_mirror="m.example.org", mail_clamav_urls=["https://x/y.ndb"]
+    )
+    assert "PrivateMirror m.example.org" in found and "DatabaseCustomURL https://x/y.ndb" in found
