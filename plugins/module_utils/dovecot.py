@@ -32,7 +32,8 @@ class Dovecot(Program):
 
     def build_in_place(self, build: str, path: str) -> None:
         """Compile it where it lies: a binary that names another script is compiled anew at each delivery."""
-        units.output("sievec", path)
+        # named, since without that it goes by what a running Dovecot has read
+        units.output("sievec", "-c", MAIN, path)
 
     def check(self, stage: str) -> list[str]:
         """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""

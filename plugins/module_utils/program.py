@@ -79,8 +79,8 @@ class Program:
         return False
 
     def reload(self, names: list[str]) -> None:
-        """Have running units read their files again, and return when they have; raises Failed."""
-        units.act("reload", *names)
+        """Have running services read their files again, and return when they have; raises Failed."""
+        units.act("reload", *(name for name in names if name.endswith(".service")))
 
     def restart(self, names: list[str]) -> None:
         """Restart running units; raises Failed."""

@@ -90,7 +90,7 @@ def test_a_tag_is_a_word_before_the_subject(send: Any, has: Any) -> None:
 def test_who_shall_be_told_is_told(send: Any, has: Any) -> None:
     token = new_token()
     assert code(send(letter(token, a_txt=EICAR), DORA)) == 250
-    assert has(CARL, "VIRUS (Eicar-Test-Signature.UNOFFICIAL) in mail TO YOU")
+    assert has(CARL, "VIRUS (Eicar-Test-Signature.UNOFFICIAL) in mail FROM")
     assert not has(DORA, token, wait=1)
 
 
@@ -139,7 +139,8 @@ def test_odd_mail_gets_its_answer_at_once(send: Any, has: Any, kind: str, answer
     assert time.monotonic() - start < 30
     assert code(send(letter(clean))) == 250
     assert has(ANNA, clean)
-    assert kind not in ("broken", "encrypted", "large") or has(ANNA, token, wait=0)
+    if answer == 250 and kind != "empty":  # which has no subject to be found by
+        assert has(ANNA, token, wait=5) or has(ANNA, token, folder="Junk", wait=0)
 
 
 def test_clamd_of_another_host_is_asked(site: Any, host: Any, play: Any, send: Any, has: Any) -> None:
@@ -191,12 +192,13 @@ def test_a_public_resolvers_refusal_is_no_listing(host: Any, play: Any, send: An
             )
             token = new_token()
             assert code(send(received + letter(token, text), BEN)) == 250
-            found = has(BEN, token)
+            found = has(BEN, token, wait=5) or has(BEN, token, folder="Junk", wait=5)
             names = set(re.findall(rb"\b(?:URIBL|RCVD_IN|SURBL)_[A-Z0-9_]+(?==)", found))
-            host.check_output("systemctl stop lists")
             assert (b"URIBL_BLACK" in names) == listed, names
             assert listed or all(b"BLOCKED" in name for name in names), names
+            host.check_output("systemctl stop lists")
     finally:
+        host.run("systemctl stop lists")
         assert not play().failed
 
 

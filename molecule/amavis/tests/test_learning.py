@@ -59,6 +59,7 @@ def judged(send: Any, has: Any) -> Callable[..., bytes]:
 
 
 def test_what_one_user_moves_counts_for_the_site(host: Any, teach: Any, judged: Any) -> None:
+    host.run("rm -f /var/lib/amavis/bayes/site/*")
     assert b"BAYES" not in judged(CARL, SHOP)
     teach(ANNA, "site", 6)
     assert b"BAYES_9" in judged(CARL, SHOP)

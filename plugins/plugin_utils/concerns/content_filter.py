@@ -59,6 +59,7 @@ _CATEGORIES = {
     "spam": ("CC_SPAM", "spam"),
     "bad_headers": ("CC_BADH", "bad_header"),
 }
+_TOLD = ("viruses", "banned_files")
 _TAGS = {
     "viruses": "***VIRUS*** ",
     "banned_files": "***BANNED FILE*** ",
@@ -231,6 +232,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$remove_existing_x_scanned_headers": True,
         "$remove_existing_spam_headers": True,
         "$undecipherable_subject_tag": "",
+        "$quarantine_to_maps_by_ccat{+CC_UNCHECKED}": [],
+        "$admin_maps_by_ccat{+CC_UNCHECKED}": [],
         # No notice of non-delivery, ever: senders are forged. What SMTP has not refused is in the quarantine.
         "@spam_dsn_cutoff_level_bysender_maps": [-9999],
         "@spam_crediblefrom_dsn_cutoff_level_bysender_maps": [-9999],
@@ -248,21 +251,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     settings["$policy_bank{'HOST'}"] = {**bank, "final_destiny_maps_by_ccat": _destinies(by_recipient, refuse=False)}
     for category, maps in _destinies(by_recipient, refuse=before).items():
         settings[f"$final_destiny_maps_by_ccat{{+{category.code}}}"] = maps
-    for field, (_category, name) in _CATEGORIES.items():
-        if field == "encrypted":  # shares amavis's quarantine with what is over limits
-            continue
-        kept = {
-            key: "" if getattr(one, field) in ("discard", "tag", "pass") else f"{name}-quarantine"
-            for key, one in by_recipient.items()
-        }
-        settings[f"@{name}_quarantine_to_maps"] = [kept]
-        settings[f"${'banned_files' if name == 'banned' else name}_quarantine_method"] = f"local:{name}-%m"
-    for field, (category, _name) in _CATEGORIES.items():
-        tagged = {key: _TAGS[field] for key, one in by_recipient.items() if getattr(one, field) == "tag"}
-        settings[f"$subject_tag_maps_by_ccat{{+{category}}}"] = [tagged]
-    told = {key: str(one.notify or "") for key, one in by_recipient.items()}
-    settings["@virus_admin_maps"] = settings["@banned_admin_maps"] = [told]
-    settings["@spam_admin_maps"] = settings["@bad_header_admin_maps"] = []
+    for field, (category, name) in _CATEGORIES.items():
+        settings.update(_what_follows(field, category, name, by_recipient))
     settings["@spam_tag2_level_maps"] = [{key: one.spam_junk_score for key, one in by_recipient.items()}]
     settings["@spam_kill_level_maps"] = [{key: one.spam_refuse_score for key, one in by_recipient.items()}]
     return Amavis(
@@ -318,6 +308,23 @@ def _destinies(by_recipient: dict[str, Policy], refuse: bool) -> dict[Perl, t.An
         Perl("CC_MTA.',2'"): Perl("D_REJECT"),
         Perl("CC_MTA"): Perl("D_TEMPFAIL"),
         Perl("CC_CATCHALL"): Perl("D_PASS"),
+    }
+
+
+def _what_follows(field: str, category: str, name: str, by_recipient: dict[str, Policy]) -> dict[str, t.Any]:
+    """Return whose copies are quarantined, whose subjects get a word, and who is told, for one category of content."""
+    kept, tagged, told = {}, {}, {}
+    for key, one in by_recipient.items():
+        verdict = getattr(one, field)
+        kept[key] = f"{name}-quarantine" if verdict in ("reject", "quarantine") else ""
+        told[key] = str(one.notify or "") if field in _TOLD and verdict not in ("tag", "pass") else ""
+        if verdict == "tag":
+            tagged[key] = _TAGS[field]
+    return {
+        f"$quarantine_method_by_ccat{{+{category}}}": f"local:{name}-%m",
+        f"$quarantine_to_maps_by_ccat{{+{category}}}": [kept],
+        f"$subject_tag_maps_by_ccat{{+{category}}}": [tagged],
+        f"$admin_maps_by_ccat{{+{category}}}": [told],
     }
 
 

@@ -61,7 +61,7 @@ def test_an_account_has_its_domains_policy_and_its_own() -> None:
         "@spam_tag2_level_maps = ({'.' => 5.0, 'example.org' => 7.5, 'alice@example.org' => 7.5, "
         "'a@example.org' => 7.5});"
     )
-    virus = next(line for line in found.splitlines() if "{+CC_VIRUS}" in line)
+    virus = next(line for line in found.splitlines() if line.startswith("$final_destiny_maps_by_ccat{+CC_VIRUS}"))
     assert "'a@example.org' => D_DISCARD" in virus and "'.' => D_REJECT" in virus
 
 
@@ -77,7 +77,7 @@ def test_a_tag_is_for_those_who_want_it() -> None:
     found = content("amavis", "60-postamt", mail_filter_policies=policies)
     line = next(line for line in found.splitlines() if line.startswith("$subject_tag_maps_by_ccat{+CC_BANNED}"))
     assert "'alice@example.org' => '***BANNED FILE*** '" in line and "'.'" not in line
-    kept = next(line for line in found.splitlines() if line.startswith("@banned_quarantine_to_maps"))
+    kept = next(line for line in found.splitlines() if line.startswith("$quarantine_to_maps_by_ccat{+CC_BANNED}"))
     assert "'alice@example.org' => ''" in kept and "'.' => 'banned-quarantine'" in kept
 
 
