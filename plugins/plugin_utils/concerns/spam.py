@@ -5,30 +5,16 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Unit
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, UNITS, Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, RULES, UNITS, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import IPAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 SCRIPT = "/etc/dovecot/sieve/junk.sieve"
-_KEYS = "/var/lib/spamassassin/sa-update-keys"
-
-# 127.255.255.x says "you ask through a public resolver" and lists nothing. These rules of SpamAssassin would take it
-# for a listing: they look at single bits, or at nothing. Those that it has for that answer itself stay as they are.
-_ONLY_LISTINGS = (
-    "urirhssub URIBL_BLACK multi.uribl.com. A 127.0.0.2/255.255.0.2",
-    "urirhssub URIBL_GREY multi.uribl.com. A 127.0.0.4/255.255.0.4",
-    "urirhssub URIBL_RED multi.uribl.com. A 127.0.0.8/255.255.0.8",
-    "urirhssub URIBL_PH_SURBL multi.surbl.org. A 127.0.0.8/255.255.0.8",
-    "urirhssub URIBL_MW_SURBL multi.surbl.org. A 127.0.0.16/255.255.0.16",
-    "urirhssub URIBL_ABUSE_SURBL multi.surbl.org. A 127.0.0.64/255.255.0.64",
-    "urirhssub URIBL_CR_SURBL multi.surbl.org. A 127.0.0.128/255.255.0.128",
-    "header RCVD_IN_VALIDITY_RPBL eval:check_rbl('rnbl-lastexternal', 'bl.score.senderscore.com.', '^127\\.0\\.')",
-)
+_PLUGIN = RULES.replace("postamt.cf", "postamt-lists.pm")
 _JUNK = """\
 require ["fileinto", "mailbox"];
 # amavis takes such lines of others away, and adds its own
@@ -37,8 +23,47 @@ if header :is "X-Spam-Flag" "YES" {
     stop;
 }
 """
+_KEYS = "/var/lib/spamassassin/sa-update-keys"
 
+# 127.255.255.x says "you ask through a public resolver" and lists nothing, but a good many rules would take it for a
+# listing: they look at single bits of the answer, or not at all. Only the rules that are for that answer may go by it.
+_ONLY_LISTINGS = """\
+# Written by postamt.mail: no answer in 127.255.255.0/24 is a listing.
+package Postamt::Lists;
+use strict;
+use warnings;
+use Mail::SpamAssassin::Plugin;
+use Mail::SpamAssassin::PerMsgStatus;
+use Mail::SpamAssassin::Plugin::URIDNSBL;
+our @ISA = ('Mail::SpamAssassin::Plugin');
 
+my $wrapped;
+
+sub new {
+    my ($class, $main) = @_;
+    my $self = bless $class->SUPER::new($main), $class;
+    return $self if $wrapped++;
+    my $of_address = Mail::SpamAssassin::PerMsgStatus->can('dnsbl_hit') or die 'this SpamAssassin is too new';
+    my $of_link = Mail::SpamAssassin::Plugin::URIDNSBL->can('got_dnsbl_hit') or die 'this SpamAssassin is too new';
+    no warnings 'redefine';
+    *Mail::SpamAssassin::PerMsgStatus::dnsbl_hit = sub {
+        my (undef, $rule, undef, $answer) = @_;
+        return $answer->type eq 'A' && refused($answer->address, $rule) ? undef : $of_address->(@_);
+    };
+    *Mail::SpamAssassin::Plugin::URIDNSBL::got_dnsbl_hit = sub {
+        my (undef, undef, undef, $answer, $rule) = @_;
+        return refused($answer, $rule) ? undef : $of_link->(@_);
+    };
+    return $self;
+}
+
+sub refused {
+    my ($answer, $rule) = @_;
+    return $answer =~ /^127\\.255\\.255\\./ && $rule !~ /_BLOCKED/;
+}
+
+1;
+"""
 _TIMER = f"""\
 {HEAD}
 [Unit]
@@ -61,6 +86,12 @@ ExecStartPre=/bin/sh -c 'test -s {_KEYS}/pubring.kbx || exec runuser -u debian-s
     sa-update --gpghomedir {_KEYS} --import /usr/share/spamassassin/sa-update-pubkey.txt'
 """
 
+# Debian's own service fetches rules and restarts amavis afterwards; the timer is ours.
+_UPDATES = (
+    File(f"{UNITS}/spamassassin-maintenance.service.d/postamt.conf", _KNOWS_THE_KEY),
+    File(f"{UNITS}/postamt-spam-rules.timer", _TIMER),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
@@ -75,7 +106,6 @@ class Variables:
         "A resolver of the site's own. DNS lists are asked through it; without one they are not, since they answer "
         "nothing of use to public resolvers.", None,
     )  # fmt: skip
-
     mail_spam_updates: bool = var(
         "Whether sa-update(1) fetches new rules from SpamAssassin every day; needs DNS and HTTP to the world.", True
     )
@@ -94,7 +124,9 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     # Who speaks for a sender is whoever handed the mail to one of these: never a stranger with a private address.
     ours = " ".join(site.own_addresses)
     asks = (
-        [f"dns_server {said.mail_spam_resolver}", *_ONLY_LISTINGS] if said.mail_spam_resolver else ["dns_available no"]
+        [f"dns_server {said.mail_spam_resolver}", f"loadplugin Postamt::Lists {_PLUGIN}"]
+        if said.mail_spam_resolver
+        else ["dns_available no"]
     )
     return Amavis(
         settings={
@@ -113,22 +145,13 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             *said.mail_spam_rules,
             *(f"score {name} {score}" for name, score in sorted(said.mail_spam_scores.items())),
         ],
-        **_updates(said.mail_spam_updates),
-    )
-
-
-def _updates(wanted: bool) -> dict[str, t.Any]:
-    """Return what fetches rules: Debian's own service, which restarts amavis afterwards, by a timer of ours."""
-    if not wanted:
-        return {}
-    return {
-        "files": [
-            File(f"{UNITS}/spamassassin-maintenance.service.d/postamt.conf", _KNOWS_THE_KEY),
-            File(f"{UNITS}/postamt-spam-rules.timer", _TIMER),
+        files=[
+            *([File(_PLUGIN, _ONLY_LISTINGS)] if said.mail_spam_resolver else []),
+            *(_UPDATES if said.mail_spam_updates else []),
         ],
-        "units": [Unit("postamt-spam-rules.timer")],
-        "packages": ["gnupg"],
-    }
+        units=[Unit("postamt-spam-rules.timer")] if said.mail_spam_updates else [],
+        packages=["gnupg"] if said.mail_spam_updates else [],  # sa-update goes by signatures
+    )
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
