@@ -45,6 +45,9 @@ molecule: $(READY) ## Every Molecule scenario on both releases; one: molecule te
 bench: $(READY) ## Measure runs against pings and print a table
 	@tools/bench
 
+bench-mail: $(READY) ## Measure the content filter: messages per second, latency, memory
+	@tools/bench-mail
+
 docs: $(READY) ## Write the generated reference
 	@if [ -x tools/docs ]; then tools/docs; fi
 
@@ -66,4 +69,4 @@ $(READY): requirements.txt requirements-dev.txt tools/python
 	@touch $@
 	@echo "... done"
 
-.PHONY: help announce demo demo-down test lint test-unit sanity molecule bench docs build changelog venv
+.PHONY: help announce demo demo-down test lint test-unit sanity molecule bench bench-mail docs build changelog venv

@@ -65,8 +65,9 @@ class Amavis(Program):
             )
         if found.returncode == 0:
             return []
-        lines = [re.sub(r"^.*?warn: ", "", line) for line in found.stderr.splitlines() if "warn:" in line]
-        return [f"SpamAssassin: {line}" for line in lines[:5]] or [f"SpamAssassin: exit code {found.returncode}"]
+        said = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]
+        lines = [re.sub(r"^.*?warn: ", "", line) for line in said if "warn:" in line] or said[-1:]
+        return [f"SpamAssassin: {line}" for line in lines[:5]]
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """A reload runs it anew over the same sockets; others need a restart."""

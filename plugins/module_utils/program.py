@@ -497,7 +497,12 @@ class Change:
         from ansible_collections.postamt.mail.plugins.module_utils import questions  # costs time: only on a change
 
         asked = {questions.described(question): question for question in self.plan["questions"] if self.wanted}
-        return dict(zip(asked, questions.ask(list(asked.values()), wait), strict=True))
+        return dict(zip(asked, questions.ask(list(asked.values()), wait, self.hopeless), strict=True))
+
+    def hopeless(self) -> bool:
+        """Tell whether a unit that shall run is dead, so that there is nothing to wait for."""
+        shall_run = [one for name in (*self.running, *self.starts) for one in self.groups[name]]
+        return any(state.dead for state in units.states(shall_run).values())
 
     def judge(self, before: Mapping[str, Answer], since: str) -> None:
         """Ask again; take the change back where answers got worse, and say what else is not well."""
@@ -568,8 +573,12 @@ class Change:
                 files.remove(path)
         if any(path.startswith(UNIT_FILES) for path in self.stale) and not self.dry:
             units.output("systemctl", "daemon-reload")
-        unread = self.program.reads_folders and self.stale and self.running and not self.reread
-        if unread and self.did("reloaded", "reload", self.program.title):
+        if (
+            self.program.reads_folders
+            and self.stale
+            and self.running
+            and self.did("reloaded", "reload", self.program.title)
+        ):
             self.take_up("reload")
 
     def keep_manifest(self) -> None:

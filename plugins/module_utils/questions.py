@@ -62,10 +62,13 @@ def worse(before: Answer, after: Answer) -> bool:
     return after.verdict == NO and before.verdict in (YES, LATER)
 
 
-def ask(questions: Sequence[Mapping[str, Any]], wait: float = 0) -> list[Answer]:
+def ask(
+    questions: Sequence[Mapping[str, Any]], wait: float = 0, hopeless: Callable[[], bool] = lambda: False
+) -> list[Answer]:
     """Return the answers in the questions' order; all are asked at once.
 
-    wait: seconds for which silence is not taken for an answer, since a program needs a moment to start.
+    wait: seconds for which silence is not taken for an answer, since a program needs a moment to start;
+    hopeless: tells whether there is nobody left who might answer.
     """
     answers = [NOTHING] * len(questions)
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -73,7 +76,7 @@ def ask(questions: Sequence[Mapping[str, Any]], wait: float = 0) -> list[Answer]
             silent = [i for i, answer in enumerate(answers) if answer.verdict == SILENT]
             for i, answer in zip(silent, pool.map(_one, [questions[i] for i in silent]), strict=True):
                 answers[i] = answer
-            if all(answer.verdict != SILENT for answer in answers):
+            if all(answer.verdict != SILENT for answer in answers) or hopeless():
                 break
     return answers
 

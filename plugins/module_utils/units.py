@@ -9,7 +9,7 @@ import glob
 import typing as t
 from collections.abc import Iterable
 
-_PROPERTIES = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload"
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
 
 
@@ -26,6 +26,7 @@ class UnitState:
     active: bool = False
     enabled: bool = False
     stale: bool = False  # its file changed since systemd read it
+    dead: bool = False  # nothing of it runs, or systemd is about to try it once more
 
 
 class Output(t.NamedTuple):
@@ -79,6 +80,7 @@ def parse(names: list[str], shown: str) -> dict[str, UnitState]:
             active=block.get("ActiveState") in ("active", "reloading", "activating"),
             enabled=_enabled(name, block.get("UnitFileState", "")),
             stale=block.get("NeedDaemonReload") == "yes",
+            dead=block.get("SubState", "").startswith(("dead", "failed", "auto-restart")),
         )
     return {name: found.get(name, UnitState(name)) for name in names}
 

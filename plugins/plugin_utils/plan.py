@@ -90,7 +90,7 @@ def make_plan(
         "wanted": wanted,
         "packages": sorted(packages),
         "users": plain(users),
-        "directories": plain(directories),
+        "directories": plain(dict.fromkeys(directories)),
         "files": plain(files),
         "units": plain(units),
         "watch": list(watch),

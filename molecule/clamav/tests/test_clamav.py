@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 EICAR = r"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 ASK = """
@@ -50,6 +54,40 @@ def test_new_signatures_are_taken_up_by_a_reload(host: Any, site: Any, play: Any
     host.run("sleep 2")
     assert not found(host, "a phrase that only we ban")
     assert play().changed == []
+
+
+@pytest.fixture
+def mirror(host: Any) -> Iterator[str]:
+    """A web server on the host with one file of signatures; what it was asked for is in its journal."""
+    host.check_output("mkdir -p /srv/mirror && cp /var/lib/clamav/eicar.ndb /srv/mirror/fetched.ndb")
+    host.check_output("systemd-run --collect -u mirror python3 -u -m http.server -b 127.0.0.1 -d /srv/mirror 8765")
+    yield "127.0.0.1:8765"
+    host.run("systemctl stop mirror")
+
+
+def test_signatures_come_from_elsewhere_too(host: Any, play: Any, mirror: str) -> None:
+    """Debian's unit would wait for the official ones."""
+    fetched = {"mail_clamav_signatures": [], "mail_clamav_urls": [f"http://{mirror}/fetched.ndb"]}
+    assert not play(fetched).failed
+    assert host.service("clamav-freshclam").is_running
+    host.check_output("systemctl restart clamav-daemon")
+    assert not host.file("/var/lib/clamav/eicar.ndb").exists
+    assert found(host, EICAR)
+    assert play(fetched).changed == []
+    assert not play().failed
+    assert not host.service("clamav-freshclam").is_running
+
+
+def test_a_private_mirror_is_asked_and_its_silence_stops_nothing(host: Any, play: Any, mirror: str) -> None:
+    asked = {"mail_clamav_official": True, "mail_clamav_mirror": mirror}
+    assert not play(asked).failed
+    until = time.monotonic() + 20
+    while "GET /daily.c" not in host.run("journalctl -q -o cat -u mirror").stdout:
+        assert time.monotonic() < until, host.run("journalctl -q -o cat -u clamav-freshclam | tail").stdout
+        time.sleep(0.5)
+    assert found(host, EICAR)
+    assert play(asked).changed == []
+    assert not play().failed
 
 
 def test_bad_signatures_and_bad_options_are_refused(host: Any, site: Any, play: Any, tmp_path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
+    imap_append,
+    imap_find,
+    imap_login,
+    imap_move,
+)
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
 
@@ -58,6 +64,23 @@ def test_strangers_are_refused(ask: Any) -> None:
 def test_a_user_has_only_its_own_addresses(ask: Any) -> None:
     assert smtp_rcpt(ask(587), "a@example.test", [BEN], tls="starttls", login=("anna", PASSWORD)).accepted
     assert not smtp_rcpt(ask(587), BEN, [ANNA], tls="starttls", login=("anna", PASSWORD)).accepted
+
+
+def test_the_content_filter_learns_from_users_of_the_host(host: Any, ask: Any, play: Any) -> None:
+    filtered = {"mail_content_filter": "before_queue", "mail_antivirus": False, "mail_spam_learning": "user"}
+    assert not play(filtered).failed
+    token = new_token()
+    gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+    refused = smtp_send(ask(25), STRANGER, [ANNA], message(STRANGER, ANNA, token, gtube))
+    assert refused.answers[ANNA].code == 554
+    assert imap_append(ask(993), "anna", PASSWORD, message(STRANGER, ANNA, token, "Cheap replicas\n")).ok
+    assert imap_move(ask(993), "anna", PASSWORD, token, target="Junk").ok
+    until = time.monotonic() + 30
+    while not host.file("/var/lib/amavis/bayes/anna/bayes_toks").exists:
+        assert time.monotonic() < until, "anna's own database has not come"
+        time.sleep(0.5)
+    assert play(filtered).changed == []
+    assert not play().failed
 
 
 def test_there_is_no_directory(host: Any) -> None:

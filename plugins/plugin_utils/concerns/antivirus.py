@@ -106,12 +106,14 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
         "Checks": 24,
         "MaxAttempts": 5,
     }
+    found["DatabaseMirror"] = "database.clamav.net"  # freshclam wants one, whatever it fetches
     if official:
         found["DNSDatabaseInfo"] = "current.cvd.clamav.net"
-        found["DatabaseMirror"] = "database.clamav.net"
         if said.mail_clamav_mirror:
             found["PrivateMirror"] = said.mail_clamav_mirror
             found["ScriptedUpdates"] = False
+    else:
+        found["ExcludeDatabase"] = ["main", "daily", "bytecode"]
     if said.mail_clamav_urls:
         found["DatabaseCustomURL"] = list(said.mail_clamav_urls)
     return found

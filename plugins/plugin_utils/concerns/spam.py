@@ -78,17 +78,19 @@ Persistent=yes
 [Install]
 WantedBy=timers.target
 """
-# Debian's package takes the key in only where gpg was there before it.
-_KNOWS_THE_KEY = f"""\
+# Debian's package takes the key in only where gpg was there before it. And a sa-update that found no network leaves an
+# empty folder, for which SpamAssassin would leave the rules that it was installed with.
+_SERVICE = f"""\
 {HEAD}
 [Service]
 ExecStartPre=/bin/sh -c 'test -s {_KEYS}/pubring.kbx || exec runuser -u debian-spamd -- \\
     sa-update --gpghomedir {_KEYS} --import /usr/share/spamassassin/sa-update-pubkey.txt'
+ExecStopPost=find /var/lib/spamassassin -mindepth 1 -type d ( -name updates_* -o -name [0-9]* ) -empty -delete
 """
 
 # Debian's own service fetches rules and restarts amavis afterwards; the timer is ours.
 _UPDATES = (
-    File(f"{UNITS}/spamassassin-maintenance.service.d/postamt.conf", _KNOWS_THE_KEY),
+    File(f"{UNITS}/spamassassin-maintenance.service.d/postamt.conf", _SERVICE),
     File(f"{UNITS}/postamt-spam-rules.timer", _TIMER),
 )
 

@@ -23,6 +23,7 @@ SPOOL = "/var/lib/amavis/learn"
 PROGRAMS = "/usr/local/lib/postamt"
 PLUGIN = RULES.replace("postamt.cf", "postamt-bayes.pm")
 SCRIPTS = "/etc/dovecot/sieve"
+SOCKETS = "/run/dovecot"  # there on both versions; only 2.4 makes a folder of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,14 +92,14 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             "service learn": {
                 "executable": f"script {PROGRAMS}/keep-for-learning",
                 "user": "amavis",
-                "unix_listener sieve-pipe/learn": listener,
+                "unix_listener learn": listener,
             },
         },
         v23={
             "plugin": {
                 "sieve_plugins": "sieve_imapsieve sieve_extprograms",
                 "sieve_global_extensions": "+vnd.dovecot.pipe +vnd.dovecot.environment",
-                "sieve_pipe_socket_dir": "sieve-pipe",
+                "sieve_pipe_socket_dir": SOCKETS,
                 "imapsieve_mailbox1_name": "Junk",
                 "imapsieve_mailbox1_causes": "COPY",
                 "imapsieve_mailbox1_before": f"file:{spam}",
@@ -111,7 +112,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         v24={
             "sieve_plugins": {"sieve_imapsieve": True, "sieve_extprograms": True},
             "sieve_global_extensions": {"vnd.dovecot.pipe": True, "vnd.dovecot.environment": True},
-            "sieve_pipe_socket_dir": "sieve-pipe",
+            "sieve_pipe_socket_dir": SOCKETS,
             "mailbox Junk": {"sieve_script learn_spam": {"type": "before", "cause": "copy", "path": spam}},
             "imapsieve_from Junk": {"sieve_script learn_ham": {"type": "before", "cause": "copy", "path": ham}},
         },

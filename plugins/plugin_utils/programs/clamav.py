@@ -60,7 +60,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             *([File(UPDATER, options(fetched), "0644")] if fetched else []),
             File(MAIN, options(settings)),
         ],
-        units=[Unit(updater, running=bool(fetched)), Unit(socket), Unit(daemon)],
+        # The updater comes last: where there are no signatures yet, the daemon has them fetched before it starts.
+        units=[Unit(socket), Unit(daemon), Unit(updater, running=bool(fetched))],
         questions=[Question("clamd", {"path": SOCKET})],
         signatures=sorted({path for _concern, part in parts for path in part.signatures}),
     )
@@ -119,7 +120,7 @@ ConditionPathExistsGlob=
 User=clamav
 SupplementaryGroups={" ".join(sorted(set(readers)))}
 ExecStartPre=
-ExecStartPre=/bin/sh -c 'ls {SIGNATURES}/*.* >/dev/null 2>&1 || exec freshclam --foreground --stdout'
+ExecStartPre=/bin/sh -c 'find {SIGNATURES} -type f ! -name "*.dat" | grep -q . || exec freshclam --stdout'
 Restart=on-failure
 RestartSec=5
 """
