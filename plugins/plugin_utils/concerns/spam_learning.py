@@ -23,7 +23,7 @@ SPOOL = "/var/lib/amavis/learn"
 PROGRAMS = "/usr/local/lib/postamt"
 PLUGIN = RULES.replace("postamt.cf", "postamt-bayes.pm")
 SCRIPTS = "/etc/dovecot/sieve"
-SOCKETS = "/run/dovecot"  # there on both versions; only 2.4 makes a folder of its own
+SOCKETS = "."  # relative to Dovecot's own, which is there on both versions; only 2.4 would make another
 
 
 @dataclasses.dataclass(frozen=True)
