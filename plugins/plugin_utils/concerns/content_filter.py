@@ -251,8 +251,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     settings["$policy_bank{'HOST'}"] = {**bank, "final_destiny_maps_by_ccat": _destinies(by_recipient, refuse=False)}
     for category, maps in _destinies(by_recipient, refuse=before).items():
         settings[f"$final_destiny_maps_by_ccat{{+{category.code}}}"] = maps
-    for field, (category, name) in _CATEGORIES.items():
-        settings.update(_what_follows(field, category, name, by_recipient))
+    for field in _CATEGORIES:
+        settings.update(_what_follows(field, by_recipient))
     settings["@spam_tag2_level_maps"] = [{key: one.spam_junk_score for key, one in by_recipient.items()}]
     settings["@spam_kill_level_maps"] = [{key: one.spam_refuse_score for key, one in by_recipient.items()}]
     return Amavis(
@@ -311,8 +311,9 @@ def _destinies(by_recipient: dict[str, Policy], refuse: bool) -> dict[Perl, t.An
     }
 
 
-def _what_follows(field: str, category: str, name: str, by_recipient: dict[str, Policy]) -> dict[str, t.Any]:
+def _what_follows(field: str, by_recipient: dict[str, Policy]) -> dict[str, t.Any]:
     """Return whose copies are quarantined, whose subjects get a word, and who is told, for one category of content."""
+    category, name = _CATEGORIES[field]
     kept, tagged, told = {}, {}, {}
     for key, one in by_recipient.items():
         verdict = getattr(one, field)
