@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.content_filter import QUARANTINE
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE
 
 
 class ActionModule(ActionBase):

@@ -72,11 +72,11 @@ def clamav(site: Site, host: Host) -> Clamav | None:
             "FixStaleSocket": True,
             "User": "clamav",
             "DatabaseDirectory": SIGNATURES,
-            "LogSyslog": True,
-            "LogFacility": "LOG_MAIL",
+            "LogSyslog": False,  # what it prints is in the journal
             "MaxThreads": size.threads,
             "MaxConnectionQueueLength": 4 * size.threads,
             "ConcurrentDatabaseReload": size.reloads_beside,
+            "IdleTimeout": 2,  # seconds; a reload waits for idle threads too
             "SelfCheck": 600,
             "ScanMail": True,
             "ScanArchive": True,
@@ -101,8 +101,7 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
         "DatabaseOwner": "clamav",
         "DatabaseDirectory": SIGNATURES,
         "NotifyClamd": "/etc/clamav/clamd.conf",
-        "LogSyslog": True,
-        "LogFacility": "LOG_MAIL",
+        "LogSyslog": False,
         "Checks": 24,
         "MaxAttempts": 5,
     }

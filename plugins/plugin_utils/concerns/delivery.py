@@ -23,6 +23,9 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     someone = {"recipient": site.postmaster, "path": path, "needs": needs}
     return Dovecot(
         trunk={"service lmtp": {f"unix_listener {path}": socket}},
+        # A new process for each delivery, as Dovecot has it, takes 24 ms of processor time, an old one 6 ms.
+        v23={"service lmtp": {"service_count": 100}},
+        v24={"service lmtp": {"restart_request_count": 100}},
         protocols=["lmtp"],
         # Postfix makes it at its first start, which comes later.
         directories=[Directory("/var/spool/postfix/private", "0700", "postfix", "root")],

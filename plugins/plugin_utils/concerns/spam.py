@@ -108,6 +108,10 @@ class Variables:
         "A resolver of the site's own. DNS lists are asked through it; without one they are not, since they answer "
         "nothing of use to public resolvers.", None,
     )  # fmt: skip
+    mail_spam_compiled: bool = var(
+        "Whether SpamAssassin's rules are compiled (sa-compile(1)): a tenth less processor time for a message, for "
+        "100 MB of compiler on the host.", True,
+    )  # fmt: skip
     mail_spam_updates: bool = var(
         "Whether sa-update(1) fetches new rules from SpamAssassin every day; needs DNS and HTTP to the world.", True
     )
@@ -152,7 +156,10 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             *(_UPDATES if said.mail_spam_updates else []),
         ],
         units=[Unit("postamt-spam-rules.timer")] if said.mail_spam_updates else [],
-        packages=["gnupg"] if said.mail_spam_updates else [],  # sa-update goes by signatures
+        packages=[
+            *(["sa-compile"] if said.mail_spam_compiled else []),  # it compiles when it is installed, and after updates
+            *(["gnupg"] if said.mail_spam_updates else []),  # updates are signed
+        ],
     )
 
 

@@ -28,11 +28,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
 
 MAIN = "/etc/amavis/conf.d/60-postamt"  # read after Debian's own, whose decoders and scanners stay
+QUARANTINE = "/var/lib/amavis/virusmails"
 RULES = "/etc/spamassassin/postamt.cf"
 UNITS = "/etc/systemd/system"
 HEAD = "# Written by postamt.mail; change the site's variables instead."
 OURS = ("postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
-NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})?\Z")
+NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})*\Z")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,51 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Banned files: attachments that are refused for their names or types, in archives too, whatever is in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+_DOUBLE = "exe|vbs|pif|scr|bat|cmd|com|cpl|dll"  # as amavis ships it
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """What is banned; the lists are those that amavis ships."""
+
+    mail_banned_extensions: list[str] = var(
+        "Endings of file names that are banned, in archives too.",
+        ["exe", "vbs", "pif", "scr", "bat", "cmd", "com", "cpl"],
+    )
+    mail_banned_types: list[str] = var(
+        "MIME types that are banned.",
+        ["application/x-msdownload", "application/x-msdos-program", "application/hta"],
+    )
+
+
+def check(site: Site) -> Iterator[Problem]:
+    for ending in site.of(Variables).mail_banned_extensions:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", ending):
+            yield Problem("mail_banned_extensions", ending, "must be an ending without its dot, such as exe")
+
+
+def amavis(site: Site, host: Host) -> Amavis | None:
+    if not site.filters(host):
+        return None
+    return Amavis(settings={"$banned_filename_re": _banned(site.of(Variables))})
+
+
+def _banned(said: Variables) -> Perl:
+    """Return the rules for names and types of attached files: amavis's own, with the site's endings and types."""
+    rules = [rf"qr'\.[^./]*\.({_DOUBLE})\.?$'i", r"qr'\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?$'i"]
+    rules += [f"qr'^{re.escape(kind)}$'i" for kind in said.mail_banned_types]
+    if said.mail_banned_extensions:
+        rules.append(rf"qr'.\.({'|'.join(said.mail_banned_extensions)})$'i")
+    rules.append(r"qr'^\.(exe-ms)$'")  # what file(1) makes of programs for Windows
+    return Perl(f"new_RE({', '.join(rules)})")

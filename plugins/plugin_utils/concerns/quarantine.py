@@ -1,0 +1,43 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Quarantine: mail that was stopped stays on disk for some days, and can be let go (postamt.mail.quarantine)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, QUARANTINE, Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+SOCKET = "/var/lib/amavis/amavisd.sock"  # by which amavisd-release(8) asks for a message
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """How long mail is kept."""
+
+    mail_quarantine_days: int = var("Days for which the quarantine keeps mail.", 30)
+
+
+def check(site: Site) -> Iterator[Problem]:
+    days = site.of(Variables).mail_quarantine_days
+    if days < 1:
+        yield Problem("mail_quarantine_days", days, "must be at least 1")
+
+
+def amavis(site: Site, host: Host) -> Amavis | None:
+    if not site.filters(host):
+        return None
+    days = site.of(Variables).mail_quarantine_days
+    return Amavis(
+        settings={
+            "$QUARANTINEDIR": QUARANTINE,
+            "$unix_socketname": SOCKET,
+            "$interface_policy{'SOCK'}": "RELEASE",
+            "$policy_bank{'RELEASE'}": {"protocol": "AM.PDP", "auth_required_release": False},
+        },
+        files=[File("/etc/tmpfiles.d/postamt-quarantine.conf", f"{HEAD}\nd {QUARANTINE} 0750 amavis amavis {days}d\n")],
+    )
