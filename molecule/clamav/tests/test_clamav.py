@@ -35,6 +35,8 @@ def test_it_runs_as_nobody_special(host: Any) -> None:
 
 def test_nothing_is_fetched_where_the_site_brings_its_own(host: Any) -> None:
     assert not host.service("clamav-freshclam").is_running
+    at_boot = host.run("systemctl is-enabled clamav-freshclam-once.service clamav-freshclam-once.timer").stdout
+    assert "enabled" not in at_boot.split()
 
 
 def test_it_finds_eicar_and_nothing_else(host: Any) -> None:

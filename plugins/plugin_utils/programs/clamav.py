@@ -19,6 +19,7 @@ SOCKET = "/run/clamav/clamd.ctl"
 SIGNATURES = "/var/lib/clamav"
 UNITS = "/etc/systemd/system"
 HEAD = "# Written by postamt.mail; change the site's variables instead."
+ONCE = ("clamav-freshclam-once.timer", "clamav-freshclam-once.service")  # fetch at each boot, whatever the site wants
 TYPES = ("ndb", "hdb", "hsb", "mdb", "ldb", "fp", "ign2", "yar", "yara")  # signatures that are text
 
 Value = str | int | bool | list[str]
@@ -42,9 +43,10 @@ class Clamav:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of ClamAV for one host."""
     daemon, socket, updater = "clamav-daemon.service", "clamav-daemon.socket", "clamav-freshclam.service"
-    units = [Unit(name, running=False) for name in (updater, daemon, socket)]
+    never = [Unit(name, running=False) for name in ONCE]
     if not site.scans(host):
-        return make_plan(wanted=False, units=units, signatures=[])
+        units = [Unit(name, running=False) for name in (updater, daemon, socket)]
+        return make_plan(wanted=False, units=[*never, *units], signatures=[])
     settings = overridden(merged(parts, "settings", "clamd option"), overrides.get("settings") or {})
     fetched = merged(parts, "updater", "freshclam option")
     return make_plan(
@@ -61,7 +63,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(MAIN, options(settings)),
         ],
         # The updater comes last: where there are no signatures yet, the daemon has them fetched before it starts.
-        units=[Unit(socket), Unit(daemon), Unit(updater, running=bool(fetched))],
+        units=[*never, Unit(socket), Unit(daemon), Unit(updater, running=bool(fetched))],
         questions=[Question("clamd", {"path": SOCKET})],
         signatures=sorted({path for _concern, part in parts for path in part.signatures}),
     )
