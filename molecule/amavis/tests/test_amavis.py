@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shlex
 import time
 from typing import Any
 
@@ -96,15 +97,29 @@ def test_who_shall_be_told_is_told(send: Any, has: Any) -> None:
     assert not has(DORA, token, wait=1)
 
 
-def test_the_hosts_own_mail_is_no_spam_but_may_carry_a_virus(host: Any, has: Any) -> None:
+HAND_IN = """
+import smtplib
+with smtplib.SMTP("127.0.0.1", 25) as link:
+    link.sendmail("carl@example.test", ["anna@example.test"], open("/var/tmp/letter", "rb").read())
+"""
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["sendmail -f carl@example.test anna@example.test < /var/tmp/letter", f"python3 -c {shlex.quote(HAND_IN)}"],
+    ids=["sendmail", "smtp"],
+)
+def test_the_hosts_own_mail_is_no_spam_and_never_comes_back(site: Any, host: Any, ask: Any, has: Any, way: str) -> None:
+    """A program of the host has nobody to tell: what it may not send is kept, and no notice of non-delivery is sent."""
     spam, virus = new_token(), new_token()
-    for content in (letter(spam, GTUBE, to=BEN), letter(virus, a_txt=EICAR, to=BEN)):
-        host.check_output(
-            "printf %%s %s | base64 -d | sendmail -f cron@example.test %s", base64.b64encode(content).decode(), BEN
-        )
-    assert has(BEN, spam)
-    assert not has(BEN, virus, wait=3)
+    before = imap_count(ask(993), CARL, site.passwords[CARL])
+    for content in (letter(spam, GTUBE), letter(virus, a_txt=EICAR)):
+        host.check_output("printf %%s %s | base64 -d > /var/tmp/letter", base64.b64encode(content).decode())
+        host.check_output(way)
+    assert has(ANNA, spam)
+    assert not has(ANNA, virus, wait=3)
     assert host.run(f"grep -rl {virus} /var/lib/amavis/virusmails").stdout
+    assert imap_count(ask(993), CARL, site.passwords[CARL]) == before, "the sender was told"
 
 
 def test_the_quarantine_is_listed_and_lets_go(host: Any, send: Any, has: Any, scenario: Any, ansible: Any) -> None:

@@ -123,7 +123,11 @@ def perl(value: t.Any) -> str:
     if isinstance(value, int | float):
         return str(value)
     if isinstance(value, Mapping):
-        pairs = (f"{key.code if isinstance(key, Perl) else perl(key)} => {perl(item)}" for key, item in value.items())
+        # A comma after code: an arrow would make a string of a constant's name.
+        pairs = (
+            f"{key.code}, {perl(item)}" if isinstance(key, Perl) else f"{perl(key)} => {perl(item)}"
+            for key, item in value.items()
+        )
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(perl(item) for item in value) + "]"

@@ -46,6 +46,7 @@ def content(program: str, name: str, **arguments: t.Any) -> str:
         (["a", 1, True], "['a', 1, 1]"),
         ({"x": None}, "{'x' => undef}"),
         (Perl("D_REJECT"), "D_REJECT"),
+        ({Perl("CC_VIRUS"): Perl("D_DISCARD")}, "{CC_VIRUS, D_DISCARD}"),
         ("a\\b", r"'a\\b'"),
     ],
 )
