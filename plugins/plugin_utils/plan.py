@@ -12,6 +12,9 @@ import typing as t
 
 Plan = dict[str, t.Any]
 
+HEAD = "# Written by postamt.mail; change the site's variables instead."  # first line of a written file
+UNITS = "/etc/systemd/system"
+
 
 @dataclasses.dataclass(frozen=True)
 class File:

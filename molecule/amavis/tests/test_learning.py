@@ -72,7 +72,7 @@ def test_what_is_thrown_away_is_no_ham(site: Any, host: Any, ask: Any) -> None:
     before, token = learned(host, "site"), new_token()
     assert imap_append(ask(993), ANNA, site.passwords[ANNA], letter(token, SHOP), folder="Junk").ok
     assert imap_move(ask(993), ANNA, site.passwords[ANNA], token, source="Junk", target="Trash").ok
-    time.sleep(5)
+    time.sleep(5)  # longer than learning takes: nothing must come of it
     assert learned(host, "site") == before
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import letters
 import pytest
 
-EICAR = r"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
+EICAR = letters.EICAR.decode()
 ASK = """
 import socket
 link = socket.socket(socket.AF_UNIX)

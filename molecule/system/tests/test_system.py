@@ -15,6 +15,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
 )
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
+from letters import GTUBE
 
 ANNA, BEN, STRANGER = "anna@example.test", "ben@example.test", "stranger@outside.example"
 PASSWORD = "Only-4-the-test"
@@ -70,8 +71,7 @@ def test_the_content_filter_learns_from_users_of_the_host(host: Any, ask: Any, p
     filtered = {"mail_content_filter": "before_queue", "mail_antivirus": False, "mail_spam_learning": "user"}
     assert not play(filtered).failed
     token = new_token()
-    gtube = "XJS*C4JDBQADN1.NSBN3*2IDNEN*" + "GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
-    refused = smtp_send(ask(25), STRANGER, [ANNA], message(STRANGER, ANNA, token, gtube))
+    refused = smtp_send(ask(25), STRANGER, [ANNA], message(STRANGER, ANNA, token, GTUBE))
     assert refused.answers[ANNA].code == 554
     assert imap_append(ask(993), "anna", PASSWORD, message(STRANGER, ANNA, token, "Cheap replicas\n")).ok
     assert imap_move(ask(993), "anna", PASSWORD, token, target="Junk").ok

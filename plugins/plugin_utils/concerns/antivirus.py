@@ -30,7 +30,6 @@ class Variables:
         "delivered unscanned with ***UNCHECKED*** before its subject.",
         "defer",
     )
-
     mail_clamav_mirror: str | None = var(
         "Private mirror of the official signatures, asked instead of ClamAV's own.", None, example="mirror.example.org"
     )
@@ -98,6 +97,7 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
     if not (official or said.mail_clamav_urls):
         return {}
     found: dict[str, Value] = {
+        "DatabaseMirror": "database.clamav.net",  # freshclam wants one, whatever it fetches
         "DatabaseOwner": "clamav",
         "DatabaseDirectory": SIGNATURES,
         "NotifyClamd": "/etc/clamav/clamd.conf",
@@ -105,7 +105,6 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
         "Checks": 24,
         "MaxAttempts": 5,
     }
-    found["DatabaseMirror"] = "database.clamav.net"  # freshclam wants one, whatever it fetches
     if official:
         found["DNSDatabaseInfo"] = "current.cvd.clamav.net"
         if said.mail_clamav_mirror:

@@ -44,18 +44,18 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     size = sizing(site, host)
     before = site.core.mail_content_filter == "before_queue"
 
-    def through(port: int) -> dict[str, Value]:
-        if before:
-            # Postfix takes the whole message before it connects, so that slow clients keep no amavis process busy.
-            return {"smtpd_proxy_filter": f"127.0.0.1:{port}", "smtpd_proxy_options": "speed_adjust"}
+    def queued(port: int) -> dict[str, Value]:
         # Addresses are rewritten once, when mail comes back: policies go by the recipient as it was written.
         return {"content_filter": f"amavis:[127.0.0.1]:{port}", "receive_override_options": "no_address_mappings"}
 
+    def through(port: int) -> dict[str, Value]:
+        if not before:
+            return queued(port)
+        # Postfix takes the whole message before it connects, so that slow clients keep no amavis process busy.
+        return {"smtpd_proxy_filter": f"127.0.0.1:{port}", "smtpd_proxy_options": "speed_adjust"}
+
     # Mail of the host's own programs has no SMTP dialogue, so it takes the way after the queue.
-    local: dict[str, Value] = {
-        "content_filter": f"amavis:[127.0.0.1]:{HOST}", "receive_override_options": "no_address_mappings",
-    }  # fmt: skip
-    extensions = {"pickup/unix": Extension(options=local)}
+    extensions = {"pickup/unix": Extension(options=queued(HOST))}
     if host.does("mail_mx"):
         extensions["smtp/inet"] = Extension(str(size.connections), through(WORLD))
     if host.does("mail_submission"):
@@ -118,6 +118,7 @@ def _back(before: bool) -> dict[str, Value]:
 def amavis(site: Site, host: Host) -> Amavis | None:
     if not site.filters(host):
         return None
+    back = f"smtp:[{BACK.replace(':', ']:')}"
     settings: dict[str, t.Any] = {
         "$myhostname": str(host.name),
         "$mydomain": str(site.domains[0]),
@@ -135,8 +136,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "@client_ipaddr_policy": [[*site.own_addresses], "HOST"],
         f"$interface_policy{{'{USERS}'}}": "USERS",
         f"$interface_policy{{'{HOST}'}}": "HOST",
-        "$forward_method": f"smtp:[{BACK.replace(':', ']:')}",
-        "$notify_method": f"smtp:[{BACK.replace(':', ']:')}",
+        "$forward_method": back,
+        "$notify_method": back,
         "$X_HEADER_LINE": f"amavis at {host.name}",
         "$remove_existing_x_scanned_headers": True,
         "$remove_existing_spam_headers": True,

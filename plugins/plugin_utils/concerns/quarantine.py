@@ -7,8 +7,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, QUARANTINE, Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, File
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Unit
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, RULES, UNITS, Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import IPAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site

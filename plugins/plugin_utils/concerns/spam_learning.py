@@ -12,8 +12,8 @@ import dataclasses
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.backends.system import user_of
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Unit
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import HEAD, RULES, UNITS, Amavis, Perl
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import VMAIL, Host, Site

@@ -17,6 +17,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     united,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
+    UNITS,
     Directory,
     File,
     Plan,
@@ -30,8 +32,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
 MAIN = "/etc/amavis/conf.d/60-postamt"  # read after Debian's own, whose decoders and scanners stay
 QUARANTINE = "/var/lib/amavis/virusmails"
 RULES = "/etc/spamassassin/postamt.cf"
-UNITS = "/etc/systemd/system"
-HEAD = "# Written by postamt.mail; change the site's variables instead."
 OURS = ("postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
 NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})*\Z")
 

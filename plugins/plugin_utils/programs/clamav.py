@@ -9,7 +9,15 @@ import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contributions, merged, overridden
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File, Plan, Question, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
+    UNITS,
+    File,
+    Plan,
+    Question,
+    Unit,
+    make_plan,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -17,8 +25,6 @@ MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"
 SOCKET = "/run/clamav/clamd.ctl"
 SIGNATURES = "/var/lib/clamav"
-UNITS = "/etc/systemd/system"
-HEAD = "# Written by postamt.mail; change the site's variables instead."
 ONCE = ("clamav-freshclam-once.timer", "clamav-freshclam-once.service")  # fetch at each boot, whatever the site wants
 TYPES = ("ndb", "hdb", "hsb", "mdb", "ldb", "fp", "ign2", "yar", "yara")  # signatures that are text
 

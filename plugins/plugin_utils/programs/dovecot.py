@@ -16,6 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     united,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
     Directory,
     File,
     Plan,
@@ -32,7 +33,6 @@ Tree = Mapping[str, t.Any]
 
 FOLDER = "/etc/dovecot"
 MAIN = f"{FOLDER}/dovecot.conf"
-HEAD = "# Written by postamt.mail; change the site's variables instead."
 
 
 @dataclasses.dataclass(frozen=True)

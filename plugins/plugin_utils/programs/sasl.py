@@ -19,7 +19,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     overridden,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Question, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
+    Directory,
+    File,
+    Plan,
+    Question,
+    Unit,
+    make_plan,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -30,7 +38,6 @@ FOLDER = f"{CHROOT}/var/run/saslauthd"  # as smtpd sees it from its chroot: /var
 UNIT = "saslauthd-postfix.service"
 CONFIGURATION = "/etc/saslauthd-postfix.conf"
 PAM = "/etc/pam.d/smtp"
-HEAD = "# Written by postamt.mail; change the site's variables instead."
 
 # saslauthd/LDAP_SASLAUTHD of Cyrus SASL 2.1.28. saslauthd itself passes over what it does not know.
 KNOWN = (
