@@ -9,7 +9,7 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import units
-from ansible_collections.postamt.mail.plugins.module_utils.program import Program, run
+from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
 
 MAIN = "/etc/dovecot/dovecot.conf"
 
@@ -46,6 +46,14 @@ class Dovecot(Program):
             return []
         lines = [line for line in found.stderr.splitlines() if "Fatal" in line or "Error" in line or "Panic" in line]
         return [line.replace(stage, "") for line in lines[:1]] or [f"doveconf: exit code {found.returncode}"]
+
+    def changed_settings(self, old: Contents, new: Contents) -> list[str]:
+        """Return the lines of dovecot.conf that came and went, and the other files."""
+        was, now = ([line.strip() for line in (side.get(MAIN) or "").splitlines()] for side in (old, new))
+        came = [line for line in now if line not in was]
+        went = [f"no more {line}" for line in was if line not in now]
+        others = [path for path in super().changed_settings(old, new) if path != MAIN]
+        return [*(came + went if MAIN in new else ()), *others]
 
 
 def _certificates(path: str) -> list[str]:

@@ -87,20 +87,25 @@ def beside(path: str) -> str:
 def write(path: str, content: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0, age: float = 0) -> None:
     """Write a new file that nobody else can read before it has its owner; it is on the disk when this returns.
 
-    age: seconds by which its modification time is set back.
+    age: seconds by which its modification time is set back. Raises OSError, which names the file, and leaves none.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fchown(descriptor, uid, gid)
-        os.fchmod(descriptor, mode)
-        if age:
-            now = os.fstat(descriptor).st_mtime
-            os.utime(descriptor, (now - age, now - age))
-        os.fsync(descriptor)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchown(descriptor, uid, gid)
+            os.fchmod(descriptor, mode)
+            if age:
+                now = os.fstat(descriptor).st_mtime
+                os.utime(descriptor, (now - age, now - age))
+            os.fsync(descriptor)
+    except OSError as error:  # a full disk says nothing of where
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def replace(path: str, content: bytes, mode: int = 0o600, uid: int = 0, gid: int = 0, age: float = 0) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -70,8 +69,7 @@ class Postfix(Program):
         for options in smtpd_options(services, asked["-P"].stdout):
             # Where Postfix does not run there is no tlsmgr to ask.
             problems += self.smtpd_problems(folder, options if running else [*options, "smtpd_tls_security_level=none"])
-        mine = listeners(units.output("postconf", "-M", check=False).stdout) if running else set()
-        return problems + [problem for where in sorted(listeners(services) - mine) if (problem := _occupied(*where))]
+        return problems
 
     def smtpd_problems(self, folder: str, options: list[str]) -> list[str]:
         """Have an smtpd of its own read the stage and say goodbye: it knows numbers, tables and TLS levels."""
@@ -110,8 +108,9 @@ class Postfix(Program):
 
     def changed_settings(self, old: Contents, new: Contents) -> list[str]:
         before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
-        names = {name for name in {*before, *after} if before.get(name) != after.get(name)} if MAIN in new else set()
-        return sorted(names) + [path for path in super().changed_settings(old, new) if path != MAIN]
+        names = sorted(name for name in {*before, *after} if MAIN in new and before.get(name) != after.get(name))
+        found = [f"{name} = {after.get(name, '(default)')} (was {before.get(name, '(default)')})" for name in names]
+        return found + [path for path in super().changed_settings(old, new) if path != MAIN]
 
 
 def parameters(text: str) -> dict[str, str]:
@@ -150,31 +149,10 @@ def smtpd_options(services: str, overrides: str) -> list[list[str]]:
     return found
 
 
-def listeners(services: str) -> set[tuple[str, str]]:
-    """Return address (empty for all) and port of the inet services that `postconf -M` prints."""
-    rows = (line.split() for line in services.splitlines() if line[:1].strip())
-    names = [row[0].rpartition(":") for row in rows if len(row) > 7 and row[1] == "inet"]
-    return {(address.strip("[]"), port) for address, _colon, port in names}
-
-
 def complaints(text: str) -> list[str]:
     """Return what Postfix's programs find wrong, without their names; hints at old habits are no errors."""
     lines = [re.sub(r"^(postfix/)?[a-z-]+(\[\d+\])?: ", "", line).strip() for line in text.splitlines()]
     return [line for line in lines if line and "will be removed" not in line]
-
-
-def _occupied(address: str, port: str) -> str:
-    """Return why master could not listen there, which would be the end of it; nothing where it can."""
-    try:
-        family, kind, protocol, _name, where = socket.getaddrinfo(
-            address or "0.0.0.0", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-    except OSError as error:
-        return f"cannot listen on port {port}{f' of {address}' if address else ''}: {error.strerror}"
-    return ""
 
 
 def _idle() -> set[str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
 RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
 UNIT_FILES = "/etc/systemd/system/"
+MOST = 8  # changed settings that a message names
 Contents = Mapping[str, "str | None"]  # texts by path, None for no file
 
 
@@ -87,7 +88,7 @@ class Program:
         units.act("restart", *names)
 
     def changed_settings(self, old: Contents, new: Contents) -> list[str]:
-        """Return the names of what changed, for the message about a change that was undone."""
+        """Return what changed, such as "name = value (was other)", for the message about a change that failed."""
         return sorted(path for path in new if old.get(path) != new[path])
 
 
@@ -324,18 +325,20 @@ class Change:
 
     def bring_about(self) -> None:
         """Check, swap, reload, ask, and take back what made it worse."""
-        self.check()
-        if self.mark:
-            self.did("finished", "finish", "a change that an earlier run left half done")
-        before = self.ask_before()
         copies = self.files_of_changes()
         try:
+            self.check()
+            self.refuse_taken_ports()
+            if self.mark:
+                self.did("finished", "finish", "a change that an earlier run left half done")
+            before = self.ask_before()
             self.make_folders()
             self.prepare()
             self.set_mark(before)
         except (Failed, OSError) as error:
             self.discard(copies)
-            self.fail(f"{self.program.title}: {error}; nothing was changed")
+            state = "what an earlier run left half done is so still" if self.mark else "nothing was changed"
+            self.fail(f"{self.program.title}: {error}; {state}")
         since = f"@{int(time.time())}"
         try:
             self.swap(copies)
@@ -344,10 +347,13 @@ class Change:
             self.discard(copies)
             self.give_up([str(error)], since, before, back=self.served, dead=True)
         self.judge(before, since)
-        self.remove_stale()
-        if not self.dry:
-            self.keep_manifest()
-            self.clear_mark()
+        try:
+            self.remove_stale()
+            if not self.dry:
+                self.keep_manifest()
+                self.clear_mark()
+        except OSError as error:
+            self.fail(f"{self.program.title} serves with the new configuration; the next run finishes: {error}")
 
     def check(self) -> None:
         """Ask the program's own checker about a staged copy, and build the tables there."""
@@ -380,9 +386,28 @@ class Change:
         finally:
             shutil.rmtree(self.stage, ignore_errors=True)
         if problems:
-            listing = "\n".join(f"- {problem.replace(self.stage, '')}" for problem in dict.fromkeys(problems))
-            state = "nothing was changed" if not self.mark or self.dry else self.undo()
-            self.fail(f"{self.program.title}'s own checker refuses the new configuration; {state}:\n{listing}")
+            self.refuse("'s own checker refuses the new configuration", [*problems, *self.changed_settings()])
+
+    def refuse_taken_ports(self) -> None:
+        """Fail where another program has a port: a server that cannot listen ends, or does so at its next start."""
+        places = {(q["arguments"].get("address", ""), q["arguments"].get("port", 0)) for q in self.plan["questions"]}
+        mine = {one for group in self.groups.values() for one in group}
+        found = [text for address, port in sorted(places) if port and (text := units.taken(address, port, mine))]
+        if found and self.wanted:
+            self.refuse(" cannot listen where the new configuration says", [*found, *self.changed_settings()])
+
+    def refuse(self, what: str, details: Iterable[str]) -> NoReturn:
+        """Fail before anything is changed; a change that an earlier run left half done is taken back."""
+        listing = "\n".join(f"- {detail.replace(self.stage, '')}" for detail in dict.fromkeys(details))
+        state = "nothing was changed" if not self.mark or self.dry else self.undo()
+        self.fail(f"{self.program.title}{what}; {state}:\n{listing}")
+
+    def changed_settings(self) -> list[str]:
+        """Return what the change is about, as details of a message."""
+        old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
+        changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
+        more = [f"changed: and {len(changed) - MOST} more"] if len(changed) > MOST else []
+        return [*(f"changed: {text}" for text in changed[:MOST]), *more]
 
     def make_folders(self) -> None:
         for folder in self.folders:
@@ -528,13 +553,14 @@ class Change:
         dead: whether the program fell silent, so that the old files need a restart.
         """
         logged = units.complaints([one for group in self.groups.values() for one in group], since)
-        old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
-        changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
         details = [*why, *(f"logged: {line}" for line in logged)]
-        details += [f"changed: {', '.join(changed)}"] if changed and self.served else []
+        details += self.changed_settings() if self.served else []
         details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
         if back and self.mark["files"]:
-            state = f"does not work with the new configuration; {self.undo(before, dead)}"
+            try:
+                state = f"does not work with the new configuration; {self.undo(before, dead)}"
+            except (Failed, OSError) as error:
+                state = f"does not work with the new configuration, and the old one is not back ({error}): run again"
         elif back:
             state = "works worse than before, and there is no older file of this collection to bring back"
         else:

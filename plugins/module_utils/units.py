@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import re
 import typing as t
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload"
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
@@ -115,3 +116,32 @@ def complaints(names: Iterable[str], since: str, most: int = 5) -> list[str]:
     except OSError:
         return []
     return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]
+
+
+def taken(address: str, port: int, mine: Collection[str]) -> str:
+    """Return who else listens where a server of the units `mine` wants to; empty where nobody does.
+
+    address: empty for all of the host's.
+    """
+    try:
+        listed = output("ss", "-Hltnp", f"sport = :{port}").stdout
+    except OSError:  # no iproute2: then the program's own start tells
+        return ""
+    for row in (line.split() for line in listed.splitlines()):
+        place = row[3].rpartition(":")[0].strip("[]").partition("%")[0]
+        process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
+        unit = _unit_of(process[2]) if process else ""
+        if unit not in mine and (not address or place in (address, "0.0.0.0", "::", "*")):
+            who = f"{process[1]} (process {process[2]}{f' of {unit}' if unit else ''})" if process else "somebody"
+            return f"port {port}{f' of {address}' if address else ''} is taken by {who}"
+    return ""
+
+
+def _unit_of(process: str) -> str:
+    """Return the unit that a process belongs to, by its control group (cgroups(7))."""
+    try:
+        with open(f"/proc/{process}/cgroup", encoding="ascii") as file:
+            names = re.findall(r"[^/\n]+\.(?:service|socket|scope)", file.read())
+    except OSError:
+        return ""
+    return names[-1].replace("\\x2d", "-") if names else ""

@@ -64,10 +64,6 @@ def test_each_smtpd_is_checked_with_its_own_options_once() -> None:
     ]
 
 
-def test_listeners() -> None:
-    assert postfix.listeners(SERVICES) == {("", "smtp"), ("", "submission"), ("", "submissions"), ("::1", "10025")}
-
-
 def test_complaints() -> None:
     text = (
         "postconf: warning: /etc/postfix/main.cf: unused parameter: foo=1\n"
@@ -86,7 +82,8 @@ def test_some_parameters_need_a_restart() -> None:
     assert not program.needs_restart(old, {MAIN: "inet_protocols =  all\nbiff = yes\n"})
     assert program.needs_restart(old, {MAIN: "inet_protocols = ipv4\nbiff = no\n"})
     assert not program.needs_restart(old, {MASTER: "y"})
-    assert program.changed_settings(old, {MAIN: "inet_protocols = all\n", MASTER: "y"}) == ["biff", MASTER]
+    told = program.changed_settings(old, {MAIN: "inet_protocols = all\nbiff = yes\n", MASTER: "y"})
+    assert told == ["biff = yes (was no)", MASTER]
 
 
 def test_a_stage_asks_no_running_proxymap() -> None:

@@ -1,0 +1,115 @@
+"""Senders who hand in numbered messages, some from outside and some as a user, while parts of the host are away."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
+from letters import EICAR, STRANGER, letter
+
+SENDERS = 4  # at once: so many messages may be on their way when something breaks
+UNKNOWN = 0  # the connection broke: nobody knows whether the message was taken
+
+
+@dataclass
+class Burst:
+    """Messages 0 to count-1 for one mailbox; a sender who is told "later" tries again, as mail servers do.
+
+    login: a user and its password; then every third message comes from that user over port 587, whose mail program
+    tries again when a login fails. virus_every: so many messages apart one has EICAR's test file; 0 for none.
+    """
+
+    address: str
+    count: int
+    to: str
+    login: tuple[str, str] | None = None
+    ca_file: str = ""
+    server_name: str = ""
+    virus_every: int = 0
+    patience: float = 120  # seconds for which a sender tries again
+    name: str = field(default_factory=new_token)
+
+    def __post_init__(self) -> None:
+        self.left = list(range(self.count))
+        self.answers: dict[int, int] = {}
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._work) for _sender in range(SENDERS)]
+
+    def _work(self) -> None:
+        while True:
+            with self.lock:
+                if not self.left:
+                    return
+                number = self.left.pop(0)
+            until = time.monotonic() + self.patience
+            answer = self._send(number)
+            while (400 <= answer < 500 or answer == 535) and time.monotonic() < until:
+                time.sleep(0.5)
+                answer = self._send(number)
+            self.answers[number] = answer
+            time.sleep(0.02)
+
+    def _send(self, number: int) -> int:
+        as_user = self.login is not None and number % 3 == 0
+        virus = self.virus_every and number % self.virus_every == 0
+        sender = self.login[0] if as_user and self.login else STRANGER
+        content = letter(f"{self.name}-{number}.", sender=sender, to=self.to, **({"a_txt": EICAR} if virus else {}))
+        sent = False
+        try:
+            with smtplib.SMTP(self.address, 587 if as_user else 25, timeout=150) as smtp:
+                smtp.ehlo("burst.outside.example")
+                if as_user and self.login:
+                    smtp._host = self.server_name  # whose certificate it must be
+                    smtp.starttls(context=ssl.create_default_context(cafile=self.ca_file))
+                    smtp.login(*self.login)
+                smtp.mail(sender)
+                code, _text = smtp.rcpt(self.to)
+                if code != 250:
+                    return code
+                sent = True
+                return smtp.data(content)[0]
+        except smtplib.SMTPResponseException as error:
+            return error.smtp_code
+        except (OSError, smtplib.SMTPException):
+            return UNKNOWN if sent else 421  # nothing was handed over: the server was away, so it is tried again
+
+    def __enter__(self) -> Burst:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        for thread in self.threads:
+            thread.join()
+
+    def done(self) -> int:
+        return len(self.answers)
+
+    def wait_for(self, number: int) -> None:
+        """Wait until so many messages have had their answer."""
+        while self.done() < number:
+            time.sleep(0.05)
+
+    def with_answer(self, answer: int) -> set[int]:
+        return {number for number, got in self.answers.items() if got == answer}
+
+    def delivered(self, host: Any) -> Counter[int]:
+        """Count the messages in the host's mailboxes, by number."""
+        found = host.run(f"grep -rhoE 'Subject: {self.name}-[0-9]+' /var/vmail").stdout.splitlines()
+        return Counter(int(line.rpartition("-")[2]) for line in found)
+
+    def arrived(self, host: Any, wanted: Callable[[int], bool] = lambda number: True, wait: float = 60) -> Counter[int]:
+        """Return delivered() once every message that was taken and is wanted is there, or when time is up."""
+        taken = {number for number in self.with_answer(250) if wanted(number)}
+        until = time.monotonic() + wait
+        while not taken <= set(found := self.delivered(host)) and time.monotonic() < until:
+            host.run("postqueue -f")
+            time.sleep(1)
+        return found
