@@ -54,6 +54,12 @@ class Play:
         return self.returncode != 0
 
     @property
+    def message(self) -> str:
+        """What the task that failed said."""
+        assert self.failed, self.stdout
+        return str(next(task.result["msg"] for task in self.tasks if task.status == "failed"))
+
+    @property
     def ran(self) -> list[Task]:
         """The results of tasks that were not skipped: what a second run is charged for."""
         return [task for task in self.tasks if task.status != "skipped"]

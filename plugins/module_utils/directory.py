@@ -467,7 +467,7 @@ def send(connection: Connection, change: config.Change) -> None:
     if add is not None:
         connection.all_of([(change.what, lambda: connection.add(change.dn, add))])
     else:
-        connection.all_of([(change.what, lambda: connection.modify(change.dn, change.modifications))])
+        connection.all_of([(change.about, lambda: connection.modify(change.dn, change.modifications))])
 
 
 # --- the rehearsal

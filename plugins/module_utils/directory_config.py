@@ -41,6 +41,12 @@ class Change:
     before: list[str]
     after: list[str]
 
+    @property
+    def about(self) -> str:
+        """What it changes, and to which values."""
+        came = [line for line in self.after if line not in self.before]
+        return "; ".join([*came[:3], *(["..."] if len(came) > 3 else [])]) or self.what
+
 
 def bare(values: Iterable[str]) -> list[str]:
     """Return values without the numbers that slapd puts before ordered ones."""

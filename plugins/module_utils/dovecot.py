@@ -47,6 +47,11 @@ class Dovecot(Program):
         lines = [line for line in found.stderr.splitlines() if "Fatal" in line or "Error" in line or "Panic" in line]
         return [line.replace(stage, "") for line in lines[:1]] or [f"doveconf: exit code {found.returncode}"]
 
+    def ports(self, stage: str) -> set[tuple[str, int]]:
+        asked = ("doveconf", "-c", stage + MAIN)
+        enabled = units.output(*asked, "-h", "protocols", check=False).stdout
+        return listeners(units.output(*asked, "service", check=False).stdout, enabled)
+
     def changed_settings(self, old: Contents, new: Contents) -> list[str]:
         """Return the lines of dovecot.conf that came and went, and the other files."""
         was, now = ([line.strip() for line in (side.get(MAIN) or "").splitlines()] for side in (old, new))
@@ -54,6 +59,22 @@ class Dovecot(Program):
         went = [f"no more {line}" for line in was if line not in now]
         others = [path for path in super().changed_settings(old, new) if path != MAIN]
         return [*(came + went if MAIN in new else ()), *others]
+
+
+def listeners(services: str, protocols: str) -> set[tuple[str, int]]:
+    """Return address (empty for all) and port of the enabled listeners, from what doveconf prints of both settings."""
+    lines = [line.partition("=") for line in protocols.splitlines()]
+    enabled = {name for names, _equals, value in lines if value.strip() != "no" for name in names.split()}
+    found = set()
+    for block in re.split(r"(?m)^service ", services):
+        protocol = re.search(r"(?m)^  protocol = (\S+)", block)
+        if protocol and protocol[1] not in enabled:
+            continue
+        for listener in re.findall(r"inet_listener [^{]*\{([^{}]*)\}", block):
+            said = dict(re.findall(r"(?m)^\s*(port|address|listen) = (\S+)", listener))
+            if said.get("port", "0") != "0":
+                found.add((said.get("address") or said.get("listen") or "", int(said["port"])))
+    return found
 
 
 def _certificates(path: str) -> list[str]:

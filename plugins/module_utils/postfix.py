@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import socket
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -84,6 +86,9 @@ class Postfix(Program):
         logged = units.output("journalctl", "-q", "-o", "cat", "-p", "warning", "-t", f"{called}/smtpd", check=False)
         return complaints(logged.stdout) or [f"smtpd: exit code {code}"]
 
+    def ports(self, stage: str) -> set[tuple[str, int]]:
+        return listeners(units.output("postconf", "-c", stage + FOLDER, "-M", check=False).stdout)
+
     def pristine(self, path: str, content: str) -> bool:
         if path == MASTER:
             return content == _read(f"{SHIPPED}/master.cf.dist")
@@ -146,6 +151,16 @@ def smtpd_options(services: str, overrides: str) -> list[list[str]]:
         options = [f"{key}={value}" for key, value in pairs if key != "smtpd_tls_wrappermode"]
         if options not in found:
             found.append(options)
+    return found
+
+
+def listeners(services: str) -> set[tuple[str, int]]:
+    """Return address (empty for all) and port of the inet services that `postconf -M` prints."""
+    rows = (line.split() for line in services.splitlines() if line[:1].strip())
+    found = set()
+    for address, _colon, port in (row[0].rpartition(":") for row in rows if len(row) > 7 and row[1] == "inet"):
+        with contextlib.suppress(OSError):  # a name that services(5) does not have: Postfix's checker tells
+            found.add((address.strip("[]"), int(port) if port.isdigit() else socket.getservbyname(port, "tcp")))
     return found
 
 

@@ -60,6 +60,10 @@ class Program:
         """Return what the program's own checker finds wrong with the files below stage, one sentence each."""
         return []
 
+    def ports(self, stage: str) -> set[tuple[str, int]]:
+        """Return address (empty for all) and number of the ports that it would listen on, by the files below stage."""
+        return set()
+
     def product(self, build: str, path: str) -> str:
         """Return the path of what is built from a file."""
         raise NotImplementedError(build)
@@ -328,7 +332,6 @@ class Change:
         copies = self.files_of_changes()
         try:
             self.check()
-            self.refuse_taken_ports()
             if self.mark:
                 self.did("finished", "finish", "a change that an earlier run left half done")
             before = self.ask_before()
@@ -378,6 +381,7 @@ class Change:
                 except Failed as error:
                     problems.append(str(error))
             problems = problems or self.program.check(self.stage)
+            taken = [] if problems else self.taken_ports()
             self.built = {
                 target.product: seen.content
                 for target in self.changes
@@ -387,14 +391,15 @@ class Change:
             shutil.rmtree(self.stage, ignore_errors=True)
         if problems:
             self.refuse("'s own checker refuses the new configuration", [*problems, *self.changed_settings()])
+        if taken:
+            self.refuse(" cannot listen where the new configuration says", [*taken, *self.changed_settings()])
 
-    def refuse_taken_ports(self) -> None:
-        """Fail where another program has a port: a server that cannot listen ends, or does so at its next start."""
-        places = {(q["arguments"].get("address", ""), q["arguments"].get("port", 0)) for q in self.plan["questions"]}
+    def taken_ports(self) -> list[str]:
+        """Return who else has a port: a server that cannot listen ends, if not now then at its next start."""
+        asked = ((q["arguments"].get("address", ""), q["arguments"].get("port", 0)) for q in self.plan["questions"])
+        places = {place for place in asked if place[1]} | self.program.ports(self.stage)
         mine = {one for group in self.groups.values() for one in group}
-        found = [text for address, port in sorted(places) if port and (text := units.taken(address, port, mine))]
-        if found and self.wanted:
-            self.refuse(" cannot listen where the new configuration says", [*found, *self.changed_settings()])
+        return [text for address, port in sorted(places) if (text := units.taken(address, port, mine))]
 
     def refuse(self, what: str, details: Iterable[str]) -> NoReturn:
         """Fail before anything is changed; a change that an earlier run left half done is taken back."""

@@ -135,7 +135,7 @@ _PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
 def questions(
     site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
 ) -> list[Question]:
-    """Return what each smtpd that listens is asked: its greeting, with TLS where it has that, and postmaster on 25."""
+    """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
     found = []
     for key, service in sorted(services.items()):
         name, kind = key.rsplit("/", 1)
@@ -154,9 +154,15 @@ def questions(
         found.append(Question("smtp_greeting", where))
         if port == 25:
             needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
-            recipient = f"postmaster@{site.domains[0]}"
-            found.append(Question("smtp_rcpt", {"port": port, "recipient": recipient, "needs": needs}))
+            # an alias and a mailbox, since they are found in different tables
+            for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
+                found.append(Question("smtp_rcpt", {"port": port, "recipient": recipient, "needs": needs}))
     return found
+
+
+def _someone(site: Site) -> list[str]:
+    """Return an account that receives mail, if there is one."""
+    return [account.address for account in site.accounts if account.enabled and not account.forward][:1]
 
 
 def restriction_lists(parts: Contributions) -> dict[str, list[str]]:

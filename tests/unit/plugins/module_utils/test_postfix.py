@@ -64,6 +64,10 @@ def test_each_smtpd_is_checked_with_its_own_options_once() -> None:
     ]
 
 
+def test_listeners() -> None:
+    assert postfix.listeners(SERVICES) == {("", 25), ("", 587), ("", 465), ("::1", 10025)}
+
+
 def test_complaints() -> None:
     text = (
         "postconf: warning: /etc/postfix/main.cf: unused parameter: foo=1\n"

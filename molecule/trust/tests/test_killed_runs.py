@@ -1,0 +1,169 @@
+"""Runs that end half way: mail flows meanwhile, the next run finishes or takes back, and says so.
+
+strace(1) stops the modules at chosen system calls. A module that is killed there leaves what a power cut would leave.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts")
+SOAK = bool(os.environ.get("SOAK"))
+FINISHED = "finished a change that an earlier run left half done"
+STATE = "/var/lib/postamt"
+CHANGE = {
+    "mail_message_size_limit": "23M",
+    "mail_header_checks": [{"match": "^Subject: .*lottery", "action": "reject", "text": "no"}],
+    "dovecot_settings": {"mail_max_userip_connections": 7},
+    "ldap_settings": {"database": {"olcDbNoSync": True}},
+    "mail_aliases": {"desk@example.test": ["anna@example.test"]},
+    "mail_certificates": {"sni": {"names": ["other.example.test"]}},
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a run is killed: at a system call on a path, on so many a time; half: whether the change is under way."""
+
+    call: str
+    path: str
+    half: str = ""  # the program whose change the next run has to finish
+    when: int = 1
+    often: bool = True  # tried by `make test`, not by `make soak` alone
+
+
+POINTS = {
+    "a certificate is about to be served": Point("rename", "/etc/postamt/tls/sni"),
+    "slapd's change is about to be recorded": Point("rename", f"{STATE}/ldap/applied.json", when=2),
+    "Dovecot's main file": Point("rename", "/etc/dovecot/dovecot.conf", half="dovecot"),
+    "staging": Point("openat", "/run/postamt/postfix.stage/etc/postfix/main.cf", often=False),
+    "writing beside the old file": Point("openat", "/etc/postfix/.main.cf.postamt-new", often=False),
+    "setting the mark": Point("rename", f"{STATE}/postfix/pending/mark.json", often=False),
+    "before the first file": Point("rename", "/etc/postfix/tables/header_checks", half="postfix", often=False),
+    "between two files": Point("rename", "/etc/postfix/main.cf", half="postfix"),
+    "between swap and reload": Point("fsync", "/etc/postfix", half="postfix"),
+    "during the reload": Point("openat", "/var/spool/postfix/pid/master.pid", half="postfix", when=3),
+    "before the record": Point("rename", f"{STATE}/postfix/manifest.json", half="postfix", often=False),
+    "before the mark goes": Point("unlink", f"{STATE}/postfix/pending/mark.json", half="postfix", often=False),
+}  # fmt: skip
+CHOSEN = {name: point for name, point in POINTS.items() if SOAK or point.often}
+
+
+@pytest.fixture
+def restored(play: Any) -> Iterator[None]:
+    """Bring the inventory's state back."""
+    yield
+    assert not play().failed
+
+
+def leftovers(host: Any) -> str:
+    """What only an unfinished run may have on the host."""
+    found = host.check_output(
+        "find /etc /var/lib/postamt -name '*.postamt-new' -o -name pending -o -path '/etc/postamt/tls/.requested'"
+    )
+    return str(found) + str(host.check_output("ls -d /run/postamt/*.stage /run/postamt-ldap 2>/dev/null || true"))
+
+
+@pytest.mark.parametrize("point", CHOSEN.values(), ids=CHOSEN.keys())
+def test_a_module_is_killed(host: Any, play: Any, mail_flows: Any, traced: Any, restored: None, point: Point) -> None:
+    kill = traced(f"--inject={point.call}:signal=SIGKILL:when={point.when} -P {point.path}")
+    stopped = play({**CHANGE, **kill})
+    assert stopped.failed, "it was not killed"
+    if point.half:
+        assert host.file(f"{STATE}/{point.half}/pending/mark.json").exists
+        assert host.file(f"{STATE}/{point.half}/pending").mode == 0o700
+    mail_flows()
+    done = play(CHANGE)
+    assert not done.failed
+    assert done.changed
+    assert (FINISHED in done.actions) == bool(point.half), done.actions
+    assert leftovers(host) == ""
+    mail_flows()
+    assert play(CHANGE).changed == []
+
+
+def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
+    host: Any, play: Any, mail_flows: Any, traced: Any, restored: None
+) -> None:
+    """Postfix is left with a change that passes its checker and kills every smtpd, on a host that is killed."""
+    broken = {"postfix_settings": {"proxy_read_maps": "$virtual_alias_maps"}}
+    assert play({**broken, **traced("--inject=fsync:signal=SIGKILL:when=1 -P /etc/postfix")}, tags="postfix").failed
+    message = play(broken, tags="postfix").message
+    assert "Postfix does not work with the new configuration; the old one is back and serves" in message
+    mail_flows()
+    assert leftovers(host) == ""
+    assert play(tags="postfix").changed == []
+
+
+def test_a_half_done_change_gives_way_to_another(
+    host: Any, play: Any, mail_flows: Any, traced: Any, restored: None
+) -> None:
+    assert play({**CHANGE, **traced("--inject=rename:signal=SIGKILL:when=1 -P /etc/postfix/main.cf")}).failed
+    done = play()
+    assert not done.failed
+    assert FINISHED in done.actions
+    assert not host.file("/etc/postfix/tables/header_checks").exists
+    assert leftovers(host) == ""
+    mail_flows()
+    assert play().changed == []
+
+
+@pytest.fixture
+def slow_run(host: Any, scenario: Any, traced: Any) -> Callable[[], subprocess.Popen[str]]:
+    """Begin a run that waits for eight seconds between swap and reload of Postfix, and return once it is there."""
+
+    def slow_run() -> subprocess.Popen[str]:
+        slow = traced("--inject=fsync:delay_enter=8000000:when=1 -P /etc/postfix")
+        variables = json.dumps({**CHANGE, **slow})
+        run = subprocess.Popen(
+            ["ansible-playbook", *scenario.arguments, scenario.playbook, "--extra-vars", variables],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+        host.check_output("timeout 60 sh -c 'until grep -q 24117248 /etc/postfix/main.cf; do sleep .1; done'")
+        return run
+
+    return slow_run
+
+
+def test_ansible_is_killed(host: Any, play: Any, mail_flows: Any, slow_run: Any, restored: None) -> None:
+    run = slow_run()
+    os.killpg(run.pid, signal.SIGKILL)  # the controller's process with all of its forks
+    run.wait()
+    mail_flows()
+    host.check_output("timeout 60 sh -c 'while pgrep -f python-traced; do sleep .2; done'")
+    done = play(CHANGE)
+    assert not done.failed
+    # the module on the host may have gone on alone, or may have ended with its connection
+    assert (FINISHED in done.actions) or done.changed == []
+    assert leftovers(host) == ""
+    mail_flows()
+    assert play(CHANGE).changed == []
+
+
+def test_the_host_is_cut_off(host: Any, site: Any, play: Any, mail_flows: Any, slow_run: Any, restored: None) -> None:
+    """Power fails between swap and reload: the host boots with the new files and serves."""
+    run = slow_run()
+    subprocess.run([HOSTS, "cut-off", site.vars["lab_container"]], check=True)
+    run.communicate(timeout=120)
+    assert run.returncode != 0
+    until = time.monotonic() + 60
+    while host.run("systemctl is-system-running --wait").rc not in (0, 1):
+        assert time.monotonic() < until
+        time.sleep(1)
+    mail_flows()
+    done = play(CHANGE)
+    assert not done.failed
+    assert FINISHED in done.actions
+    assert leftovers(host) == ""
+    mail_flows()
+    assert play(CHANGE).changed == []
