@@ -30,6 +30,9 @@ demo-down: ## Remove the demo: containers, networks, volumes, .demo
 test: $(READY) ## Everything: linters, unit tests, every Molecule scenario on both releases
 	@tools/suite
 
+soak: $(READY) ## What `make test` has no time for: every point where a run can be killed, outages of a minute
+	@SOAK=1 tools/suite molecule-image molecule-trust molecule-amavis
+
 lint: $(READY) ## Linters and the gates of Ansible Galaxy, without containers
 	@tools/suite lint
 
@@ -69,4 +72,4 @@ $(READY): requirements.txt requirements-dev.txt tools/python
 	@touch $@
 	@echo "... done"
 
-.PHONY: help announce demo demo-down test lint test-unit sanity molecule bench bench-mail docs build changelog venv
+.PHONY: help announce demo demo-down test soak lint test-unit sanity molecule bench bench-mail docs build changelog venv

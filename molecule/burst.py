@@ -69,10 +69,9 @@ class Burst:
                     smtp._host = self.server_name  # whose certificate it must be
                     smtp.starttls(context=ssl.create_default_context(cafile=self.ca_file))
                     smtp.login(*self.login)
-                smtp.mail(sender)
-                code, _text = smtp.rcpt(self.to)
-                if code != 250:
-                    return code
+                for code, _text in (smtp.mail(sender), smtp.rcpt(self.to)):
+                    if code != 250:
+                        return code
                 sent = True
                 return smtp.data(content)[0]
         except smtplib.SMTPResponseException as error:

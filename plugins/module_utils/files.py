@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 from collections.abc import Iterable
@@ -19,6 +20,8 @@ from typing import Any
 
 _KEY = os.urandom(16)  # a fingerprint says whether two secrets are equal, and nothing to whoever keeps the log
 SUFFIX = ".postamt-new"
+# A file that is not secret as a whole may have such settings; what stood there before is in no list of secrets.
+_SECRET_LINE = re.compile(r"(?m)^(\s*\w*(?:password|passwd|dnpass|bind_pw|secret|api_key|nonce)\s*=\s*)(\S.*)$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,11 @@ def shown(content: bytes | None, secret: bool) -> str:
     """Return content as a diff may show it."""
     if content is None:
         return ""
-    return fingerprint(content) if secret else content.decode("utf-8", "replace")
+    if secret:
+        return fingerprint(content)
+    return _SECRET_LINE.sub(
+        lambda found: found[1] + fingerprint(found[2].encode()).rstrip(), content.decode("utf-8", "replace")
+    )
 
 
 def beside(path: str) -> str:

@@ -409,8 +409,9 @@ class Change:
 
     def changed_settings(self) -> list[str]:
         """Return what the change is about, as details of a message."""
-        old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
-        changed = self.program.changed_settings(old, {t.path: t.content.decode() for t in self.changes})
+        old = {t.path: files.shown(t.seen.content, t.secret) if t.seen else None for t in self.changes}
+        new = {t.path: files.shown(t.content, t.secret) for t in self.changes}
+        changed = self.program.changed_settings(old, new)
         more = [f"changed: and {len(changed) - MOST} more"] if len(changed) > MOST else []
         return [*(f"changed: {text}" for text in changed[:MOST]), *more]
 

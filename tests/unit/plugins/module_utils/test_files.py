@@ -38,7 +38,9 @@ def test_absent_files() -> None:
 
 
 def test_secrets_are_shown_as_fingerprints_that_tell_equal_from_different() -> None:
-    assert files.shown(b"password = x\n", secret=False) == "password = x\n"
+    assert files.shown(b"biff = no\nsmtp_sasl_password_maps = lmdb:x\n", secret=False).endswith("maps = lmdb:x\n")
+    line = files.shown(b"a = 1\n  ldap_auth_dn_password = hunter2\n", secret=False)
+    assert line.startswith("a = 1\n  ldap_auth_dn_password = (secret, fingerprint ")
     first, again, other = (files.shown(text, secret=True) for text in (b"hunter2", b"hunter2", b"hunter3"))
     assert first == again != other
     assert "hunter" not in first

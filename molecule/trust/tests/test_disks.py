@@ -1,0 +1,103 @@
+"""Disks that are full or read-only: the run says where, nothing is changed, mail goes on or waits."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from letters import BEN, STRANGER
+
+HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts")
+CHANGE = {
+    "mail_message_size_limit": "25M",
+    "mail_header_checks": [{"match": "^Subject: .*lottery", "action": "reject", "text": "no"}],
+}
+SPOOL = "/var/spool/postfix"
+
+
+@pytest.fixture
+def mounted(host: Any, site: Any) -> Callable[..., Any]:
+    """Mount something over a folder for a while."""
+    container = site.vars["lab_container"]
+
+    @contextmanager
+    def mounted(folder: str, *options: str) -> Iterator[None]:
+        subprocess.run([HOSTS, "mount", container, "--", *options, folder], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run([HOSTS, "umount", container, "--", "--lazy", folder], check=True)
+
+    return mounted
+
+
+@pytest.fixture
+def full(host: Any, mounted: Any) -> Callable[[str], Any]:
+    """Put a folder on a small disk of its own, with what it holds, and fill that."""
+
+    @contextmanager
+    def full(folder: str) -> Iterator[None]:
+        host.check_output(f"rm -rf /root/copy && cp -a {folder} /root/copy")
+        with mounted(folder, "-t", "tmpfs", "-o", "size=24m,mode=0755", "tmpfs"):
+            host.check_output(f"cp -a /root/copy/. {folder}/ && ! dd if=/dev/zero of={folder}/filled bs=4k")
+            yield
+            host.check_output(f"rm {folder}/filled")
+
+    return full
+
+
+@pytest.mark.parametrize(
+    "folder", ["/run/postamt", "/etc/postfix", "/var/lib/postamt"], ids=["stage", "swap", "record"]
+)
+def test_the_disk_is_full(host: Any, play: Any, mail_flows: Any, full: Any, folder: str) -> None:
+    with full(folder):
+        said = play(CHANGE, tags="postfix").message
+        assert "No space left on device" in said
+        assert folder in said
+        assert "nothing was changed" in said
+        mail_flows()
+    assert host.check_output("find /etc -name '*.postamt-new'") == ""
+    made = play(CHANGE)
+    assert not made.failed
+    assert not any("half done" in action for action in made.actions)
+    mail_flows()
+    assert not play().failed
+
+
+def test_etc_is_read_only(play: Any, mail_flows: Any, mounted: Any) -> None:
+    with mounted("/etc", "--bind", "-o", "ro", "/etc"):
+        said = play(CHANGE, tags="postfix").message
+        assert "Read-only file system" in said
+        assert "nothing was changed" in said
+        mail_flows()
+    assert not play(CHANGE).failed
+    assert not play().failed
+
+
+def test_the_queue_is_full(host: Any, play: Any, ask: Any, mail_flows: Any, full: Any) -> None:
+    """Postfix tells senders to come back; a change is made all the same."""
+    programs = "saslauthd-postfix dovecot postfix"
+    host.check_output(f"systemctl stop {programs}")
+    try:
+        with full(SPOOL):
+            host.check_output(f"systemctl start {programs}")
+            token = new_token()
+            later = smtp_send(ask(25), STRANGER, [BEN], message(STRANGER, BEN, token))
+            assert not later.accepted
+            assert 400 <= later.mail.code < 500 or 400 <= later.answers[BEN].code < 500, later
+            made = play(CHANGE, tags="postfix")
+            assert not made.failed
+            assert any("for now" in action for action in made.actions), made.actions
+            host.check_output(f"rm {SPOOL}/filled")
+            mail_flows()
+            host.check_output(f"touch {SPOOL}/filled && systemctl stop {programs}")
+    finally:
+        host.check_output(f"systemctl restart {programs}")
+    mail_flows()
+    assert not play().failed

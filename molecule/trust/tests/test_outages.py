@@ -1,0 +1,63 @@
+"""What mail depends on is away for a while: mail waits, and nothing is lost or bounced."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_login
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth
+from burst import SENDERS, Burst
+from letters import ANNA, BEN
+
+SECONDS = 60 if os.environ.get("SOAK") else 8
+OUTAGES = {
+    "slapd stopped": ("systemctl stop slapd", "systemctl start slapd"),
+    "slapd killed": ("systemctl kill -s KILL slapd", "systemctl reset-failed slapd; systemctl start slapd"),
+    "slapd paused": ("systemctl kill -s STOP slapd", "systemctl kill -s CONT slapd"),
+    "saslauthd stopped": ("systemctl stop saslauthd-postfix", "systemctl start saslauthd-postfix"),
+    "Dovecot stopped": ("systemctl stop dovecot", "systemctl start dovecot"),
+}
+
+
+@pytest.fixture
+def settled(host: Any) -> Iterator[None]:
+    """Start everything again."""
+    yield
+    host.run("systemctl kill -s CONT slapd; systemctl start slapd saslauthd-postfix dovecot; postqueue -f")
+
+
+@pytest.mark.parametrize(("away", "back"), OUTAGES.values(), ids=OUTAGES.keys())
+def test_mail_waits(site: Any, host: Any, away: str, back: str, settled: None) -> None:
+    login = (ANNA, site.passwords[ANNA])
+    with Burst(site.ipv4, 150, BEN, login, ca_file=site.ca_file, server_name=site.server_name) as burst:
+        burst.wait_for(40)
+        host.check_output(away)
+        time.sleep(SECONDS)
+        host.check_output(back)
+    taken, unsure = burst.with_answer(250), burst.with_answer(0)
+    assert len(taken) + len(unsure) == burst.count, burst.answers
+    assert len(unsure) <= SENDERS
+    found = burst.arrived(host)
+    assert taken - set(found) == set(), "lost"
+    assert sum(found.values()) - len(found) <= SENDERS, "more twice than were on their way"
+    assert host.run("postqueue -p").stdout.strip() == "Mail queue is empty", "bounced or stuck"
+
+
+def test_what_a_user_sees_while_the_directory_is_away(site: Any, host: Any, ask: Any, settled: None) -> None:
+    """As docs/guides/when-something-is-down.md says."""
+    password = site.passwords[ANNA]
+    host.check_output("systemctl stop slapd")
+    assert smtp_auth(ask(587), ANNA, password).code == 535
+    refused = imap_login(ask(993), ANNA, password)
+    assert not refused.ok
+    assert "UNAVAILABLE" in str(refused), refused
+    host.check_output("systemctl start slapd")
+    assert smtp_auth(ask(587), ANNA, password).code == 235
+    until = time.monotonic() + 20
+    while not imap_login(ask(993), ANNA, password).ok:
+        assert time.monotonic() < until
+        time.sleep(0.5)
