@@ -253,8 +253,9 @@ class Change:
         if self.strange and not self.plan.get("adopt"):
             self.refuse_strangers()
         self.look_at_units()
-        for path in self.files_of_ours() if not self.dry else ():
-            files.remove(files.beside(path))  # left by a killed run
+        for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
+            if os.path.lexists(path):  # left by a killed run
+                files.remove(path)
 
     def target(self, file: dict[str, Any]) -> Target:
         """Return a file of the plan beside what is in its place."""

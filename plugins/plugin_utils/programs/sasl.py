@@ -114,12 +114,15 @@ Description=SASL authentication for Postfix
 Documentation=man:saslauthd(8)
 After=network.target nss-lookup.target slapd.service
 Before=postfix.service
+# What kept it from starting, such as a full disk, ends some time, and nobody else starts it then.
+StartLimitIntervalSec=0
 
 [Service]
 Type=forking
 PIDFile={FOLDER}/saslauthd.pid
 ExecStart={command}
 Restart=on-failure
+RestartSec=2
 # Its processes have nothing to lose, and now and then one does not hear SIGTERM.
 KillMode=mixed
 TimeoutStopSec=5
