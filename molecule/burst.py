@@ -22,8 +22,8 @@ UNKNOWN = 0  # the connection broke: nobody knows whether the message was taken
 class Burst:
     """Messages 0 to count-1 for one mailbox; a sender who is told "later" tries again, as mail servers do.
 
-    login: a user and its password; then every third message comes from that user over port 587, whose mail program
-    tries again when a login fails. virus_every: so many messages apart one has EICAR's test file; 0 for none.
+    login: a user and its password; then one sender is that user's mail program at port 587, which tries again when a
+    login fails. virus_every: so many messages apart one has EICAR's test file; 0 for none.
     """
 
     address: str
@@ -39,25 +39,29 @@ class Burst:
     def __post_init__(self) -> None:
         self.left = list(range(self.count))
         self.answers: dict[int, int] = {}
+        self.from_user: set[int] = set()
         self.lock = threading.Lock()
-        self.threads = [threading.Thread(target=self._work) for _sender in range(SENDERS)]
+        self.threads = [
+            threading.Thread(target=self._work, args=(bool(self.login) and sender == 0,)) for sender in range(SENDERS)
+        ]
 
-    def _work(self) -> None:
+    def _work(self, as_user: bool) -> None:
         while True:
             with self.lock:
                 if not self.left:
                     return
                 number = self.left.pop(0)
+            if as_user:
+                self.from_user.add(number)
             until = time.monotonic() + self.patience
-            answer = self._send(number)
+            answer = self._send(number, as_user)
             while (400 <= answer < 500 or answer == 535) and time.monotonic() < until:
-                time.sleep(0.5)
-                answer = self._send(number)
+                time.sleep(2 if as_user else 0.5)  # logins have a limit
+                answer = self._send(number, as_user)
             self.answers[number] = answer
             time.sleep(0.02)
 
-    def _send(self, number: int) -> int:
-        as_user = self.login is not None and number % 3 == 0
+    def _send(self, number: int, as_user: bool) -> int:
         virus = self.virus_every and number % self.virus_every == 0
         sender = self.login[0] if as_user and self.login else STRANGER
         content = letter(f"{self.name}-{number}.", sender=sender, to=self.to, **({"a_txt": EICAR} if virus else {}))
@@ -68,7 +72,9 @@ class Burst:
                 if as_user and self.login:
                     smtp._host = self.server_name  # whose certificate it must be
                     smtp.starttls(context=ssl.create_default_context(cafile=self.ca_file))
-                    smtp.login(*self.login)
+                    smtp.user, smtp.password = self.login
+                    smtp.ehlo("burst.outside.example")
+                    smtp.auth("PLAIN", smtp.auth_plain)
                 for code, _text in (smtp.mail(sender), smtp.rcpt(self.to)):
                     if code != 250:
                         return code

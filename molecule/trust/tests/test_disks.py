@@ -85,7 +85,7 @@ def test_the_disk_is_full(host: Any, play: Any, mail_flows: Any, small_disk: Any
 
 
 def test_etc_is_read_only(play: Any, mail_flows: Any, mounted: Any) -> None:
-    with mounted("/etc", "--bind", "-o", "ro", "/etc"):
+    with mounted("/etc", "--rbind", "-o", "ro", "/etc"):
         said = play(CHANGE, tags="postfix").message
         assert "Read-only file system" in said
         assert "nothing was changed" in said

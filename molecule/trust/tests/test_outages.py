@@ -43,6 +43,7 @@ def test_mail_waits(site: Any, host: Any, away: str, back: str, settled: None) -
     assert len(unsure) <= SENDERS
     found = burst.arrived(host)
     assert taken - set(found) == set(), "lost"
+    assert len(burst.from_user & taken) >= 5
     assert sum(found.values()) - len(found) <= SENDERS, "more twice than were on their way"
     assert host.run("postqueue -p").stdout.strip() == "Mail queue is empty", "bounced or stuck"
 
