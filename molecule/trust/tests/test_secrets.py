@@ -129,7 +129,7 @@ def test_runs_tell_none(
         said += verbose(given)
         listed = processes()
     known = {**before, **secrets()}
-    assert "finn@example.test" in said
+    assert "RECAP" in said
     assert seen(said, known) == []
     assert "ansible-playbook" in listed
     assert seen(listed, known) == []
@@ -172,10 +172,10 @@ def test_nobody_reads_one_on_the_host(
         **given, "mail_relayhost": {**given["mail_relayhost"], "username": "firm"}, "mail_message_size_limit": "26M",
     }  # fmt: skip
     for call, path in (
+        ("rename", "/etc/postamt/tls/.generations/.link"),
         ("openat", "/run/postamt/postfix.stage/etc/postfix/main.cf"),
         ("rename", "/etc/postfix/.main.cf.postamt-new"),
         ("rename", "/etc/dovecot/.dovecot.conf.postamt-new"),
-        ("rename", "/etc/postamt/tls/.generations/.link"),
     ):
         kill = traced(f"--inject={call}:signal=SIGKILL -P {path}")
         more = {"dovecot_settings": {"mail_max_userip_connections": 8}, "mail_certificates": {"sni": {}}}
