@@ -47,7 +47,7 @@ class Asked:
         return {name: value for name, value in given.items() if value is not None}
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: t.Any = None, task_vars: Result | None = None) -> Result:
