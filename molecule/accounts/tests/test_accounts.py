@@ -74,6 +74,10 @@ def arrives(at: Callable[[int], Endpoint], address: str, reader: str, password: 
     return bool(imap_find(at(993), reader, password, token))
 
 
+def put(host: Any, path: str, text: str) -> None:
+    host.check_output("printf '%%s' %s > %s", text, path)
+
+
 def mailboxes(host: Any) -> set[str]:
     return set(host.check_output("find /var/vmail -mindepth 1 -maxdepth 1 -printf '%p\\n'").split())
 
@@ -110,7 +114,7 @@ def test_a_new_password_of_a_generated_one(
     assert said.count(new) == 1
     assert f"set the password of {BEN}" in log.read_text()
     assert new not in log.read_text()
-    assert new not in host.check_output("journalctl -o export")
+    assert host.run("journalctl -o export | grep -qaF -e %s", new).rc == 1
     assert host.run("grep -rlF -e %s /etc /var/lib/postamt /root /tmp /var/log /run", new).stdout == ""
     assert imap_login(at(993), BEN, new).ok
     assert smtp_auth(at(587), BEN, new).code == 235
@@ -128,14 +132,17 @@ def test_a_new_password_beside_one_in_the_inventory(
     assert imap_login(at(993), CARL, new).ok
     kept = play()
     assert kept.changed == []
-    assert [note for task in kept.tasks for note in task.result.get("notes", [])] == [
-        f"passwords kept that the users changed themselves: {CARL}"
-    ]
+    assert any(
+        note.startswith("passwords kept that the users changed themselves") and CARL in note
+        for task in kept.tasks
+        for note in task.result.get("notes", [])
+    )
     assert imap_login(at(993), CARL, new).ok
     assert smtp_auth(at(587), CARL, "Gestern-war-Montag").code == 535
     accounts[2]["password"] = "Heute-ist-Dienstag"
     assert f"set the password of {CARL}" in play({"mail_accounts": accounts}).actions
     assert imap_login(at(993), CARL, "Heute-ist-Dienstag").ok
+    assert not play().failed
 
 
 def test_a_user_changes_the_password_from_elsewhere(
@@ -143,8 +150,8 @@ def test_a_user_changes_the_password_from_elsewhere(
 ) -> None:
     desk, old = connect("desk.example.test"), kept_passwords(site)[EVE]
     (dn,) = re.findall(rf"{EVE} .*(uid=\S+)", account())
-    desk.run("printf '%s %s\\n' >> /etc/hosts", site.ipv4, site.server_name)
-    desk.run("printf %s > /root/ca.pem", Path(site.ca_file).read_text())
+    desk.check_output("echo %s %s >> /etc/hosts", site.ipv4, site.server_name)
+    put(desk, "/root/ca.pem", Path(site.ca_file).read_text())
     done = desk.run(
         "LDAPTLS_CACERT=/root/ca.pem ldappasswd -H ldaps://%s -D %s -w %s -a %s -s %s",
         site.server_name, dn, old, old, "von Eve gewählt 7",
@@ -219,7 +226,7 @@ def test_an_account_that_left_the_inventory_ends_and_its_password_with_it(
     record = "/var/lib/postamt/ldap/applied.json"  # a month later
     said = json.loads(host.file(record).content_string)
     said["leaving"] = dict.fromkeys(said["leaving"], "2020-01-01")
-    host.run("printf %s > " + record, json.dumps(said))
+    put(host, record, json.dumps(said))
     assert f"deleted account {EVE} and its mail in" in account(None, "purged", **eve)
     assert play(eve).changed == []
     assert EVE not in kept_passwords(site)
