@@ -150,8 +150,8 @@ def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
     owners = {address: account for account in site.accounts for address in (account.address, *account.aliases)}
     listed = owners.get(asked.account)
     mine = listed is not None and listed.address == asked.account
-    if asked.said and asked.state != "present":
-        yield Problem(next(iter(asked.said)), None, "can be said with state=present only")
+    for name in asked.said if asked.state != "present" else ():
+        yield Problem(name, None, "can be said with state=present only")
     if asked.state == "present":
         yield from _present(site, asked, set(owners) | set(site.all_aliases), mine)
     elif asked.state == "absent" and mine:
