@@ -145,7 +145,7 @@ def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
             yield Problem("state", asked.state, "goes for all accounts: leave account out, or name another state")
         return
     if not asked.account:
-        yield Problem("account", None, f"must name the account that is to be {asked.state}: -e account=ADDRESS")
+        yield Problem("account", None, "must name an account: -e account=ADDRESS")
         return
     owners = {address: account for account in site.accounts for address in (account.address, *account.aliases)}
     listed = owners.get(asked.account)
