@@ -64,22 +64,19 @@ class StoredSecrets(Secrets):
             self.state.add_secrets(made)
 
     def rename(self, former: Mapping[str, str]) -> None:
-        """Let a password go by its account's new name; former: the old names by the new ones."""
+        """Let a password also go by its account's new name; former: the old names by the new ones.
 
-        def due(known: Mapping[str, str]) -> dict[str, str]:
-            return {new: old for new, old in former.items() if old in known and new not in known}
+        The old name is forgotten when the account itself has been renamed: until then the inventory may change back.
+        """
 
-        if not due(self.known):
-            return
-        if not self.check_mode:
+        def moved(known: Mapping[str, str]) -> dict[str, str]:
+            return {new: known[old] for new, old in former.items() if old in known and new not in known}
+
+        if moved(self.known) and not self.check_mode:
             with self.state.locked():
-                self.known.update(known := self.state.known_secrets())
-                moves = due(known)
-                self.state.set_secrets(
-                    {**{new: known[old] for new, old in moves.items()}, **dict.fromkeys(moves.values())}
-                )
-        for new, old in due(self.known).items():
-            self.known[new] = self.known.pop(old)
+                self.known.update(self.state.known_secrets())
+                self.state.add_secrets(moved(self.known))
+        self.known.update(moved(self.known))
 
 
 def plain(value: t.Any) -> t.Any:

@@ -92,6 +92,8 @@ def test_a_renamed_account_keeps_its_mail_and_its_password(
     accounts[0].update(address=anne, renamed_from=ANNA)
     done = play({"mail_accounts": accounts})
     assert f"renamed account: {ANNA} -> {anne}" in done.actions
+    assert kept_passwords(site)[anne] == password
+    assert ANNA not in kept_passwords(site)
     assert imap_find(at(993), anne, password, token)
     assert smtp_auth(at(587), ANNA, password).code == 535
     assert not takes(at(25), ANNA)
