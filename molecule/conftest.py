@@ -208,11 +208,15 @@ def play(scenario: Scenario, tmp_path: Path) -> Callable[..., Play]:
 
 @pytest.fixture
 def ansible(scenario: Scenario) -> Callable[..., str]:
-    """Run another playbook on the scenario's hosts: ansible(playbook, extra_vars) -> what it prints."""
+    """Run another playbook on the scenario's hosts: ansible(playbook, extra_vars, options...) -> what it prints.
 
-    def ansible(playbook: str, extra_vars: dict[str, Any] | None = None) -> str:
+    Further keywords are variables of its environment.
+    """
+
+    def ansible(playbook: str, extra_vars: dict[str, Any] | None = None, *options: str, **environment: str) -> str:
         command = ["ansible-playbook", *scenario.arguments, playbook, "--extra-vars", json.dumps(extra_vars or {})]
-        env = {**os.environ, "ANSIBLE_NOCOLOR": "1"}
+        command += options
+        env = {**os.environ, "ANSIBLE_NOCOLOR": "1", **environment}
         done = subprocess.run(
             command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )

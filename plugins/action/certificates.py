@@ -25,7 +25,6 @@ class ActionModule(ProgramAction):
         seen = self._call(state="seen", packages=plan["packages"])
         if seen.get("failed"):
             return seen
-        certificates.refuse_strangers(plan, state, seen["ca"])
         actions: list[str] = []
         if seen["missing"]["packages"] and check_mode:
             actions.append(f"would install packages {', '.join(seen['missing']['packages'])}")

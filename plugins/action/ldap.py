@@ -6,7 +6,7 @@ from __future__ import annotations
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import site_for
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import site_for, state_of
 
 
 class ActionModule(ProgramAction):
@@ -17,6 +17,8 @@ class ActionModule(ProgramAction):
         """Run the module, and once more with the passwords that it asks for: fingerprints travel, passwords seldom."""
         answer = super()._apply(plan)
         names = answer.pop("passwords_needed", None)
+        if not answer.get("failed") and not self._task.check_mode:
+            self._forget_former_names(plan)
         if answer.get("failed") or not names:
             return answer
         given = passwords(site_for(self, self._vars), names)
@@ -29,6 +31,17 @@ class ActionModule(ProgramAction):
             "actions": [*answer.get("actions", []), *again.get("actions", [])],
             "diff": [*answer.get("diff", []), *again.get("diff", [])],
         }
+
+    def _forget_former_names(self, plan: Plan) -> None:
+        """Forget generated passwords by the names of before: whoever gets such an address next gets a new one."""
+        entries = plan.get("entries") or {}
+        former = {item["from"] for item in entries.get("renamed", {}).values()} - set(entries.get("accounts", {}))
+        if not former:
+            return
+        state = state_of(self, site_for(self, self._vars))
+        gone = former & set(state.known_secrets())
+        if gone:
+            state.set_secrets(dict.fromkeys(gone))
 
     def _users(self, missing: Result, actions: list[str]) -> Result | None:
         """Let the package's own user join a group."""

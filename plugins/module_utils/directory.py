@@ -39,14 +39,18 @@ DEFAULTS = "/etc/default/slapd"
 REHEARSAL = "/run/postamt-ldap"  # openldap's, so not below the folder that is root's alone
 REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
 USER = "openldap"
+RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
 
 _CONFIG_FILTER = "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(cn=*postfixbook))"
-_ENTRY_ATTRIBUTES = (
+ENTRY_ATTRIBUTES = (
     "objectClass", "o", "ou", "dc", "cn", "sn", "uid", "mail", "mailAlias", "mailForwardingAddress", "mailEnabled",
     "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
 )  # fmt: skip
 _WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
-_PAST = {"add": "added", "change": "changed", "remove": "removed", "disable": "disabled"}
+PAST = {
+    "add": "added", "change": "changed", "remove": "removed", "disable": "disabled", "enable": "enabled",
+    "rename": "renamed", "delete": "deleted",
+}  # fmt: skip
 
 
 class Slapd(program.Program):
@@ -106,6 +110,16 @@ class Connection:
     def password(self, dn: str, clear: str) -> int:
         """Have slapd hash and store a password (RFC 3062)."""
         return int(self.link.passwd(dn, None, clear))
+
+    def entry_request(self, change: entries.Change) -> tuple[str, Callable[[], int]]:
+        """Return what sends a change of an entry, and what it is called if slapd refuses it."""
+        what = f"to {change.verb} {change.kind} {change.name}"
+        if change.after is None:
+            return what, lambda: self.delete(change.dn)
+        if change.before is None:
+            return what, lambda: self.add(change.dn, change.after or {})
+        new = change.modifications()
+        return what, lambda: self.modify(change.dn, [("replace", name, new[name]) for name in new])
 
     def all_of(self, requests: Iterable[tuple[str, Callable[[], int]]], window: int = 1) -> None:
         """Send requests, several at a time, and wait for all; raises Failed naming the one that was refused."""
@@ -173,7 +187,7 @@ class Change(program.Change):
 
     def __init__(self, module: AnsibleModule) -> None:
         super().__init__(Slapd(), module)
-        self.record_file = os.path.join(self.home, "applied.json")
+        self.record_file = RECORD
         self.needed: list[str] = []
         self.notes: list[str] = []
 
@@ -192,6 +206,7 @@ class Change(program.Change):
         if self.missing and not self.dry:
             return  # the action brings it and calls again
         self.record = files.load(self.record_file)
+        self.under_way = bool(self.record.pop("under_way", False))
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
         self.changes, self.news, self.mark = [], [], {}
         self.look_at_units()
@@ -200,6 +215,8 @@ class Change(program.Change):
         if not self.wanted:
             self.leave()
             return
+        if self.under_way and "passwords" not in self.request:  # those come in this run's own second call
+            self.did("finished", "finish", "a change that an earlier run left half done")
         self.watched = {path: files.digest(path) for path in self.plan["watch"]}
         if self.record.get("loaded") != self.watched and "absent" in self.watched.values() and not self.dry:
             absent = [path for path, digest in self.watched.items() if digest == "absent"]
@@ -216,9 +233,19 @@ class Change(program.Change):
         kept = dict(self.record)
         self.configure()
         self.fill()
-        if self.record != kept and not self.dry:
-            files.private_folder(self.home)
-            files.save(self.record_file, self.record)
+        if (self.record != kept or self.under_way) and not self.dry:
+            self.under_way = bool(self.needed)
+            self.keep_record()
+
+    def keep_record(self) -> None:
+        files.private_folder(self.home)
+        files.save(self.record_file, {**self.record, **({"under_way": True} if self.under_way else {})})
+
+    def begin(self) -> None:
+        """Mark that a change is under way, so that the next run says what it finishes."""
+        if not self.dry and not self.under_way:
+            self.under_way = True
+            self.keep_record()
 
     def look_for_missing(self) -> dict[str, list[Any]]:
         """Return also which group slapd's user has to join."""
@@ -259,16 +286,20 @@ class Change(program.Change):
         if before != after:
             self.diffs.append({"before_header": DEFAULTS, "after_header": DEFAULTS, "before": before, "after": after})
             if self.did("wrote", "write", f"{DEFAULTS} (listens on {listen})"):
+                self.begin()
                 mode, uid, gid = (seen.mode, seen.uid, seen.gid) if seen else (0o644, 0, 0)
                 files.replace(DEFAULTS, after.encode(), mode, uid, gid)
         self.restarted = False
         if self.running and (why := self.outdated(listen)):
             if self.did("restarted", "restart", f"slapd ({why})"):
+                self.begin()
                 units.act("restart", "slapd.service")
                 if self.outdated(listen):  # Debian 12's init script says it did
                     raise Failed("slapd was restarted, but the old process goes on: stop it by hand")
             self.restarted = True
         self.restarted |= bool(self.starts)
+        if self.starts or self.enables:
+            self.begin()
         self.activate()
 
     def outdated(self, listen: str) -> str:
@@ -323,6 +354,7 @@ class Change(program.Change):
 
     def apply(self, found: list[config.Change]) -> None:
         """Send the requests one by one; the first that is refused takes back those before it."""
+        self.begin()
         for at, change in enumerate(found):
             try:
                 send(self.connection, change)
@@ -348,6 +380,9 @@ class Change(program.Change):
                     left.append(change.what)
             except Failed:
                 left.append(change.what)
+        if not left:
+            self.under_way = False
+            self.keep_record()
         return "the old configuration is back" + (f", except for {', '.join(left)}, which stays" if left else "")
 
     def complaint(self) -> str:
@@ -376,30 +411,22 @@ class Change(program.Change):
         wanted = self.plan["entries"]
         tree: config.Tree = {}
         if self.database_there:
-            tree = self.connection.search(wanted["suffix"], "subtree", names=_ENTRY_ATTRIBUTES)
+            tree = self.connection.search(wanted["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
         current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         merge = entries.merge(wanted, current, self.record, stored_digest)
         self.notes += merge.notes
         self.tell(merge.changes)
         if merge.changes and not self.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's
-            files.private_folder(self.home)
-            files.save(self.record_file, {**self.record, **entries.united(self.record, merge.record)})
+            self.under_way = True
+            self.record.update(entries.united(self.record, merge.record))
+            self.keep_record()
             roots = [change for change in merge.changes if change.kind == "branch"]
             rest = [change for change in merge.changes if change.kind != "branch"]
-            self.connection.all_of(map(self.entry_request, roots))
-            self.connection.all_of(map(self.entry_request, rest), _WINDOW)
+            self.connection.all_of(map(self.connection.entry_request, roots))
+            self.connection.all_of(map(self.connection.entry_request, rest), _WINDOW)
         self.record.update(merge.record)
         self.set_passwords(merge.needed)
-
-    def entry_request(self, change: entries.Change) -> tuple[str, Callable[[], int]]:
-        what = f"to {change.verb} {change.kind} {change.name}"
-        if change.after is None:
-            return what, lambda: self.connection.delete(change.dn)
-        if change.before is None:
-            return what, lambda: self.connection.add(change.dn, change.after or {})
-        new = change.modifications()
-        return what, lambda: self.connection.modify(change.dn, [("replace", name, new[name]) for name in new])
 
     def tell(self, changes: list[entries.Change]) -> None:
         """Say what becomes of which entries, in one sentence a verb and kind."""
@@ -412,7 +439,7 @@ class Change(program.Change):
                 continue
             plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
             word = kind if len(group) == 1 else f"{len(group)} {plural}"
-            self.did(_PAST[verb], verb, f"{word}: {entries.names(change.name for change in group)}")
+            self.did(PAST[verb], verb, f"{word}: {entries.names(change.name for change in group)}")
         if changes and self.module._diff:
             before = [line for change in changes for line in change.lines(change.before)]
             after = [line for change in changes for line in change.lines(change.after)]
@@ -430,6 +457,7 @@ class Change(program.Change):
             return
         if not now:
             return
+        self.begin()
         suffix = self.plan["entries"]["suffix"]
         dns = self.dns(suffix, ("mail", "cn"))
         self.connection.all_of((self.password_request(name, dns[name][0], given[name]) for name in now), _WINDOW)

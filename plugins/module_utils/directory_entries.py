@@ -3,7 +3,7 @@
 """Which entries have to change: a three-way merge of inventory, directory, and what was last applied.
 
 Pure functions, values as text. What others added through LDAP stays; what left the inventory goes; an account that the
-inventory no longer lists is disabled and its mail kept.
+inventory no longer lists is disabled and its mail kept. Where the inventory is exclusive, what others added goes too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Attributes = dict[str, list[str]]
-Verb = Literal["add", "change", "remove", "disable", "set the password of"]
+Verb = Literal["add", "change", "remove", "disable", "enable", "rename", "delete"]
 
 ACCOUNT = ("inetOrgPerson", "PostfixBookMailAccount")
 FORWARD = "PostfixBookMailForward"
@@ -120,7 +120,9 @@ def merge(
     result.record["domains"] = _domains(result, wanted, found["domains"], record.get("domains", []))
     result.record["aliases"] = _aliases(result, wanted, found["aliases"], record.get("aliases", {}))
     _services(result, wanted, found["services"])
-    result.record["accounts"] = _accounts(result, wanted, found["accounts"], record.get("accounts", {}), new_id)
+    record = {**record, **_renamed(result, wanted, found["accounts"], record)}
+    result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
+    result.record["leaving"] = leaving(wanted["accounts"], current, record)
     _passwords(result, wanted, found, record, digest)
     return result
 
@@ -138,6 +140,42 @@ def escaped(value: str) -> str:
     """Return a value as it stands in a DN (RFC 4514)."""
     inner = "".join(f"\\{char}" if char in ',+"\\<>;=' else char for char in value)
     return f"\\{inner}" if inner.startswith("#") else inner
+
+
+def disabled(entry: Entry) -> bool:
+    """Tell whether an account is disabled."""
+    return entry.attributes.get("mailEnabled") == ["FALSE"]
+
+
+def leaving(listed: Collection[str], current: Mapping[str, Entry], record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the days on which accounts may be deleted, by DN: not of those that are listed or enabled again."""
+    return {
+        dn: day
+        for dn, day in record.get("leaving", {}).items()
+        if dn in current and disabled(current[dn]) and current[dn].attributes["mail"][0].lower() not in listed
+    }
+
+
+def _renamed(
+    result: Merge, wanted: Mapping[str, Any], found: dict[str, Entry], record: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Let the entries of renamed accounts, and what is recorded of them, go by their new names."""
+    accounts, passwords = dict(record.get("accounts", {})), dict(record.get("passwords", {}))
+    for name, former in wanted["renamed"].items():
+        old = former["from"]
+        if old in found and name in found:
+            if old in accounts:
+                result.notes.append(f"account {old} was not renamed to {name}, which is there already")
+            continue
+        if old in found:
+            found[name] = found.pop(old)
+            accounts[name] = accounts.get(old, {})
+        accounts.pop(old, None)
+        was = passwords.pop(old, None)
+        if was and name not in passwords:  # the name is part of a fingerprint
+            same_value = was["fingerprint"] == former["fingerprint"]
+            passwords[name] = {**was, "fingerprint": wanted["fingerprints"][name]} if same_value else was
+    return {"accounts": accounts, "passwords": passwords}
 
 
 def _branches(result: Merge, suffix: str, there: Collection[str]) -> None:
@@ -167,7 +205,7 @@ def _domains(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Ent
 def _aliases(
     result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry], base: Mapping[str, list[str]]
 ) -> dict[str, list[str]]:
-    for name in {**base, **wanted["aliases"]}:
+    for name in {**base, **wanted["aliases"], **(current if wanted["exclusive"] else {})}:
         dn = f"cn={escaped(name)},ou=aliases,{wanted['suffix']}"
         targets, was, entry = wanted["aliases"].get(name, []), base.get(name, []), current.get(name)
         if entry is None:
@@ -178,6 +216,8 @@ def _aliases(
                 }  # fmt: skip
                 result.changes.append(Change("add", "alias", name, dn, None, attributes))
             continue
+        if wanted["exclusive"]:
+            was = entry.attributes.get("mailForwardingAddress", [])
         after = merged(entry.attributes, {"mailForwardingAddress": was}, {"mailForwardingAddress": targets})
         if targets:
             after = merged(after, {}, {"mail": [name], "mailAlias": [name], "objectClass": [FORWARD]})
@@ -213,9 +253,13 @@ def _accounts(
         if entry is None:
             if name in left:  # deleted by somebody who knows why
                 continue
-            _new_account(result, wanted, name, goal, new_id())
+            result.changes.append(new_account(wanted, name, goal, new_id()))
             continue
+        if wanted["exclusive"]:
+            was = {**was, **{key: entry.attributes.get(key, []) for key in ("mailAlias", "mailForwardingAddress")}}
         after = merged(entry.attributes, was, goal)
+        if name in left and wanted["exclusive"]:
+            after["mailEnabled"] = ["FALSE"]
         if name in left:  # cn and sn have to stay
             after.update({key: entry.attributes[key] for key in ("cn", "sn") if key in entry.attributes})
         classes = [*ACCOUNT, *([FORWARD] if after.get("mailForwardingAddress") else [])]
@@ -223,9 +267,23 @@ def _accounts(
         after["objectClass"] = three_way(kept, (), classes)
         fixed = _fixed(wanted["new_account"], entry.attributes.get("uid", [new_id()])[0])
         after = {**{key: values for key, values in fixed.items() if key != "uid"}, **after}
+        former = entry.attributes["mail"][0]
+        if former.lower() != name:
+            after["mail"] = [name, *(value for value in entry.attributes["mail"][1:] if value.lower() != name)]
+            _differs(result, "rename", "account", f"{former} -> {name}", entry, after)
+            continue
         leaves = name in left and after.get("mailEnabled") != entry.attributes.get("mailEnabled")
         _differs(result, "disable" if leaves else "change", "account", name, entry, after)
+    for name, entry in current.items() if wanted["exclusive"] else ():
+        if name not in record and is_account(entry) and not disabled(entry):
+            after = {**entry.attributes, "mailEnabled": ["FALSE"]}
+            _differs(result, "disable", "account", name, entry, after)
     return {name: goal for name, goal in record.items() if name in wanted["accounts"] or name in current}
+
+
+def is_account(entry: Entry) -> bool:
+    """Tell whether an entry is a mail account."""
+    return ACCOUNT[1].lower() in (name.lower() for name in entry.attributes["objectClass"])
 
 
 def _fixed(new: Mapping[str, str], identifier: str) -> Attributes:
@@ -234,11 +292,34 @@ def _fixed(new: Mapping[str, str], identifier: str) -> Attributes:
     return {"uid": [identifier], "mailHomeDirectory": [f"{new['home']}/{identifier}"], **numbers}
 
 
-def _new_account(result: Merge, wanted: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> None:
+def new_account(wanted: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> Change:
+    """Return what adds an account; identifier: its uid, which names entry and mailbox and never changes."""
     classes = [*ACCOUNT, *([FORWARD] if goal.get("mailForwardingAddress") else [])]
     attributes = {"objectClass": classes, "mail": [name], **_fixed(wanted["new_account"], identifier), **goal}
-    dn = f"uid={identifier},ou=accounts,{wanted['suffix']}"
-    result.changes.append(Change("add", "account", name, dn, None, attributes))
+    return Change("add", "account", name, f"uid={identifier},ou=accounts,{wanted['suffix']}", None, attributes)
+
+
+def account_attributes(address: str, said: Mapping[str, Any], have: Attributes) -> Attributes:
+    """Return what is said of an account, in the directory's words; none to remove an attribute.
+
+    said: name, quota (bytes), aliases, forward and keep_copy, each if it is said. have: what the entry has now. A
+    forward is found by mailAlias, so the account's own address is one of them then.
+    """
+    name = said["name"].strip() if "name" in said else ""
+    local = address.rpartition("@")[0]
+    now = have.get("mailForwardingAddress", [])
+    targets = said.get("forward", [value for value in now if value != address])
+    copy = said.get("keep_copy", address in now)
+    aliases = said.get("aliases", [value for value in have.get("mailAlias", []) if value != address])
+    found: Attributes = {
+        "cn": [name or local] if "name" in said or not have else have["cn"],
+        "sn": [(name or local).split()[-1]] if "name" in said or not have else have["sn"],
+        "mailAlias": sorted({*aliases, *([address] if targets else [])}),
+        "mailForwardingAddress": sorted({*targets, *([address] if targets and copy else [])}),
+    }
+    if said.get("quota") is not None:
+        found["mailQuota"] = [str(said["quota"] // 1024)]
+    return found
 
 
 def _differs(result: Merge, verb: Verb, kind: str, name: str, entry: Entry, after: Attributes) -> None:

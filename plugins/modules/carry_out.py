@@ -16,7 +16,7 @@ options:
   program:
     description: Whose code runs, a file of this name in C(module_utils).
     type: str
-    choices: [amavis, certificates, clamav, directory, dovecot, host, postfix, quarantine, sasl]
+    choices: [accounts, amavis, certificates, clamav, directory, dovecot, host, postfix, quarantine, sasl]
     required: true
   request:
     description: What the program's code is asked for, its C(plan) among it.
@@ -64,7 +64,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 def code_of(program):
     """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
-    if program == "amavis":
+    if program == "accounts":
+        from ansible_collections.postamt.mail.plugins.module_utils import accounts as code
+    elif program == "amavis":
         from ansible_collections.postamt.mail.plugins.module_utils import amavis as code
     elif program == "clamav":
         from ansible_collections.postamt.mail.plugins.module_utils import clamav as code
@@ -91,6 +93,7 @@ def main():
             "program": {
                 "type": "str",
                 "choices": [
+                    "accounts",
                     "amavis",
                     "certificates",
                     "clamav",

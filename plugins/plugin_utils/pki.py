@@ -192,14 +192,6 @@ def ensure_authority(state: State, server_name: str) -> tuple[Authority, bool]:
         return made, True
 
 
-def stranger(authority: Authority | None, carried: str) -> str:
-    """Return how people tell the CA that a host carries in PEM if it is not the controller's, else nothing."""
-    certificates = from_pem(carried)
-    if not certificates or (authority and certificates[0] == authority.certificate):
-        return ""
-    return f"{common_name(certificates[0].subject)} (SHA-256 {fingerprint(certificates[0])})"
-
-
 def _key_usage(**on: bool) -> x509.KeyUsage:
     words = (
         "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import ssl
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
@@ -20,6 +21,7 @@ from ansible.errors import AnsibleError
 from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+    CA_FILE,
     HostInput,
     HostVariables,
     Look,
@@ -27,7 +29,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Site,
     parse_site,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
@@ -60,6 +62,21 @@ class StoredSecrets(Secrets):
             self.known.update(self.state.known_secrets())
             made = {name: super(StoredSecrets, self).get(name) for name in missing if name not in self.known}
             self.state.add_secrets(made)
+
+    def rename(self, former: Mapping[str, str]) -> None:
+        """Let a password also go by its account's new name; former: the old names by the new ones.
+
+        The old name is forgotten when the account itself has been renamed: until then the inventory may change back.
+        """
+
+        def moved(known: Mapping[str, str]) -> dict[str, str]:
+            return {new: known[old] for new, old in former.items() if old in known and new not in known}
+
+        if moved(self.known) and not self.check_mode:
+            with self.state.locked():
+                self.known.update(self.state.known_secrets())
+                self.state.add_secrets(moved(self.known))
+        self.known.update(moved(self.known))
 
 
 def plain(value: t.Any) -> t.Any:
@@ -111,10 +128,31 @@ def derive(
     if problems:
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
+    refuse_strangers(site, state)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
+    kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
     kept.ensure(a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash))
     site.secrets = kept
     return site
+
+
+def refuse_strangers(site: Site, state: State) -> None:
+    """Raise StateError where a host of the site trusts a CA that is not this controller's, before anything is made."""
+    carried = {name: host.look.ca for name, host in site.hosts.items() if host.look.ca}
+    if not carried:
+        return
+    pem = (state.read("ca.pem") or b"").decode("ascii", "replace")
+    begin, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
+    block = pem[begin : end + len(ssl.PEM_FOOTER)] if 0 <= begin < end else ""
+    ours = hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest().upper() if block else ""
+    found = [f"host {name} trusts a CA (SHA-256 {ca})" for name, ca in sorted(carried.items()) if ca != ours]
+    if found:
+        raise StateError(
+            f"{'; '.join(found)}, and {state.folder} on this controller holds {'another' if block else 'none'}: copy "
+            "that folder (ca.pem, ca.key, secrets.yml) there from the controller that made them or from its backup, or "
+            f"let mail_state_dir name the right folder; if they are lost, remove {CA_FILE} from every host, and the "
+            "run makes a new CA"
+        )
 
 
 def _with_source(action: t.Any, variables: dict[str, t.Any], folder: str) -> tuple[dict[str, t.Any], list[Problem]]:

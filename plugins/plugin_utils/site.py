@@ -69,6 +69,10 @@ class Account:
     forward: list[Address] = var("Addresses that get its mail.", [])
     keep_copy: bool = var("Whether forwarded mail is also kept in the mailbox.", False)
     enabled: bool = var("A disabled account neither logs in nor receives mail; its mail is kept.", True)
+    renamed_from: Address | None = var(
+        "Address that the account had before: mailbox, password and quota go with it. It may stay here afterwards.",
+        None,
+    )
 
     @property
     def domain(self) -> Domain:
@@ -99,6 +103,13 @@ class SiteVariables:
     )  # fmt: skip
     mail_accounts: list[Account] = var("The accounts.", [], example="[{address: alice@example.org}]")
     mail_accounts_source: AccountsSource | None = var("A file with further accounts.", None)
+    mail_accounts_exclusive: bool = var(
+        "Whether the inventory alone says which accounts and aliases there are: accounts that others added to the "
+        "directory are disabled, addresses that others added are removed.", False,
+    )  # fmt: skip
+    mail_accounts_grace_days: int = var(
+        "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30
+    )
     mail_accounts_backend: t.Literal["directory", "system"] = var(
         "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
         "directory",
@@ -419,6 +430,9 @@ def _rules(site: Site) -> Iterable[Problem]:
             yield Problem(where, None, "must have password or password_hash, not both")
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
+    yield from _renames(site, owner)
+    if site.core.mail_accounts_grace_days < 0:
+        yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
     if site.core.mail_quota % 1024:
         yield Problem("mail_quota", site.core.mail_quota, "must be a multiple of 1024 bytes, such as 500K")
     for alias in site.aliases:
@@ -433,6 +447,22 @@ def _rules(site: Site) -> Iterable[Problem]:
     known = set(owner) | set(site.aliases) | roles
     yield from _targets(site, local, known)
     yield from _circles(site)
+
+
+def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:
+    """Yield what is wrong with former addresses; owner: who has which address now."""
+    for account in site.accounts:
+        former, where = account.renamed_from, f"mail_accounts {account.address}: renamed_from"
+        if former is None:
+            continue
+        if not site.uses_directory:
+            yield Problem(where, former, "is for accounts in the directory; on the host, rename the user (usermod -l)")
+        elif former == account.address:
+            yield Problem(where, former, "must be another address than the account has now")
+        elif former in owner and owner[former] != f"mail_accounts {account.address}":
+            yield Problem(where, former, f"is an address of {owner[former]} now: remove renamed_from")
+    for twice in _twice([account.renamed_from for account in site.accounts if account.renamed_from]):
+        yield Problem("mail_accounts: renamed_from", twice, "stands with two accounts")
 
 
 def _targets(site: Site, local: set[Domain], known: set[str]) -> Iterable[Problem]:

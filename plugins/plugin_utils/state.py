@@ -121,8 +121,19 @@ class State:
                     raise StateError(
                         f"{self.path(SECRETS_FILE)}: another run has just made a password for {name}; run again"
                     )
-            text = yaml.safe_dump(content, default_flow_style=False, allow_unicode=True, width=200)
-            self.write(SECRETS_FILE, (_SECRETS_HEAD + text).encode())
+            self._write_secrets(content)
+
+    def set_secrets(self, changes: Mapping[str, str | None]) -> None:
+        """Remember passwords as they are now, None for one that is to be forgotten."""
+        with self.locked():
+            content = self._secrets()
+            known = {**content[SECRETS_VARIABLE], **changes}
+            content[SECRETS_VARIABLE] = {name: value for name, value in known.items() if value is not None}
+            self._write_secrets(content)
+
+    def _write_secrets(self, content: dict[str, t.Any]) -> None:
+        text = yaml.safe_dump(content, default_flow_style=False, allow_unicode=True, width=200)
+        self.write(SECRETS_FILE, (_SECRETS_HEAD + text).encode())
 
     def _secrets(self) -> dict[str, t.Any]:
         """Return all of secrets.yml: an administrator may keep further variables in it."""

@@ -188,9 +188,9 @@ def test_a_controller_without_the_ca_stops(host: Any, play: Run, tmp_path: Path)
         assert stopped.failed
         message = stopped.tasks[-1].result["msg"]
         assert message.startswith("host mail.example.test trusts a CA")
-        assert "copy ca.pem and ca.key there" in message
+        assert "copy that folder (ca.pem, ca.key, secrets.yml) there" in message
     assert digests(host) == before
-    assert not (tmp_path / "laptop" / "ca.pem").exists()
+    assert not (tmp_path / "laptop").exists()
 
 
 def test_the_cas_key_may_be_vaulted(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import shlex
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -211,6 +213,123 @@ def test_what_left_the_inventory_goes_and_what_others_added_stays(
     finally:
         modify(host, f"dn: {dn}\nchangetype: modify\ndelete: mailAlias\nmailAlias: theirs@example.test\n")
         modify(host, "dn: uid=guest,ou=accounts,o=mail\nchangetype: delete\n")
+
+
+def test_where_the_inventory_is_exclusive_what_others_added_goes(
+    host: Any, play: Callable[..., Any], restored: None
+) -> None:
+    dn = dn_of(host, ANNA)
+    modify(host, f"dn: {dn}\nchangetype: modify\nadd: mailAlias\nmailAlias: theirs@example.test\n")
+    modify(
+        host,
+        "dn: uid=guest,ou=accounts,o=mail\nchangetype: add\nobjectClass: inetOrgPerson\n"
+        "objectClass: PostfixBookMailAccount\ncn: Guest\nsn: Guest\nmail: guest@example.test\n",
+    )
+    modify(
+        host,
+        "dn: cn=list,ou=aliases,o=mail\nchangetype: add\nobjectClass: organizationalRole\n"
+        "objectClass: PostfixBookMailForward\nmail: list@example.test\nmailAlias: list@example.test\n"
+        f"mailForwardingAddress: {ANNA}\n",
+    )
+    try:
+        assert play().changed == []
+        exclusive = {"mail_accounts_exclusive": True}
+        predicted = play(exclusive, check=True)
+        assert "would disable account: guest@example.test" in predicted.actions
+        done = play(exclusive)
+        expected = ["removed alias: list@example.test", f"changed account: {ANNA}"]
+        assert done.actions[-3:] == [*expected, "disabled account: guest@example.test"]
+        assert asked(host, dn)[dn]["mailAlias"] == ["a@example.test"]
+        (guest,) = asked(host, "ou=accounts,o=mail", "(mail=guest@example.test)").values()
+        assert guest["mailEnabled"] == ["FALSE"]
+        assert not asked(host, "ou=aliases,o=mail", "(mail=list@example.test)")
+        assert play(exclusive).changed == []
+    finally:
+        modify(host, "dn: uid=guest,ou=accounts,o=mail\nchangetype: delete\n")
+
+
+def test_a_renamed_account_keeps_entry_and_password(
+    host: Any, ldap: Endpoint, play: Callable[..., Any], accounts: Any, secret: Callable[[str], str]
+) -> None:
+    (before,) = asked(host, "ou=accounts,o=mail", f"(mail={ANNA})").values()
+    password, anne = secret(ANNA), "anne@example.test"
+    accounts[0].update(address=anne, renamed_from=ANNA, aliases=[ANNA])
+    accounts[1]["forward"] = [anne]
+    variables = {"mail_accounts": accounts, "mail_aliases": {"info@example.test": [anne, BEN]}}
+    assert f"would rename account: {ANNA} -> {anne}" in play(variables, check=True).actions
+    assert secret(ANNA) == password
+    done = play(variables)
+    assert f"renamed account: {ANNA} -> {anne}" in done.actions
+    assert not any("password" in action for action in done.actions)
+    (after,) = asked(host, "ou=accounts,o=mail", f"(mail={anne})").values()
+    assert (after["dn"], after["mailHomeDirectory"]) == (before["dn"], before["mailHomeDirectory"])
+    assert after["userPassword"] == before["userPassword"]
+    assert after["mailAlias"] == [ANNA]
+    assert secret(anne) == password
+    assert ldap_bind(ldap, after["dn"][0], password).ok
+    assert play(variables).changed == []
+    back = copy.deepcopy(accounts)
+    back[0].update(address=ANNA, renamed_from=anne, aliases=["a@example.test"])
+    back[1]["forward"] = [ANNA]
+    assert f"renamed account: {anne} -> {ANNA}" in play({"mail_accounts": back}).actions
+    assert secret(ANNA) == password
+    assert play().changed == []
+
+
+def test_a_change_that_was_left_half_done_is_finished(host: Any, play: Callable[..., Any], restored: None) -> None:
+    (database,) = asked(host, "cn=config", "(olcSuffix=o=mail)")
+    modify(host, f"dn: {database}\nchangetype: modify\nadd: olcReadOnly\nolcReadOnly: TRUE\n")
+    aliases = {"mail_aliases": {"info@example.test": [ANNA], "new@example.test": [BEN]}}
+    try:
+        assert play(aliases).failed
+    finally:
+        modify(host, f"dn: {database}\nchangetype: modify\ndelete: olcReadOnly\n")
+    half = "a change that an earlier run left half done"
+    predicted = play(aliases, check=True)
+    assert f"would finish {half}" in predicted.actions
+    done = play(aliases)
+    assert not done.failed
+    assert done.actions[0] == f"finished {half}"
+    assert "added alias: new@example.test" in done.actions
+    assert play(aliases).changed == []
+
+
+def test_passwords_come_from_where_ansible_finds_them(
+    host: Any, ldap: Endpoint, site: Any, scenario: Any, accounts: Any, ansible: Callable[..., str],
+    secret: Callable[[str], str], tmp_path: Path, restored: None,
+) -> None:  # fmt: skip
+    word, clear, variables = tmp_path / "word", tmp_path / "clear", tmp_path / "variables.yml"
+    word.write_text("vault word\n")
+    clear.write_text("aus-einer-Datei\n")
+
+    def vault(verb: str, *arguments: str) -> str:
+        command = ["ansible-vault", verb, "--vault-password-file", str(word), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    single = vault("encrypt_string", "--name", "password", "einzeln-verschlossen").replace("\n", "\n      ")
+    variables.write_text(
+        f"mail_accounts:\n  - address: {ANNA}\n    password: \"{{{{ lookup('ansible.builtin.file', '{clear}') }}}}\"\n"
+        f'  - address: {BEN}\n    {single.strip()}\n  - address: {CARL}\n    password: "{{{{ carls }}}}"\n'
+        "  - address: dora@example.test\ncarls: ganz-verschlossen\n"
+    )
+    kept = site.state_dir / "secrets.yml"
+    vault("encrypt", str(variables))
+    vault("encrypt", str(kept))
+    options = (scenario.playbook, {}, "-e", f"@{variables}", "--vault-password-file", str(word), "-vvv", "--diff")
+    try:
+        said = ansible(*options)
+        assert "failed=0" in said
+        assert kept.read_text().startswith("$ANSIBLE_VAULT;")
+        assert "changed=0" in ansible(*options)
+    finally:
+        vault("decrypt", str(kept))
+    known = {ANNA: "aus-einer-Datei", BEN: "einzeln-verschlossen", CARL: "ganz-verschlossen"}
+    known["dora@example.test"] = secret("dora@example.test")
+    for address, password in known.items():
+        assert ldap_bind(ldap, dn_of(host, address), password).ok
+        assert password not in said
+    assert {path.stat().st_mode & 0o777 for path in site.state_dir.iterdir()} == {0o600}
+    assert site.state_dir.stat().st_mode & 0o777 == 0o700
 
 
 def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Any, play: Callable[..., Any]) -> None:

@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Plan, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 Result = dict[str, t.Any]
@@ -56,7 +56,6 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         packages=("openssl", "ssl-cert"),
         server_name=str(site.server_name),
         state_dir=run.state_dir(site),
-        carried={name: other.look.ca for name, other in site.hosts.items() if other.look.ca},
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
 
@@ -94,28 +93,6 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
     if problems:
         raise SiteError(problems)
     return found
-
-
-def refuse_strangers(plan_: Plan, state: State, carried: str) -> None:
-    """Raise StateError where a host of the site trusts a CA that is not this controller's.
-
-    carried: the CA's certificate that the plan's own host has now, in PEM, or nothing.
-    """
-    authority = pki.load_authority(state)
-    ours = pki.fingerprint(authority.certificate) if authority else ""
-    found = [
-        f"host {name} trusts a CA (SHA-256 {theirs})" for name, theirs in plan_["carried"].items() if theirs != ours
-    ]
-    foreign = pki.stranger(authority, carried)
-    if foreign and not found:
-        found = [f"the host trusts the CA {foreign}"]
-    if found:
-        raise StateError(
-            f"{'; '.join(sorted(found))}, and {state.folder} on this controller holds "
-            f"{'another' if authority else 'none'}: copy ca.pem and ca.key there from the controller that made them or "
-            "from its backup, or let mail_state_dir "
-            f"name the right folder; if they are lost, remove {CA_FILE} from every host, and the run makes a new CA"
-        )
 
 
 def bring(

@@ -14,6 +14,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.module_utils import directory_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     ComposeError,
     Contributions,
@@ -271,6 +272,11 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
     key = site.secrets.get("fingerprint-key")
     names = [*(f"service:{name}" for name in sorted(services)), *(account.address for account in site.accounts)]
     stores = site.hosts_with("mail_store")
+    known = passwords(site, names)
+
+    def printed(owner: str, name: str) -> str:
+        return "".join(fingerprint(key, kind, name, value) for kind, value in known[owner].items())
+
     return {
         "suffix": site.suffix,
         "domains": sorted(site.domains),
@@ -284,30 +290,24 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
             "mailStorageDirectory": stores[0].name if stores else site.server_name,
         },
         "key": fingerprint(key, "key", "", ""),
-        "fingerprints": {
-            name: fingerprint(key, kind, name, value)
-            for name, known in passwords(site, names).items()
-            for kind, value in known.items()
+        "fingerprints": {name: printed(name, name) for name in known},
+        "renamed": {  # with the fingerprint that an unchanged password had under the former address
+            new: {"from": old, "fingerprint": printed(new, old)}
+            for new, old in ((account.address, account.renamed_from) for account in site.accounts)
+            if old
         },
+        "exclusive": site.core.mail_accounts_exclusive,
     }
 
 
 def account_attributes(account: Account) -> Attributes:
     """Return what the inventory says of an account, in the directory's words."""
-    local = account.address.rpartition("@")[0]
-    name = account.name.strip() or local
-    found: Attributes = {
-        "cn": [name],
-        "sn": [name.split()[-1]],
-        "mailEnabled": ["TRUE" if account.enabled else "FALSE"],
-        "mailAlias": sorted(account.aliases),
-        "mailForwardingAddress": [],
-    }
-    if account.quota is not None:
-        found["mailQuota"] = [str(account.quota // 1024)]
-    if account.forward:  # a forward is found by mailAlias, so its own address is one of them
-        found["mailAlias"] = sorted({*account.aliases, account.address})
-        found["mailForwardingAddress"] = sorted({*account.forward, *([account.address] if account.keep_copy else [])})
+    said = {
+        "name": account.name, "quota": account.quota, "aliases": account.aliases, "forward": account.forward,
+        "keep_copy": account.keep_copy,
+    }  # fmt: skip
+    found = directory_entries.account_attributes(account.address, said, {})
+    found["mailEnabled"] = ["TRUE" if account.enabled else "FALSE"]
     return {name: values for name, values in found.items() if values}
 
 

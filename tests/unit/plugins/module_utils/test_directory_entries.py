@@ -34,6 +34,8 @@ def wish(accounts: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         "accounts": accounts,
         "new_account": NEW,
         "key": "k",
+        "renamed": {},
+        "exclusive": False,
         "fingerprints": {name: f"print of {name}" for name in accounts},
         **more,
     }
@@ -237,3 +239,124 @@ def test_a_suffix_of_domain_components(directory: Directory) -> None:
 def test_names() -> None:
     assert entries.names(["a", "b"]) == "a, b"
     assert entries.names("abcdefg") == "a, b, c, d, e and 2 more"
+
+
+# Renamed accounts
+
+ANNE = "anne@example.org"
+
+
+def renamed(**more: Any) -> dict[str, Any]:
+    former = {ANNE: {"from": ANNA, "fingerprint": f"print of {ANNA}"}}
+    return wish({ANNE: account()}, renamed=former, **more)
+
+
+def test_a_renamed_account_keeps_everything_but_its_address(directory: Directory) -> None:
+    directory.run(wish({ANNA: account("a@example.org", ANNA, mailForwardingAddress=[BEN], mailQuota=["1024"])}))
+    before = directory.account(ANNA)
+    before.attributes["mailAlias"].append("theirs@example.org")
+    before.attributes["userPassword"] = ["chosen by the user"]
+    done = directory.run(renamed())
+    assert verbs(done) == [("rename", "account", f"{ANNA} -> {ANNE}")]
+    assert done.notes == [f"passwords kept that the users changed themselves: {ANNE}"]
+    after = directory.account(ANNE)
+    assert (after.dn, after.attributes["mailHomeDirectory"]) == (before.dn, before.attributes["mailHomeDirectory"])
+    assert after.attributes["mailAlias"] == ["theirs@example.org"]
+    assert directory.record["passwords"].keys() == directory.record["accounts"].keys() == {ANNE}
+    directory.run(wish({ANNE: account()}))
+    assert verbs(directory.run(renamed())) == []
+
+
+def test_a_password_that_changes_with_the_address_is_applied(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    former = {ANNE: {"from": ANNA, "fingerprint": "print of another"}}
+    assert directory.run(wish({ANNE: account()}, renamed=former)).needed == [ANNE]
+
+
+def test_a_former_address_may_be_somebody_elses_later(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    directory.run(renamed())
+    theirs = {"objectClass": [*entries.ACCOUNT], "mail": [ANNA], "uid": ["x"]}
+    directory.entries["uid=x,ou=accounts,o=mail"] = entries.Entry("uid=x,ou=accounts,o=mail", theirs)
+    done = directory.run(renamed())
+    assert (verbs(done), done.notes) == ([], [])
+
+
+def test_a_name_that_is_taken_is_said(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    directory.run(wish({ANNE: account()}))
+    done = directory.run(renamed())
+    assert done.notes == [f"account {ANNA} was not renamed to {ANNE}, which is there already"]
+
+
+def test_a_run_killed_while_renaming_is_finished(directory: Directory) -> None:
+    directory.run(wish({ANNA: account("a@example.org")}))
+    merge = directory.merge(renamed())
+    directory.record.update(entries.united(directory.record, merge.record))
+    for sent in (False, True):
+        if sent:
+            (change,) = merge.changes
+            assert change.after is not None
+            directory.entries[change.dn] = entries.Entry(change.dn, change.after)
+        again = directory.merge(renamed())
+        assert verbs(again) == ([] if sent else [("rename", "account", f"{ANNA} -> {ANNE}")])
+        assert (again.needed, again.notes) == ([], [])
+        assert again.record["accounts"].keys() == {ANNE}
+
+
+# An inventory that alone decides
+
+
+def test_an_exclusive_inventory_lets_nothing_else_be(directory: Directory) -> None:
+    directory.run(wish({ANNA: account("a@example.org")}, aliases={"info@example.org": [ANNA]}))
+    directory.account(ANNA).attributes["mailAlias"].append("theirs@example.org")
+    guest = {"objectClass": [*entries.ACCOUNT], "mail": ["guest@example.org"], "uid": ["x"], "mailEnabled": ["TRUE"]}
+    directory.entries["uid=x,ou=accounts,o=mail"] = entries.Entry("uid=x,ou=accounts,o=mail", guest)
+    list_ = {"objectClass": [entries.FORWARD], "mail": ["list@example.org"], "mailForwardingAddress": [BEN]}
+    directory.entries["cn=list,ou=aliases,o=mail"] = entries.Entry("cn=list,ou=aliases,o=mail", list_)
+    directory.entries["cn=info@example.org,ou=aliases,o=mail"].attributes["mailForwardingAddress"].append(BEN)
+    same = {"aliases": {"info@example.org": [ANNA]}}
+    assert verbs(directory.run(wish({ANNA: account("a@example.org")}, **same))) == []
+    assert verbs(directory.run(wish({ANNA: account("a@example.org")}, exclusive=True, **same))) == [
+        ("change", "alias", "info@example.org"),
+        ("remove", "alias", "list@example.org"),
+        ("change", "account", ANNA),
+        ("disable", "account", "guest@example.org"),
+    ]
+    assert directory.account(ANNA).attributes["mailAlias"] == ["a@example.org"]
+
+
+def test_an_account_that_left_cannot_be_enabled_beside_an_exclusive_inventory(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    directory.run(wish({}))
+    directory.account(ANNA).attributes["mailEnabled"] = ["TRUE"]
+    assert verbs(directory.run(wish({}))) == []
+    assert verbs(directory.run(wish({}, exclusive=True))) == [("disable", "account", ANNA)]
+
+
+# Accounts that may be deleted
+
+
+def test_the_day_of_deletion_is_forgotten_where_an_account_is_wanted_again(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    directory.run(wish({}))
+    directory.record["leaving"] = {
+        directory.account(ANNA).dn: "2026-12-24",
+        "uid=gone,ou=accounts,o=mail": "2026-12-24",
+    }
+    directory.run(wish({}))
+    assert directory.record["leaving"] == {directory.account(ANNA).dn: "2026-12-24"}
+    directory.run(wish({ANNA: account()}))
+    assert directory.record["leaving"] == {}
+
+
+# What is said of an account
+
+
+def test_what_is_not_said_of_an_account_stays() -> None:
+    have = entries.account_attributes(ANNA, {"aliases": ["a@example.org"], "forward": [BEN], "keep_copy": True}, {})
+    assert have["cn"] == ["anna"]
+    assert have["mailAlias"] == ["a@example.org", ANNA]
+    assert entries.account_attributes(ANNA, {}, have) == have
+    plain = entries.account_attributes(ANNA, {"forward": [], "name": "Anna B"}, have)
+    assert plain == {"cn": ["Anna B"], "sn": ["B"], "mailAlias": ["a@example.org"], "mailForwardingAddress": []}

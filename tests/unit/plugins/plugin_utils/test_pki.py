@@ -80,14 +80,6 @@ def test_half_a_ca_and_a_wrong_pair_are_named(tmp_path: Path) -> None:
         pki.load_authority(state)
 
 
-def test_a_strange_ca_is_noticed(authority: pki.Authority) -> None:
-    other = pki.make_authority("mail.example.org")
-    assert pki.stranger(authority, "") == ""
-    assert pki.stranger(authority, authority.pem) == ""
-    assert pki.fingerprint(other.certificate) in pki.stranger(authority, other.pem)
-    assert "CA of mail.example.org" in pki.stranger(None, other.pem)
-
-
 # Certificates of the site's CA
 
 

@@ -52,6 +52,31 @@ def test_the_smallest_site() -> None:
         ({"mail_accounts": [GOOD["mail_accounts"][0]] * 2}, "is taken already by mail_accounts alice@example.org"),
         ({"mail_aliases": {"x@example.org": ["nobody@example.org"]}}, "is 'nobody@example.org': does not exist"),
         ({"mail_aliases": {"x@example.org": ["y@example.org"], "y@example.org": ["x@example.org"]}}, "in a circle: "),
+        (
+            {"mail_accounts": [{"address": "a@example.org", "renamed_from": "A@example.org"}]},
+            "renamed_from is 'a@example.org': must be another address than the account has now",
+        ),
+        (
+            {
+                "mail_accounts": [
+                    *GOOD["mail_accounts"],
+                    {"address": "a@example.org", "renamed_from": "bob@example.org"},
+                ]
+            },
+            "is 'bob@example.org': is an address of mail_accounts bob@example.org now",
+        ),
+        (
+            {"mail_accounts": [{"address": f"{x}@example.org", "renamed_from": "c@example.org"} for x in "ab"]},
+            "renamed_from is 'c@example.org': stands with two accounts",
+        ),
+        (
+            {
+                "mail_accounts_backend": "system",
+                "mail_accounts": [{"address": "a@example.org", "renamed_from": "b@example.org"}],
+            },
+            "is for accounts in the directory",
+        ),
+        ({"mail_accounts_grace_days": -1}, "mail_accounts_grace_days is -1: must be 0 or more"),
         ({"mail_accounts_backend": "ldpa"}, "mail_accounts_backend is 'ldpa': must be one of directory, system"),
         ({"mail_relayhost": {"host": "r.example.net", "username": "u"}}, "must have both username and password"),
     ],

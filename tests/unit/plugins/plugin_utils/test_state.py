@@ -178,3 +178,11 @@ def test_a_link_to_elsewhere_is_followed(state: State, tmp_path: Path) -> None:
     state.add_secrets({"b": "2"})
     assert os.path.islink(state.path(SECRETS_FILE))
     assert "b" in elsewhere.read_text()
+
+
+def test_a_password_is_replaced_and_another_forgotten(state: State) -> None:
+    state.add_secrets({"a": "1", "b": "2"})
+    vaulted(state)
+    state.set_secrets({"a": "3", "b": None, "c": None})
+    assert state.known_secrets() == {"a": "3"}
+    assert Path(state.path(SECRETS_FILE)).read_bytes().startswith(b"$ANSIBLE_VAULT;")

@@ -15,16 +15,10 @@ from ansible_collections.postamt.mail.plugins.module_utils.certificates import C
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 HOST = "mx.example.org"
-FIRST = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
-
-
-def second(ca: str) -> dict[str, HostInput]:
-    """A site of two hosts, the second of which trusts a CA."""
-    return {HOST: FIRST, "old.example.org": HostInput(("mail", "mail_mx"), look=Look(ca=ca))}
 
 
 def run(arguments: list[str]) -> tuple[int, str, str]:
@@ -57,7 +51,6 @@ class Lab:
         self.calls.clear()
         wanted = plan(**variables)
         seen = self.store.seen()
-        certificates.refuse_strangers(wanted, self.state, str(seen["ca"]))
         return certificates.bring(wanted, self.state, given or {}, seen, self.call, check_mode=check_mode)
 
     def text(self, *parts: str) -> str:
@@ -221,34 +214,6 @@ def test_openssls_own_words_are_told(lab: Lab) -> None:
 
 
 # One CA a site
-
-
-def test_a_controller_without_the_ca_stops(lab: Lab, tmp_path: Path) -> None:
-    lab.run()
-    lab.state = State(str(tmp_path / "laptop"))
-    with pytest.raises(StateError, match="laptop on this controller holds none: copy ca.pem and ca.key there"):
-        lab.run()
-    assert not os.path.exists(lab.state.folder)
-
-
-def test_a_controller_with_another_ca_stops(lab: Lab, tmp_path: Path) -> None:
-    lab.run()
-    before = tree(lab.store.folder)
-    lab.state = State(str(tmp_path / "laptop"))
-    pki.ensure_authority(lab.state, "mail.example.org")
-    with pytest.raises(StateError, match="the host trusts the CA CA of mail.example.org .* holds another"):
-        lab.run()
-    assert tree(lab.store.folder) == before
-
-
-def test_a_fresh_host_stops_too_where_another_host_trusts_a_ca(lab: Lab) -> None:
-    with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .* holds none"):
-        lab.run(hosts=second("AB12"))
-
-
-def test_hosts_that_trust_the_controllers_ca_are_welcome(lab: Lab) -> None:
-    authority, _made = pki.ensure_authority(lab.state, "mail.example.org")
-    assert lab.run(hosts=second(pki.fingerprint(authority.certificate)))["changed"]
 
 
 # Files that the user supplies

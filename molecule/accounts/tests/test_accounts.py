@@ -1,0 +1,326 @@
+"""Accounts between two runs, on the whole site: what users notice, and what the next run leaves alone."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import imaplib
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
+
+ANNA, BEN, CARL, DORA, EVE = (f"{name}@example.test" for name in ("anna", "ben", "carl", "dora", "eve"))
+STRANGER = "stranger@outside.example"
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def at(site: Any) -> Callable[[int], Endpoint]:
+    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
+
+
+@pytest.fixture
+def accounts(site: Any) -> list[dict[str, Any]]:
+    """The accounts of the inventory, to be changed."""
+    return copy.deepcopy(site.vars["mail_accounts"])
+
+
+@pytest.fixture
+def account(ansible: Run) -> Callable[..., str]:
+    """What postamt.mail.account says: account("dora@example.test", "present", quota="3M")."""
+
+    def account(address: str | None = None, state: str = "listed", *options: str, **more: Any) -> str:
+        who = {"account": address} if address else {}
+        return str(ansible("postamt.mail.account", {**who, "state": state, **more}, *options))
+
+    return account
+
+
+def shown_password(said: str, address: str) -> str:
+    found = re.findall(rf"the new password of {re.escape(address)} is (\S+)", said)
+    assert len(found) == 1, said
+    return str(found[0])
+
+
+def kept_passwords(site: Any) -> dict[str, str]:
+    """What the controller keeps now."""
+    loaded = yaml.safe_load((site.state_dir / "secrets.yml").read_text(encoding="utf-8"))
+    return dict(loaded["mail_generated_passwords"])
+
+
+def takes(endpoint: Endpoint, address: str) -> bool:
+    """Whether the host takes mail from the world to an address; a refusal must be for good."""
+    answer = smtp_rcpt(endpoint, STRANGER, [address]).rcpt[address]
+    assert answer.ok or answer.code == 550, answer
+    return bool(answer.ok)
+
+
+def arrives(at: Callable[[int], Endpoint], address: str, reader: str, password: str) -> bool:
+    token = new_token()
+    assert smtp_send(at(25), STRANGER, [address], message(STRANGER, address, token)).accepted
+    return bool(imap_find(at(993), reader, password, token))
+
+
+def put(host: Any, path: str, text: str) -> None:
+    host.check_output("printf '%%s' %s > %s", text, path)
+
+
+def mailboxes(host: Any) -> set[str]:
+    return set(host.check_output("find /var/vmail -mindepth 1 -maxdepth 1 -printf '%p\\n'").split())
+
+
+def test_a_renamed_account_keeps_its_mail_and_its_password(
+    site: Any, at: Callable[[int], Endpoint], play: Run, accounts: Any
+) -> None:
+    token, anne = new_token(), "anne@example.test"
+    password = kept_passwords(site)[ANNA]
+    assert smtp_send(at(25), STRANGER, [ANNA], message(STRANGER, ANNA, token)).accepted
+    assert imap_find(at(993), ANNA, password, token)
+    accounts[0].update(address=anne, renamed_from=ANNA)
+    done = play({"mail_accounts": accounts})
+    assert f"renamed account: {ANNA} -> {anne}" in done.actions
+    assert kept_passwords(site)[anne] == password
+    assert ANNA not in kept_passwords(site)
+    assert imap_find(at(993), anne, password, token)
+    assert smtp_auth(at(587), ANNA, password).code == 535
+    assert not takes(at(25), ANNA)
+    assert arrives(at, "a@example.test", anne, password)
+    assert play({"mail_accounts": accounts}).changed == []
+    accounts[0].update(address=ANNA, renamed_from=anne)
+    assert f"renamed account: {anne} -> {ANNA}" in play({"mail_accounts": accounts}).actions
+    assert imap_find(at(993), ANNA, password, token)
+
+
+def test_a_new_password_of_a_generated_one(
+    host: Any, site: Any, at: Callable[[int], Endpoint], ansible: Run, play: Run, tmp_path: Path
+) -> None:
+    old, log = kept_passwords(site)[BEN], tmp_path / "log"
+    predicted = ansible("postamt.mail.password", {"account": BEN}, "--check")
+    assert f"would set the password of {BEN}" in predicted
+    assert kept_passwords(site)[BEN] == old
+    said = ansible("postamt.mail.password", {"account": BEN}, "-vvv", "--diff", ANSIBLE_LOG_PATH=str(log))
+    new = shown_password(said, BEN)
+    assert said.count(new) == 1
+    assert f"set the password of {BEN}" in log.read_text()
+    assert new not in log.read_text()
+    assert host.run("journalctl -o export | grep -qaF -e %s", new).rc == 1
+    assert host.run("grep -rlF -e %s /etc /var/lib/postamt /root /tmp /var/log /run", new).stdout == ""
+    assert imap_login(at(993), BEN, new).ok
+    assert smtp_auth(at(587), BEN, new).code == 235
+    assert smtp_auth(at(587), BEN, old).code == 535
+    assert kept_passwords(site)[BEN] == new
+    again = play()
+    assert again.changed == []
+    assert not any(BEN in note for task in again.tasks for note in task.result.get("notes", []))
+
+
+def test_a_new_password_beside_one_in_the_inventory(
+    at: Callable[[int], Endpoint], ansible: Run, play: Run, accounts: Any
+) -> None:
+    new = shown_password(ansible("postamt.mail.password", {"account": CARL}), CARL)
+    assert imap_login(at(993), CARL, new).ok
+    kept = play()
+    assert kept.changed == []
+    assert any(
+        note.startswith("passwords kept that the users changed themselves") and CARL in note
+        for task in kept.tasks
+        for note in task.result.get("notes", [])
+    )
+    assert imap_login(at(993), CARL, new).ok
+    assert smtp_auth(at(587), CARL, "Gestern-war-Montag").code == 535
+    accounts[2]["password"] = "Heute-ist-Dienstag"
+    assert f"set the password of {CARL}" in play({"mail_accounts": accounts}).actions
+    assert imap_login(at(993), CARL, "Heute-ist-Dienstag").ok
+    assert not play().failed
+
+
+def test_a_user_changes_the_password_from_elsewhere(
+    site: Any, at: Callable[[int], Endpoint], connect: Run, account: Run, play: Run
+) -> None:
+    desk, old = connect("desk.example.test"), kept_passwords(site)[EVE]
+    (dn,) = re.findall(rf"{EVE} .*(uid=\S+)", account())
+    desk.check_output("echo %s %s >> /etc/hosts", site.ipv4, site.server_name)
+    put(desk, "/root/ca.pem", Path(site.ca_file).read_text())
+    done = desk.run(
+        "LDAPTLS_CACERT=/root/ca.pem ldappasswd -H ldaps://%s -D %s -w %s -a %s -s %s",
+        site.server_name, dn, old, old, "von Eve gewählt 7",
+    )  # fmt: skip
+    assert done.rc == 0, done.stderr
+    assert imap_login(at(993), EVE, "von Eve gewählt 7").ok
+    assert smtp_auth(at(587), EVE, old).code == 535
+    kept = play()
+    assert kept.changed == []
+    assert any(EVE in note for task in kept.tasks for note in task.result.get("notes", []))
+
+
+def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoint], account: Run, play: Run) -> None:
+    before = mailboxes(host)
+    assert f"would add account {DORA}" in account(DORA, "present", "--check")
+    assert not takes(at(25), DORA)
+    added = account(DORA, "present", quota="3M", aliases=["d@example.test"], display_name="Dora Test")
+    password = shown_password(added, DORA)
+    assert arrives(at, "d@example.test", DORA, password)
+    assert arrives(at, DORA, DORA, password)
+    assert "changed=0" in account(DORA, "present", quota="3M")
+    assert play().changed == []
+    assert arrives(at, DORA, DORA, password)
+    (home,) = mailboxes(host) - before
+
+    context = ssl.create_default_context(cafile=at(993).ca_file)
+    context.check_hostname = False  # by address
+    session = imaplib.IMAP4_SSL(at(993).host, 993, ssl_context=context, timeout=30)
+    session.login(DORA, password)
+    assert f"disabled account {DORA}" in account(DORA, "disabled")
+    with pytest.raises(imaplib.IMAP4.error):
+        session.noop()
+        session.noop()
+    assert not takes(at(25), DORA)
+    assert not takes(at(25), "d@example.test")
+    assert smtp_auth(at(587), DORA, password).code == 535
+    assert play().changed == []
+    assert not takes(at(25), DORA)
+
+    assert f"enabled account {DORA}" in account(DORA, "enabled")
+    assert arrives(at, DORA, DORA, password)
+    assert "may be deleted from" in account(DORA, "absent")
+    assert not takes(at(25), DORA)
+    assert "changed=0" in account(DORA, "absent")
+    assert "changed=0" in account(state="purged")
+    assert home in mailboxes(host)
+    assert "may be deleted" in account()
+    account(DORA, "enabled")
+    assert "may be deleted" not in account()
+    assert arrives(at, DORA, DORA, password)
+    account(DORA, "absent", mail_accounts_grace_days=0)
+    assert play().changed == []
+    assert f"would delete account {DORA} and its mail in {home}" in account(None, "purged", "--check")
+    assert home in mailboxes(host)
+    assert f"deleted account {DORA} and its mail in {home}" in account(state="purged")
+    assert mailboxes(host) == before
+    assert DORA not in account()
+    assert not takes(at(25), DORA)
+    assert f"there is no account {DORA}" in account(DORA, "absent")
+    assert play().changed == []
+
+
+def test_an_account_that_left_the_inventory_ends_and_its_password_with_it(
+    host: Any, site: Any, at: Callable[[int], Endpoint], account: Run, ansible: Run, play: Run, accounts: Any
+) -> None:
+    eve = {"mail_accounts": [one for one in accounts if one["address"] != EVE]}
+    old = shown_password(ansible("postamt.mail.password", {"account": EVE}), EVE)
+    assert arrives(at, EVE, EVE, old)
+    assert f"disabled account: {EVE}" in play(eve).actions
+    assert "left the inventory" in account(**eve)
+    account(EVE, "absent", **eve)
+    record = "/var/lib/postamt/ldap/applied.json"  # a month later
+    said = json.loads(host.file(record).content_string)
+    said["leaving"] = dict.fromkeys(said["leaving"], "2020-01-01")
+    put(host, record, json.dumps(said))
+    assert f"deleted account {EVE} and its mail in" in account(None, "purged", **eve)
+    assert play(eve).changed == []
+    assert EVE not in kept_passwords(site)
+    assert f"added account: {EVE}" in play().actions
+    new = kept_passwords(site)[EVE]
+    assert new != old
+    assert imap_login(at(993), EVE, new).ok
+
+
+def test_what_cannot_be_is_said(account: Run, ansible: Run) -> None:
+    assert f"account is '{ANNA}': is in the inventory: take it out there" in account(ANNA, "absent")
+    assert "did you mean anna@example.test?" in ansible("postamt.mail.password", {"account": "ana@example.test"})
+    assert "is taken already by an account or alias" in account(DORA, "present", aliases="a@example.test")
+    assert "see passwd(1)" in ansible("postamt.mail.password", {"account": BEN, "mail_accounts_backend": "system"})
+
+
+@pytest.fixture
+def laptop(scenario: Any, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a playbook from another controller: another home, a copy of the inventory, and no state."""
+    inventory, home = tmp_path / "inventory", tmp_path / "home"
+    inventory.mkdir()
+    home.mkdir()
+    for number, argument in enumerate(scenario.arguments):
+        if argument.startswith("--inventory="):
+            source = Path(argument.partition("=")[2])
+            shutil.copy(source, inventory / f"{number}{source.suffix}")
+    gone = ("XDG_STATE_HOME", "ANSIBLE_LOG_PATH")
+    env = {name: value for name, value in os.environ.items() if name not in gone}
+
+    def laptop(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["ansible-playbook", "-i", str(inventory), *command],
+            env={**env, "HOME": str(home)}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return laptop
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["postamt.mail.site"],
+        ["postamt.mail.site", "--tags", "postfix"],
+        ["role"],
+        ["postamt.mail.password", "-e", f"account={BEN}"],
+    ],
+    ids=["site", "tag", "role", "password"],
+)
+def test_a_clean_controller_stops_before_it_makes_anything(
+    host: Any, at: Callable[[int], Endpoint], site: Any, laptop: Run, tmp_path: Path, command: list[str]
+) -> None:
+    role = tmp_path / "role.yml"
+    role.write_text("- hosts: mail\n  gather_facts: false\n  roles: [postamt.mail.postfix]\n")
+    state = "find /etc /var/lib/postamt /var/lib/ldap-mail -type f -printf '%p %T@ %C@\\n' | sort"
+    before = host.check_output(state)
+    stopped = laptop(*(str(role) if word == "role" else word for word in command))
+    assert stopped.returncode
+    said = " ".join(stopped.stdout.split())
+    assert "host mail.example.test trusts a CA" in said
+    assert "copy that folder (ca.pem, ca.key, secrets.yml) there from the controller that made them" in said
+    assert not list((tmp_path / "home").rglob("*state*"))
+    assert host.check_output(state) == before
+    assert imap_login(at(993), BEN, kept_passwords(site)[BEN]).ok
+
+
+@pytest.fixture
+def without_ca(host: Any, play: Run) -> Iterator[None]:
+    """Have the host trust no CA, so that another controller may start; afterwards all is as it was."""
+    host.run("mv /etc/postamt/tls/ca.pem /root/ca.kept")
+    yield
+    host.run("rm -f /etc/postamt/tls/ca.pem")
+    assert not play().failed
+
+
+def test_two_runs_at_once_make_one_ca_and_one_password_each(
+    host: Any, laptop: Run, tmp_path: Path, scenario: Any, without_ca: None
+) -> None:
+    state = tmp_path / "new"
+    command = ["ansible-playbook", *scenario.arguments, "postamt.mail.site", "--tags", "certificates"]
+    runs = [
+        subprocess.Popen([*command, "-e", f"mail_state_dir={state}"], stdout=subprocess.PIPE, text=True)
+        for _twice in range(2)
+    ]
+    said = [run.communicate()[0] for run in runs]
+    assert any(run.returncode == 0 for run in runs), said
+    made = hashlib.sha256((state / "ca.pem").read_bytes()).hexdigest()
+    assert host.file("/etc/postamt/tls/ca.pem").sha256sum == made
+    passwords = yaml.safe_load((state / "secrets.yml").read_text())["mail_generated_passwords"]
+    assert set(passwords) >= {ANNA, BEN, EVE}
+    assert {path.stat().st_mode & 0o777 for path in state.iterdir()} == {0o600}
+    again = subprocess.run(
+        [*command, "-e", f"mail_state_dir={state}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "changed=0" in again
+    assert yaml.safe_load((state / "secrets.yml").read_text())["mail_generated_passwords"] == passwords

@@ -1,0 +1,261 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Accounts between two runs: list them, add or change one, set a password, disable, delete after a time of grace.
+
+It leaves the record as the next run expects it, so that the run takes what was done here for what it is: somebody
+else's account, or one that somebody disabled, or a password that is as wanted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import directory, files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
+
+INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
+
+
+def listed(
+    wanted: Mapping[str, Any], current: Mapping[str, entries.Entry], record: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the accounts by address: address, dn, enabled, source, and the day from which it may be deleted."""
+    leaving = entries.leaving(wanted["accounts"], current, record)
+    found = []
+    for dn, entry in current.items():
+        if not entries.is_account(entry) or not entry.attributes.get("mail"):
+            continue
+        address = entry.attributes["mail"][0].lower()
+        source = (
+            INVENTORY if address in wanted["accounts"] else LEFT if address in record.get("accounts", {}) else BY_HAND
+        )
+        found.append(
+            {
+                "address": address,
+                "dn": dn,
+                "enabled": not entries.disabled(entry),
+                "source": source,
+                "delete_from": leaving.get(dn, ""),
+            }
+        )
+    return sorted(found, key=lambda account: str(account["address"]))
+
+
+def due(accounts: Iterable[Mapping[str, Any]], today: str) -> list[Mapping[str, Any]]:
+    """Return the accounts whose time of grace is over; today: a date such as 2026-12-24."""
+    return [account for account in accounts if account["delete_from"] and account["delete_from"] <= today]
+
+
+def taken(current: Mapping[str, entries.Entry], dn: str, addresses: Iterable[str]) -> dict[str, str]:
+    """Return by whom addresses are taken already; dn: the entry that may have them."""
+    wanted = {address.lower() for address in addresses}
+    return {
+        value.lower(): entry.attributes["mail"][0]
+        for other, entry in current.items()
+        if other != dn and entry.attributes.get("mail")
+        for value in (*entry.attributes["mail"], *entry.attributes.get("mailAlias", []))
+        if value.lower() in wanted
+    }
+
+
+def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) -> str:
+    """Return the folder that goes with an account, empty where it has none.
+
+    root: the folder of all mailboxes. Raises Failed for a folder that is not the account's alone, right below root.
+    """
+    home = "".join(entry.attributes.get("mailHomeDirectory", []))
+    if not home:
+        return ""
+    plain = os.path.normpath(home)
+    used = {os.path.normpath(path) for other in others for path in other.attributes.get("mailHomeDirectory", [])}
+    if os.path.dirname(plain) != root or os.path.basename(plain).startswith(".") or plain in used:
+        raise Failed(f"mailbox {home} of {entry.attributes['mail'][0]} is not one folder of its own in {root}")
+    return plain
+
+
+class Accounts:
+    """One call: what the request asks for, on the directory of this host."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.dry: bool = module.check_mode
+        self.request: dict[str, Any] = module.params["request"]
+        self.wanted: dict[str, Any] = self.request["entries"]
+        self.actions: list[str] = []
+        self.answer: dict[str, Any] = {"password_set": False, "deleted": []}
+
+    def carry_out(self) -> None:
+        """Do what the request's `state` says; raises Failed."""
+        self.record = files.load(directory.RECORD)
+        if not self.record:
+            raise Failed("this host holds no directory of the site yet: run postamt.mail.site first")
+        self.connection = directory.Connection()
+        self.look()
+        kept = dict(self.record)
+        self.today = datetime.datetime.now(datetime.UTC).date()
+        address, state = self.request["account"], self.request["state"]
+        if state == "present":
+            self.present(address)
+        elif state == "purged":
+            self.purge()
+        elif state == "password":
+            self.set_password(address)
+        elif state != "listed":
+            self.alter(address, state)
+        if self.record != kept and not self.dry:
+            files.save(directory.RECORD, self.record)
+        if self.actions and not self.dry:
+            self.look()
+        self.answer["accounts"] = listed(self.wanted, self.current, self.record)
+
+    def look(self) -> None:
+        tree = self.connection.search(self.wanted["suffix"], "subtree", names=directory.ENTRY_ATTRIBUTES)
+        self.current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
+
+    def did(self, verb: entries.Verb, what: str) -> bool:
+        self.actions.append(f"would {verb} {what}" if self.dry else f"{directory.PAST[verb]} {what}")
+        return not self.dry
+
+    def send(self, change: entries.Change, more: str = "") -> None:
+        """Send a change of one account and say so, unless nothing differs."""
+        if change.before is not None and change.after is not None and not change.modifications():
+            return
+        if self.did(change.verb, f"account {change.name}{more}"):
+            self.connection.all_of([self.connection.entry_request(change)])
+
+    def entry(self, address: str) -> entries.Entry | None:
+        by_address = {account["address"]: account["dn"] for account in listed(self.wanted, self.current, self.record)}
+        return self.current.get(by_address.get(address, ""))
+
+    def known(self, address: str) -> entries.Entry:
+        """Return an account that has to be there; raises Failed."""
+        found = self.entry(address)
+        if found is None:
+            raise Failed(f"account: there is no account {address} in the directory{self.nearest(address)}")
+        return found
+
+    def nearest(self, address: str) -> str:
+        addresses = [account["address"] for account in listed(self.wanted, self.current, self.record)]
+        close = difflib.get_close_matches(address, addresses, n=1, cutoff=0.6)
+        return f"; did you mean {close[0]}?" if close else ""
+
+    # --- what can be asked for
+
+    def present(self, address: str) -> None:
+        """Add an account that is nobody's in the inventory, or change what is said of it."""
+        said = self.request["said"]
+        entry = self.entry(address)
+        have = entry.attributes if entry else {}
+        for used, owner in taken(self.current, entry.dn if entry else "", [address, *said.get("aliases", [])]).items():
+            raise Failed(f"{used} is taken already by {owner}")
+        goal = entries.account_attributes(address, said, have)
+        if entry is None:
+            goal = {name: values for name, values in {**goal, "mailEnabled": ["TRUE"]}.items() if values}
+            change = entries.new_account(self.wanted, address, goal, secrets.token_hex(8))
+            self.send(change)
+            if not self.dry:
+                self.connection.all_of([self.password_request(change.dn, address)])
+            self.answer["password_set"] = True
+            return
+        after = {name: values for name, values in {**have, **goal}.items() if values}
+        classes = [name for name in have["objectClass"] if name.lower() != entries.FORWARD.lower()]
+        after["objectClass"] = [*classes, *([entries.FORWARD] if goal["mailForwardingAddress"] else [])]
+        self.send(entries.Change("change", "account", address, entry.dn, have, after))
+
+    def alter(self, address: str, state: str) -> None:
+        """Enable or disable an account; an absent one is disabled, and the day noted from which it may be deleted."""
+        if state == "absent" and self.entry(address) is None:
+            self.answer["note"] = f"there is no account {address} in the directory{self.nearest(address)}"
+            return
+        entry = self.known(address)
+        leaving = entries.leaving(self.wanted["accounts"], self.current, self.record)
+        if state == "enabled":
+            leaving.pop(entry.dn, None)
+        elif state == "absent" and entry.dn not in leaving:
+            day = self.today + datetime.timedelta(days=self.request["grace_days"])
+            leaving[entry.dn] = day.isoformat()
+            self.actions.append(
+                f"{'would note' if self.dry else 'noted'} that account {address} and its mail may be deleted "
+                f"from {day.isoformat()} on"
+            )
+        self.record["leaving"] = leaving
+        verb: entries.Verb = "enable" if state == "enabled" else "disable"
+        after = {**entry.attributes, "mailEnabled": ["TRUE" if state == "enabled" else "FALSE"]}
+        self.send(entries.Change(verb, "account", address, entry.dn, entry.attributes, after))
+        if state != "enabled" and not self.dry and shutil.which("doveadm"):
+            units.output("doveadm", "kick", address, check=False)  # who is logged in would stay so
+
+    def purge(self) -> None:
+        """Delete accounts whose time of grace is over, their mail first: a purge that was killed goes on next time."""
+        over = due(listed(self.wanted, self.current, self.record), self.today.isoformat())
+        plans = []
+        for account in over:
+            entry = self.current[account["dn"]]
+            store = "".join(entry.attributes.get("mailStorageDirectory", []))
+            if store not in ("", self.request["host"]):
+                raise Failed(
+                    f"the mail of {account['address']} lies on host {store}: only mail on this host is deleted"
+                )
+            others = [other for dn, other in self.current.items() if dn != entry.dn]
+            plans.append((account["address"], entry, mailbox(entry, others, self.request["mailboxes"])))
+        for address, entry, home in plans:
+            there = bool(home) and os.path.lexists(home)
+            self.actions.append(
+                f"{'would delete' if self.dry else 'deleted'} account {address}"
+                + (f" and its mail in {home}" if there else ", which had no mail on this host")
+            )
+            self.answer["deleted"].append(address)
+            if self.dry:
+                continue
+            if there:
+                shutil.rmtree(home)  # never follows a link, not even in place of the folder
+            self.connection.all_of([(f"to delete account {address}", self.deleter(entry.dn))])
+            for part in ("accounts", "passwords"):
+                self.record[part] = {name: kept for name, kept in self.record.get(part, {}).items() if name != address}
+            self.record["leaving"] = {dn: day for dn, day in self.record["leaving"].items() if dn != entry.dn}
+            files.save(directory.RECORD, self.record)
+
+    def deleter(self, dn: str) -> Any:
+        return lambda: self.connection.delete(dn)
+
+    def set_password(self, address: str) -> None:
+        """Set a new password; what the inventory says of it counts as applied."""
+        entry = self.known(address)
+        self.actions.append(f"{'would set' if self.dry else 'set'} the password of {address}")
+        self.answer["password_set"] = True
+        if self.dry:
+            return
+        self.connection.all_of([self.password_request(entry.dn, address)])
+        if self.record.get("key") != self.wanted["key"] or address not in self.wanted["fingerprints"]:
+            return  # the next run takes it as it finds it
+        passwords = self.record.setdefault("passwords", {})
+        mine = self.request["fingerprint"]  # of the new password, where the controller keeps it
+        stored = passwords.get(address, {}).get("stored", "")
+        if mine:
+            found = self.connection.search(entry.dn, "base", names=["userPassword"])
+            stored = directory.stored_digest(found[entry.dn].get("userPassword", []))
+        print_of = mine or self.wanted["fingerprints"][address]
+        self.record["passwords"] = {**passwords, address: {"fingerprint": print_of, "stored": stored}}
+
+    def password_request(self, dn: str, address: str) -> tuple[str, Any]:
+        return f"to set the password of {address}", lambda: self.connection.password(dn, self.request["password"])
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Do what the request says; ends the module."""
+    units.serve(module)
+    call = Accounts(module)
+    try:
+        with program._alone(directory.Slapd()):
+            call.carry_out()
+    except (Failed, OSError) as error:
+        module.fail_json(msg=str(error), changed=bool(call.actions), actions=call.actions)
+    module.exit_json(changed=bool(call.actions), actions=call.actions, **call.answer)

@@ -1,0 +1,97 @@
+#!/usr/bin/python
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: account
+short_description: List, add, disable and delete accounts, and set passwords, between two runs
+version_added: 0.1.0
+description:
+  - Works on the site's directory, on the host in group C(mail_directory); on other hosts the task is skipped. The next
+    run of C(postamt.mail.site) leaves what was done here as it is.
+  - A new password is shown once on the screen of the controller, and is in no result and no log file.
+  - Where the site's accounts are users of the host, it refuses.
+author: the postamt.mail authors (@postamt)
+options:
+  account:
+    description: Address of the account. Without it, and with O(state=listed), all accounts are listed.
+    type: str
+  state:
+    description:
+      - V(listed) changes nothing.
+      - V(present) adds an account that is not in the inventory, with a generated password, or changes what is said of
+        it.
+      - V(enabled) and V(disabled) let an account log in and receive mail, or not; its mail is kept. V(enabled) also
+        takes V(absent) back.
+      - V(absent) disables an account that is not in the inventory, and notes that it may be deleted after
+        C(mail_accounts_grace_days).
+      - V(password) sets a new, generated password.
+      - V(purged) deletes accounts, and their mail, whose days of grace are over.
+    type: str
+    choices: [listed, present, enabled, disabled, absent, password, purged]
+    default: listed
+  name:
+    description: Display name; with O(state=present).
+    type: str
+  quota:
+    description: Limit of the mailbox, such as V(500M); V(0) for none. With O(state=present).
+    type: str
+  aliases:
+    description: Further addresses of the mailbox, all of them; with O(state=present).
+    type: list
+    elements: str
+  forward:
+    description: Addresses that get its mail, all of them; with O(state=present).
+    type: list
+    elements: str
+  keep_copy:
+    description: Whether forwarded mail is also kept in the mailbox; with O(state=present).
+    type: bool
+attributes:
+  check_mode:
+    description: Can run in check mode and then says what it would do.
+    support: full
+  diff_mode:
+    description: Returns what changed when run in diff mode.
+    support: none
+    details: The actions say it.
+"""
+
+EXAMPLES = r"""
+- name: List all accounts
+  postamt.mail.account:
+
+- name: Add an account that is not in the inventory
+  postamt.mail.account:
+    account: dora@example.org
+    state: present
+    quota: 2G
+
+- name: Set a new password
+  postamt.mail.account:
+    account: dora@example.org
+    state: password
+"""
+
+RETURN = r"""
+accounts:
+  description:
+    - The accounts in the directory, afterwards. C(source) is V(inventory), V(left the inventory) or V(by hand).
+    - C(delete_from) is the day from which the account may be deleted, or empty.
+  returned: on the directory's host
+  type: list
+  elements: dict
+  sample:
+    - address: dora@example.org
+      dn: uid=8a1f20c3d4e5f607,ou=accounts,o=mail
+      enabled: true
+      source: by hand
+      delete_from: ""
+actions:
+  description: What was done, in short sentences; in check mode what would be done.
+  returned: on the directory's host
+  type: list
+  elements: str
+"""

@@ -1,0 +1,84 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What may be asked of an account between two runs, and where its password is kept."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.action import account
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, parse_fields
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Secrets, Site, parse_site
+
+ANNA, BEN, DORA = "anna@example.org", "ben@example.org", "dora@example.org"
+
+
+def site(**more: t.Any) -> Site:
+    variables = {
+        "mail_domains": ["example.org"],
+        "mail_accounts": [
+            {"address": ANNA, "aliases": ["a@example.org"], "password": "x"},
+            {"address": BEN, "enabled": False},
+        ],
+        **more,
+    }
+    known = Secrets({"left@example.org": "1"})
+    return parse_site(variables, {"mail.example.org": HostInput()}, compose.concerns().values(), known)
+
+
+def said(state: str, address: str | None = None, on: Site | None = None, **more: t.Any) -> list[str]:
+    problems: list[Problem] = []
+    who = {"account": address} if address else {}
+    asked = parse_fields(account.Asked, {"state": state, **who, **more}, "", problems, prefix="")
+    return [*map(str, problems), *(map(str, account.check(on or site(), asked)) if asked else [])]
+
+
+@pytest.mark.parametrize(
+    ("state", "address", "more", "sentence"),
+    [
+        ("absent", ANNA, {}, f"account is '{ANNA}': is in the inventory: take it out there"),
+        ("present", ANNA, {}, f"account is '{ANNA}': is in the inventory: change it there"),
+        ("enabled", BEN, {}, f"account is '{BEN}': is disabled in the inventory: take enabled: false out there"),
+        ("present", "dora@example.rog", {}, "must be in one of mail_domains (example.org); did you mean example.org?"),
+        ("present", "postmaster@example.org", {}, "is taken already by an account or alias of the inventory"),
+        ("present", DORA, {"aliases": ["a@example.org"]}, "aliases is 'a@example.org': is taken already"),
+        ("present", DORA, {"quota": 1500}, "quota is 1500: must be a multiple of 1024 bytes"),
+        ("present", DORA, {"quota": "much"}, "quota is 'much': must be a size"),
+        ("present", "dora", {}, "account is 'dora': must be a mail address"),
+        ("disabled", DORA, {"quota": 1024}, "quota: can be said with state=present only"),
+        ("password", None, {}, "account: must name an account: -e account=ADDRESS"),
+        ("purged", DORA, {}, "state is 'purged': goes for all accounts"),
+    ],
+)
+def test_what_cannot_be_is_said(state: str, address: str | None, more: dict[str, t.Any], sentence: str) -> None:
+    (problem,) = said(state, address, **more)
+    assert sentence in problem
+
+
+@pytest.mark.parametrize(
+    ("state", "address"),
+    [
+        ("listed", None), ("purged", None), ("present", DORA), ("absent", DORA), ("enabled", DORA), ("enabled", ANNA),
+        ("disabled", ANNA), ("password", BEN), ("password", DORA),
+    ],
+)  # fmt: skip
+def test_the_rest_is_for_the_host_to_decide(state: str, address: str | None) -> None:
+    assert said(state, address) == []
+
+
+def test_an_exclusive_inventory_takes_none_beside_it() -> None:
+    exclusive = site(mail_accounts_exclusive=True)
+    for state in ("present", "enabled"):
+        assert "which alone decides here" in said(state, DORA, exclusive)[0]
+    assert said("disabled", DORA, exclusive) == said("absent", DORA, exclusive) == []
+
+
+def test_users_of_the_host_are_not_the_collections() -> None:
+    assert "see passwd(1)" in said("password", ANNA, site(mail_accounts_backend="system"))[0]
+
+
+def test_the_controller_keeps_generated_passwords_only() -> None:
+    kept = {address: account.keeps(site(), address) for address in (ANNA, BEN, DORA, "left@example.org")}
+    assert kept == {ANNA: False, BEN: True, DORA: False, "left@example.org": True}

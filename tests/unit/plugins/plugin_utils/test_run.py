@@ -1,0 +1,59 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run may do with the controller's state."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
+
+HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(str(tmp_path / "laptop"))
+
+
+def carrying(ca: str) -> Site:
+    """A site of two hosts, the second of which trusts a CA."""
+    hosts = {"mx.example.org": HERE, "old.example.org": HostInput(("mail", "mail_mx"), look=Look(ca=ca))}
+    return parse_site({"mail_domains": ["example.org"]}, hosts, compose.concerns().values())
+
+
+def test_a_controller_without_the_ca_stops_and_makes_nothing(state: State) -> None:
+    with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .*laptop .* none:"):
+        run.refuse_strangers(carrying("AB12"), state)
+    assert not os.path.exists(state.folder)
+
+
+def test_a_controller_with_another_ca_stops(state: State) -> None:
+    pki.ensure_authority(state, "mail.example.org")
+    with pytest.raises(StateError, match="holds another: copy that folder"):
+        run.refuse_strangers(carrying("AB12"), state)
+
+
+def test_hosts_that_trust_the_controllers_ca_or_none_are_welcome(state: State) -> None:
+    authority, _made = pki.ensure_authority(state, "mail.example.org")
+    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    run.refuse_strangers(carrying(""), state)
+
+
+def test_a_generated_password_goes_with_its_account_to_the_new_address(state: State) -> None:
+    state.add_secrets({"anna@example.org": "1", "ben@example.org": "2", "berta@example.org": "3"})
+    former = {"anne@example.org": "anna@example.org", "berta@example.org": "ben@example.org", "x@example.org": "none"}
+    predicted = run.StoredSecrets(state, check_mode=True)
+    predicted.rename(former)
+    assert predicted.get("anne@example.org") == "1"
+    assert "anne@example.org" not in state.known_secrets()
+    for _twice in range(2):
+        kept = run.StoredSecrets(state, check_mode=False)
+        kept.rename(former)
+        assert state.known_secrets() == kept.known == {
+            "anna@example.org": "1", "anne@example.org": "1", "ben@example.org": "2", "berta@example.org": "3",
+        }  # fmt: skip
