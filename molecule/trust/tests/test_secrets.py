@@ -165,6 +165,7 @@ def test_nobody_reads_one_on_the_host(
     host: Any, play: Any, traced: Any, mail_flows: Any, given: dict[str, Any], secrets: Callable[[], dict[str, str]]
 ) -> None:
     """Not after a good run, not while one is under way, not in what killed ones leave, nor after a crash."""
+    assert not play(given).failed
     known = secrets()
     assert host.run("runuser -u nobody -- grep -c . /etc/passwd").rc == 0
     assert everywhere(host, known) == []
