@@ -22,18 +22,22 @@ class ActionModule(ProgramAction):
         check_mode = bool(self._task.check_mode)
         given = self._given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
         state = State(plan["state_dir"], self._loader._vault)
-        seen = self._call(state="seen", packages=plan["packages"])
+        certificates.refuse_strangers(plan, state, "")  # by what the hosts' look found, before this one is touched
+        self._plan = plan
+        seen = self._call(state="seen")
+        actions: list[str] = []
+        if seen.get("missing") and not check_mode:
+            if failure := self._packages(seen["missing"], actions):
+                return failure
+            seen = self._call(state="seen", installed=seen["missing"]["packages"])
         if seen.get("failed"):
             return seen
         certificates.refuse_strangers(plan, state, seen["ca"])
-        actions: list[str] = []
-        if seen["missing"]["packages"] and check_mode:
-            actions.append(f"would install packages {', '.join(seen['missing']['packages'])}")
-        elif failure := self._packages(seen["missing"], actions):
-            return failure
         answer = certificates.bring(plan, state, given, seen, self._call, check_mode=check_mode)
-        actions += answer.get("actions", [])
-        return {**answer, "actions": actions, "changed": bool(actions)}
+        actions += [*seen["actions"], *answer.get("actions", [])]
+        diff = [*seen["diff"], *answer.get("diff", [])]
+        return {**answer, "actions": actions, "diff": diff, "changed": bool(actions)}
 
     def _call(self, **arguments: t.Any) -> Result:
-        return self._on_host(arguments, [file.key for file in self._given.values()])
+        request = {"plan": self._plan, "installed": [], **arguments}
+        return self._on_host(request, [file.key for file in self._given.values()])

@@ -280,6 +280,21 @@ def why_renew(chain: str, authority: Authority | None, names: Sequence[str], kin
     return ""
 
 
+def issued_by(chain: str, authority: Authority | None) -> bool:
+    """Tell whether a chain in PEM begins with a certificate of the site's CA."""
+    certificates = from_pem(chain)
+    return bool(certificates and authority and _issued(certificates[0], authority.certificate))
+
+
+def why_stand_in(chain: str) -> str:
+    """Return why a chain that a program on the host brought cannot be served any longer, or nothing."""
+    certificates = from_pem(chain)
+    if not certificates:
+        return "there is none"
+    end = certificates[0].not_valid_after_utc
+    return f"the one there has expired on {end:%Y-%m-%d}" if end <= now() else ""
+
+
 # Certificates that the user supplies
 
 

@@ -11,14 +11,15 @@ key.
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Plan, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, TLS_FOLDER, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 Result = dict[str, t.Any]
@@ -30,7 +31,8 @@ class Wanted:
     """A certificate that a host shall have.
 
     names: DNS names and addresses. key_type: ec or rsa. files: certificate, key and chain on the controller, or nothing
-    where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry.
+    where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry. elsewhere: whether a program
+    on the host brings it, and what the CA issues is a stand-in until then.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class Wanted:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     days: int = 730
     renew_days: int = 30
+    elsewhere: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +57,80 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     wanted = merged(parts, "certificates", "certificate")
     return make_plan(
         packages=("openssl", "ssl-cert"),
+        files=_files(wanted),
+        units=[Unit("postamt-certificates.path"), Unit("postamt-certificates-warn.timer")],
         server_name=str(site.server_name),
         state_dir=run.state_dir(site),
         carried={name: other.look.ca for name, other in site.hosts.items() if other.look.ca},
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
+
+
+COMMAND = "/usr/local/sbin/postamt-certificates"
+
+_PATH = """\
+{head}
+[Unit]
+Description=Certificates that somebody has replaced
+
+[Path]
+{paths}
+
+[Install]
+WantedBy=multi-user.target
+"""
+_SERVE = """\
+{head}
+[Unit]
+Description=Have the mail programs show the certificates on disk
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart={command} serve
+"""
+_WARN = """\
+{head}
+[Unit]
+Description=Write to postmaster of certificates that expire soon
+
+[Service]
+Type=oneshot
+ExecStart={command} warn
+"""
+_DAILY = """\
+{head}
+[Unit]
+Description=Look once a day whether certificates expire soon
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _files(wanted: t.Iterable[str]) -> list[File]:
+    """Return the command, and the units that call it when a certificate is replaced, and once a day."""
+    paths = [TLS_FOLDER, *(KeyPair.called(name).chain for name in sorted(wanted))]
+    units = {
+        "postamt-certificates.path": _PATH.format(head=HEAD, paths="\n".join(f"PathChanged={path}" for path in paths)),
+        "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND),
+        "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND),
+        "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
+    }
+    with open(os.path.join(_MODULE_UTILS, "postamt_certificates.py"), encoding="utf-8") as source:
+        command = f"#!/usr/bin/python3\n{HEAD}\n{source.read()}"
+    return [
+        File(COMMAND, command, "0755"),
+        *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
+    ]
+
+
+_MODULE_UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "module_utils")
 
 
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
@@ -136,13 +208,14 @@ def bring(
     if not (reasons or removed or new_ca):
         return {"changed": False, "actions": [], "diff": [], "warnings": warnings}
     would = "would " if check_mode else ""
+    reloaded: list[str] = []
     made = False
     if check_mode:
         chains = {name: given[name].chain if name in given else "" for name in reasons}
     else:
         authority, made = pki.ensure_authority(state, plan_["server_name"])
         chains, failed = _issue(plan_, reasons, given, authority, call)
-        failed = failed or call(
+        installed = failed or call(
             state="installed",
             ca=authority.pem,
             certificates=[
@@ -151,8 +224,10 @@ def bring(
             ],
             removed=removed,
         )
-        if failed.get("failed"):
-            return failed
+        if installed.get("failed"):
+            return installed
+        reloaded = installed.get("actions", [])
+        warnings += [f"{left}; the role of that program tries again" for left in installed.get("left", [])]
     actions = (
         [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
     )
@@ -163,6 +238,7 @@ def bring(
         names = ", ".join(plan_["certificates"][name]["names"])
         actions.append(f"{would}{word} certificate {name} for {names}, since {reason}")
     actions.extend(f"{would}{'remove' if would else 'removed'} certificate {name}" for name in removed)
+    actions.extend(reloaded)
     diff = [
         {
             "before_header": f"certificate {name}",
@@ -209,6 +285,8 @@ def _reason(
         return "owner or mode of the files there was another"
     if file:
         return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
+    if item["elsewhere"] and not pki.issued_by(served["chain"], authority):
+        return pki.why_stand_in(served["chain"])
     return pki.why_renew(served["chain"], authority, item["names"], item["key_type"], item["renew_days"])
 
 

@@ -11,7 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.certificates import CertificateError, Store
+from ansible_collections.postamt.mail.plugins.module_utils.postamt_certificates import CertificateError, Store
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
@@ -217,7 +217,7 @@ def test_a_folder_of_somebody_else_stays(lab: Lab) -> None:
 
 def test_openssls_own_words_are_told(lab: Lab) -> None:
     with pytest.raises(CertificateError, match="openssl req: "):
-        lab.store._run("req", "-new", "-key", "/nonexistent")
+        lab.store.openssl("req", "-new", "-key", "/nonexistent")
 
 
 # One CA a site

@@ -1,0 +1,290 @@
+"""Renewed and replaced certificates: each port shows what is on disk, and nobody is reloaded for nothing."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_certificate
+
+ANNA = "anna@example.test"
+TLS = "/etc/postamt/tls"
+COMMAND = "/usr/local/sbin/postamt-certificates"
+PORTS: dict[int, Any] = {
+    25: "smtp", 465: None, 587: "smtp", 143: "imap", 993: None, 995: None, 4190: "sieve", 389: "ldap", 636: None,
+}  # fmt: skip
+INTERNAL = (389, 636)
+NAMES = {"public": "DNS:mail.example.test", "internal": "DNS:mail.example.test,DNS:localhost,IP:127.0.0.1,IP:::1"}
+Run = Callable[..., Any]
+
+
+def shown(site: Any) -> dict[str, str]:
+    """Return SHA-256 of the certificate that each port shows, over each family."""
+    return {
+        f"{address} {port}": tls_certificate(Endpoint(address, port, verify=False, timeout=20), starttls).sha256
+        for address in (site.ipv4, site.ipv6)
+        for port, starttls in PORTS.items()
+    }
+
+
+def on_disk(host: Any, site: Any) -> dict[str, str]:
+    """Return what shown() must be."""
+    found = {}
+    for name in ("public", "internal"):
+        words = host.check_output(f"openssl x509 -in {TLS}/{name}/chain.pem -outform DER | sha256sum")
+        found[name] = words.split()[0].lower()
+    return {
+        f"{address} {port}": found["internal" if port in INTERNAL else "public"]
+        for address in (site.ipv4, site.ipv6)
+        for port in PORTS
+    }
+
+
+def everything_is_shown(host: Any, site: Any, wait: float = 0) -> bool:
+    until = time.monotonic() + wait
+    wanted = on_disk(host, site)
+    while (found := {key: value.lower() for key, value in shown(site).items()}) != wanted:
+        if time.monotonic() > until:
+            print({key: value for key, value in found.items() if value != wanted[key]})
+            return False
+        time.sleep(0.3)
+    return True
+
+
+def reloads(host: Any) -> dict[str, int]:
+    """Return how often Postfix and Dovecot say that they were reloaded; slapd does not."""
+    log = host.check_output("journalctl --sync; journalctl --no-pager -o cat")
+    return {"Postfix": log.count("reload -- version"), "Dovecot": log.count("SIGHUP received")}
+
+
+def said(host: Any, unit: str = "postamt-certificates.service") -> str:
+    """Return the last line that a unit of the command's has written."""
+    host.run("journalctl --sync")
+    return str(host.check_output(f"journalctl --no-pager -o cat _SYSTEMD_UNIT={unit} | tail -1"))
+
+
+def quiet(host: Any) -> None:
+    """Wait until the command has done what the path unit called it for."""
+    host.check_output("sleep 0.5; systemctl start postamt-certificates.service")
+
+
+@pytest.fixture
+def put(host: Any, site: Any, tmp_path: Path) -> Callable[..., tuple[str, str]]:
+    """Bring a certificate of the site's CA to the host: put(name, days=...) -> paths there of its chain and key."""
+
+    def put(name: str, days: int = 200, key: bytes = b"") -> tuple[str, str]:
+        private, request, chain = (str(tmp_path / f"{name}.{end}") for end in ("key", "csr", "pem"))
+        names = tmp_path / "names"
+        names.write_text(f"subjectAltName={NAMES[name]}\n")
+        if key:
+            Path(private).write_bytes(key)
+        else:
+            subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+                            private], check=True, capture_output=True)  # fmt: skip
+        for command in (
+            ["openssl", "req", "-new", "-key", private, "-subj", "/CN=mail.example.test", "-out", request],
+            ["openssl", "x509", "-req", "-in", request, "-CA", site.ca_file, "-CAkey", str(site.state_dir / "ca.key"),
+             "-days", str(days), "-extfile", str(names), "-out", chain],
+        ):  # fmt: skip
+            subprocess.run(command, check=True, capture_output=True)
+        there = (f"/root/{name}.pem", f"/root/{name}.key")
+        for path, source in zip(there, (chain, private), strict=True):
+            text = base64.b64encode(Path(source).read_bytes()).decode()
+            host.check_output(f"umask 077; echo {text} | base64 -d > {path}")
+        return there
+
+    return put
+
+
+@pytest.fixture
+def unwatched(host: Any) -> Iterator[None]:
+    """Keep the path unit from noticing."""
+    host.check_output("systemctl stop postamt-certificates.path")
+    yield
+    host.check_output("systemctl start postamt-certificates.path")
+
+
+def swap(host: Any, name: str, chain: str, key: str) -> None:
+    """Replace a certificate as this collection does, by one rename, but without its command."""
+    folder = f"{TLS}/.generations/{name}.other"
+    host.check_output(
+        f"rm -rf {folder} && mkdir -m 755 {folder} && install -m 644 {chain} {folder}/chain.pem && "
+        f"install -m 640 -g ssl-cert {key} {folder}/key.pem && ln -s .generations/{name}.other {TLS}/.new && "
+        f"mv -T {TLS}/.new {TLS}/{name}"
+    )
+
+
+def test_each_port_shows_what_is_on_disk(host: Any, site: Any) -> None:
+    assert everything_is_shown(host, site)
+
+
+def test_a_renewal_by_a_run_is_shown_everywhere(host: Any, site: Any, play: Run) -> None:
+    before = shown(site)
+    done = play({"mail_certificates_days": 900, "mail_certificates_renew_days": 800})
+    assert not done.failed
+    assert everything_is_shown(host, site)
+    assert not set(before.values()) & set(shown(site).values())
+    assert play({"mail_certificates_days": 900, "mail_certificates_renew_days": 800}).changed == []
+
+
+def test_replaced_files_of_the_user_are_shown_after_a_run(
+    host: Any, site: Any, play: Run, put: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", site.ca_file)  # by which the controller trusts the issuer
+    for _twice in range(2):
+        put("public", days=400)
+        files = {"certificate": str(tmp_path / "public.pem"), "key": str(tmp_path / "public.key")}
+        wish = {"mail_certificates": {"public": files}}
+        done = play(wish)
+        assert not done.failed
+        assert [action for action in done.actions if action.startswith("installed certificate public for")]
+        assert not [action for action in done.actions if "slapd" in action]
+        assert everything_is_shown(host, site)
+    assert play(wish).changed == []
+    assert not play().failed
+
+
+def test_a_hook_between_runs(host: Any, site: Any, play: Run, put: Run) -> None:
+    shown(site)
+    before = reloads(host)
+    chain, key = put("public")
+    done = host.check_output(f"{COMMAND} install public {chain} {key}")
+    assert done.startswith("installed certificate public; reloaded Dovecot, since port ")
+    assert "; reloaded Postfix, since " in done and "slapd" not in done
+    assert everything_is_shown(host, site)
+    assert host.check_output(f"{COMMAND} install public {chain} {key}") == "nothing to do"
+    quiet(host)
+    assert reloads(host) == {name: count + 1 for name, count in before.items()}
+    assert play().changed == []
+
+
+def test_what_a_hook_brings_must_fit(host: Any, put: Run) -> None:
+    chain, _key = put("public")
+    other = f"{TLS}/internal/key.pem"
+    for arguments, message in (
+        (f"public {chain} {other}", "certificate public: the key is not the certificate's"),
+        (f"nosuch {chain} {other}", "nosuch is no certificate of this host (known: internal, public)"),
+        (f"public /etc/hostname {other}", "/etc/hostname holds no certificate in PEM"),
+        (f"public {chain} {chain}", "holds no private key in PEM without a pass phrase"),
+        (f"public /nonexistent {other}", "No such file or directory: '/nonexistent'"),
+    ):
+        done = host.run(f"{COMMAND} install {arguments}")
+        assert done.rc == 1 and message in done.stderr, done
+
+
+@pytest.mark.parametrize("name", ["public", "internal"])
+def test_a_replaced_certificate_is_shown_within_seconds(host: Any, site: Any, play: Run, put: Run, name: str) -> None:
+    shown(site)
+    swap(host, name, *put(name))
+    assert everything_is_shown(host, site, wait=10)
+    quiet(host)
+    titles = {"public": "reloaded Dovecot|reloaded Postfix", "internal": "reloaded slapd"}
+    assert re.search(titles[name], host.check_output("journalctl --no-pager -o cat -u postamt-certificates.service"))
+    assert play().changed == []
+
+
+def test_a_file_that_is_written_in_place_is_noticed(host: Any, site: Any, play: Run, put: Run) -> None:
+    key = host.check_output(f"cat {TLS}/public/key.pem").encode() + b"\n"
+    chain, _key = put("public", key=key)
+    host.check_output(f"cat {chain} > {TLS}/public/chain.pem")
+    assert everything_is_shown(host, site, wait=10)
+    quiet(host)
+    assert play().changed == []
+
+
+def test_who_shows_it_already_is_not_reloaded(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+    for name in NAMES:
+        swap(host, name, *put(name))
+    host.check_output("systemctl restart dovecot.service")
+    shown(site)
+    before = reloads(host)
+    host.check_output("systemctl start postamt-certificates.service")
+    done = said(host)
+    assert done.startswith("reloaded slapd, since port ") and "; reloaded Postfix, since port " in done
+    assert "Dovecot" not in done
+    assert reloads(host) == {"Postfix": before["Postfix"] + 1, "Dovecot": before["Dovecot"]}
+    assert everything_is_shown(host, site)
+    host.check_output("systemctl start postamt-certificates.service")
+    assert said(host) == "nothing to do"
+    host.check_output("systemctl start postamt-certificates.path")
+    assert play().changed == []
+
+
+def test_a_busy_smtpd_counts_too(host: Any, site: Any, put: Run, unwatched: None) -> None:
+    """It does not answer the question at its port, and would show the old certificate to its next client."""
+    host.check_output("systemctl restart postfix.service")
+    with Endpoint(site.ipv4, 25, verify=False).connect() as busy:
+        assert busy.recv(100).startswith(b"220")
+        swap(host, "public", *put("public"))
+        host.check_output("systemctl restart dovecot.service")
+        assert host.check_output(f"{COMMAND} serve").startswith("reloaded Postfix, since a process that is older")
+        assert host.check_output(f"{COMMAND} serve") == "nothing to do"
+    assert everything_is_shown(host, site)
+
+
+def test_a_run_goes_by_what_is_shown(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+    for name in NAMES:
+        swap(host, name, *put(name))
+    host.check_output("systemctl restart dovecot.service")
+    shown(site)
+    done = play()
+    assert done.actions == [
+        "started postamt-certificates.path",
+        "took over the renewed certificate",
+        "reloaded Postfix",
+    ]
+    assert everything_is_shown(host, site)
+    assert play().changed == []
+
+
+def test_a_port_that_cannot_show_it_is_named(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+    chain, _key = put("public")
+    good = host.check_output(f"cat {TLS}/public/chain.pem")
+    host.check_output(f"cat {chain} > {TLS}/public/chain.pem")  # of another key
+    done = host.run(f"{COMMAND} serve")
+    assert done.rc == 1
+    assert re.search(r"Postfix still shows another certificate than the one on disk: port 25 of ", done.stderr)
+    host.check_output(f"echo '{good}' > {TLS}/public/chain.pem")
+    assert host.run(f"{COMMAND} serve").rc == 0
+    assert everything_is_shown(host, site)
+
+
+def test_a_certificate_of_a_hook_stays(host: Any, site: Any, play: Run, put: Run) -> None:
+    wish = {"mail_certificates": {"public": {"hook": True}}}
+    assert not play(wish).failed
+    host.check_output(
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=elsewhere -keyout /root/e.key -out /root/e.pem "
+        f"-addext subjectAltName=DNS:mail.example.test 2>/dev/null; {COMMAND} install public /root/e.pem /root/e.key"
+    )
+    assert everything_is_shown(host, site)
+    assert play(wish).changed == []
+    back = play()
+    assert any(action.startswith("issued certificate public") for action in back.actions)
+    assert everything_is_shown(host, site)
+
+
+def test_postmaster_hears_of_an_end_once_a_threshold(host: Any, site: Any, play: Run, put: Run) -> None:
+    mailbox = Endpoint(site.ipv4, 993, verify=False, timeout=30)
+    login = (ANNA, site.passwords[ANNA])
+    host.check_output("systemctl start postamt-certificates-warn.service")
+    assert said(host, "postamt-certificates-warn.service") == "nothing to do"
+    for days in (20, 6, 1):
+        host.check_output(f"{COMMAND} install public {' '.join(put('public', days=days))}")
+        day = host.check_output(f"date -u -d +{days}days +%F")
+        for _twice in range(2):
+            host.check_output("systemctl start postamt-certificates-warn.service")
+        subject = f"Certificate public of mail.example.test expires on {day}"
+        assert imap_find(mailbox, *login, subject)
+        assert imap_count(mailbox, *login, token=subject) == 1
+    assert imap_count(mailbox, *login) == 3
+    assert host.service("postamt-certificates-warn.timer").is_running
+    assert not play().failed
+    assert everything_is_shown(host, site)
