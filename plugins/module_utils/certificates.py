@@ -41,15 +41,23 @@ class Change(program.Change):
             if state == "seen":
                 super().carry_out()
                 self.result = self.store.seen()
+                if self.dry:
+                    self.result["shown_by"] = self.shown_by()
             elif state == "requested":
                 self.result = {"requests": self.store.requested(self.request["certificates"])}
             else:
                 self.store.installed(self.request["ca"], self.request["certificates"], self.request["removed"])
-                self.actions, left = host.serve()
+                reloaded, left = host.serve()
                 # What is left is for the roles of the programs, which come later and say more.
-                self.result = {"left": left}
+                self.result = {"reloaded": sorted(reloaded), "left": left}
         except host.CertificateError as error:
             raise units.Failed(str(error)) from None
+
+    def shown_by(self) -> dict[str, list[str]]:
+        """Return by certificate the titles of the programs that would be reloaded for it."""
+        chains = {name: f"{host.FOLDER}/{name}/{host.CHAIN}" for name in self.store.names()}
+        known = host.programs()
+        return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
 
     def look_at_units(self) -> None:
         super().look_at_units()

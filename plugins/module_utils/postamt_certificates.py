@@ -16,6 +16,7 @@ kept by the run that configured it. Whether it shows the one on disk is asked at
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import glob
 import grp
@@ -417,35 +418,68 @@ def _text(path: str) -> str:
 TITLES = {"dovecot": "Dovecot", "ldap": "slapd", "postfix": "Postfix"}
 
 
-def serve(state: str = STATE) -> tuple[list[str], list[str]]:
-    """Reload exactly the programs that do not use the certificates on disk; return what was done, and what is wrong.
+@dataclasses.dataclass
+class Program:
+    """A program that shows certificates, as its manifest has it."""
+
+    name: str
+    path: str
+    manifest: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return TITLES.get(self.name, self.name)
+
+    @property
+    def serves(self) -> list[Serves]:
+        return self.manifest.get("serves") or []
+
+    @property
+    def watch(self) -> dict[str, str]:
+        return self.manifest.get("watch") or {}
+
+    def shows(self, chain: str) -> bool:
+        """Tell whether it listens, and shows the certificate in this file."""
+        return any(chain in item["certificates"] and listening(item["port"]) for item in self.serves)
+
+    def remember(self) -> None:
+        """Note that it has read its files, unless it does not run."""
+        watch = {name: digest(name) for name in self.watch}
+        if watch != self.watch and any(listening(item["port"]) for item in self.serves):
+            _save(self.path, {**self.manifest, "watch": watch})
+
+
+def programs(state: str = STATE) -> list[Program]:
+    """Return the programs of this host that show certificates."""
+    found = []
+    for path in sorted(glob.glob(f"{state}/*/manifest.json")):
+        with open(path, encoding="utf-8") as file:
+            found.append(Program(os.path.basename(os.path.dirname(path)), path, json.load(file)))
+    return [program for program in found if program.serves]
+
+
+def serve(state: str = STATE) -> tuple[dict[str, str], list[str]]:
+    """Reload exactly the programs that do not use the certificates on disk; return why by title, and what is wrong.
 
     The caller holds the lock.
     """
-    done, problems = [], []
-    for path in sorted(glob.glob(f"{state}/*/manifest.json")):
-        program = os.path.basename(os.path.dirname(path))
-        with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
-        serves, watch = manifest.get("serves") or [], manifest.get("watch") or {}
-        if not serves:
-            continue
-        title = TITLES.get(program, program)
-        late = behind(program, serves, watch)
-        if late:
-            try:
-                reload(program)
-            except CertificateError as error:
-                problems.append(f"{title} cannot be reloaded: {error}")
-                continue
-            done.append(f"reloaded {title}, since {', '.join(late)} had another certificate than the one on disk")
-            left = settled(serves)
-            if left:
-                problems.append(f"{title} still shows another certificate than the one on disk: {', '.join(left)}")
-                continue
-        now = {name: digest(name) for name in watch}
-        if now != watch and any(listening(item["port"]) for item in serves):
-            _save(path, {**manifest, "watch": now})
+    done, problems = {}, []
+    known = programs(state)
+    for program in known:
+        late = behind(program.name, program.serves, program.watch)
+        try:
+            if late:
+                reload(program.name)
+                done[program.title] = f"{', '.join(late)} had another certificate than the one on disk"
+        except CertificateError as error:
+            problems.append(f"{program.title} cannot be reloaded: {error}")
+    until = time.monotonic() + PATIENCE
+    for program in known:
+        left = settled(program.serves, until - time.monotonic()) if program.title in done else []
+        if left:
+            problems.append(f"{program.title} still shows another certificate than the one on disk: {', '.join(left)}")
+        else:
+            program.remember()
     return done, problems
 
 
@@ -584,8 +618,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 problems: list[str] = []
             else:
                 news = given.command == "install" and store.replaced(given.name, given.chain, given.key)
-                done, problems = serve()
-                done = [*([f"installed certificate {given.name}"] if news else []), *done]
+                reloaded, problems = serve()
+                done = [f"installed certificate {given.name}"] if news else []
+                done += [f"reloaded {title}, since {why}" for title, why in reloaded.items()]
     except (CertificateError, OSError, KeyError) as error:
         print(f"postamt-certificates: {error}", file=sys.stderr)
         return 1

@@ -208,10 +208,10 @@ def bring(
     if not (reasons or removed or new_ca):
         return {"changed": False, "actions": [], "diff": [], "warnings": warnings}
     would = "would " if check_mode else ""
-    reloaded: list[str] = []
     made = False
     if check_mode:
         chains = {name: given[name].chain if name in given else "" for name in reasons}
+        reloaded = sorted({title for name in reasons for title in seen.get("shown_by", {}).get(name, [])})
     else:
         authority, made = pki.ensure_authority(state, plan_["server_name"])
         chains, failed = _issue(plan_, reasons, given, authority, call)
@@ -226,7 +226,7 @@ def bring(
         )
         if installed.get("failed"):
             return installed
-        reloaded = installed.get("actions", [])
+        reloaded = installed.get("reloaded", [])
         warnings += [f"{left}; the role of that program tries again" for left in installed.get("left", [])]
     actions = (
         [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
@@ -238,7 +238,7 @@ def bring(
         names = ", ".join(plan_["certificates"][name]["names"])
         actions.append(f"{would}{word} certificate {name} for {names}, since {reason}")
     actions.extend(f"{would}{'remove' if would else 'removed'} certificate {name}" for name in removed)
-    actions.extend(reloaded)
+    actions.extend(f"{would}{'reload' if would else 'reloaded'} {title}" for title in reloaded)
     diff = [
         {
             "before_header": f"certificate {name}",

@@ -98,7 +98,7 @@ def test_what_is_shown_already_is_remembered(shown: dict[str, t.Any], tmp_path: 
     manifest.parent.mkdir(parents=True)
     watched = shown["certificates"][0]
     manifest.write_text(json.dumps({"files": ["/a"], "serves": [shown], "watch": {watched: "older"}}))
-    assert command.serve(str(tmp_path / "state")) == ([], [])
+    assert command.serve(str(tmp_path / "state")) == ({}, [])
     kept = json.loads(manifest.read_text())
     assert kept == {"files": ["/a"], "serves": [shown], "watch": {watched: command.digest(watched)}}
     assert manifest.stat().st_mode & 0o777 == 0o600
