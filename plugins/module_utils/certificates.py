@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import grp
+import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import postamt_certificates as host
 from ansible_collections.postamt.mail.plugins.module_utils import program, units
+
+ACME = "postamt-acme.service"
 
 
 class Upkeep(program.Program):
@@ -70,6 +73,22 @@ class Change(program.Change):
         )
 
 
+def obtain(module: AnsibleModule) -> None:
+    """Have the ACME client try now; ends the module. The lock stays free for the command that it calls."""
+    units.serve(module)
+    since = f"@{int(time.time())}"
+    try:
+        units.output("systemctl", "start", ACME)
+        module.exit_json(changed=True, obtained=True)
+    except units.Failed:
+        units.output("journalctl", "--sync", check=False)
+        logged = units.output("journalctl", "-q", "-o", "cat", "-u", ACME, "--since", since, check=False).stdout
+        lines = [line for line in logged.splitlines() if line and not line.startswith((ACME, "Starting ", "Failed "))]
+        module.exit_json(changed=False, obtained=False, why=" ".join(lines[-6:]) or f"see journalctl -u {ACME}")
+
+
 def carry_out(module: AnsibleModule) -> None:
     """Carry out the module's request; ends the module."""
+    if module.params["request"]["state"] == "obtain":
+        obtain(module)
     program.bring(Change(module))

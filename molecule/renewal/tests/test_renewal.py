@@ -289,3 +289,5 @@ def test_postmaster_hears_of_an_end_once_a_threshold(host: Any, site: Any, play:
         assert imap_find(mailbox, *login, subject)
         assert imap_count(mailbox, *login, token=subject) == before + 1
     assert host.service("postamt-certificates-warn.timer").is_running
+    assert not play().failed
+    assert everything_is_shown(host, site)

@@ -9,12 +9,11 @@ import re
 import typing as t
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import Certificates, Wanted
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import INTERNAL, Certificates, Wanted
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 PUBLIC = "public"
-INTERNAL = "internal"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,7 +16,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged, united
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, TLS_FOLDER, Host, KeyPair, Site
@@ -45,9 +45,17 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Certificates:
-    """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie."""
+    """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie.
+
+    acme: names of those that an ACME client brings, which the files and units are for.
+    """
 
     certificates: Mapping[str, Wanted] = dataclasses.field(default_factory=dict)
+    acme: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    packages: t.Iterable[str] = ()
+    files: t.Iterable[File] = ()
+    units: t.Iterable[Unit] = ()
+    secrets: t.Iterable[str] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -55,10 +63,19 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     if overrides:
         raise ComposeError(f"certificates takes no settings of its own ({', '.join(sorted(overrides))})")
     wanted = merged(parts, "certificates", "certificate")
+    acme = merged(parts, "acme", "ACME certificate")
+    for name, names in acme.items():
+        wanted[name] = _by_acme(name, names, wanted)
     return make_plan(
-        packages=("openssl", "ssl-cert"),
-        files=_files(wanted),
-        units=[Unit("postamt-certificates.path"), Unit("postamt-certificates-warn.timer")],
+        packages=("openssl", "ssl-cert", *united(parts, "packages")),
+        files=[*_files(wanted), *(file for _concern, part in parts for file in part.files)],
+        units=[
+            Unit("postamt-certificates.path"),
+            Unit("postamt-certificates-warn.timer"),
+            *(unit for _concern, part in parts for unit in part.units),
+        ],
+        secrets=[secret for _concern, part in parts for secret in part.secrets],
+        acme=sorted(acme),
         server_name=str(site.server_name),
         state_dir=run.state_dir(site),
         carried={name: other.look.ca for name, other in site.hosts.items() if other.look.ca},
@@ -66,6 +83,18 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     )
 
 
+def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) -> Wanted:
+    """Return the stand-in for a certificate that an ACME client brings."""
+    item = wanted.get(name)
+    if item is None or name == INTERNAL:
+        known = ", ".join(sorted(set(wanted) - {INTERNAL}))
+        raise ComposeError(f"mail_acme.{name}: is no certificate that ACME may bring (known: {known})")
+    if item.files or item.elsewhere:
+        raise ComposeError(f"mail_acme.{name}: mail_certificates.{name} says already where it comes from")
+    return dataclasses.replace(item, names=names, elsewhere=True)
+
+
+INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
 
 _PATH = """\
@@ -251,6 +280,13 @@ def bring(
         for name in [*reasons, *removed]
     ]
     return {"changed": True, "actions": actions, "diff": diff, "warnings": warnings}
+
+
+def stand_ins(plan_: Plan, state: State, seen: Result) -> list[str]:
+    """Return the certificates that the ACME client shall bring and has not, or that have expired since."""
+    authority = pki.load_authority(state)
+    served = {name: seen["served"].get(name, {}).get("chain", "") for name in plan_["acme"]}
+    return [name for name, chain in served.items() if pki.issued_by(chain, authority) or pki.why_stand_in(chain)]
 
 
 def _issue(
