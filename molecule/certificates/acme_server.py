@@ -21,8 +21,8 @@ handler_module: acme2certifier.cahandlers.openssl_ca_handler
 issuing_ca_key: {folder}/ca.key
 issuing_ca_cert: {folder}/ca.pem
 issuing_ca_crl: {folder}/ca.crl
+cert_save_path: {folder}
 cert_validity_days: 90
-cert_save_path: {folder}/issued
 
 [DBhandler]
 handler: wsgi
