@@ -77,7 +77,7 @@ class Store:
         served = {}
         for name in self.names():
             chain = self._text(name, CHAIN)
-            served[name] = {"chain": chain, "matches": self._match(self._at(name)), "guarded": self._guarded(name)}
+            served[name] = {"chain": chain, "matches": self.matches(self._at(name)), "guarded": self._guarded(name)}
         return {"ca": self._text(CA), "served": served}
 
     def requested(self, certificates: list[dict[str, str]]) -> dict[str, str]:
@@ -153,7 +153,7 @@ class Store:
             content = key.encode("ascii") if key else self._read(self._at(REQUESTED, f"{name}.pem"))
             self._write(os.path.join(path, KEY), content, 0o640, self.gid)
             self._write(os.path.join(path, CHAIN), item["chain"].encode("ascii"), 0o644)
-            if not self._match(path):
+            if not self.matches(path):
                 raise CertificateError(f"certificate {name}: the key is not the certificate's")
             os.chmod(path, 0o755)
             self._sync(path)
@@ -206,7 +206,7 @@ class Store:
             and (folder.st_mode & 0o7777, folder.st_uid) == (0o755, self.uid)
         )
 
-    def _match(self, path: str) -> bool:
+    def matches(self, path: str) -> bool:
         """Tell whether a generation's key is that of the first certificate of its chain."""
         try:
             ours = self.openssl("pkey", "-in", os.path.join(path, KEY), "-pubout")
@@ -344,6 +344,20 @@ def wrong(serves: Iterable[Serves]) -> list[str]:
     return found
 
 
+def unusable(serves: Iterable[Serves]) -> list[str]:
+    """Return what is wrong with the certificates on disk; whoever read them now could not serve any longer."""
+    store = Store(FOLDER, -1, _plain_run)
+    found = []
+    for path in sorted({path for item in serves for path in item["certificates"]}):
+        folder, name = os.path.split(path)
+        if os.path.dirname(folder) == FOLDER and name == CHAIN:
+            if not chain_of(_text(path)):
+                found.append(f"{path} holds no certificate")
+            elif not store.matches(folder):
+                found.append(f"{path} and {KEY} beside it do not belong together")
+    return found
+
+
 def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
     where = f"[{address}]:{item['port']}" if ":" in address else f"{address}:{item['port']}"
     command = ["timeout", "15", "openssl", "s_client", "-connect", where, "-showcerts", "-noservername"]
@@ -463,18 +477,23 @@ def serve(state: str = STATE) -> tuple[dict[str, str], list[str]]:
 
     The caller holds the lock.
     """
-    done, problems = {}, []
-    known = programs(state)
-    for program in known:
+    done: dict[str, str] = {}
+    problems, fine = [], []
+    for program in programs(state):
         late = behind(program.name, program.serves, program.watch)
+        bad = unusable(program.serves) if late else []
+        if bad:
+            problems.append(f"{program.title} was not reloaded, and shows an older certificate: {'; '.join(bad)}")
+            continue
         try:
             if late:
                 reload(program.name)
                 done[program.title] = f"{', '.join(late)} had another certificate than the one on disk"
+            fine.append(program)
         except CertificateError as error:
             problems.append(f"{program.title} cannot be reloaded: {error}")
     until = time.monotonic() + PATIENCE
-    for program in known:
+    for program in fine:
         left = settled(program.serves, until - time.monotonic()) if program.title in done else []
         if left:
             problems.append(f"{program.title} still shows another certificate than the one on disk: {', '.join(left)}")

@@ -281,8 +281,13 @@ class Change:
         loaded = self.manifest.get("watch", {})
         news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
         serves = self.plan["serves"]
-        if news and serves and not postamt_certificates.behind(self.program.name, serves, loaded):
+        if not news or not serves:
+            return news
+        if not postamt_certificates.behind(self.program.name, serves, loaded):
             return []
+        bad = postamt_certificates.unusable(serves)
+        if bad and not self.dry:
+            raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
         return news
 
     def strangers(self) -> list[Target]:

@@ -249,16 +249,35 @@ def test_a_run_goes_by_what_is_shown(host: Any, site: Any, play: Run, put: Run, 
     assert play().changed == []
 
 
-def test_a_port_that_cannot_show_it_is_named(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
-    chain, _key = put("public")
-    good = host.check_output(f"cat {TLS}/public/chain.pem")
-    host.check_output(f"cat {chain} > {TLS}/public/chain.pem")  # of another key
+def test_what_cannot_be_served_is_not_read(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+    good, before, wanted = host.check_output(f"cat {TLS}/public/chain.pem"), reloads(host), shown(site)
+    host.check_output(f"cat {put('public')[0]} > {TLS}/public/chain.pem")  # of another key
     done = host.run(f"{COMMAND} serve")
     assert done.rc == 1
-    assert re.search(r"Postfix still shows another certificate than the one on disk: port 25 of ", done.stderr)
+    message = (
+        "was not reloaded, and shows an older certificate: /etc/postamt/tls/public/chain.pem and key.pem beside it"
+    )
+    assert f"Dovecot {message}" in done.stderr and f"Postfix {message}" in done.stderr
+    host.check_output(f"rm {TLS}/public/chain.pem")
+    assert "/etc/postamt/tls/public/chain.pem holds no certificate" in host.run(f"{COMMAND} serve").stderr
+    stopped = play(tags="postfix")
+    assert stopped.failed and "/etc/postamt/tls/public/chain.pem holds no certificate" in stopped.stdout
+    assert reloads(host) == before and shown(site) == wanted
     host.check_output(f"echo '{good}' > {TLS}/public/chain.pem")
-    assert host.run(f"{COMMAND} serve").rc == 0
+    assert host.check_output(f"{COMMAND} serve") == "nothing to do"
     assert everything_is_shown(host, site)
+
+
+def test_a_port_that_shows_something_else_is_named(host: Any, site: Any, play: Run) -> None:
+    """As where its settings were changed by hand: here, what the command goes by says another certificate."""
+    manifest = "/var/lib/postamt/postfix/manifest.json"
+    kept = host.check_output(f"cat {manifest}")
+    host.check_output(f"sed -i 's|public/chain.pem|internal/chain.pem|' {manifest}")
+    done = host.run(f"{COMMAND} serve")
+    host.check_output(f"cat > {manifest} <<'END'\n{kept}\nEND")
+    assert done.rc == 1
+    assert "Postfix still shows another certificate than the one on disk: port 25 of " in done.stderr
+    assert play().changed == []
 
 
 def test_a_certificate_of_a_hook_stays(host: Any, site: Any, play: Run, put: Run) -> None:

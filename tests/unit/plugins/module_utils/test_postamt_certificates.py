@@ -93,6 +93,20 @@ def test_a_port_is_asked_for_its_certificate(store: Store, shown: dict[str, t.An
     assert command.wrong([{**shown, "port": nobody}, {**shown, "port": nobody, "address": "127.0.0.1"}]) == []
 
 
+def test_what_cannot_be_served_is_found(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "FOLDER", store.folder)
+    chain = Path(store.folder, "public", "chain.pem")
+    serves = [
+        {"certificates": [str(chain.with_name("key.pem")), str(chain)]},
+        {"certificates": ["/elsewhere/chain.pem"]},
+    ]
+    assert command.unusable(serves) == []
+    chain.write_text(issue(tmp_path, "second")[0].read_text())
+    assert command.unusable(serves) == [f"{chain} and key.pem beside it do not belong together"]
+    chain.unlink()
+    assert command.unusable(serves) == [f"{chain} holds no certificate"]
+
+
 def test_what_is_shown_already_is_remembered(shown: dict[str, t.Any], tmp_path: Path) -> None:
     manifest = tmp_path / "state" / "other" / "manifest.json"
     manifest.parent.mkdir(parents=True)
