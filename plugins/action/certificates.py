@@ -37,7 +37,7 @@ class ActionModule(ProgramAction):
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]
         if not answer.get("failed"):
-            self._obtain(certificates.stand_ins(plan, state, seen), actions, answer)
+            self._obtain(certificates.stand_ins(plan, seen), actions, answer)
         return {**answer, "actions": actions, "diff": diff, "changed": bool(actions)}
 
     def _obtain(self, names: list[str], actions: list[str], answer: Result) -> None:

@@ -483,7 +483,7 @@ def serve(state: str = STATE) -> tuple[dict[str, str], list[str]]:
         late = behind(program.name, program.serves, program.watch)
         bad = unusable(program.serves) if late else []
         if bad:
-            problems.append(f"{program.title} was not reloaded, and shows an older certificate: {'; '.join(bad)}")
+            problems.append(f"{program.title} was not reloaded, since {'; '.join(bad)}")
             continue
         try:
             if late:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint, ProbeError
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count, imap_find
 from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_certificate
 
@@ -26,12 +27,14 @@ NAMES = {"public": "DNS:mail.example.test", "internal": "DNS:mail.example.test,D
 Run = Callable[..., Any]
 
 
-def shown(site: Any) -> dict[str, str]:
+def shown(site: Any, ports: Iterable[int] = PORTS) -> dict[str, str]:
     """Return SHA-256 of the certificate that each port shows, over each family."""
     return {
-        f"{address} {port}": tls_certificate(Endpoint(address, port, verify=False, timeout=20), starttls).sha256
+        f"{address} {port}": tls_certificate(
+            Endpoint(address, port, verify=False, timeout=20), PORTS[port]
+        ).sha256.lower()
         for address in (site.ipv4, site.ipv6)
-        for port, starttls in PORTS.items()
+        for port in ports
     }
 
 
@@ -49,14 +52,19 @@ def on_disk(host: Any, site: Any) -> dict[str, str]:
 
 
 def everything_is_shown(host: Any, site: Any, wait: float = 0) -> bool:
+    """Tell whether each port shows what is on disk, within so many seconds."""
     until = time.monotonic() + wait
     wanted = on_disk(host, site)
-    while (found := {key: value.lower() for key, value in shown(site).items()}) != wanted:
+    while True:
+        found: dict[str, str] = {}
+        with contextlib.suppress(ProbeError) if wait else contextlib.nullcontext():  # it looks twice, at two of them
+            found = shown(site)
+        if found == wanted:
+            return True
         if time.monotonic() > until:
             print({key: value for key, value in found.items() if value != wanted[key]})
             return False
         time.sleep(0.3)
-    return True
 
 
 def reloads(host: Any) -> dict[str, int]:
@@ -250,21 +258,21 @@ def test_a_run_goes_by_what_is_shown(host: Any, site: Any, play: Run, put: Run, 
 
 
 def test_what_cannot_be_served_is_not_read(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
-    good, before, wanted = host.check_output(f"cat {TLS}/public/chain.pem"), reloads(host), shown(site)
+    """Each new process of Postfix reads it nevertheless, so this is about Dovecot, and about who is reloaded."""
+    mine = [port for port in PORTS if port in (143, 993, 995, 4190)]
+    good, before, wanted = host.check_output(f"cat {TLS}/public/chain.pem"), reloads(host), shown(site, mine)
     host.check_output(f"cat {put('public')[0]} > {TLS}/public/chain.pem")  # of another key
     done = host.run(f"{COMMAND} serve")
     assert done.rc == 1
-    message = (
-        "was not reloaded, and shows an older certificate: /etc/postamt/tls/public/chain.pem and key.pem beside it"
-    )
+    message = f"was not reloaded, since {TLS}/public/chain.pem and key.pem beside it do not belong together"
     assert f"Dovecot {message}" in done.stderr and f"Postfix {message}" in done.stderr
     host.check_output(f"rm {TLS}/public/chain.pem")
     assert "/etc/postamt/tls/public/chain.pem holds no certificate" in host.run(f"{COMMAND} serve").stderr
     stopped = play(tags="postfix")
     assert stopped.failed and "/etc/postamt/tls/public/chain.pem holds no certificate" in stopped.stdout
-    assert reloads(host) == before and shown(site) == wanted
+    assert reloads(host) == before and shown(site, mine) == wanted
     host.check_output(f"echo '{good}' > {TLS}/public/chain.pem")
-    assert host.check_output(f"{COMMAND} serve") == "nothing to do"
+    assert "Dovecot" not in host.check_output(f"{COMMAND} serve")
     assert everything_is_shown(host, site)
 
 

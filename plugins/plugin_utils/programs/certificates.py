@@ -282,11 +282,10 @@ def bring(
     return {"changed": True, "actions": actions, "diff": diff, "warnings": warnings}
 
 
-def stand_ins(plan_: Plan, state: State, seen: Result) -> list[str]:
+def stand_ins(plan_: Plan, seen: Result) -> list[str]:
     """Return the certificates that the ACME client shall bring and has not, or that have expired since."""
-    authority = pki.load_authority(state)
     served = {name: seen["served"].get(name, {}).get("chain", "") for name in plan_["acme"]}
-    return [name for name, chain in served.items() if pki.issued_by(chain, authority) or pki.why_stand_in(chain)]
+    return [name for name, chain in served.items() if pki.is_stand_in(chain) or pki.why_stand_in(chain)]
 
 
 def _issue(
@@ -321,7 +320,7 @@ def _reason(
         return "owner or mode of the files there was another"
     if file:
         return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
-    if item["elsewhere"] and not pki.issued_by(served["chain"], authority):
+    if item["elsewhere"] and not pki.is_stand_in(served["chain"]):
         return pki.why_stand_in(served["chain"])
     return pki.why_renew(served["chain"], authority, item["names"], item["key_type"], item["renew_days"])
 

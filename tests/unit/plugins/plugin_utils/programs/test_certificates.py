@@ -350,6 +350,14 @@ def test_what_a_hook_brought_is_replaced_when_it_has_expired(lab: Lab, tmp_path:
     assert not lab.run(**said)["changed"]
 
 
+def test_a_stand_in_of_a_lost_ca_is_one_still(lab: Lab, tmp_path: Path) -> None:
+    said = {"mail_certificates": {"public": {"hook": True}}}
+    lab.run(**said)
+    os.unlink(os.path.join(lab.store.folder, "ca.pem"))
+    lab.state = State(str(tmp_path / "new"))
+    assert len([action for action in lab.run(**said)["actions"] if action.endswith("since the site's CA is new")]) == 2
+
+
 def test_what_would_be_reloaded_is_predicted(lab: Lab) -> None:
     lab.run()
     wanted = plan(mail_certificates_days=900, mail_certificates_renew_days=800)
@@ -427,8 +435,8 @@ def test_acme_for_what_it_may_not_bring_is_refused(name: str, more: t.Any, sente
 
 def test_what_acme_has_not_brought_yet_is_known(lab: Lab, tmp_path: Path) -> None:
     wanted = plan(mail_acme={"public": ACME})
-    assert certificates.stand_ins(wanted, lab.state, lab.store.seen()) == ["public"]
+    assert certificates.stand_ins(wanted, lab.store.seen()) == ["public"]
     lab.run(mail_acme={"public": ACME})
-    assert certificates.stand_ins(wanted, lab.state, lab.store.seen()) == ["public"]
+    assert certificates.stand_ins(wanted, lab.store.seen()) == ["public"]
     bring(lab, tmp_path)
-    assert certificates.stand_ins(wanted, lab.state, lab.store.seen()) == []
+    assert certificates.stand_ins(wanted, lab.store.seen()) == []
