@@ -22,17 +22,35 @@ class ActionModule(ProgramAction):
         check_mode = bool(self._task.check_mode)
         given = self._given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
         state = State(plan["state_dir"], self._loader._vault)
-        seen = self._call(state="seen", packages=plan["packages"])
+        self._plan = plan
+        seen = self._call(state="seen")
+        actions: list[str] = []
+        if seen.get("missing") and not check_mode:
+            if failure := self._packages(seen["missing"], actions):
+                return failure
+            seen = self._call(state="seen", installed=seen["missing"]["packages"])
         if seen.get("failed"):
             return seen
-        actions: list[str] = []
-        if seen["missing"]["packages"] and check_mode:
-            actions.append(f"would install packages {', '.join(seen['missing']['packages'])}")
-        elif failure := self._packages(seen["missing"], actions):
-            return failure
         answer = certificates.bring(plan, state, given, seen, self._call, check_mode=check_mode)
-        actions += answer.get("actions", [])
-        return {**answer, "actions": actions, "changed": bool(actions)}
+        actions += [*seen["actions"], *answer.get("actions", [])]
+        diff = [*seen["diff"], *answer.get("diff", [])]
+        if not answer.get("failed"):
+            self._obtain(certificates.stand_ins(plan, seen), actions, answer)
+        return {**answer, "actions": actions, "diff": diff, "changed": bool(actions)}
+
+    def _obtain(self, names: list[str], actions: list[str], answer: Result) -> None:
+        """Have the ACME client try what it has not brought yet. That it cannot stops no mail: there is a stand-in."""
+        listed = ", ".join(names)
+        if names and self._task.check_mode:
+            actions.append(f"would obtain certificate {listed} by ACME")
+        elif names:
+            tried = self._call(state="obtain")
+            if tried.get("obtained"):
+                actions.append(f"obtained certificate {listed} by ACME")
+            else:
+                stand_in = f"certificate {listed} is a stand-in of the site's CA, since ACME has not brought it"
+                answer["warnings"].append(f"{stand_in}: {tried.get('why') or tried.get('msg')}")
 
     def _call(self, **arguments: t.Any) -> Result:
-        return self._on_host(arguments, [file.key for file in self._given.values()])
+        request = {"plan": self._plan, "installed": [], **arguments}
+        return self._on_host(request, [*self._plan["secrets"], *(file.key for file in self._given.values())])

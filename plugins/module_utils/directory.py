@@ -208,7 +208,7 @@ class Change(program.Change):
         self.record = files.load(self.record_file)
         self.under_way = bool(self.record.pop("under_way", False))
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
-        self.changes, self.news, self.mark = [], [], {}
+        self.targets, self.changes, self.news, self.mark = [], [], [], {}
         self.look_at_units()
         if self.missing.get("packages"):
             self.enables = []  # its package does that
@@ -218,7 +218,8 @@ class Change(program.Change):
         if self.under_way and "passwords" not in self.request:  # those come in this run's own second call
             self.did("finished", "finish", "a change that an earlier run left half done")
         self.watched = {path: files.digest(path) for path in self.plan["watch"]}
-        if self.record.get("loaded") != self.watched and "absent" in self.watched.values() and not self.dry:
+        self.manifest = files.load(self.manifest_file)
+        if self.manifest.get("watch") != self.watched and "absent" in self.watched.values() and not self.dry:
             absent = [path for path, digest in self.watched.items() if digest == "absent"]
             raise Failed(f"{', '.join(absent)} is not there: run the role certificates on this host first")
         self.make_folders()
@@ -236,6 +237,8 @@ class Change(program.Change):
         if (self.record != kept or self.under_way) and not self.dry:
             self.under_way = bool(self.needed)
             self.keep_record()
+        if self.manifest != self.remembered() and not self.dry:
+            self.keep_manifest()
 
     def keep_record(self) -> None:
         files.private_folder(self.home)
@@ -329,7 +332,7 @@ class Change(program.Change):
             found = config.changes(wanted, tree, recorded)
         except config.ConfigError as error:
             raise Failed(str(error)) from None
-        renewed = self.record.get("loaded") != self.watched and not self.restarted
+        renewed = bool(self.unread()) and not self.restarted
         told = any(change.dn == config.GLOBAL and _touches_tls(change) for change in found)
         for change in found:
             self.show(f"cn=config: {change.what}", change.before, change.after)
@@ -350,7 +353,6 @@ class Change(program.Change):
                 raise Failed(f"does not serve: {wrong}")
         self.database_there = self.dry is False or not any(change.add and "olcSuffix" in change.add for change in found)
         self.record["config"] = {name: sorted(wanted[name]) for name in ("global", "frontend", "database")}
-        self.record["loaded"] = self.watched
 
     def apply(self, found: list[config.Change]) -> None:
         """Send the requests one by one; the first that is refused takes back those before it."""
@@ -573,11 +575,4 @@ def _detach(path: str) -> None:
 
 def carry_out(module: AnsibleModule) -> None:
     """Carry out the plan of the module's request; ends the module."""
-    units.serve(module)
-    change = Change(module)
-    try:
-        with program._alone(change.program):
-            change.carry_out()
-    except (Failed, OSError) as error:
-        module.fail_json(msg=f"slapd: {error}", changed=change.changed, actions=change.actions, diff=change.diffs)
-    change.exit()
+    program.bring(Change(module))

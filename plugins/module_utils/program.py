@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import files, units
+from ansible_collections.postamt.mail.plugins.module_utils import files, postamt_certificates, units
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 if TYPE_CHECKING:
@@ -148,25 +148,36 @@ class Target:
 
 def run(program: Program, module: AnsibleModule) -> None:
     """Carry out the plan of the module's request; ends the module."""
-    units.serve(module)
-    change = Change(program, module)
+    bring(Change(program, module))
+
+
+def bring(change: Change) -> None:
+    """Carry a change out while nobody else touches the host's programs; ends the module."""
+    units.serve(change.module)
+    title = change.program.title
     try:
-        with _alone(program):
+        with _alone(change.program):
             change.carry_out()
     except (Failed, OSError) as error:
-        module.fail_json(msg=f"{program.title}: {error}", actions=change.actions)
+        change.module.fail_json(
+            msg=f"{title}: {error}", changed=change.changed, actions=change.actions, diff=change.diffs
+        )
     change.exit()
 
 
 @contextlib.contextmanager
 def _alone(program: Program) -> Iterator[None]:
-    """Hold the lock of a program on this host; raises Failed where another run holds it."""
+    """Hold the lock of a program on this host; raises Failed where another run holds it.
+
+    The command postamt-certificates, which reloads programs too, waits for this run, and this run for the command.
+    """
     with open(os.path.join(files.private_folder(RUNTIME), f"{program.name}.lock"), "w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Failed("another run is changing it on this host right now; nothing was done") from None
-        yield
+        with postamt_certificates.lock(60):
+            yield
 
 
 class Change:
@@ -213,8 +224,8 @@ class Change:
         self.note_differences()
         if self.due():
             self.bring_about()
-        elif not self.dry and self.manifest.get("files") != self.files_of_ours():
-            self.keep_manifest()  # somebody had written the very same files
+        elif not self.dry and self.manifest != self.remembered():
+            self.keep_manifest()  # somebody had written the very same files, or had it read the new certificate
 
     # --- look
 
@@ -247,8 +258,7 @@ class Change:
         self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if os.path.lexists(path)]
         self.folders = [folder for folder in self.plan["directories"] if self.wanted and not folder_right(folder)]
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
-        loaded = self.manifest.get("watch", {})
-        self.news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
+        self.news = self.unread()
         self.strange = self.strangers()
         if self.strange and not self.plan.get("adopt"):
             self.refuse_strangers()
@@ -271,6 +281,20 @@ class Change:
 
     def files_of_changes(self) -> list[str]:
         return [path for target in self.changes for path in target.paths()]
+
+    def unread(self) -> list[str]:
+        """Return the watched files that are not as the program has read them; what it shows on the wire decides."""
+        loaded = self.manifest.get("watch", {})
+        news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
+        serves = self.plan["serves"]
+        if not news or not serves:
+            return news
+        if not postamt_certificates.behind(self.program.name, serves, loaded):
+            return []
+        bad = postamt_certificates.unusable(serves)
+        if bad and not self.dry:
+            raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
+        return news
 
     def strangers(self) -> list[Target]:
         """Return the files in the way that neither a package nor this collection wrote."""
@@ -351,6 +375,7 @@ class Change:
             self.discard(copies)
             self.give_up([str(error)], since, before, back=self.served, dead=True)
         self.judge(before, since)
+        self.see_served()
         try:
             self.remove_stale()
             if not self.dry:
@@ -554,6 +579,16 @@ class Change:
                 cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
                 self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
 
+    def see_served(self) -> None:
+        """See that a new certificate is shown; the mark stays where it is not, so that the next run tries again."""
+        if self.news and self.plan["serves"] and not self.dry:
+            left = postamt_certificates.settled(self.plan["serves"])
+            if left:
+                self.fail(
+                    f"{self.program.title} shows another certificate than the one on disk after its {self.reread}: "
+                    + ", ".join(left)
+                )
+
     def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:
         """Fail; bring the old files back, or else leave the mark, so that the next run asks again.
 
@@ -616,7 +651,11 @@ class Change:
 
     def keep_manifest(self) -> None:
         files.private_folder(self.home)
-        files.save(self.manifest_file, {"files": self.files_of_ours(), "watch": self.watched})
+        files.save(self.manifest_file, self.remembered())
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what is remembered of the plan: files of ours, what was read of others' files, who shows those."""
+        return {"files": self.files_of_ours(), "watch": self.watched, "serves": self.plan["serves"]}
 
     def clear_mark(self) -> None:
         files.remove(self.mark_file)

@@ -15,6 +15,9 @@ description:
     user supplies, checked before anything is changed.
   - A certificate is issued anew before it expires, and when its names, its key's type or the CA change. The key is
     kept, unless its type changes.
+  - Programs on the host that show another certificate than the one on disk are reloaded, now and whenever somebody
+    replaces it (command C(postamt-certificates)). Where C(mail_acme) says so, the host obtains a certificate by ACME; a
+    server that does not issue is a warning, since mail flows with a stand-in of the site's CA.
 author: the postamt.mail authors (@postamt)
 options: {}
 attributes:
@@ -37,5 +40,5 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: ["issued certificate public for mail.example.org, since there is none"]
+  sample: ["issued certificate public for mail.example.org, since there is none", "reloaded Postfix"]
 """

@@ -272,6 +272,21 @@ def why_renew(chain: str, authority: Authority | None, names: Sequence[str], kin
     return ""
 
 
+def is_stand_in(chain: str) -> bool:
+    """Tell whether a chain in PEM is of a site's CA, this one or one that was lost, going by the name it has."""
+    certificates = from_pem(chain)
+    return bool(certificates and re.fullmatch(r"CA of .+ [0-9a-f]{8}", common_name(certificates[0].issuer)))
+
+
+def why_stand_in(chain: str) -> str:
+    """Return why a chain that a program on the host brought cannot be served any longer, or nothing."""
+    certificates = from_pem(chain)
+    if not certificates:
+        return "there is none"
+    end = certificates[0].not_valid_after_utc
+    return f"the one there has expired on {end:%Y-%m-%d}" if end <= now() else ""
+
+
 # Certificates that the user supplies
 
 

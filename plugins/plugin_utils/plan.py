@@ -68,6 +68,32 @@ class Question:
     arguments: dict[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Serves:
+    """A port that shows a certificate, on one address or on all at which somebody listens.
+
+    protocol: as openssl-s_client(1) calls it, smtp, imap, pop3, sieve or ldap; tls: starttls or implicit; certificates:
+    the files that hold the chain.
+    """
+
+    port: int
+    protocol: str
+    tls: str
+    certificates: tuple[str, ...]
+    address: str = ""
+
+
+def shown_at(questions: t.Iterable[Question], certificates: t.Iterable[str]) -> list[Serves]:
+    """Return the ports that show a certificate, from the questions that are asked over TLS."""
+    found = []
+    for question in questions:
+        kind, said = question.kind.removesuffix("_greeting"), question.arguments
+        if kind != question.kind and said.get("tls", "none") != "none":
+            where = (said["port"], kind, said["tls"])
+            found.append(Serves(*where, tuple(certificates), said.get("address", "")))
+    return found
+
+
 def make_plan(
     *,
     wanted: bool = True,
@@ -77,11 +103,13 @@ def make_plan(
     files: t.Iterable[File] = (),
     units: t.Iterable[Unit] = (),
     watch: t.Iterable[str] = (),
+    serves: t.Iterable[Serves] = (),
     questions: t.Iterable[Question] = (),
     secrets: t.Iterable[str] = (),
     **extra: t.Any,
 ) -> Plan:
-    """Return a plan; `watch` names files of others (certificates) whose new content means a reload.
+    """Return a plan; `watch` names files of others (certificates) whose new content means a reload
+    where the ports that `serves` names do not show it yet.
 
     extra: what a program adds for itself; `notes` are sentences that are shown before anything is changed.
     """
@@ -97,6 +125,7 @@ def make_plan(
         "files": plain(files),
         "units": plain(units),
         "watch": list(watch),
+        "serves": [{**item, "certificates": list(item["certificates"])} for item in plain(serves)],
         "questions": plain(questions),
         "secrets": sorted(set(secrets)),
         **extra,

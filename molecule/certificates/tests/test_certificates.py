@@ -151,7 +151,7 @@ def test_a_certificate_is_renewed_with_its_key_before_it_expires(host: Any, play
 def test_what_leaves_the_inventory_leaves_the_host(host: Any, play: Run) -> None:
     assert not play({"mail_certificates": {"sni": {"names": ["other.example.test"]}}}).failed
     assert host.file(f"{TLS}/sni/key.pem").exists
-    assert play().actions == ["removed certificate sni"]
+    assert "removed certificate sni" in play().actions
     assert not host.file(f"{TLS}/sni").exists
     assert host.check_output(f"find {TLS} -name key.pem").count("\n") == 1
 

@@ -373,7 +373,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(host: Any, play: Call
     chain = "/etc/postamt/tls/internal/chain.pem"
     before, process = host.run(served).stdout, host.file("/run/slapd/slapd.pid").content_string
     host.run(f"rm {chain}")
-    assert "took over the renewed certificate" in play().actions
+    assert "reloaded slapd" in play().actions
     after = host.run(served).stdout
     assert after != before
     assert after == host.run(f"openssl x509 -noout -serial -in {chain}").stdout

@@ -9,17 +9,16 @@ import re
 import typing as t
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import Certificates, Wanted
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import INTERNAL, Certificates, Wanted
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 PUBLIC = "public"
-INTERNAL = "internal"
 
 
 @dataclasses.dataclass(frozen=True)
 class Certificate:
-    """One certificate: issued by the site's own CA, or supplied as files on the controller."""
+    """One certificate: issued by the site's own CA, supplied as files on the controller, or brought by a program."""
 
     names: list[HostName] = var("Names that it must cover; by default mail_server_name and the host's own name.", [])
     key_type: t.Literal["ec", "rsa"] = var("Key that a host makes for itself: EC P-256, or RSA of 3072 bits.", "ec")
@@ -29,6 +28,10 @@ class Certificate:
     )  # fmt: skip
     key: str | None = var("File of its private key, without a pass phrase; ansible-vault works.", None)
     chain: str | None = var("File of the intermediate certificates, where certificate lacks them.", None)
+    hook: bool = var(
+        "Whether a program of yours on the host brings it by `postamt-certificates install NAME CHAIN KEY`; until it "
+        "has, the site's CA issues a stand-in.", False,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +58,9 @@ def check(site: Site) -> Iterable[Problem]:
             yield Problem(f"{where}.key", None, "is required where certificate is a file")
         if (item.key or item.chain) and not item.certificate:
             yield Problem(f"{where}.certificate", None, "is required where key or chain is a file")
-        if name == INTERNAL and (item.certificate or item.names):
+        if item.hook and item.certificate:
+            yield Problem(f"{where}.hook", None, "cannot be where certificate is a file: one of the two brings it")
+        if name == INTERNAL and (item.certificate or item.names or item.hook):
             yield Problem(where, None, "takes key_type only: hosts trust each other by the site's own CA")
         for twice in sorted({x for x in item.names if item.names.count(x) > 1}):
             yield Problem(f"{where}.names", twice, "is listed twice")
@@ -76,9 +81,10 @@ def certificates(site: Site, host: Host) -> Certificates:
 def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> Wanted:
     if name == INTERNAL:
         names = [host.name, "localhost", "127.0.0.1", "::1"]
-    elif item.names or item.certificate:
+    elif item.names or item.certificate or item.hook:
         names = list(item.names) or [site.server_name]
     else:
         names = list(dict.fromkeys([site.server_name, host.name]))
     files = {key: value for key in ("certificate", "key", "chain") if (value := getattr(item, key))}
-    return Wanted(tuple(names), item.key_type, files, said.mail_certificates_days, said.mail_certificates_renew_days)
+    days, renew_days = said.mail_certificates_days, said.mail_certificates_renew_days
+    return Wanted(tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook)

@@ -11,14 +11,15 @@ key.
 from __future__ import annotations
 
 import dataclasses
+import os
 import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Plan, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged, united
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 Result = dict[str, t.Any]
@@ -30,7 +31,8 @@ class Wanted:
     """A certificate that a host shall have.
 
     names: DNS names and addresses. key_type: ec or rsa. files: certificate, key and chain on the controller, or nothing
-    where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry.
+    where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry. elsewhere: whether a program
+    on the host brings it, and what the CA issues is a stand-in until then.
     """
 
     names: tuple[str, ...]
@@ -38,13 +40,22 @@ class Wanted:
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     days: int = 730
     renew_days: int = 30
+    elsewhere: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Certificates:
-    """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie."""
+    """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie.
+
+    acme: names of those that an ACME client brings, which the files and units are for.
+    """
 
     certificates: Mapping[str, Wanted] = dataclasses.field(default_factory=dict)
+    acme: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    packages: t.Iterable[str] = ()
+    files: t.Iterable[File] = ()
+    units: t.Iterable[Unit] = ()
+    secrets: t.Iterable[str] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -52,12 +63,102 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     if overrides:
         raise ComposeError(f"certificates takes no settings of its own ({', '.join(sorted(overrides))})")
     wanted = merged(parts, "certificates", "certificate")
+    acme = merged(parts, "acme", "ACME certificate")
+    for name, names in acme.items():
+        wanted[name] = _by_acme(name, names, wanted)
     return make_plan(
-        packages=("openssl", "ssl-cert"),
+        packages=("openssl", "ssl-cert", *united(parts, "packages")),
+        files=[*_files(wanted), *(file for _concern, part in parts for file in part.files)],
+        units=[
+            Unit("postamt-certificates.path"),
+            Unit("postamt-certificates-warn.timer"),
+            *(unit for _concern, part in parts for unit in part.units),
+        ],
+        secrets=[secret for _concern, part in parts for secret in part.secrets],
+        acme=sorted(acme),
         server_name=str(site.server_name),
         state_dir=run.state_dir(site),
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
+
+
+def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) -> Wanted:
+    """Return the stand-in for a certificate that an ACME client brings."""
+    item = wanted.get(name)
+    if item is None or name == INTERNAL:
+        known = ", ".join(sorted(set(wanted) - {INTERNAL}))
+        raise ComposeError(f"mail_acme.{name}: is no certificate that ACME may bring (known: {known})")
+    if item.files or item.elsewhere:
+        raise ComposeError(f"mail_acme.{name}: mail_certificates.{name} says already where it comes from")
+    return dataclasses.replace(item, names=names, elsewhere=True)
+
+
+INTERNAL = "internal"
+COMMAND = "/usr/local/sbin/postamt-certificates"
+
+_PATH = """\
+{head}
+[Unit]
+Description=Certificates that somebody has replaced
+
+[Path]
+{paths}
+
+[Install]
+WantedBy=multi-user.target
+"""
+_SERVE = """\
+{head}
+[Unit]
+Description=Have the mail programs show the certificates on disk
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart={command} serve
+"""
+_WARN = """\
+{head}
+[Unit]
+Description=Write to postmaster of certificates that expire soon
+
+[Service]
+Type=oneshot
+ExecStart={command} warn
+"""
+_DAILY = """\
+{head}
+[Unit]
+Description=Look once a day whether certificates expire soon
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+def _files(wanted: t.Iterable[str]) -> list[File]:
+    """Return the command, and the units that call it when a certificate is replaced, and once a day."""
+    paths = [TLS_FOLDER, *(KeyPair.called(name).chain for name in sorted(wanted))]
+    units = {
+        "postamt-certificates.path": _PATH.format(head=HEAD, paths="\n".join(f"PathChanged={path}" for path in paths)),
+        "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND),
+        "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND),
+        "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
+    }
+    with open(os.path.join(_MODULE_UTILS, "postamt_certificates.py"), encoding="utf-8") as source:
+        command = f"#!/usr/bin/python3\n{HEAD}\n{source.read()}"
+    return [
+        File(COMMAND, command, "0755"),
+        *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
+    ]
+
+
+_MODULE_UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "module_utils")
 
 
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
@@ -116,10 +217,11 @@ def bring(
     made = False
     if check_mode:
         chains = {name: given[name].chain if name in given else "" for name in reasons}
+        reloaded = sorted({title for name in reasons for title in seen.get("shown_by", {}).get(name, [])})
     else:
         authority, made = pki.ensure_authority(state, plan_["server_name"])
         chains, failed = _issue(plan_, reasons, given, authority, call)
-        failed = failed or call(
+        installed = failed or call(
             state="installed",
             ca=authority.pem,
             certificates=[
@@ -128,8 +230,10 @@ def bring(
             ],
             removed=removed,
         )
-        if failed.get("failed"):
-            return failed
+        if installed.get("failed"):
+            return installed
+        reloaded = installed.get("reloaded", [])
+        warnings += [f"{left}; the role of that program tries again" for left in installed.get("left", [])]
     actions = (
         [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
     )
@@ -140,6 +244,7 @@ def bring(
         names = ", ".join(plan_["certificates"][name]["names"])
         actions.append(f"{would}{word} certificate {name} for {names}, since {reason}")
     actions.extend(f"{would}{'remove' if would else 'removed'} certificate {name}" for name in removed)
+    actions.extend(f"{would}{'reload' if would else 'reloaded'} {title}" for title in reloaded)
     diff = [
         {
             "before_header": f"certificate {name}",
@@ -152,6 +257,12 @@ def bring(
         for name in [*reasons, *removed]
     ]
     return {"changed": True, "actions": actions, "diff": diff, "warnings": warnings}
+
+
+def stand_ins(plan_: Plan, seen: Result) -> list[str]:
+    """Return the certificates that the ACME client shall bring and has not, or that have expired since."""
+    served = {name: seen["served"].get(name, {}).get("chain", "") for name in plan_["acme"]}
+    return [name for name, chain in served.items() if pki.is_stand_in(chain) or pki.why_stand_in(chain)]
 
 
 def _issue(
@@ -186,6 +297,8 @@ def _reason(
         return "owner or mode of the files there was another"
     if file:
         return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
+    if item["elsewhere"] and not pki.is_stand_in(served["chain"]):
+        return pki.why_stand_in(served["chain"])
     return pki.why_renew(served["chain"], authority, item["names"], item["key_type"], item["renew_days"])
 
 

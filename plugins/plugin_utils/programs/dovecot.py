@@ -24,6 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     Unit,
     User,
     make_plan,
+    shown_at,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -73,6 +74,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     ]
     plugins = ((name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts)
     tree = with_user_settings(tree_merge([*trees, *plugins], "Dovecot setting"), given)
+    questions = [question for _concern, part in parts for question in part.questions]
+    chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
         users=[user for _concern, part in parts for user in part.users],
@@ -84,7 +87,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit("dovecot.service")],
         watch=united(parts, "watch"),
-        questions=[question for _concern, part in parts for question in part.questions],
+        serves=shown_at(questions, [chain]),
+        questions=questions,
         secrets=[*(secret for _concern, part in parts for secret in part.secrets), *_secrets_of(given)],
     )
 

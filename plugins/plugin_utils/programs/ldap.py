@@ -22,7 +22,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     overridden,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Serves, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     VMAIL_HOME,
@@ -131,6 +131,10 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         directories=[Directory(DATABASE, "0700", "openldap", "openldap")],
         units=[Unit("slapd.service")],
         watch=[certificate.chain, certificate.key, CA_FILE],
+        serves=[
+            Serves(389, "ldap", "starttls", (certificate.chain,)),
+            Serves(636, "ldap", "implicit", (certificate.chain,)),
+        ],
         listen=_listen(any(part.everywhere for _concern, part in parts)),
         config=config(site, host, parts, overrides.get("settings") or {}),
         entries=entries(site, services),

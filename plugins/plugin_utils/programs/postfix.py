@@ -16,7 +16,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     overridden,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File, Plan, Question, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    File,
+    Plan,
+    Question,
+    Serves,
+    Unit,
+    make_plan,
+    shown_at,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _postfix_names as names
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -117,7 +125,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(f"{FOLDER}/master.cf", master_cf(services)),
         ],
         units=[Unit("postfix.service", running=True)],
-        watch=[path for key in _CERTIFICATES for path in re.split(r"[,\s]+", text_of(parameters.get(key, ""))) if path],
+        watch=_paths(parameters),
+        serves=serves(parameters, services),
         questions=[
             *questions(site, host, parameters, services),
             *(question for _concern, part in parts for question in part.questions),
@@ -126,7 +135,10 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     )
 
 
-_CERTIFICATES = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
+def _paths(parameters: Mapping[str, Value]) -> list[str]:
+    """Return the files that certificates and keys of smtpd lie in."""
+    names = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
+    return [path for name in names for path in re.split(r"[,\s]+", text_of(parameters.get(name, ""))) if path]
 
 
 _PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
@@ -137,6 +149,26 @@ def questions(
 ) -> list[Question]:
     """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
     found = []
+    for greeting, _settings in _greetings(parameters, services):
+        found.append(greeting)
+        if greeting.arguments["port"] == 25:
+            needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
+            # an alias and a mailbox, since they are found in different tables
+            for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
+                found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
+    return found
+
+
+def serves(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> list[Serves]:
+    """Return the ports at which an smtpd shows a certificate, each with its own."""
+    greetings = _greetings(parameters, services)
+    return [found for greeting, settings in greetings for found in shown_at([greeting], _paths(settings))]
+
+
+def _greetings(
+    parameters: Mapping[str, Value], services: Mapping[str, Service]
+) -> t.Iterator[tuple[Question, Mapping[str, Value]]]:
+    """Yield what each smtpd that listens is asked for its greeting, and its parameters."""
     for key, service in sorted(services.items()):
         name, kind = key.rsplit("/", 1)
         address, _colon, word = name.rpartition(":")
@@ -151,18 +183,12 @@ def questions(
             where["tls"] = "starttls"
         if address:
             where["address"] = address.strip("[]")
-        found.append(Question("smtp_greeting", where))
-        if port == 25:
-            needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
-            # an alias and a mailbox, since they are found in different tables
-            for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
-                found.append(Question("smtp_rcpt", {"port": port, "recipient": recipient, "needs": needs}))
-    return found
+        yield Question("smtp_greeting", where), settings
 
 
 def _someone(site: Site) -> list[str]:
     """Return an account that receives mail, if there is one."""
-    return [account.address for account in site.accounts if account.enabled and not account.forward][:1]
+    return [str(account.address) for account in site.accounts if account.enabled and not account.forward][:1]
 
 
 def restriction_lists(parts: Contributions) -> dict[str, list[str]]:

@@ -95,3 +95,24 @@ def test_two_concerns_in_one_slot_are_refused() -> None:
     part = Postfix(restrictions={"smtpd_client_restrictions": {"access": ["reject"]}})
     with pytest.raises(ComposeError, match="both fill slot access"):
         restriction_lists([("one", part), ("other", part)])
+
+
+def test_each_smtpd_shows_its_own_certificate() -> None:
+    site = parse_site(
+        {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]},
+        {NAME: HostInput()},
+        compose.concerns().values(),
+    )
+    own = {"command": "smtpd", "options": {"smtpd_tls_cert_file": "/a.pem", "smtpd_tls_chain_files": ""}}
+    services = {"[2001:db8::1]:smtps/inet": own, "2525/inet": {"command": "smtpd"}, "submission/inet": None}
+    off = {"command": "smtpd", "options": {"smtpd_tls_security_level": "none"}}
+    found = compose.plan("postfix", site, site.hosts[NAME], {"services": {**services, "2626/inet": off}})["serves"]
+    public = ["/etc/postamt/tls/public/key.pem", "/etc/postamt/tls/public/chain.pem"]
+    shown = {(item["address"], item["port"]): (item["tls"], item["certificates"]) for item in found}
+    assert shown == {
+        ("", 25): ("starttls", public),
+        ("", 465): ("implicit", public),
+        ("", 2525): ("starttls", public),
+        ("2001:db8::1", 465): ("starttls", ["/a.pem"]),
+    }
+    assert {item["protocol"] for item in found} == {"smtp"}

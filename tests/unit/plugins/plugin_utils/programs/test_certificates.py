@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
 import subprocess
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.certificates import CertificateError, Store
+from ansible_collections.postamt.mail.plugins.module_utils.postamt_certificates import CertificateError, Store
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
@@ -98,6 +99,8 @@ def test_names_and_key_are_the_users_choice() -> None:
         ({"../etc": {}}, "mail_certificates.../etc: must be a name of lower case letters"),
         ({"public": {"key_type": "dsa"}}, "mail_certificates.public.key_type is 'dsa': must be one of ec, rsa"),
         ({"public": {"names": ["a.b.c", "a.b.c"]}}, "mail_certificates.public.names is 'a.b.c': is listed twice"),
+        ({"public": {"certificate": "a", "key": "b", "hook": True}}, "mail_certificates.public.hook: cannot be where"),
+        ({"internal": {"hook": True}}, "mail_certificates.internal: takes key_type only"),
     ],
 )
 def test_what_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
@@ -210,7 +213,7 @@ def test_a_folder_of_somebody_else_stays(lab: Lab) -> None:
 
 def test_openssls_own_words_are_told(lab: Lab) -> None:
     with pytest.raises(CertificateError, match="openssl req: "):
-        lab.store._run("req", "-new", "-key", "/nonexistent")
+        lab.store.openssl("req", "-new", "-key", "/nonexistent")
 
 
 # One CA a site
@@ -277,3 +280,128 @@ def test_the_program_has_no_settings_of_its_own() -> None:
     site = parse_site({"mail_domains": ["example.org"]}, {HOST: HostInput()}, compose.concerns().values())
     with pytest.raises(compose.ComposeError, match="no settings of its own"):
         compose.plan("certificates", site, site.hosts[HOST], {"settings": {}})
+
+
+# Certificates that a program on the host brings
+
+
+def bring(lab: Lab, folder: Path, days: int = 90) -> None:
+    """Have a hook bring a certificate of another CA."""
+    chain, key = str(folder / "hook.pem"), str(folder / "hook.key")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days), "-subj", "/CN=elsewhere"]
+        + ["-out", chain, "-keyout", key],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    assert lab.store.replaced("public", chain, key)
+
+
+def test_a_stand_in_is_issued_until_a_hook_brings_something(lab: Lab, tmp_path: Path) -> None:
+    said = {"mail_certificates": {"public": {"hook": True}}}
+    assert "issued certificate public for mail.example.org, since there is none" in lab.run(**said)["actions"]
+    assert not lab.run(**said)["changed"]
+    bring(lab, tmp_path)
+    assert not lab.run(**said)["changed"]
+    assert [a.rpartition("since ")[2] for a in lab.run()["actions"]] == ["the one there was issued by elsewhere"]
+
+
+def test_what_a_hook_brought_is_replaced_when_it_has_expired(lab: Lab, tmp_path: Path, monkeypatch: t.Any) -> None:
+    said = {"mail_certificates": {"public": {"hook": True}}}
+    lab.run(**said)
+    bring(lab, tmp_path, days=9)
+    later = pki.now() + datetime.timedelta(days=10)
+    monkeypatch.setattr(pki, "now", lambda: later)
+    assert "the one there has expired on" in lab.run(**said)["actions"][0]
+    assert not lab.run(**said)["changed"]
+
+
+def test_a_stand_in_of_a_lost_ca_is_one_still(lab: Lab, tmp_path: Path) -> None:
+    said = {"mail_certificates": {"public": {"hook": True}}}
+    lab.run(**said)
+    os.unlink(os.path.join(lab.store.folder, "ca.pem"))
+    lab.state = State(str(tmp_path / "new"))
+    assert len([action for action in lab.run(**said)["actions"] if action.endswith("since the site's CA is new")]) == 2
+
+
+def test_what_would_be_reloaded_is_predicted(lab: Lab) -> None:
+    lab.run()
+    wanted = plan(mail_certificates_days=900, mail_certificates_renew_days=800)
+    seen = {**lab.store.seen(), "shown_by": {"public": ["Postfix", "Dovecot"], "internal": ["slapd"]}}
+    answer = certificates.bring(wanted, lab.state, {}, seen, lab.call, check_mode=True)
+    assert answer["actions"][-3:] == ["would reload Dovecot", "would reload Postfix", "would reload slapd"]
+
+
+ACME = {"email": "postmaster@example.org", "agree_to_terms": True}
+DNS = {"server": "192.0.2.53", "key_name": "acme", "key_secret": "YWNtZS1zZWNyZXQtMQ=="}
+
+
+def acme_files(**more: t.Any) -> dict[str, dict[str, t.Any]]:
+    found = plan(mail_acme={"public": {**ACME, **more}})["files"]
+    return {item["path"]: item for item in found if "acme" in item["path"] or "obtain" in item["path"]}
+
+
+def test_acme_asks_for_the_servers_name_and_is_off_unless_wanted() -> None:
+    wanted = plan(mail_acme={"public": ACME})
+    assert wanted["acme"] == ["public"] and "certbot" in wanted["packages"]
+    assert wanted["certificates"]["public"]["names"] == ("mail.example.org",)
+    assert wanted["certificates"]["public"]["elsewhere"]
+    assert {"name": "postamt-acme.timer", "running": True} in wanted["units"]
+    off = plan()
+    assert off["packages"] == ["openssl", "ssl-cert"] and off["acme"] == []
+    assert {"name": "postamt-acme.timer", "running": False} in off["units"]
+    assert not [item for item in off["files"] if "acme" in item["path"]]
+
+
+def test_the_call_of_the_acme_client() -> None:
+    program = acme_files()["/usr/local/lib/postamt/obtain-certificates"]["content"]
+    assert "(obtain public --standalone --server https://acme-v02.api.letsencrypt.org/directory " in program
+    assert " --email postmaster@example.org --domain mail.example.org) || status=1\n" in program
+    more = {"challenge": "dns-01", "dns": DNS, "ca_file": "/etc/my ca.pem", "names": ["a.example.org", "b.example.org"]}
+    found = acme_files(**more)
+    program = found["/usr/local/lib/postamt/obtain-certificates"]["content"]
+    assert "(export REQUESTS_CA_BUNDLE='/etc/my ca.pem'; obtain public --dns-rfc2136 " in program
+    assert " --domain a.example.org --domain b.example.org) || status=1\n" in program
+    key = found["/etc/postamt/acme/public.ini"]
+    assert key["secret"] and key["mode"] == "0600" and "dns_rfc2136_secret = YWNtZS1zZWNyZXQtMQ==\n" in key["content"]
+    assert [path for path, item in found.items() if DNS["key_secret"] in item["content"]] == [key["path"]]
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"agree_to_terms": False}, "mail_acme.public.agree_to_terms is False: must be true"),
+        ({"server": "ca.example.org"}, "mail_acme.public.server is 'ca.example.org': must be the URL"),
+        ({"challenge": "dns-01"}, "mail_acme.public.dns: is required for challenge dns-01, and for that one only"),
+        ({"dns": DNS}, "mail_acme.public.dns: is required for challenge dns-01, and for that one only"),
+        ({"challenge": "dns-01", "dns": {**DNS, "key_name": "a b"}}, "mail_acme.public.dns.key_name is 'a b': must be"),
+        ({"challenge": "dns-01", "dns": {**DNS, "key_secret": "?"}}, "mail_acme.public.dns.key_secret: must be a key"),
+        ({"challenge": "dns-01", "dns": {**DNS, "port": 0}}, "mail_acme.public.dns.port is 0: must be a port"),
+        ({"challenge": "dns-01", "dns": {**DNS, "wait": -1}}, "mail_acme.public.dns.wait is -1: must be from 0 to"),
+    ],
+)
+def test_acme_that_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        plan(mail_acme={"public": {**ACME, **said}})
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "sentence"),
+    [
+        ("internal", {}, r"mail_acme.internal: is no certificate that ACME may bring \(known: public\)"),
+        ("sni", {}, r"mail_acme.sni: is no certificate"),
+        ("public", {"public": {"hook": True}}, "mail_acme.public: mail_certificates.public says already where"),
+    ],
+)
+def test_acme_for_what_it_may_not_bring_is_refused(name: str, more: t.Any, sentence: str) -> None:
+    with pytest.raises(compose.ComposeError, match=sentence):
+        plan(mail_acme={name: ACME}, mail_certificates=more)
+
+
+def test_what_acme_has_not_brought_yet_is_known(lab: Lab, tmp_path: Path) -> None:
+    wanted = plan(mail_acme={"public": ACME})
+    assert certificates.stand_ins(wanted, lab.store.seen()) == ["public"]
+    lab.run(mail_acme={"public": ACME})
+    assert certificates.stand_ins(wanted, lab.store.seen()) == ["public"]
+    bring(lab, tmp_path)
+    assert certificates.stand_ins(wanted, lab.store.seen()) == []

@@ -178,3 +178,14 @@ def test_what_the_concerns_contribute_is_known_too(release: str, backend: str) -
     for concern, part in compose.contributions("dovecot", one, host):
         tree = {**part.trunk, **(part.v23 if release == OLD else part.v24)}
         assert list(names.problems(host.version("dovecot"), tree)) == [], concern
+
+
+@pytest.mark.parametrize(("release", "name"), [(OLD, "ssl_cert"), (NEW, "ssl_server_cert_file")])
+def test_the_ports_that_show_its_certificate(release: str, name: str) -> None:
+    found = plan(release)["serves"]
+    assert {(item["port"], item["protocol"], item["tls"]) for item in found} == {
+        (143, "imap", "starttls"), (993, "imap", "implicit"), (995, "pop3", "implicit"), (4190, "sieve", "starttls"),
+    }  # fmt: skip
+    assert {path for item in found for path in item["certificates"]} == {"/etc/postamt/tls/public/chain.pem"}
+    own = plan(release, settings={name: "/a.pem" if release == NEW else "</a.pem"})["serves"]
+    assert {path for item in own for path in item["certificates"]} == {"/a.pem"}
