@@ -12,6 +12,7 @@ import hmac
 import json
 import os
 import pwd
+import re
 import shutil
 import stat
 from collections.abc import Iterable
@@ -76,6 +77,20 @@ def shown(content: bytes | None, secret: bool) -> str:
     if content is None:
         return ""
     return fingerprint(content) if secret else content.decode("utf-8", "replace")
+
+
+_SECRETS = (
+    re.compile(r"(?im)^(\s*[^\s=:]*(?:pass|secret|nonce|api_key|_pw\b|dsn|credential)[^=:]*[=:]\s*)\S.*$"),
+    re.compile(r"(?i)((?:pass|secret)\w*\s*=\s*)[^\s,;]+"),
+    re.compile(r"(\bstatic:)\S+"),
+)
+
+
+def without_passwords(text: str) -> str:
+    """Return somebody else's settings without the values of those whose names speak of passwords."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1(hidden)", text)
+    return text
 
 
 def beside(path: str) -> str:
