@@ -95,3 +95,12 @@ def test_two_concerns_in_one_slot_are_refused() -> None:
     part = Postfix(restrictions={"smtpd_client_restrictions": {"access": ["reject"]}})
     with pytest.raises(ComposeError, match="both fill slot access"):
         restriction_lists([("one", part), ("other", part)])
+
+
+def test_users_of_the_host_keep_their_aliases() -> None:
+    directory, system = settings(), settings(mail_accounts_backend="system")
+    assert directory["alias_maps"] == "lmdb:$config_directory/tables/local_aliases"
+    assert system["alias_maps"] == f"hash:/etc/aliases, {directory['alias_maps']}"
+    # what /etc/aliases says of postmaster comes before what the site says
+    assert "postmaster@" not in files(mail_accounts_backend="system")["aliases"]
+    assert files(mail_accounts_backend="system")["local_aliases"].count("postmaster") == 1
