@@ -196,8 +196,6 @@ class Change(program.Change):
         self.manifest = files.load(self.manifest_file)
         self.shared = self.manifest.get("shared", [])
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
-        self.strange, self.others = [], []
-        self.changes, self.targets, self.news, self.mark, self.watched = [], [], [], {}, {}
         self.look_at_units()
         if self.missing.get("packages"):
             self.enables = []  # its package does that

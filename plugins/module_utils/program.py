@@ -237,6 +237,16 @@ class Change:
         self.diffs: list[dict[str, str]] = []
         self.missing: dict[str, list[Any]] = {}
         self.made: list[str] = []  # folders
+        self.mark: dict[str, Any] = {}
+        self.manifest: dict[str, Any] = {}
+        self.targets: list[Target] = []
+        self.changes: list[Target] = []
+        self.strange: list[Target] = []
+        self.others: list[str] = []
+        self.lacking: list[str] = []
+        self.news: list[str] = []
+        self.watched: dict[str, str] = {}
+        self.built: dict[str, bytes] = {}
         self.home = os.path.join(STATE, program.name)
         self.stage = os.path.join(RUNTIME, f"{program.name}.stage")
         self.pending = os.path.join(self.home, "pending")
@@ -334,8 +344,6 @@ class Change:
         others: list[str] = []
         if not self.manifest and not self.mark:
             others = [*self.program.others(), *(() if self.wanted else self.program.last)]
-        self.strange: list[Target] = []
-        self.others: list[str] = []
         if not (mine or others) or self.request["installed"]:
             return
         known = packaged_digests()
@@ -532,7 +540,7 @@ class Change:
 
     def digests_of_changes(self) -> dict[str, str]:
         known = {target.path: target.content for target in self.changes}
-        known.update(getattr(self, "built", {}))
+        known.update(self.built)
         return {path: hashlib.sha256(content).hexdigest() for path, content in known.items()}
 
     def kept(self, path: str, name: str) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def test_remove_and_install_again(host: Any, site: Any, ask: Any, play: Any) -> 
     for line in ("the directory stays in /var/lib/ldap-mail", "directory's accounts stay in /var/vmail"):
         assert line in done.stdout
     assert host.check_output(f"sha256sum {STAYS}") == stays
-    for unit in ("postfix", "dovecot", "slapd", "saslauthd-postfix"):
+    assert not host.file("/etc/systemd/system/saslauthd-postfix.service").exists
+    for unit in ("postfix", "dovecot", "slapd"):
         assert not host.service(unit).is_running and not host.service(unit).is_enabled
     assert "postamt.mail" not in host.run("cat /etc/dovecot/dovecot.conf /etc/postfix/main.cf").stdout
     assert "localhost" not in host.check_output("grep ^SLAPD_SERVICES /etc/default/slapd")
