@@ -24,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         elif not result.get("failed"):
             self._display.display(f"{name}: nothing of this collection is here")
         for what, path in (result.get("stays") or {}).items():
-            self._display.display(f"{name}: {what} stay{'s' if what.startswith('the ') else ''} in {path}")
+            self._display.display(f"{name}: left in place: {what}: {path}")
         if ran := result.get("ran"):
             self._display.display(
                 f"{name}: what ran before is not started by this; systemctl enable --now {' '.join(ran)} does it"

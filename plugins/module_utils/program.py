@@ -308,6 +308,7 @@ class Change:
             files.remove(files.beside(path))  # left by a killed run
 
     def look_at_files(self) -> None:
+        """Find out which files differ, and whose they are."""
         self.mark = files.load(self.mark_file)
         self.manifest = files.load(self.manifest_file)
         self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.mark.get("files", ()))}
@@ -390,7 +391,7 @@ class Change:
         away = [name for name, wish in wanted.items() if not wish and seen[name].exists]
         self.stops = [name for name in away if any(seen[one].active for one in self.groups[name])]
         self.disables = [name for name in away if seen[name].enabled]
-        # What a host ran before this collection came is remembered for who takes it away again.
+        # What ran before this collection came, for whoever takes it away again.
         ran = [name for name in wanted if active[name]]
         self.ran: list[str] = self.manifest.get("ran", self.mark.get("ran", ran))
         self.reread = ""
@@ -552,11 +553,10 @@ class Change:
         return {"path": path, "copy": name, "mode": seen.mode, "uid": seen.uid, "gid": seen.gid}
 
     def keep_original(self, path: str, seen: files.Seen) -> str:
-        """Keep a file that was there before this collection; returns where. What is kept already is the older one."""
+        """Keep a file that this collection did not write; returns where."""
         place = f"{self.home}/originals{path}"
-        if not os.path.lexists(place):
-            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-            files.write(place, seen.content, seen.mode, seen.uid, seen.gid)
+        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        files.replace(place, seen.content, seen.mode, seen.uid, seen.gid)
         return place
 
     def swap(self, copies: list[str]) -> None:

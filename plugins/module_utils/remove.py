@@ -78,7 +78,8 @@ class Removal:
         if not self.dry:
             files.remove(files.beside(path))
         there = os.path.lexists(path)
-        if there and files.digest(path) not in self.digests.get(path, ()) and not self.old_copy(path):
+        known = {*self.digests.get(path, ()), files.digest(self.originals.get(path, "")), *self.old_copies(path)}
+        if there and files.digest(path) not in known:
             aside = f"{self.home}/changed{path}"
             if self.did("kept", "keep", f"{path}, which somebody has changed, in {aside}"):
                 os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
@@ -94,10 +95,10 @@ class Removal:
         elif there and self.did("removed", "remove", path):
             files.remove(path)
 
-    def old_copy(self, path: str) -> bool:
-        """Tell whether a file is still what it was before a change that was left half done."""
+    def old_copies(self, path: str) -> list[str]:
+        """Return the digest of a file before a change that was left half done."""
         copies = [entry["copy"] for entry in self.mark.get("files", ()) if entry["path"] == path and entry["copy"]]
-        return any(files.digest(os.path.join(self.home, "pending", copy)) == files.digest(path) for copy in copies)
+        return [files.digest(os.path.join(self.home, "pending", copy)) for copy in copies]
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder that this collection made, where nothing of anybody else's is in it."""
@@ -131,10 +132,11 @@ def claimed() -> list[str]:
     return [*(name for name in FIRST if name in found), *sorted(found - set(FIRST))]
 
 
-def places() -> dict[str, str]:
-    """Return what stays on the host, and where it lies."""
+def places(mail: str) -> dict[str, str]:
+    """Return what stays on the host, and where it lies; mail: where Dovecot kept mailboxes."""
+    changed = ", ".join(glob.glob(f"{STATE}/*/changed"))
     found = {
-        "mailboxes": _mail_place(),
+        "mailboxes": mail,
         "mailboxes of the directory's accounts": "/var/vmail",
         "the queue": "/var/spool/postfix",
         "the directory": "/var/lib/ldap-mail",
@@ -142,11 +144,9 @@ def places() -> dict[str, str]:
         "cn=config from before": f"{STATE}/ldap/originals{CONFIG}",
         "keys and certificates": "/etc/postamt/tls",
         "quarantined mail": "/var/lib/amavis/virusmails",
-        "changed files": "",
     }
-    changed = glob.glob(f"{STATE}/*/changed")
-    found["changed files"] = ", ".join(changed)
-    return {what: path for what, path in found.items() if path and (not path.startswith("/var") or _full(path))}
+    there = {what: path for what, path in found.items() if path and (not path.startswith("/") or _full(path))}
+    return {**there, "files that somebody has changed": changed} if changed else there
 
 
 def _of_a_process(path: str) -> bool:
@@ -175,7 +175,7 @@ def carry_out(module: AnsibleModule) -> None:
     actions: list[str] = []
     ran: list[str] = []
     programs = claimed()
-    stays = places() if programs else {}
+    mail = _mail_place() if programs else ""
     try:
         for program in programs:
             with alone(program):
@@ -187,8 +187,8 @@ def carry_out(module: AnsibleModule) -> None:
                     ran += removal.ran
     except (Failed, OSError) as error:
         module.fail_json(msg=f"{error}; run it again to go on", changed=bool(actions), actions=actions)
-    if not module.check_mode:
+    if programs and not module.check_mode:
         shutil.rmtree(RUNTIME, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.rmdir(STATE)
-    module.exit_json(changed=bool(programs), actions=actions, stays=stays, ran=sorted(set(ran)))
+    module.exit_json(changed=bool(programs), actions=actions, stays=places(mail), ran=sorted(set(ran)))

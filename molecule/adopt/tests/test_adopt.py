@@ -115,7 +115,7 @@ def test_remove_and_install_again(host: Any, site: Any, before: dict[str, Any], 
     done = play(playbook="postamt.mail.remove")
     assert not done.failed
     assert [words.split(" ", 2)[2] for words in predicted.actions] == [words.split(" ", 1)[1] for words in done.actions]
-    for line in ("the queue stays in /var/spool/postfix", "keys and certificates stay in /etc/postamt/tls"):
+    for line in ("the queue: /var/spool/postfix", "keys and certificates: /etc/postamt/tls"):
         assert line in done.stdout
     assert "dovecot.service postfix.service does it" in done.stdout
     again = play(playbook="postamt.mail.remove")

@@ -37,7 +37,11 @@ def test_remove_and_install_again(host: Any, site: Any, ask: Any, play: Any) -> 
     kept = "/var/lib/postamt/sasl/changed/etc/saslauthd-postfix.conf"
     assert f"kept /etc/saslauthd-postfix.conf, which somebody has changed, in {kept}" in done.actions
     assert host.check_output(f"tail -n 1 {kept}; stat -c %a {kept}").split("\n") == ["# by hand", "600"]
-    for line in ("the directory stays in /var/lib/ldap-mail", "directory's accounts stay in /var/vmail"):
+    for line in (
+        "the directory: /var/lib/ldap-mail",
+        "directory's accounts: /var/vmail",
+        "changed: /var/lib/postamt/sasl/changed",
+    ):
         assert line in done.stdout
     assert host.check_output(f"sha256sum {STAYS}") == stays
     assert not host.file("/etc/systemd/system/saslauthd-postfix.service").exists
