@@ -244,7 +244,9 @@ class Change(program.Change):
         used = self.others_data(tree)
         if not used and not any(change.before for change in shared):
             return program.Comparison()
-        lines = [f"-{line}\n" for change in shared for line in change.before]
+        listens, listen = _services(_text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
+        lines = [f"-{DEFAULTS}: {listens}\n", f"+{DEFAULTS}: {listen}\n"] if listens != listen else []
+        lines += [f"-{line}\n" for change in shared for line in change.before]
         lines += [f"+{line}\n" for change in shared for line in change.after]
         served = f" (which serves {', '.join(used)})" if used else ""
         return program.Comparison([f"cn=config{served}"], "".join(["--- cn=config\n+++ wanted\n", *lines]))
@@ -290,8 +292,7 @@ class Change(program.Change):
     def run_slapd(self) -> None:
         """Have slapd listen as the plan says and run in the group that may read its key."""
         listen = self.plan["listen"]
-        seen = files.see(DEFAULTS)
-        before = seen.content.decode() if seen else ""
+        seen, before = files.see(DEFAULTS), _text_of(DEFAULTS)
         after, count = re.subn(r"(?m)^SLAPD_SERVICES=.*$", lambda _: f'SLAPD_SERVICES="{listen}"', before)
         after = after if count else f'{before}SLAPD_SERVICES="{listen}"\n'
         if before != after:
@@ -495,6 +496,16 @@ class Change(program.Change):
         if "hash" in password:
             return what, lambda: self.connection.modify(dn, [("replace", "userPassword", [password["hash"]])])
         return what, lambda: self.connection.password(dn, password["clear"])
+
+
+def _text_of(path: str) -> str:
+    seen = files.see(path)
+    return seen.content.decode("utf-8", "replace") if seen else ""
+
+
+def _services(text: str) -> str:
+    found = re.search(r"(?m)^SLAPD_SERVICES=.*$", text)
+    return found[0] if found else ""
 
 
 def _config_as_text() -> str:

@@ -91,7 +91,6 @@ class Removal:
                     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
                     files.replace(path, seen.content, seen.mode, seen.uid, seen.gid)
                     files.settle([path])
-                    files.remove(self.originals[path])
         elif there and self.did("removed", "remove", path):
             files.remove(path)
 
@@ -120,6 +119,8 @@ class Removal:
         for path in (f"{self.home}/pending", self.stage):
             shutil.rmtree(path, ignore_errors=True)
         files.remove(f"{self.home}/manifest.json")
+        for path in self.originals.values():  # only now: without them a second call would delete what it put back
+            files.remove(path)
         for folder, _folders, _names in os.walk(self.home, topdown=False):
             with contextlib.suppress(OSError):  # something is in it
                 os.rmdir(folder)
@@ -191,4 +192,6 @@ def carry_out(module: AnsibleModule) -> None:
         shutil.rmtree(RUNTIME, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.rmdir(STATE)
-    module.exit_json(changed=bool(programs), actions=actions, stays=places(mail), ran=sorted(set(ran)))
+    module.exit_json(
+        changed=bool(programs), actions=actions, stays=places(mail) if programs else {}, ran=sorted(set(ran))
+    )
