@@ -177,12 +177,17 @@ def host(site: Site, connect: Callable[[str], Any]) -> Any:
 
 @pytest.fixture
 def play(scenario: Scenario, tmp_path: Path) -> Callable[..., Play]:
-    """Run the converge playbook: play(extra_vars=None, check=False, tags=None) -> Play."""
+    """Run the converge playbook: play(extra_vars=None, check=False, tags=None, playbook=None) -> Play."""
 
-    def play(extra_vars: dict[str, Any] | None = None, check: bool = False, tags: str | None = None) -> Play:
+    def play(
+        extra_vars: dict[str, Any] | None = None,
+        check: bool = False,
+        tags: str | None = None,
+        playbook: str | None = None,
+    ) -> Play:
         record = tmp_path / "record"
         record.unlink(missing_ok=True)
-        command = ["ansible-playbook", *scenario.arguments, scenario.playbook]
+        command = ["ansible-playbook", *scenario.arguments, playbook or scenario.playbook]
         if extra_vars:
             command += ["--extra-vars", json.dumps(extra_vars)]
         if check:

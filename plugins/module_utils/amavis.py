@@ -26,6 +26,10 @@ class Amavis(Program):
     last = (MAIN,)
     patience = 60.0  # it reads all of SpamAssassin's rules before it answers
 
+    def others(self) -> list[str]:
+        """Return what is read before this collection's file, which has the last word."""
+        return [path for path in sorted(glob.glob(f"{SHIPPED[1]}/[0-9]*")) if path != MAIN]
+
     def check(self, stage: str) -> list[str]:
         return [*self._settings(stage), *self._rules(stage)]
 

@@ -185,11 +185,12 @@ def stored_digest(values: Iterable[str]) -> str:
 class Change(program.Change):
     """One run of slapd's plan."""
 
-    def __init__(self, module: AnsibleModule) -> None:
-        super().__init__(Slapd(), module)
+    def __init__(self, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
+        super().__init__(Slapd(), module, request)
         self.record_file = RECORD
         self.needed: list[str] = []
         self.notes: list[str] = []
+        self.shared: list[str] = []  # units that run for somebody else too
 
     def exit(self) -> None:
         self.module.exit_json(
@@ -207,18 +208,19 @@ class Change(program.Change):
             return  # the action brings it and calls again
         self.record = files.load(self.record_file)
         self.under_way = bool(self.record.pop("under_way", False))
+        self.manifest = files.load(self.manifest_file)
+        self.shared = self.manifest.get("shared", [])
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
-        self.targets, self.changes, self.news, self.mark = [], [], [], {}
         self.look_at_units()
         if self.missing.get("packages"):
             self.enables = []  # its package does that
         if not self.wanted:
             self.leave()
+            self.keep_claim()
             return
         if self.under_way and "passwords" not in self.request:  # those come in this run's own second call
             self.did("finished", "finish", "a change that an earlier run left half done")
         self.watched = {path: files.digest(path) for path in self.plan["watch"]}
-        self.manifest = files.load(self.manifest_file)
         if self.manifest.get("watch") != self.watched and "absent" in self.watched.values() and not self.dry:
             absent = [path for path, digest in self.watched.items() if digest == "absent"]
             raise Failed(f"{', '.join(absent)} is not there: run the role certificates on this host first")
@@ -232,13 +234,16 @@ class Change(program.Change):
         else:
             self.connection = Connection()
         kept = dict(self.record)
+        if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
+            if self.others_data(Files().search(config.GLOBAL, "subtree")):
+                self.shared = ["slapd.service"]
+            self.keep_original("/cn=config.ldif", files.Seen(_config_as_text().encode(), 0o600, 0, 0))
         self.configure()
         self.fill()
         if (self.record != kept or self.under_way) and not self.dry:
             self.under_way = bool(self.needed)
             self.keep_record()
-        if self.manifest != self.remembered() and not self.dry:
-            self.keep_manifest()
+        self.keep_claim()
 
     def keep_record(self) -> None:
         files.private_folder(self.home)
@@ -249,6 +254,38 @@ class Change(program.Change):
         if not self.dry and not self.under_way:
             self.under_way = True
             self.keep_record()
+
+    def keep_claim(self) -> None:
+        if not self.dry and self.manifest != self.claim():
+            self.keep_manifest()
+
+    def files_of_ours(self) -> list[str]:
+        return [DEFAULTS] if self.wanted or DEFAULTS in self.manifest.get("files", ()) else []
+
+    def compare(self) -> program.Comparison:
+        """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
+        if not self.wanted or files.load(self.record_file) or not shutil.which("slapcat"):
+            return program.Comparison()
+        tree = Files().search(config.GLOBAL, "subtree")
+        shared = [c for c in config.changes(self.plan["config"], tree, {}) if c.dn in (config.GLOBAL, config.FRONTEND)]
+        used = self.others_data(tree)
+        if not used and not any(change.before for change in shared):
+            return program.Comparison()
+        listens, listen = _services(_text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
+        lines = [f"-{DEFAULTS}: {listens}\n", f"+{DEFAULTS}: {listen}\n"] if listens != listen else []
+        lines += [f"-{line}\n" for change in shared for line in change.before]
+        lines += [f"+{line}\n" for change in shared for line in change.after]
+        served = f" (which serves {', '.join(used)})" if used else ""
+        return program.Comparison([f"cn=config{served}"], "".join(["--- cn=config\n+++ wanted\n", *lines]))
+
+    def others_data(self, tree: config.Tree) -> list[str]:
+        """Return the suffixes of databases that serve somebody else's entries: one that does not run serves nobody."""
+        suffixes = [suffix for entry in tree.values() for suffix in entry.get("olcSuffix", [])]
+        running = units.states(["slapd.service"])["slapd.service"].active
+        return [suffix for suffix in suffixes if running and suffix != self.plan["config"]["suffix"] and _used(suffix)]
+
+    def claim(self) -> dict[str, Any]:
+        return {**super().claim(), "shared": self.shared}
 
     def look_for_missing(self) -> dict[str, list[Any]]:
         """Return also which group slapd's user has to join."""
@@ -282,14 +319,15 @@ class Change(program.Change):
     def run_slapd(self) -> None:
         """Have slapd listen as the plan says and run in the group that may read its key."""
         listen = self.plan["listen"]
-        seen = files.see(DEFAULTS)
-        before = seen.content.decode() if seen else ""
+        seen, before = files.see(DEFAULTS), _text_of(DEFAULTS)
         after, count = re.subn(r"(?m)^SLAPD_SERVICES=.*$", lambda _: f'SLAPD_SERVICES="{listen}"', before)
         after = after if count else f'{before}SLAPD_SERVICES="{listen}"\n'
         if before != after:
             self.diffs.append({"before_header": DEFAULTS, "after_header": DEFAULTS, "before": before, "after": after})
             if self.did("wrote", "write", f"{DEFAULTS} (listens on {listen})"):
                 self.begin()
+                if seen and DEFAULTS not in self.manifest.get("files", ()):
+                    self.keep_original(DEFAULTS, seen)
                 mode, uid, gid = (seen.mode, seen.uid, seen.gid) if seen else (0o644, 0, 0)
                 files.replace(DEFAULTS, after.encode(), mode, uid, gid)
         self.restarted = False
@@ -485,6 +523,27 @@ class Change(program.Change):
         if "hash" in password:
             return what, lambda: self.connection.modify(dn, [("replace", "userPassword", [password["hash"]])])
         return what, lambda: self.connection.password(dn, password["clear"])
+
+
+def _text_of(path: str) -> str:
+    seen = files.see(path)
+    return seen.content.decode("utf-8", "replace") if seen else ""
+
+
+def _services(text: str) -> str:
+    found = re.search(r"(?m)^SLAPD_SERVICES=.*$", text)
+    return found[0] if found else ""
+
+
+def _config_as_text() -> str:
+    return units.output("slapcat", "-n", "0", "-o", "ldif-wrap=no", check=False).stdout
+
+
+def _used(suffix: str) -> bool:
+    """Tell whether a database holds more than the entries that Debian's package makes."""
+    listed = units.output("slapcat", "-o", "ldif-wrap=no", "-b", suffix, check=False).stdout
+    found = {line.partition(" ")[2].casefold() for line in listed.splitlines() if line.startswith("dn:")}
+    return bool(found - {suffix.casefold(), f"cn=admin,{suffix}".casefold()})
 
 
 def _touches_tls(change: config.Change) -> bool:

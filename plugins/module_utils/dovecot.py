@@ -4,12 +4,23 @@
 
 from __future__ import annotations
 
+import dataclasses
+import glob
 import os
 import re
+import shutil
+from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import units
-from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
+from ansible_collections.postamt.mail.plugins.module_utils.program import (
+    Contents,
+    Program,
+    Target,
+    run,
+    settings,
+    unified,
+)
 
 MAIN = "/etc/dovecot/dovecot.conf"
 
@@ -34,6 +45,51 @@ class Dovecot(Program):
         """Compile it where it lies: a binary that names another script is compiled anew at each delivery."""
         # named, since without that it goes by what a running Dovecot has read
         units.output("sievec", "-c", MAIN, path)
+
+    def others(self) -> list[str]:
+        """Return what Debian's dovecot.conf includes; the collection's is one file."""
+        return sorted(
+            path
+            for pattern in ("*.conf", "*.ext", "conf.d/*.conf", "conf.d/*.ext")
+            for path in glob.glob(f"{os.path.dirname(MAIN)}/{pattern}")
+            if path != MAIN
+        )
+
+    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+        """Compare what is in force (doveconf(1)), since that may come from many files."""
+        now = in_force()
+        rest = super().differences(wanted, [target for target in targets if target.path != MAIN], [])
+        if not now:
+            return super().differences(wanted, targets, others)
+        texts = [files.without_passwords(settings(text)) for text in (now, wanted[MAIN])]
+        return rest + unified("doveconf -n", texts[0], MAIN, texts[1])
+
+    def stranded(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Say where users would not find their mail again."""
+        old, new = mailboxes(in_force()), mailboxes(wanted[MAIN])
+        problems, notes = [], []
+        if old.users != new.users:
+            notes.append(
+                f"Dovecot's accounts came from {old.users or 'nowhere'} and will come from {new.users}: mailboxes "
+                "go on only where the new account has the same home and owner"
+            )
+        elif old.place.startswith("mbox:"):
+            if new.place != old.place and (boxes := _mboxes()):
+                notes.append(
+                    f"mail in {', '.join(boxes)} (mbox) is not taken over: bring each into the new mailbox with "
+                    'doveadm import -u USER mbox:~/mail:INBOX=/var/mail/USER "" all'
+                )
+        elif old.place and old.place != new.place:
+            problems.append(
+                f"mailboxes lie in {old.place}, and this site's in {new.place}: set mail_maildir to that path, or "
+                "have dovecot_settings say the same as now where it is no plain Maildir"
+            )
+        elif old.separator != new.separator:
+            notes.append(
+                f'the separator of folders was "{old.separator}" and will be "{new.separator}": mail programs and '
+                f'Sieve scripts that know the old names need mail_folder_separator: "{old.separator}"'
+            )
+        return problems, notes
 
     def check(self, stage: str) -> list[str]:
         """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""
@@ -74,6 +130,51 @@ def listeners(services: str, protocols: str) -> set[tuple[str, int]]:
             said = dict(re.findall(r"(?m)^\s*(port|address|listen) = (\S+)", listener))
             if said.get("port", "0") != "0":
                 found.add((said.get("address") or said.get("listen") or "", int(said["port"])))
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Mailboxes:
+    """Where mail lies and how its folders are called."""
+
+    place: str  # as mail_location of 2.3 has it
+    separator: str
+    users: str  # drivers of the user databases
+
+
+def mailboxes(text: str) -> Mailboxes:
+    """Return what settings of either version say about mailboxes; indented as they print it."""
+    said = dict(re.findall(r"(?m)^(mail\w+) = (.*)$", text))
+    place = said.get("mail_location", "")
+    if "mail_driver" in said:
+        parts = {"INBOX": "mail_inbox_path", "INDEX": "mail_index_path", "CONTROL": "mail_control_path"}
+        parts["LAYOUT"] = "mailbox_list_layout"
+        rest = [f"{word}={said[name]}" for word, name in parts.items() if said.get(name)]
+        place = ":".join([said["mail_driver"], said.get("mail_path", ""), *rest])
+    place = re.sub(r"%\{home\}", "~", place).rstrip("/")
+    found = re.search(r"(?m)^namespace inbox \{\n(?:  .*\n)*?  separator = (.*)$", text)
+    usual = "." if place.startswith("maildir:") and "LAYOUT=fs" not in place else "/"
+    drivers = re.findall(r"(?m)^userdb(?: (\S+))? \{(?:\n  (?!driver).*)*(?:\n  driver = (\S+))?", text)
+    users = ", ".join(driver or name for name, driver in drivers)
+    return Mailboxes(place, found[1].strip('"') if found and found[1] else usual, users)
+
+
+def in_force() -> str:
+    """Return what differs from Dovecot's defaults, secrets left out; nothing where it has no valid configuration."""
+    if not shutil.which("doveconf"):
+        return ""
+    found = units.output("doveconf", "-n", check=False)
+    lines = found.stdout.splitlines() if found.returncode == 0 else []
+    return "".join(f"{line}\n" for line in lines if not line.endswith(" = "))
+
+
+def _mboxes() -> list[str]:
+    """Return the mailboxes of users in /var/mail that hold mail."""
+    found = []
+    for path in sorted(glob.glob("/var/mail/*")):
+        status = os.stat(path)
+        if os.path.isfile(path) and status.st_size and status.st_uid >= 1000:
+            found.append(path)
     return found
 
 

@@ -85,6 +85,20 @@ def shown(content: bytes | None, secret: bool) -> str:
     )
 
 
+_SECRETS = (
+    re.compile(r"(?im)^(\s*[^\s=:]*(?:pass|secret|nonce|api_key|_pw\b|dsn|credential)[^=:]*[=:]\s*)\S.*$"),
+    re.compile(r"(?i)((?:pass|secret)\w*\s*=\s*)[^\s,;]+"),
+    re.compile(r"(\bstatic:)\S+"),
+)
+
+
+def without_passwords(text: str) -> str:
+    """Return somebody else's settings without the values of those whose names speak of passwords."""
+    for pattern in _SECRETS:
+        text = pattern.sub(r"\1(hidden)", text)
+    return text
+
+
 def beside(path: str) -> str:
     """Return where a new file waits for its rename: in the same folder, hidden."""
     folder, name = os.path.split(path)

@@ -17,6 +17,16 @@ from ansible.module_utils.basic import AnsibleModule
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
+STATE = "/var/lib/postamt"
+# What a program reads, by its name here
+CONFIGURATIONS = {
+    "ldap": "/etc/ldap/slapd.d",
+    "sasl": "/etc/pam.d/smtp",
+    "dovecot": "/etc/dovecot/dovecot.conf",
+    "clamav": "/etc/clamav/clamd.conf",
+    "amavis": "/etc/amavis/conf.d",
+    "postfix": "/etc/postfix/main.cf",
+}
 PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
@@ -85,6 +95,15 @@ def ca() -> str:
         return ""
 
 
+def unclaimed() -> list[str]:
+    """Return the programs that are configured here and that this collection has never set up."""
+    return [
+        program
+        for program, path in CONFIGURATIONS.items()
+        if os.path.exists(path) and not os.path.exists(f"{STATE}/{program}/manifest.json")
+    ]
+
+
 def carry_out(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
     module.exit_json(
@@ -98,6 +117,7 @@ def carry_out(module: AnsibleModule) -> None:
             "addresses": addresses(module),
             "ipv6": ipv6(),
             "ca": ca(),
+            "unclaimed": unclaimed(),
             "versions": versions(module),
         },
     )

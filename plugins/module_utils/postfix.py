@@ -9,13 +9,23 @@ import os
 import re
 import socket
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import units
-from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
+from ansible_collections.postamt.mail.plugins.module_utils.program import (
+    Contents,
+    Program,
+    Target,
+    run,
+    settings,
+    unified,
+)
 
 FOLDER = "/etc/postfix"
 MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
+ALIASES = "/etc/aliases"  # the administrator's, and packages add to it
 QUEUE = "/var/spool/postfix"
 SMTPD = "/usr/lib/postfix/sbin/smtpd"
 SHIPPED = "/usr/share/postfix"
@@ -94,6 +104,28 @@ class Postfix(Program):
             return content == _read(f"{SHIPPED}/master.cf.dist")
         return path == MAIN and generated(content, _read(f"{SHIPPED}/main.cf.debian") + _read(f"{SHIPPED}/main.cf.tls"))
 
+    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+        """Compare parameters and services one by one, in whatever order and layout they stand."""
+        told = ""
+        for target in targets:
+            old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
+            if target.path in self.last:
+                before, after = files.without_passwords(entries(old)), entries(wanted[target.path])
+                told += unified(target.path, before, "wanted", after)
+            else:
+                told += target.unified()
+        return told
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        wanted = plan["host_aliases"] and not os.path.exists(f"{ALIASES}.db")
+        return [f"the table of {ALIASES}"] if wanted else []
+
+    def make(self, what: str) -> None:
+        """Build the table of the host's own aliases, which its administrator keeps (newaliases(1))."""
+        if not os.path.exists(ALIASES):
+            files.write(ALIASES, b"# See man 5 aliases for format\n", 0o644)
+        units.output("postalias", f"hash:{ALIASES}")
+
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
         return MAIN in new and any(before.get(name) != after.get(name) for name in RESTART)
@@ -125,6 +157,12 @@ def parameters(text: str) -> dict[str, str]:
     )
     pairs = (line.split("=", 1) for line in joined.splitlines() if "=" in line)
     return {name.strip(): " ".join(value.split()) for name, value in pairs}
+
+
+def entries(text: str) -> str:
+    """Return the entries of a main.cf or master.cf, each on one line, sorted."""
+    joined = re.sub(r"\n[ \t]+", " ", settings(text))
+    return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in joined.splitlines()))
 
 
 def generated(text: str, shipped: str) -> bool:

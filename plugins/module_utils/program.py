@@ -79,6 +79,32 @@ class Program:
         """Tell whether a file is as its package generates it, where neither dpkg nor ucf knows."""
         return False
 
+    def others(self) -> list[str]:
+        """Return files that have a say in the configuration today, and less or none once this collection's is there."""
+        return []
+
+    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+        """Return how somebody else's configuration differs from the wanted one, the plan's files by path.
+
+        targets: what is in the way. others: those of others() that somebody changed.
+        """
+        return "".join([*(target.unified() for target in targets), *map(lost, others)])
+
+    def stranded(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Return what would be lost to its users by taking the place of somebody else's configuration.
+
+        The former are problems, which stop a run; the latter sentences to be told.
+        """
+        return [], []
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        """Return what beside the plan's files has to be made before the program can start, in words."""
+        return []
+
+    def make(self, what: str) -> None:
+        """Make one thing that lacking() named; raises Failed."""
+        raise NotImplementedError(what)
+
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """Tell whether changed files take effect by a restart only; contents by path, None for no file."""
         return False
@@ -109,6 +135,7 @@ class Target:
     build: str
     product: str
     seen: files.Seen | None
+    foreign: bool = False  # what stands there is neither the package's nor this collection's
 
     @property
     def right(self) -> bool:
@@ -129,6 +156,8 @@ class Target:
         """Return what stood there and what shall, as a diff may show it."""
         seen = self.seen
         before = files.shown(seen.content if seen else None, self.secret)
+        if self.foreign:
+            before = files.without_passwords(before)
         after = files.shown(self.content, self.secret)
         if seen and before == after:
             before += f"(owner {seen.uid}:{seen.gid}, mode {seen.mode:04o})\n"
@@ -142,8 +171,36 @@ class Target:
 
     def unified(self) -> str:
         """Return the difference as text, for a message."""
-        before, after = (text.splitlines(keepends=True) for text in self.shown())
-        return "".join(f"{line.rstrip()}\n" for line in difflib.unified_diff(before, after, self.path, "wanted"))
+        before, after = map(settings, self.shown())
+        return unified(self.path, before, "wanted", after)
+
+
+def unified(before_name: str, before: str, after_name: str, after: str) -> str:
+    """Return a difference as text, for a message."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), before_name, after_name, lineterm="")
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def lost(path: str) -> str:
+    """Return what a file says that is not going to count any more, for a message."""
+    seen = files.see(path)
+    said = settings(seen.content.decode("utf-8", "replace")) if seen else ""
+    return unified(path, files.without_passwords(said), "no longer in force", "")
+
+
+def settings(text: str) -> str:
+    """Return a configuration without comments and empty lines."""
+    return "".join(f"{line}\n" for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+
+
+@dataclasses.dataclass
+class Comparison:
+    """How somebody else's configuration of a program differs from the wanted one."""
+
+    what: list[str] = dataclasses.field(default_factory=list)  # files, and units that would be stopped
+    difference: str = ""
+    problems: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def run(program: Program, module: AnsibleModule) -> None:
@@ -156,7 +213,7 @@ def bring(change: Change) -> None:
     units.serve(change.module)
     title = change.program.title
     try:
-        with _alone(change.program):
+        with alone(change.program.name):
             change.carry_out()
     except (Failed, OSError) as error:
         change.module.fail_json(
@@ -166,12 +223,12 @@ def bring(change: Change) -> None:
 
 
 @contextlib.contextmanager
-def _alone(program: Program) -> Iterator[None]:
+def alone(program: str) -> Iterator[None]:
     """Hold the lock of a program on this host; raises Failed where another run holds it.
 
     The command postamt-certificates, which reloads programs too, waits for this run, and this run for the command.
     """
-    with open(os.path.join(files.private_folder(RUNTIME), f"{program.name}.lock"), "w", encoding="ascii") as file:
+    with open(os.path.join(files.private_folder(RUNTIME), f"{program}.lock"), "w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -183,18 +240,29 @@ def _alone(program: Program) -> Iterator[None]:
 class Change:
     """One run of one program's plan: `look` finds out what is due, `bring_about` does it or says it would."""
 
-    def __init__(self, program: Program, module: AnsibleModule) -> None:
+    def __init__(self, program: Program, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
         self.program = program
         self.module = module
         self.dry: bool = module.check_mode
         program.dry = self.dry
-        self.request: dict[str, Any] = module.params["request"]
+        self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
         self.wanted: bool = self.plan["wanted"]
         self.changed = False
         self.actions: list[str] = []
         self.diffs: list[dict[str, str]] = []
         self.missing: dict[str, list[Any]] = {}
+        self.made: list[str] = []  # folders
+        self.mark: dict[str, Any] = {}
+        self.manifest: dict[str, Any] = {}
+        self.targets: list[Target] = []
+        self.changes: list[Target] = []
+        self.strange: list[Target] = []
+        self.others: list[str] = []
+        self.lacking: list[str] = []
+        self.news: list[str] = []
+        self.watched: dict[str, str] = {}
+        self.built: dict[str, bytes] = {}
         self.home = os.path.join(STATE, program.name)
         self.stage = os.path.join(RUNTIME, f"{program.name}.stage")
         self.pending = os.path.join(self.home, "pending")
@@ -224,7 +292,7 @@ class Change:
         self.note_differences()
         if self.due():
             self.bring_about()
-        elif not self.dry and self.manifest != self.remembered():
+        elif not self.dry and self.claim_outdated():
             self.keep_manifest()  # somebody had written the very same files, or had it read the new certificate
 
     # --- look
@@ -248,6 +316,16 @@ class Change:
 
     def look(self) -> None:
         """Find out how the host differs from the plan."""
+        self.look_at_files()
+        if self.wanted and self.foreign() and not self.plan.get("adopt"):
+            self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
+        self.look_at_units()
+        for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
+            if os.path.lexists(path):  # left by a killed run
+                files.remove(path)
+
+    def look_at_files(self) -> None:
+        """Find out which files differ, and whose they are."""
         self.mark = files.load(self.mark_file)
         self.manifest = files.load(self.manifest_file)
         self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.mark.get("files", ()))}
@@ -259,13 +337,8 @@ class Change:
         self.folders = [folder for folder in self.plan["directories"] if self.wanted and not folder_right(folder)]
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
         self.news = self.unread()
-        self.strange = self.strangers()
-        if self.strange and not self.plan.get("adopt"):
-            self.refuse_strangers()
-        self.look_at_units()
-        for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
-            if os.path.lexists(path):  # left by a killed run
-                files.remove(path)
+        self.lacking = self.program.lacking(self.plan) if self.wanted else []
+        self.look_for_strangers()
 
     def target(self, file: dict[str, Any]) -> Target:
         """Return a file of the plan beside what is in its place."""
@@ -296,29 +369,49 @@ class Change:
             raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
         return news
 
-    def strangers(self) -> list[Target]:
-        """Return the files in the way that neither a package nor this collection wrote."""
+    def look_for_strangers(self) -> None:
+        """Find out which files are neither a package's nor this collection's: in the way, or without effect soon."""
         mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
-        if not mine or self.request["installed"]:
-            return []
-        known = packaged_digests(self.plan["packages"])
-        return [t for t in mine if t.seen and not self.from_package(t.path, t.seen.content, known)]
+        others: list[str] = []
+        if not self.manifest and not self.mark:
+            others = [*self.program.others(), *(() if self.wanted else self.program.last)]
+        if not (mine or others) or self.request["installed"]:
+            return
+        known = packaged_digests()
+        for target in mine:
+            target.foreign = bool(target.seen and not self.from_package(target.path, target.seen.content, known))
+        self.strange = [target for target in mine if target.foreign]
+        seen = {path: files.see(path) for path in others if path not in self.ours}
+        self.others = [path for path, one in seen.items() if one and not self.from_package(path, one.content, known)]
 
     def from_package(self, path: str, content: bytes, known: Mapping[str, set[str]]) -> bool:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # what dpkg and ucf keep
         return digest in known.get(path, ()) or self.program.pristine(path, content.decode("utf-8", "replace"))
 
-    def refuse_strangers(self) -> NoReturn:
-        listing = "".join(target.unified() for target in self.strange)
-        self.fail(
-            f"{self.program.title}: files on this host come neither from a package nor from this collection "
-            f"({', '.join(target.path for target in self.strange)}); nothing was changed. With mail_adopt: true they "
-            f"are replaced, and the originals kept in {self.home}/originals. The differences:\n{listing}"
-        )
+    def foreign(self) -> list[str]:
+        """Return the files of somebody else's configuration."""
+        return [*(target.path for target in self.strange), *self.others]
+
+    def difference(self) -> str:
+        return self.program.differences(self.wanted_texts(), self.strange, self.others)
+
+    def wanted_texts(self) -> dict[str, str]:
+        return {target.path: target.content.decode() for target in self.targets}
+
+    def compare(self) -> Comparison:
+        """Return what of somebody else's configuration the plan would put out of force, without changing anything."""
+        self.look_at_files()
+        self.look_at_units()
+        if not self.wanted:
+            stops = self.stops if self.others else []
+            return Comparison(stops, "".join(f"-{name} runs\n+{name} is stopped and disabled\n" for name in stops))
+        if not self.foreign():
+            return Comparison()
+        return Comparison(self.foreign(), self.difference(), *self.program.stranded(self.wanted_texts()))
 
     def look_at_units(self) -> None:
         """Find out which units have to be started, enabled, stopped, and whether running ones must read anew."""
-        wanted = {unit["name"]: unit["running"] for unit in self.plan["units"]}
+        wanted = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
         self.groups = {name: [*self.program.beside(name), name] for name in wanted}  # in the order of their start
         seen = units.states(one for group in self.groups.values() for one in group)
         active = {name: all(seen[one].active for one in group) for name, group in self.groups.items()}
@@ -328,19 +421,25 @@ class Change:
         away = [name for name, wish in wanted.items() if not wish and seen[name].exists]
         self.stops = [name for name in away if any(seen[one].active for one in self.groups[name])]
         self.disables = [name for name in away if seen[name].enabled]
+        # What ran before this collection came, for whoever takes it away again.
+        ran = [name for name in wanted if active[name]]
+        self.ran: list[str] = self.manifest.get("ran", self.mark.get("ran", ran))
         self.reread = ""
         if self.running and (self.changes or self.news or self.mark or any(seen[name].stale for name in self.running)):
             old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
             new = {t.path: t.content.decode() for t in self.changes}
             unit_files = any(path.startswith(UNIT_FILES) for path in new) or any(seen[n].stale for n in self.running)
-            again = unit_files or self.mark.get("reread") == "restart" or self.program.needs_restart(old, new)
+            # Somebody else's may wait after a failure, for want of what another program has ceased to offer meanwhile.
+            taken_over = bool(self.foreign())
+            again = taken_over or unit_files or self.mark.get("reread") == "restart"
+            again = again or self.program.needs_restart(old, new)
             self.reread = "restart" if again else "reload"
         # A change under way counts by what served when it began.
         self.served: bool = self.mark["served"] if self.mark else bool(self.running) and not self.starts
 
     def due(self) -> bool:
         """Tell whether anything has to be done."""
-        files_due = self.changes or self.stale or self.folders or self.mark
+        files_due = self.changes or self.stale or self.folders or self.mark or self.lacking
         return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
 
     def note_differences(self) -> None:
@@ -444,15 +543,23 @@ class Change:
     def make_folders(self) -> None:
         for folder in self.folders:
             if self.did("created", "create", f"folder {folder['path']}"):
-                os.makedirs(folder["path"], mode=0o755, exist_ok=True)
+                self.make_folder(folder["path"])
                 os.chown(folder["path"], number(files.uid_of, folder["owner"]), number(files.gid_of, folder["group"]))
                 os.chmod(folder["path"], int(folder["mode"], 8))
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder with those above it, and remember which there were not."""
+        above = path
+        while not os.path.isdir(above):
+            self.made.append(above)
+            above = os.path.dirname(above)
+        os.makedirs(path, mode=0o755, exist_ok=True)
 
     def prepare(self) -> None:
         """Write the new files beside the old ones, so that a full disk shows before anything is changed."""
         for target in self.changes if not self.dry else ():
             uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
-            os.makedirs(os.path.dirname(target.path), mode=0o755, exist_ok=True)
+            self.make_folder(os.path.dirname(target.path))
             files.write(files.beside(target.path), target.content, target.mode, uid, gid, self.program.age)
             if target.product:
                 files.write(files.beside(target.product), self.built[target.product], target.mode, uid, gid)
@@ -472,17 +579,27 @@ class Change:
         marked = {entry["path"] for entry in entries}
         for target in self.changes:
             if target.seen and target.path not in self.ours:
-                self.keep_original(target)
+                place = self.keep_original(target.path, target.seen)
+                if target.foreign:
+                    self.actions.append(f"kept the original of {target.path} in {place}")
             for path in target.paths():
                 if path not in marked:
                     entries.append(self.kept(path, str(len(entries))))
         self.mark = {
             "files": entries,
+            "folders": self.folders_of_ours(),
+            "digests": self.digests_of_changes(),
+            "ran": self.ran,
             "served": self.served,
             "reread": self.reread,
             "answers": {question: vars(answer) for question, answer in before.items()},
         }
         files.save(self.mark_file, self.mark)
+
+    def digests_of_changes(self) -> dict[str, str]:
+        known = {target.path: target.content for target in self.changes}
+        known.update(self.built)
+        return {path: hashlib.sha256(content).hexdigest() for path, content in known.items()}
 
     def kept(self, path: str, name: str) -> dict[str, Any]:
         """Keep the old copy of a file in pending/ and return its entry of the mark."""
@@ -492,13 +609,12 @@ class Change:
         files.write(os.path.join(self.pending, name), seen.content)
         return {"path": path, "copy": name, "mode": seen.mode, "uid": seen.uid, "gid": seen.gid}
 
-    def keep_original(self, target: Target) -> None:
-        place = f"{self.home}/originals{target.path}"
-        if target.seen and not os.path.lexists(place):
-            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
-            files.write(place, target.seen.content, target.seen.mode, target.seen.uid, target.seen.gid)
-            if target in self.strange:
-                self.actions.append(f"kept the original of {target.path} in {place}")
+    def keep_original(self, path: str, seen: files.Seen) -> str:
+        """Keep a file that this collection did not write; returns where."""
+        place = f"{self.home}/originals{path}"
+        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        files.replace(place, seen.content, seen.mode, seen.uid, seen.gid)
+        return place
 
     def swap(self, copies: list[str]) -> None:
         """Rename the new files into their places, built ones before their sources, the main ones last."""
@@ -520,6 +636,9 @@ class Change:
             if self.did("disabled", "disable", name):
                 units.act("disable", name)
         self.reread_unit_files(target.path for target in self.changes)
+        for what in self.lacking:
+            if self.did("made", "make", what):
+                self.program.make(what)
         for name in self.enables:
             if self.did("enabled", "enable", name):
                 units.act("enable", name)
@@ -651,15 +770,44 @@ class Change:
 
     def keep_manifest(self) -> None:
         files.private_folder(self.home)
-        files.save(self.manifest_file, self.remembered())
+        files.save(self.manifest_file, self.claim())
 
-    def remembered(self) -> dict[str, Any]:
-        """Return what is remembered of the plan: files of ours, what was read of others' files, who shows those."""
-        return {"files": self.files_of_ours(), "watch": self.watched, "serves": self.plan["serves"]}
+    def claim(self) -> dict[str, Any]:
+        """Return what of this host is this collection's, for the next run and for who takes it away again."""
+        return {
+            "files": {path: files.digest(path) for path in self.files_of_ours()},
+            "folders": self.folders_of_ours(),
+            "units": self.units_of_ours(),
+            "ran": self.ran,
+            "watch": self.watched,
+            "serves": self.plan["serves"],
+        }
+
+    def claim_outdated(self) -> bool:
+        names = ("units", "watch", "serves")
+        known, now = self.manifest, self.claim()
+        return sorted(known.get("files", ())) != self.files_of_ours() or any(known.get(n) != now[n] for n in names)
+
+    def units_of_ours(self) -> list[str]:
+        """Return the units that run for this collection, in the order of their start."""
+        return [one for name, wish in self.wishes.items() if wish for one in self.groups[name]]
+
+    def folders_of_ours(self) -> list[str]:
+        return sorted({*self.manifest.get("folders", ()), *self.mark.get("folders", ()), *self.made})
 
     def clear_mark(self) -> None:
         files.remove(self.mark_file)
         shutil.rmtree(self.pending, ignore_errors=True)
+
+
+def refusal(paths: Iterable[str], differences: str) -> str:
+    """Return why a run stops before somebody else's configuration."""
+    return (
+        f"neither Debian's nor this collection's on this host: {', '.join(paths)}. Nothing was changed. With "
+        f"mail_adopt: true this collection's configuration takes their place, and what it replaces is kept in "
+        f"{STATE}/<program>/originals; mailboxes, /etc/aliases and the queue stay. "
+        f"The differences (- as it is, + as it would be):\n{differences}"
+    )
 
 
 def number(lookup: Callable[[str], int | None], name: str) -> int:
@@ -695,9 +843,9 @@ def folder_right(folder: Mapping[str, Any]) -> bool:
     return stat.S_ISDIR(status.st_mode) and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
 
 
-def packaged_digests(packages: Iterable[str]) -> dict[str, set[str]]:
+def packaged_digests() -> dict[str, set[str]]:
     """Return the MD5 sums that dpkg (conffiles) and ucf know, by path."""
-    listed = units.output("dpkg-query", "-W", "-f", "${Conffiles}\n", *packages, check=False).stdout.splitlines()
+    listed = units.output("dpkg-query", "-W", "-f", "${Conffiles}\n", check=False).stdout.splitlines()
     pairs = [line.split()[:2] for line in listed if len(line.split()) >= 2]
     with contextlib.suppress(OSError), open("/var/lib/ucf/hashfile", encoding="utf-8") as lines:
         pairs += [line.split()[1::-1] for line in lines if len(line.split()) == 2]

@@ -16,7 +16,8 @@ options:
   program:
     description: Whose code runs, a file of this name in C(module_utils).
     type: str
-    choices: [accounts, amavis, certificates, clamav, directory, dovecot, host, postfix, quarantine, sasl]
+    choices:
+      [accounts, amavis, certificates, clamav, compare, directory, dovecot, host, postfix, quarantine, remove, sasl]
     required: true
   request:
     description: What the program's code is asked for, its C(plan) among it.
@@ -72,6 +73,8 @@ def code_of(program):
         from ansible_collections.postamt.mail.plugins.module_utils import clamav as code
     elif program == "certificates":
         from ansible_collections.postamt.mail.plugins.module_utils import certificates as code
+    elif program == "compare":
+        from ansible_collections.postamt.mail.plugins.module_utils import compare as code
     elif program == "directory":
         from ansible_collections.postamt.mail.plugins.module_utils import directory as code
     elif program == "dovecot":
@@ -82,6 +85,8 @@ def code_of(program):
         from ansible_collections.postamt.mail.plugins.module_utils import postfix as code
     elif program == "quarantine":
         from ansible_collections.postamt.mail.plugins.module_utils import quarantine as code
+    elif program == "remove":
+        from ansible_collections.postamt.mail.plugins.module_utils import remove as code
     else:
         from ansible_collections.postamt.mail.plugins.module_utils import sasl as code
     return code
@@ -97,11 +102,13 @@ def main():
                     "amavis",
                     "certificates",
                     "clamav",
+                    "compare",
                     "directory",
                     "dovecot",
                     "host",
                     "postfix",
                     "quarantine",
+                    "remove",
                     "sasl",
                 ],
                 "required": True,

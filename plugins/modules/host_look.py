@@ -65,6 +65,13 @@ look:
         SHA-256 of the certificate of the site's own CA that the host trusts, empty where it has none yet. A controller
         that has another CA must not go on.
       type: str
+    unclaimed:
+      description: >-
+        Programs, by the names of their roles, that are configured on the host and that this collection has never set
+        up there.
+      type: list
+      elements: str
+      sample: [dovecot, postfix]
     versions:
       description: >-
         Upstream versions of the installed ones among C(postfix), C(dovecot) and C(slapd). What is not installed is

@@ -68,7 +68,8 @@ def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | 
 
     overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix.
     """
-    return t.cast(Plan, programs()[program].plan(site, host, contributions(program, site, host), overrides or {}))
+    found = programs()[program].plan(site, host, contributions(program, site, host), overrides or {})
+    return {**found, "adopt": site.core.mail_adopt}
 
 
 def merged(parts: Contributions, attribute: str, what: str) -> dict[str, t.Any]:

@@ -140,6 +140,10 @@ class SiteVariables:
         "Who reads mail to postmaster, abuse and hostmaster of each domain and to the hosts' root; by default the "
         "first enabled account.", None,
     )  # fmt: skip
+    mail_adopt: bool = var(
+        "Whether this collection takes the place of a mail configuration that is neither Debian's nor its own; "
+        "otherwise a run stops there and shows the differences. What it replaces is kept on the host.", False,
+    )  # fmt: skip
     mail_state_dir: Path | None = var(
         "Folder on the controller for the site's CA, generated passwords and records of what was applied; by "
         "default ~/.local/state/postamt.mail/<mail_server_name>. Back it up.", None,
@@ -167,6 +171,7 @@ class Look:
     addresses: list[str] = dataclasses.field(default_factory=list)
     ipv6: bool = True
     ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
+    unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
 
 
 @dataclasses.dataclass(frozen=True)

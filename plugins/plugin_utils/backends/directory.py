@@ -117,14 +117,11 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             "mail_gid": VMAIL,
         },
         v23={
-            "mail_location": "maildir:~/Maildir",
             "auth_username_format": "%Lu",
             "passdb": {"driver": "ldap", "args": LDAP_FILE},
             "userdb": {"driver": "ldap", "args": LDAP_FILE, "default_fields": f"uid={VMAIL} gid={VMAIL}"},
         },
         v24={
-            "mail_driver": "maildir",
-            "mail_path": "~/Maildir",
             # 2.4.1 does not hand its own CA setting to libldap (ldap.conf(5) knows this variable).
             "import_environment": {"LDAPTLS_CACERT": CA_FILE},
             "ldap_uris": asked["uris"],

@@ -18,7 +18,7 @@ def user_of(address: str) -> str:
 def postfix(site: Site, host: Host) -> Postfix:
     """Deliver the site's domains to the host's users; aliases and forwards are a table of their own."""
     alive = [account for account in site.accounts if account.enabled]
-    rewritten = {str(alias): ", ".join(to) for alias, to in site.all_aliases.items()}
+    rewritten = {str(alias): ", ".join(to) for alias, to in site.aliases.items()}
     owners: dict[str, str] = {}
     for account in alive:
         targets = [*account.forward, *([account.address] if account.keep_copy else [])] or [account.address]
@@ -44,20 +44,17 @@ def sasl(site: Site, host: Host) -> Sasl:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    """Check passwords by PAM, and keep mail in the user's home; a login may be the name or the address."""
+    """Check passwords by PAM, and keep mail as the user; a login may be the name or the address."""
     if not host.does("mail_store"):
         return None
     return Dovecot(
         trunk={"auth_mechanisms": "plain login", "first_valid_uid": 1000},
         v23={
-            "mail_location": "maildir:~/Maildir",
             "auth_username_format": "%Ln",
             "passdb": {"driver": "pam"},
             "userdb": {"driver": "passwd"},
         },
         v24={
-            "mail_driver": "maildir",
-            "mail_path": "~/Maildir",
             "auth_username_format": "%{user | username | lower}",
             "passdb pam": {},
             "userdb passwd": {},

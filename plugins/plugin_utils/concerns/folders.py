@@ -4,8 +4,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing as t
+
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_folder_separator: t.Literal["/", "."] = var(
+        "What separates the names of a folder and the one it lies in. Debian's Dovecot has a dot for Maildir: keep it "
+        "where mail programs and Sieve scripts know such names.", "/",
+    )  # fmt: skip
+
 
 _FOLDERS = ("Archive", "Drafts", "Junk", "Sent", "Trash")
 
@@ -14,4 +27,5 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
     blocks = {f"mailbox {name}": {"special_use": f"\\{name}", "auto": "subscribe"} for name in _FOLDERS}
-    return Dovecot(trunk={"namespace inbox": {"inbox": True, "separator": "/", **blocks}})
+    separator = site.of(Variables).mail_folder_separator
+    return Dovecot(trunk={"namespace inbox": {"inbox": True, "separator": separator, **blocks}})

@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import HOST_ALIASES, Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import ROLE_ADDRESSES, Host, Site
 
 
 def postfix(site: Site, host: Host) -> Postfix:
     reader = site.postmaster
     names = {name: str(reader) for name in ("root", *ROLE_ADDRESSES, "mailer-daemon", "nobody")} if reader else {}
-    parameters: dict[str, object] = {"alias_maps": [table("local_aliases", "lmdb")]}
+    own = [table("local_aliases", "lmdb")]
+    # Where users are the host's, so are their aliases: what its administrator says there comes first.
+    parameters: dict[str, object] = {"alias_maps": own if site.uses_directory else [HOST_ALIASES, *own]}
+    if not site.uses_directory:
+        parameters["alias_database"] = HOST_ALIASES  # for newaliases(1)
     if site.uses_directory:
         # As Postfix has it by default; said aloud, so that the staged check can do without a running proxymap.
         parameters["local_recipient_maps"] = ["proxy:unix:passwd.byname", "$alias_maps"]

@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
+# Users of each Debian (base-passwd), and one that a package puts into /etc/aliases
+_SYSTEM_USERS = (
+    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
+    "list", "irc", "nobody", "clamav",
+)  # fmt: skip
 _ANSWERS = {
     "quota_status_success": "DUNNO",  # OK would end Postfix's list of restrictions
     "quota_status_nouser": "DUNNO",
@@ -23,7 +28,14 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         return None
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
     ask = {"quota": [f"check_policy_service {{ unix:{_SOCKET}, default_action=DUNNO }}"]}
-    return Postfix(restrictions={"smtpd_recipient_restrictions": ask, "mua_recipient_restrictions": ask})
+    tables = {}
+    if not site.uses_directory:  # Dovecot has no answer for such users, and mail to aliases of their names would wait
+        tables = {"system_users": Table("lmdb", {f"{name}@": "OK" for name in _SYSTEM_USERS})}
+        ask["quota"].insert(0, f"check_recipient_access {table('system_users', 'lmdb')}")
+    return Postfix(
+        tables=tables,
+        restrictions={"smtpd_recipient_restrictions": ask, "mua_recipient_restrictions": ask},
+    )
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:

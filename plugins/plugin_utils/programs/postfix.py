@@ -30,6 +30,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 Value = str | int | bool | list[str] | None
 FOLDER = "/etc/postfix"
+HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
 
 # The order of checks in each restriction list: one kind of check, one slot.
 SLOTS: dict[str, tuple[str, ...]] = {
@@ -132,6 +133,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             *(question for _concern, part in parts for question in part.questions),
         ],
         secrets=[secret for _concern, part in parts for secret in part.secrets],
+        host_aliases=HOST_ALIASES in text_of(parameters.get("alias_maps", "")),
     )
 
 

@@ -44,3 +44,18 @@ def test_secrets_are_shown_as_fingerprints_that_tell_equal_from_different() -> N
     first, again, other = (files.shown(text, secret=True) for text in (b"hunter2", b"hunter2", b"hunter3"))
     assert first == again != other
     assert "hunter" not in first
+
+
+def test_passwords_of_somebody_else_are_left_out() -> None:
+    text = (
+        "smtp_sasl_password_maps = static:me:hunter2\n"
+        "relay_maps = static:me:hunter2\n"
+        "ldap_auth_dn_password = hunter2\n"
+        "connect = host=db dbname=mail password=hunter2\n"
+        "$sql_passwd = 'hunter2';\n"
+        "bind_pw: hunter2\n"
+        "myhostname = mail.example.org\n"
+    )
+    shown = files.without_passwords(text)
+    assert "hunter2" not in shown and "myhostname = mail.example.org" in shown
+    assert "connect = host=db dbname=mail password=(hidden)" in shown

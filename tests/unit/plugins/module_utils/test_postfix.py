@@ -95,3 +95,9 @@ def test_a_stage_asks_no_running_proxymap() -> None:
     expected = "virtual_mailbox_maps = ldap:$config_directory/tables/mailboxes, unix:passwd.byname\n"
     assert Postfix().staged(MAIN, text) == expected
     assert Postfix().staged("/etc/postfix/tables/x", text) == text
+
+
+def test_entries_compare_whatever_their_layout() -> None:
+    by_hand = "# mine\nb = 2,\n   3\na  =  1\n"
+    assert postfix.entries(by_hand) == "a = 1\nb = 2, 3\n"
+    assert postfix.entries("smtp inet n - y - - smtpd\n  -o a=b\n") == "smtp inet n - y - - smtpd -o a=b\n"

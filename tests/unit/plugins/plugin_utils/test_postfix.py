@@ -116,3 +116,12 @@ def test_each_smtpd_shows_its_own_certificate() -> None:
         ("2001:db8::1", 465): ("starttls", ["/a.pem"]),
     }
     assert {item["protocol"] for item in found} == {"smtp"}
+
+
+def test_users_of_the_host_keep_their_aliases() -> None:
+    directory, system = settings(), settings(mail_accounts_backend="system")
+    assert directory["alias_maps"] == "lmdb:$config_directory/tables/local_aliases"
+    assert system["alias_maps"] == f"hash:/etc/aliases, {directory['alias_maps']}"
+    # what /etc/aliases says of postmaster comes before what the site says
+    assert "postmaster@" not in files(mail_accounts_backend="system")["aliases"]
+    assert files(mail_accounts_backend="system")["local_aliases"].count("postmaster") == 1

@@ -189,3 +189,40 @@ def test_the_ports_that_show_its_certificate(release: str, name: str) -> None:
     assert {path for item in found for path in item["certificates"]} == {"/etc/postamt/tls/public/chain.pem"}
     own = plan(release, settings={name: "/a.pem" if release == NEW else "</a.pem"})["serves"]
     assert {path for item in own for path in item["certificates"]} == {"/a.pem"}
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("~/mail/", "maildir:~/mail", "~/mail"),
+        (
+            "/var/mail/vhosts/{domain}/{local}",
+            "maildir:/var/mail/vhosts/%d/%n",
+            "/var/mail/vhosts/%{user | domain}/%{user | username}",
+        ),
+    ],
+)
+def test_mailboxes_lie_where_the_site_says(path: str, old: str, new: str) -> None:
+    assert f"mail_location = {old}\n" in conf(OLD, mail_maildir=path)
+    assert f"mail_path = {new}\n" in conf(NEW, mail_maildir=path)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"mail_maildir": "/var/mail/all"},
+        {"mail_maildir": "/var/mail/%u"},
+        {"mail_maildir": "/var/mail/{name}/{user}"},
+        {"mail_maildir": "~anna/Maildir"},
+        {"mail_maildir": "/mail/{domain}/{local}", "mail_accounts_backend": "system"},
+    ],
+)
+def test_one_mailbox_for_all_is_refused(variables: dict[str, str]) -> None:
+    with pytest.raises(SiteError, match="mail_maildir"):
+        site(**variables)
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+def test_the_separator_of_folders(release: str) -> None:
+    assert "  separator = /\n" in conf(release)
+    assert "  separator = .\n" in conf(release, mail_folder_separator=".")

@@ -1,0 +1,100 @@
+"""The server made by hand carries mail; without mail_adopt the run stops and changes nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from mailboxes import USERS, contents, imap
+from trees import tree
+
+STRANGER = "stranger@outside.example"
+CONFIGURATION = {  # what somebody changed, by the release that has it
+    "/etc/postfix/main.cf",
+    "/etc/postfix/master.cf",
+    "/etc/dovecot/conf.d/10-mail.conf",
+    "/etc/dovecot/conf.d/99-postfix.conf",
+}
+
+
+@pytest.fixture
+def give(site: Any) -> Any:
+    def give(user: str) -> str:
+        token, address = new_token(), f"{user}@example.test"
+        sent = smtp_send(Endpoint(site.ipv4, 25, timeout=30), STRANGER, [address], message(STRANGER, address, token))
+        assert sent.accepted, sent
+        return token
+
+    return give
+
+
+def test_it_has_carried_mail(host: Any, site: Any, scenario: Any, give: Any) -> None:
+    for user in USERS:
+        give(user)
+        give(user)
+    deferred = give("team")
+    until = time.monotonic() + 20
+    come = "ls -d /home/*/Maildir/new | wc -l; postqueue -j | grep -c '\"deferred'"
+    while host.run(come).stdout.split() != ["10", "1"]:
+        assert time.monotonic() < until, host.check_output("postqueue -p; ls -l /home/*/Maildir/new")
+        time.sleep(0.5)
+    for user in USERS:
+        with imap(site.ipv4, user) as link:
+            for folder in ("Projects", "Projects.Bridge", f"Of {user}"):
+                link.create(f'"{folder}"')
+                link.subscribe(f'"{folder}"')
+            link.select("INBOX")
+            link.uid("store", "1", "+FLAGS", "(\\Seen \\Flagged)")
+            link.uid("copy", "1", "Projects.Bridge")
+            link.uid("store", "2", "+FLAGS", "(\\Answered urgent)")
+    known = {user: contents(site.ipv4, user) for user in USERS}
+    assert all(len(found["folders"]["Projects.Bridge"]["mails"]) == 1 for found in known.values()), known
+    record = {"mailboxes": known, "deferred": deferred}
+    (scenario.folder / "before.json").write_text(json.dumps(record), encoding="utf-8")
+    host.check_output("systemctl stop postfix dovecot && systemctl start postfix dovecot")
+    found = " ".join(sorted(CONFIGURATION))
+    host.check_output(
+        f"mkdir /root/before && tar -cPf - {found} /etc/aliases | tar -C /root/before --transform='s,^/,,' -xpf -"
+    )
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_run_stops_with_the_differences(host: Any, play: Any, give: Any, check: bool) -> None:
+    host.check_output("sleep 2; sync")
+    before = tree(host)
+    done = play({"mail_adopt": False}, check=check)
+    assert done.failed
+    assert tree(host) ^ before == set()
+    failed = [task for task in done.tasks if task.status == "failed"]
+    assert [task.task for task in failed] == ["Stop before a mail configuration of somebody else"]
+    said = failed[0].result["msg"]
+    assert {word for word in said.partition(". ")[0].replace(",", "").split() if word.startswith("/")} == CONFIGURATION
+    for line in ("-home_mailbox = Maildir/", "-submission inet n", "+++ /etc/dovecot/dovecot.conf", "mail_adopt: true"):
+        assert line in said, said
+    assert "Not-for-the-log" not in done.stdout and "smtp_sasl_password_maps = (hidden)" in said
+    token = give("ida")
+    until = time.monotonic() + 10
+    while host.run(f"grep -rq {token} /home/ida/Maildir/new").rc:
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_check_mode_with_adoption_leaves_no_trace(host: Any, play: Any) -> None:
+    host.check_output("sleep 2; sync")
+    before = tree(host)
+    done = play(check=True)
+    assert not done.failed
+    assert tree(host) ^ before == set()
+    assert "would write /etc/postfix/main.cf" in done.actions
+    assert "Not-for-the-log" not in done.stdout
+
+
+def test_mailboxes_elsewhere_stop_a_run(play: Any) -> None:
+    done = play({"mail_maildir": "~/mail"}, check=True)
+    assert done.failed
+    assert "mailboxes lie in maildir:~/Maildir, and this site's in maildir:~/mail" in done.stdout

@@ -1,0 +1,48 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Stop a run, before anything is touched, on a host whose mail configuration is somebody else's."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.module_utils.program import refusal
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+
+Result = dict[str, t.Any]
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: Result | None = None) -> Result:
+        variables = task_vars or {}
+        result: Result = super().run(tmp, variables)
+        try:
+            site = run.site_for(self, variables)
+            plans = self._plans(site, variables)
+        except (SiteError, compose.ComposeError, StateError) as error:
+            return {**result, "failed": True, "msg": str(error)}
+        secrets = [secret for plan in plans.values() for secret in plan["secrets"]]
+        answer = run.on_host(self, variables, "compare", {"plans": plans}, secrets)
+        if answer.get("failed"):
+            return {**result, **answer}
+        for note in answer["notes"]:
+            self._display.display(f"{variables['inventory_hostname']}: {note}")
+        result["changed"] = False
+        if answer["what"] and not site.core.mail_adopt:
+            return {**result, "failed": True, "msg": refusal(answer["what"], answer["difference"])}
+        if answer["problems"]:
+            return {**result, "failed": True, "msg": "\n".join(["Nothing was changed:", *answer["problems"]])}
+        return result
+
+    def _plans(self, site: t.Any, variables: Result) -> dict[str, compose.Plan]:
+        host = site.hosts[str(variables["inventory_hostname"])]
+        given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
+        plans = {name: compose.plan(name, site, host, given[name]) for name in host.look.unclaimed}
+        for plan in plans.values():
+            plan.pop("entries", None)  # thousands, perhaps, and none is compared
+        return plans

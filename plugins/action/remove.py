@@ -1,0 +1,32 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Take the collection away from a host, and say what stays there."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils import run
+from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import sentence
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        variables = task_vars or {}
+        result: dict[str, t.Any] = super().run(tmp, variables)
+        result.update(run.on_host(self, variables, "remove"))
+        name = variables.get("inventory_hostname")
+        if actions := result.get("actions"):
+            self._display.display(f"{name}: {sentence(actions)}")
+        elif not result.get("failed"):
+            self._display.display(f"{name}: nothing of this collection is here")
+        for what, path in (result.get("stays") or {}).items():
+            self._display.display(f"{name}: left in place: {what}: {path}")
+        if ran := result.get("ran"):
+            self._display.display(
+                f"{name}: what ran before is not started by this; systemctl enable --now {' '.join(ran)} does it"
+            )
+        return result
