@@ -288,6 +288,13 @@ def test_a_port_that_shows_something_else_is_named(host: Any, site: Any, play: R
     assert play().changed == []
 
 
+def test_a_run_and_the_command_wait_for_each_other(host: Any, play: Run) -> None:
+    host.check_output("systemd-run --collect --unit=lab-busy flock /run/postamt/services.lock sleep 5")
+    assert host.run(f"timeout 1 {COMMAND} serve").rc == 124
+    assert play(tags="certificates").changed == []
+    assert host.run("systemctl is-active lab-busy.service").rc != 0
+
+
 def test_a_certificate_of_a_hook_stays(host: Any, site: Any, play: Run, put: Run) -> None:
     wish = {"mail_certificates": {"public": {"hook": True}}}
     assert not play(wish).failed
