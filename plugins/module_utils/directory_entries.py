@@ -67,6 +67,7 @@ class Merge:
     record: dict[str, Any] = field(default_factory=dict)
     needed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    theirs: list[str] = field(default_factory=list)  # addresses of others in entries of an exclusive inventory
 
 
 def equal(left: Iterable[str] | None, right: Iterable[str] | None) -> bool:
@@ -124,6 +125,9 @@ def merge(
     result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
     result.record["leaving"] = leaving(wanted["accounts"], current, record)
     _passwords(result, wanted, found, record, digest)
+    if result.theirs:
+        listed = names(sorted(set(result.theirs)))
+        result.notes.append(f"addresses of others that do not stay (mail_accounts_exclusive): {listed}")
     return result
 
 
@@ -217,7 +221,9 @@ def _aliases(
                 result.changes.append(Change("add", "alias", name, dn, None, attributes))
             continue
         if wanted["exclusive"]:
-            was = entry.attributes.get("mailForwardingAddress", [])
+            have = entry.attributes.get("mailForwardingAddress", [])
+            ours = [*was, *targets] or have  # an alias that is all theirs is named as such
+            was = _disowned(result, entry, {"mailForwardingAddress": ours})["mailForwardingAddress"]
         after = merged(entry.attributes, {"mailForwardingAddress": was}, {"mailForwardingAddress": targets})
         if targets:
             after = merged(after, {}, {"mail": [name], "mailAlias": [name], "objectClass": [FORWARD]})
@@ -256,7 +262,8 @@ def _accounts(
             result.changes.append(new_account(wanted, name, goal, new_id()))
             continue
         if wanted["exclusive"]:
-            was = {**was, **{key: entry.attributes.get(key, []) for key in ("mailAlias", "mailForwardingAddress")}}
+            ours = {key: [*was.get(key, []), *goal.get(key, [])] for key in ("mailAlias", "mailForwardingAddress")}
+            was = {**was, **_disowned(result, entry, ours)}
         after = merged(entry.attributes, was, goal)
         if name in left and wanted["exclusive"]:
             after["mailEnabled"] = ["FALSE"]
@@ -279,6 +286,15 @@ def _accounts(
             after = {**entry.attributes, "mailEnabled": ["FALSE"]}
             _differs(result, "disable", "account", name, entry, after)
     return {name: goal for name, goal in record.items() if name in wanted["accounts"] or name in current}
+
+
+def _disowned(result: Merge, entry: Entry, ours: Attributes) -> Attributes:
+    """Return what an entry has of some attributes, as if it had all been applied; notes what others added to ours."""
+    have = {key: entry.attributes.get(key, []) for key in ours}
+    for key, values in have.items():
+        known = {value.casefold() for value in ours[key]}
+        result.theirs += [value for value in values if value.casefold() not in known]
+    return have
 
 
 def is_account(entry: Entry) -> bool:

@@ -239,6 +239,7 @@ def test_where_the_inventory_is_exclusive_what_others_added_goes(
         done = play(exclusive)
         expected = ["removed alias: list@example.test", f"changed account: {ANNA}"]
         assert done.actions[-3:] == [*expected, "disabled account: guest@example.test"]
+        assert any("theirs@example.test" in note for task in done.tasks for note in task.result.get("notes", []))
         assert asked(host, dn)[dn]["mailAlias"] == ["a@example.test"]
         (guest,) = asked(host, "ou=accounts,o=mail", "(mail=guest@example.test)").values()
         assert guest["mailEnabled"] == ["FALSE"]

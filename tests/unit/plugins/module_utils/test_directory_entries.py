@@ -312,12 +312,18 @@ def test_an_exclusive_inventory_lets_nothing_else_be(directory: Directory) -> No
     directory.account(ANNA).attributes["mailAlias"].append("theirs@example.org")
     guest = {"objectClass": [*entries.ACCOUNT], "mail": ["guest@example.org"], "uid": ["x"], "mailEnabled": ["TRUE"]}
     directory.entries["uid=x,ou=accounts,o=mail"] = entries.Entry("uid=x,ou=accounts,o=mail", guest)
-    list_ = {"objectClass": [entries.FORWARD], "mail": ["list@example.org"], "mailForwardingAddress": [BEN]}
+    list_ = {
+        "objectClass": [entries.FORWARD],
+        "mail": ["list@example.org"],
+        "mailForwardingAddress": ["carl@example.org"],
+    }
     directory.entries["cn=list,ou=aliases,o=mail"] = entries.Entry("cn=list,ou=aliases,o=mail", list_)
     directory.entries["cn=info@example.org,ou=aliases,o=mail"].attributes["mailForwardingAddress"].append(BEN)
     same = {"aliases": {"info@example.org": [ANNA]}}
     assert verbs(directory.run(wish({ANNA: account("a@example.org")}, **same))) == []
-    assert verbs(directory.run(wish({ANNA: account("a@example.org")}, exclusive=True, **same))) == [
+    done = directory.run(wish({ANNA: account("a@example.org")}, exclusive=True, **same))
+    assert done.notes == [f"addresses of others that do not stay (mail_accounts_exclusive): {BEN}, theirs@example.org"]
+    assert verbs(done) == [
         ("change", "alias", "info@example.org"),
         ("remove", "alias", "list@example.org"),
         ("change", "account", ANNA),
