@@ -254,7 +254,7 @@ def carry_out(module: AnsibleModule) -> None:
     units.serve(module)
     call = Accounts(module)
     try:
-        with program._alone(directory.Slapd()):
+        with program.alone("ldap"):
             call.carry_out()
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(call.actions), actions=call.actions)
