@@ -52,7 +52,7 @@ def carry_out(module: AnsibleModule) -> None:
     unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
     if unknown:
         module.fail_json(msg=f"release: {', '.join(unknown)} is not in the quarantine of this host")
-    actions = []
+    actions: list[str] = []
     for name in wanted:
         if not module.check_mode:
             command = ("runuser", "-u", "amavis", "--", "amavisd-release", name)
