@@ -216,3 +216,17 @@ def test_the_journal_is_quiet(host: Any) -> None:
     caused = ("SIGHUP", "signal 15", "auth_failed", "auth failed", "no auth attempts", "TLS", "SSL", "ldapdb_canonuser")
     slow = ("stop-sigterm", "'timeout'")  # Debian 12's systemd in a container does not notice that Dovecot has stopped
     assert [line for line in found if not any(word in line for word in caused + slow)] == []
+
+
+def test_mailboxes_of_an_older_server_are_found_by_address(
+    host: Any, site: Any, ask: Any, play: Callable[..., Any]
+) -> None:
+    token, place = new_token(), "/var/mail/vhosts/example.test/anna"
+    host.check_output(f"mkdir -p {place}/cur {place}/new {place}/tmp")
+    host.check_output(f"printf 'Subject: {token}\\n\\n{token}\\n' > {place}/cur/1.1.old:2,S")
+    host.check_output("chown -R vmail:vmail /var/mail/vhosts")
+    try:
+        assert not play({"mail_maildir": "/var/mail/vhosts/{domain}/{local}"}).failed
+        assert imap_count(ask(993), ANNA, site.passwords[ANNA]) == 1
+    finally:
+        assert not play().failed
