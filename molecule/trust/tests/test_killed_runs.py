@@ -46,7 +46,7 @@ POINTS = {
     "slapd's change is about to be recorded": Point(
         "rename", f"{STATE}/ldap/.applied.json.postamt-new", half="ldap", when=2
     ),
-    "Dovecot's main file": Point("rename", "/etc/dovecot/.dovecot.conf.postamt-new", half="dovecot"),
+    "Dovecot's main file": Point("rename", "/etc/dovecot/.dovecot.conf.postamt-new", half="dovecot", often=False),
     "staging": Point("openat", "/run/postamt/postfix.stage/etc/postfix/main.cf", often=False),
     "writing beside the old file": Point("openat", "/etc/postfix/.main.cf.postamt-new", often=False),
     "setting the mark": Point("rename", f"{STATE}/postfix/pending/.mark.json.postamt-new", often=False),
@@ -55,7 +55,7 @@ POINTS = {
     ),
     "between two files": Point("rename", "/etc/postfix/.main.cf.postamt-new", half="postfix"),
     "between swap and reload": Point("fsync", "/etc/postfix", half="postfix"),
-    "during the reload": Point("openat", "/var/spool/postfix/pid/master.pid", half="postfix", when=3),
+    "during the reload": Point("openat", "/var/spool/postfix/pid/master.pid", half="postfix", when=3, often=False),
     "before the record": Point("rename", f"{STATE}/postfix/.manifest.json.postamt-new", half="postfix", often=False),
     "before the mark goes": Point("unlink", f"{STATE}/postfix/pending/mark.json", half="postfix", often=False),
 }  # fmt: skip
