@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-# Folders that a host changes by itself, logs, and what Ansible keeps for its own connection
+# Folders that a host or a running Postfix changes by itself, logs, and what Ansible keeps for its own connection
 NOT_OURS = (
     "/dev",
     "/proc",
@@ -13,8 +13,10 @@ NOT_OURS = (
     "/sys",
     "/tmp",
     "/var/cache/apt/archives",
+    "/var/lib/postfix",
     "/var/lib/systemd",
     "/var/log",
+    "/var/spool/postfix/pid",
     "/var/tmp",
 )
 

@@ -319,6 +319,7 @@ class Change:
         self.look_at_files()
         if self.wanted and self.foreign() and not self.plan.get("adopt"):
             self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
+        self.news = self.unread()
         self.look_at_units()
         for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
             if os.path.lexists(path):  # left by a killed run
@@ -336,7 +337,6 @@ class Change:
         self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if os.path.lexists(path)]
         self.folders = [folder for folder in self.plan["directories"] if self.wanted and not folder_right(folder)]
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
-        self.news = self.unread()
         self.lacking = self.program.lacking(self.plan) if self.wanted else []
         self.look_for_strangers()
 
