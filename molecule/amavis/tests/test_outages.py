@@ -41,7 +41,9 @@ def settled(host: Any) -> Iterator[None]:
 def test_nothing_is_lost_or_passed_unseen(
     site: Any, host: Any, away: str, back: str, seconds: int, settled: None
 ) -> None:
-    with Burst(site.ipv4, 200, CARL, virus_every=5) as burst:
+    login = (ANNA, site.passwords[ANNA])
+    burst = Burst(site.ipv4, 200, CARL, login, ca_file=site.ca_file, server_name=site.server_name, virus_every=5)
+    with burst:
         burst.wait_for(60)
         host.check_output(away)
         time.sleep(seconds)
@@ -55,6 +57,7 @@ def test_nothing_is_lost_or_passed_unseen(
     assert set(found) <= clean | unsure, "delivered though it was refused"
     assert sum(found.values()) - len(found) <= SENDERS, "more twice than were on their way"
     assert len(clean) >= 150, burst.answers
+    assert burst.from_user & clean
 
 
 def test_the_hosts_own_mail_waits_for_the_filter(host: Any, has: Any, settled: None) -> None:
