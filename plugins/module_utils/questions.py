@@ -67,18 +67,23 @@ def ask(
 ) -> list[Answer]:
     """Return the answers in the questions' order; all are asked at once.
 
-    wait: seconds for which silence is not taken for an answer, since a program needs a moment to start;
+    wait: seconds for which silence is not taken for an answer, since a program needs a moment to start or to reload;
     hopeless: tells whether there is nobody left who might answer.
     """
     answers = [NOTHING] * len(questions)
     with ThreadPoolExecutor(max_workers=8) as pool:
         for _pause in attempts(wait):
-            silent = [i for i, answer in enumerate(answers) if answer.verdict == SILENT]
-            for i, answer in zip(silent, pool.map(_one, [questions[i] for i in silent]), strict=True):
+            mute = [i for i, answer in enumerate(answers) if _mute(answer)]
+            for i, answer in zip(mute, pool.map(_one, [questions[i] for i in mute]), strict=True):
                 answers[i] = answer
-            if all(answer.verdict != SILENT for answer in answers) or hopeless():
+            if not any(map(_mute, answers)) or hopeless():
                 break
     return answers
+
+
+def _mute(answer: Answer) -> bool:
+    """Tell whether somebody else may answer in a moment: a process that leaves at a reload says 421 (RFC 5321)."""
+    return answer.verdict == SILENT or answer.text.startswith("421 ")
 
 
 def _one(question: Mapping[str, Any]) -> Answer:

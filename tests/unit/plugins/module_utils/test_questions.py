@@ -81,6 +81,27 @@ def test_silence_is_waited_out(tmp_path: Path) -> None:
     assert answers[0].verdict == YES
 
 
+def test_a_process_that_is_about_to_leave_is_not_the_answer(tmp_path: Path) -> None:
+    path = str(tmp_path / "lmtp")
+    greetings = [b"421 4.3.2 shutting down\r\n", b"220 ready\r\n"]
+
+    def greet() -> None:
+        for greeting in greetings:
+            link, _address = server.accept()
+            with link:
+                link.sendall(greeting)
+                link.recv(64)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        thread = threading.Thread(target=greet)
+        thread.start()
+        answers = questions.ask([{"kind": "lmtp_greeting", "arguments": {"path": path}}], wait=5)
+        thread.join()
+    assert answers[0].verdict == YES
+
+
 def test_described() -> None:
     arguments = {"port": 587, "recipient": "postmaster@example.org", "tls": "starttls", "needs": ["localhost:389"]}
     assert (
