@@ -94,7 +94,8 @@ def test_a_module_is_killed(host: Any, play: Any, mail_flows: Any, traced: Any, 
     assert (FINISHED in done.actions) == bool(point.half), done.actions
     assert leftovers(host) == ""
     mail_flows()
-    assert play(CHANGE).changed == []
+    if SOAK:
+        assert play(CHANGE).changed == []
 
 
 def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
