@@ -59,7 +59,7 @@ class Burst:
                 time.sleep(2 if as_user else 0.5)  # logins have a limit
                 answer = self._send(number, as_user)
             self.answers[number] = answer
-            time.sleep(0.02)
+            time.sleep(1.2 if as_user else 0.02)  # a client may log in once a second
 
     def _send(self, number: int, as_user: bool) -> int:
         virus = self.virus_every and number % self.virus_every == 0

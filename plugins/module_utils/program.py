@@ -524,7 +524,7 @@ class Change:
         asked = ((q["arguments"].get("address", ""), q["arguments"].get("port", 0)) for q in self.plan["questions"])
         places = {place for place in asked if place[1]} | self.program.ports(self.stage)
         mine = {one for group in self.groups.values() for one in group}
-        return [text for address, port in sorted(places) if (text := units.taken(address, port, mine))]
+        return units.taken(sorted(places), mine)
 
     def refuse(self, what: str, details: Iterable[str]) -> NoReturn:
         """Fail before anything is changed; a change that an earlier run left half done is taken back."""
@@ -632,16 +632,14 @@ class Change:
         for name in self.stops:
             if self.did("stopped", "stop", name):
                 units.act("stop", *reversed(self.groups[name]))
-        for name in self.disables:
-            if self.did("disabled", "disable", name):
-                units.act("disable", name)
+        if disables := [name for name in self.disables if self.did("disabled", "disable", name)]:
+            units.act("disable", *disables)  # in one call, since each makes systemd read all of its units again
         self.reread_unit_files(target.path for target in self.changes)
         for what in self.lacking:
             if self.did("made", "make", what):
                 self.program.make(what)
-        for name in self.enables:
-            if self.did("enabled", "enable", name):
-                units.act("enable", name)
+        if enables := [name for name in self.enables if self.did("enabled", "enable", name)]:
+            units.act("enable", *enables)
         if self.reread and self.did(f"{self.reread}ed", self.reread, self.program.title):
             self.take_up(self.reread)
         for name in self.starts:

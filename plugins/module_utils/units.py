@@ -118,23 +118,26 @@ def complaints(names: Iterable[str], since: str, most: int = 5) -> list[str]:
     return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]
 
 
-def taken(address: str, port: int, mine: Collection[str]) -> str:
-    """Return who else listens where a server of the units `mine` wants to; empty where nobody does.
+def taken(wanted: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:
+    """Return who else listens where a server of the units `mine` wants to, one sentence for each listener.
 
-    address: empty for all of the host's.
+    wanted: address, empty for all of the host's, and port.
     """
     try:
-        listed = output("ss", "-Hltnp", f"sport = :{port}").stdout
+        listed = output("ss", "-Hltnp").stdout
     except OSError:  # no iproute2: then the program's own start tells
-        return ""
+        return []
+    found = []
     for row in (line.split() for line in listed.splitlines()):
-        place = row[3].rpartition(":")[0].strip("[]").partition("%")[0]
+        place, _colon, number = row[3].rpartition(":")
+        place = place.strip("[]").partition("%")[0]
+        meant = [a for a, port in wanted if str(port) == number and (not a or place in (a, "0.0.0.0", "::", "*"))]
         process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
-        unit = _unit_of(process[2]) if process else ""
-        if unit not in mine and (not address or place in (address, "0.0.0.0", "::", "*")):
+        unit = _unit_of(process[2]) if process and meant else ""
+        if meant and unit not in mine:
             who = f"{process[1]} (process {process[2]}{f' of {unit}' if unit else ''})" if process else "somebody"
-            return f"port {port}{f' of {address}' if address else ''} is taken by {who}"
-    return ""
+            found.append(f"port {number}{f' of {meant[0]}' if meant[0] else ''} is taken by {who}")
+    return list(dict.fromkeys(found))
 
 
 def _unit_of(process: str) -> str:
