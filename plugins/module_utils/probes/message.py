@@ -18,9 +18,12 @@ def new_token() -> str:
     return f"probe-{secrets.token_hex(8)}"
 
 
-def message(sender: str, to: str, subject: str, body: str = "", encoding: Encoding = "7bit", **headers: str) -> bytes:
+def message(
+    sender: str, to: str, subject: str, body: str = "Hello.\n", encoding: Encoding = "7bit", **headers: str
+) -> bytes:
     """A message (RFC 5322) with Date and a Message-ID of its own, its lines ending in CRLF.
 
+    body      an empty one is half a spam to SpamAssassin, and some tokens in a subject are the other half
     encoding  how anything beyond ASCII travels: "7bit" encodes it, "8bit" leaves the body as UTF-8
               (RFC 6152), "utf8" the headers too (RFC 6532)
     headers   further ones, `X_Spam_Flag="YES"` for X-Spam-Flag; one that is already there is replaced
