@@ -7,30 +7,15 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
 from mailboxes import USERS, contents, imap
 from trees import tree
 
-STRANGER = "stranger@outside.example"
 CONFIGURATION = {  # what somebody changed, by the release that has it
     "/etc/postfix/main.cf",
     "/etc/postfix/master.cf",
     "/etc/dovecot/conf.d/10-mail.conf",
     "/etc/dovecot/conf.d/99-postfix.conf",
 }
-
-
-@pytest.fixture
-def give(site: Any) -> Any:
-    def give(user: str) -> str:
-        token, address = new_token(), f"{user}@example.test"
-        sent = smtp_send(Endpoint(site.ipv4, 25, timeout=30), STRANGER, [address], message(STRANGER, address, token))
-        assert sent.accepted, sent
-        return token
-
-    return give
 
 
 def test_it_has_carried_mail(host: Any, site: Any, scenario: Any, give: Any) -> None:

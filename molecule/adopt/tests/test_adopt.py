@@ -28,17 +28,6 @@ def ask(site: Any) -> Any:
     return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
 
 
-@pytest.fixture
-def give(site: Any) -> Any:
-    def give(name: str) -> str:
-        token, address = new_token(), f"{name}@example.test"
-        sent = smtp_send(Endpoint(site.ipv4, 25, timeout=30), STRANGER, [address], message(STRANGER, address, token))
-        assert sent.accepted, sent
-        return token
-
-    return give
-
-
 def arrives(host: Any, token: str, *places: str) -> bool:
     """Tell whether a message comes to all of the places within some seconds."""
     until = time.monotonic() + 15
