@@ -22,8 +22,9 @@ UNKNOWN = 0  # the connection broke: nobody knows whether the message was taken
 class Burst:
     """Messages 0 to count-1 for one mailbox; a sender who is told "later" tries again, as mail servers do.
 
-    login: a user and its password; then one sender is that user's mail program at port 587, which tries again when a
-    login fails. virus_every: so many messages apart one has EICAR's test file; 0 for none.
+    login: a user and its password; then one sender is that user's mail program at port 587, which sends every sixteenth
+    message, and tries again when a login fails. virus_every: so many messages apart one has EICAR's test file; 0 for
+    none.
     """
 
     address: str
@@ -37,9 +38,10 @@ class Burst:
     name: str = field(default_factory=new_token)
 
     def __post_init__(self) -> None:
-        self.left = list(range(self.count))
+        everything = set(range(self.count))
+        self.from_user = set(range(5, self.count, 16)) if self.login else set()
+        self.left = {True: sorted(self.from_user), False: sorted(everything - self.from_user)}
         self.answers: dict[int, int] = {}
-        self.from_user: set[int] = set()
         self.lock = threading.Lock()
         self.threads = [
             threading.Thread(target=self._work, args=(bool(self.login) and sender == 0,)) for sender in range(SENDERS)
@@ -48,11 +50,9 @@ class Burst:
     def _work(self, as_user: bool) -> None:
         while True:
             with self.lock:
-                if not self.left:
+                if not self.left[as_user]:
                     return
-                number = self.left.pop(0)
-            if as_user:
-                self.from_user.add(number)
+                number = self.left[as_user].pop(0)
             until = time.monotonic() + self.patience
             answer = self._send(number, as_user)
             while (400 <= answer < 500 or answer == 535) and time.monotonic() < until:
