@@ -48,9 +48,13 @@ ARCHITECTURES = ("amd64", "arm64")
 DUTIES = {  # the groups below `mail`, and what a host in one of them does
     "mail_mx": "port 25 from the world",
     "mail_submission": "ports 587 and 465 from users",
+    "mail_filter": "amavis and ClamAV",
     "mail_store": "mailboxes, IMAP and POP3",
     "mail_directory": "OpenLDAP",
+    "mail_client": "another server, which hands its mail to the site's submission hosts",
 }
+CLIENT = "mail_client"
+FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 
 
@@ -129,6 +133,10 @@ class SiteVariables:
     mail_filter_processes: int | None = var(
         "How many messages amavis filters at once; by default as many as processors and memory allow.", None
     )
+    mail_directory_provider: str | None = var(
+        "Inventory name of the host whose directory takes changes, where mail_directory holds several; by default the "
+        "first. The others follow it.", None,
+    )  # fmt: skip
     mail_directory_suffix: str = var("Suffix (root DN) of the collection's own directory.", "o=mail")
     mail_aliases: dict[Address, list[Address]] = var(
         "Addresses that stand for one or several others.", {}, example="{info@example.org: [alice@example.org]}"
@@ -264,11 +272,6 @@ class Site:
         """The host's own certificate of the site's CA: for its name and localhost, whatever the public one is."""
         return KeyPair.called("internal")
 
-    def directory_uri(self, host: Host) -> str:
-        """Return where a host reaches the directory; always with StartTLS, verified by this name."""
-        directory = self.hosts_with("mail_directory")
-        return "ldap://localhost" if host in directory or not directory else f"ldap://{directory[0].name}"
-
     def service_dn(self, service: str) -> str:
         """Return the DN by which a service (postfix, dovecot, saslauthd) asks the directory."""
         return f"cn={service},ou=services,{self.suffix}"
@@ -301,9 +304,24 @@ class Site:
         }
         return {**self.aliases, **roles}
 
+    def sends(self, host: Host) -> bool:
+        """Tell whether a host hands mail to mailboxes and to the world: each that takes it from outside or users."""
+        return host.does("mail_mx") or host.does("mail_submission")
+
+    @property
+    def provider(self) -> Host | None:
+        """The host whose directory takes changes; every other one follows it."""
+        holders = self.hosts_with("mail_directory") if self.uses_directory else []
+        wanted = [host for host in holders if host.inventory_name == self.core.mail_directory_provider]
+        return next(iter(wanted or holders), None)
+
     def filters(self, host: Host) -> bool:
-        """Tell whether a host filters mail: each one that takes mail from outside, where the filter is on."""
-        return self.core.mail_content_filter != "off" and (host.does("mail_mx") or host.does("mail_submission"))
+        """Tell whether a host filters mail."""
+        return self.core.mail_content_filter != "off" and host.does("mail_filter")
+
+    @property
+    def filter_hosts(self) -> list[Host]:
+        return [host for host in self.hosts.values() if self.filters(host)]
 
     def scans(self, host: Host) -> bool:
         """Tell whether a host runs ClamAV."""
@@ -344,12 +362,14 @@ def parse_site(
     hosts: Mapping[str, HostInput],
     concerns: Iterable[t.Any] = (),
     secrets: Secrets | None = None,
+    empty_groups: Iterable[str] = (),
 ) -> Site:
     """Return the site that the variables describe, or raise SiteError with every problem that they have.
 
     variables: all mail_* variables of the site, accounts of mail_accounts_source already among mail_accounts.
     hosts: the hosts of group mail by inventory name, with their groups, mail_host_* variables and what was seen there.
     concerns: modules with an optional dataclass Variables and an optional function check(site).
+    empty_groups: groups that the inventory has without a host in them.
     """
     concerns = list(concerns)
     problems: list[Problem] = []
@@ -369,6 +389,7 @@ def parse_site(
     if core is None or not parsed_hosts:
         raise SiteError(problems)
     site = Site(core, parsed_hosts, parsed, secrets or Secrets())
+    problems.extend(_topology(site, set(empty_groups)))
     problems.extend(_rules(site))
     if all(part is not None for part in parsed.values()):
         for concern in concerns:
@@ -379,8 +400,7 @@ def parse_site(
 
 
 def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str, Host]:
-    placed = {name: [g for g in item.groups if g in DUTIES] for name, item in inputs.items()}
-    anywhere = any(placed.values())
+    duties = _duties(inputs)
     hosts: dict[str, Host] = {}
     for name, item in inputs.items():
         for group in item.groups:
@@ -406,12 +426,56 @@ def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str
         twin = next((other for other in hosts.values() if other.name == full), None)
         if twin:
             problems.append(Problem(f"mail_host_name of host {name}", full, f"is {twin.inventory_name}'s name already"))
-        duties = frozenset(placed[name] if anywhere else DUTIES)
         addresses = tuple(said.mail_host_addresses or item.look.addresses)
-        hosts[name] = Host(name, full, addresses, duties, item.look)
+        hosts[name] = Host(name, full, addresses, duties[name], item.look)
     if not inputs:
         problems.append(Problem("group mail", None, "must hold at least one host"))
     return hosts
+
+
+def _duties(inputs: Mapping[str, HostInput]) -> dict[str, frozenset[str]]:
+    """Return what each host does: by its groups, and by those that were left out; a host alone does everything."""
+    placed = {name: {group for group in item.groups if group in DUTIES} for name, item in inputs.items()}
+    servers = [name for name, groups in placed.items() if CLIENT not in groups]
+    if len(servers) == 1 and not placed[servers[0]]:
+        placed[servers[0]] = set(DUTIES) - {CLIENT}
+    held = set().union(*placed.values())
+    for duty, other in FALLS_TO.items():
+        if duty not in held:
+            for groups in placed.values():
+                if other in groups:
+                    groups.add(duty)
+    return {name: frozenset(groups) for name, groups in placed.items()}
+
+
+def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
+    """Yield what is wrong with who does what."""
+    unplaced = [host.inventory_name for host in site.hosts.values() if not host.duties]
+    if len(unplaced) == len(site.hosts):
+        allowed = f"hold {len(unplaced)} hosts: put each into the groups of what it does ({', '.join(DUTIES)})"
+        yield Problem("group mail", None, allowed)
+        return
+    for duty, loss in (("mail_mx", "no mail comes in"), ("mail_store", "there are no mailboxes")):
+        if not site.hosts_with(duty):
+            yield Problem(f"group {duty}", None, f"must hold a host: without one {loss}")
+    stores = site.hosts_with("mail_store")
+    if len(stores) > 1:
+        yield Problem("group mail_store", ", ".join(host.name for host in stores), "must hold exactly one host")
+    for duty in sorted(empty & set(FALLS_TO)):
+        if duty != "mail_filter" or site.core.mail_content_filter != "off":
+            allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
+            yield Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
+    for host in site.hosts_with(CLIENT):
+        others = ", ".join(sorted(host.duties - {CLIENT}))
+        if others:
+            allowed = f"is in {others} too: a client hands its mail on and does nothing else"
+            yield Problem(f"group {CLIENT} of host {host.inventory_name}", None, allowed)
+    provider, holders = site.core.mail_directory_provider, site.hosts_with("mail_directory")
+    if provider and provider not in [host.inventory_name for host in holders]:
+        known = ", ".join(host.inventory_name for host in holders)
+        yield Problem("mail_directory_provider", provider, f"must be a host of group mail_directory ({known})")
+    if len(site.hosts) > 1 and not site.uses_directory:
+        yield Problem("mail_accounts_backend", "system", "is for a site of one host; several share a directory")
 
 
 def _rules(site: Site) -> Iterable[Problem]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
@@ -17,14 +18,19 @@ FORWARD = f"(&(objectClass=PostfixBookMailForward)(mailAlias=%s){ENABLED})"
 OWNER = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%s)(mailAlias=%s)){ENABLED})"
 
 
+def _start_tls(site: Site, host: Host) -> str:
+    """Return yes where a program speaks with slapd itself; a link brings TLS of its own."""
+    return "no" if links.directory_is_linked(site, host) else "yes"
+
+
 def postfix(site: Site, host: Host) -> Postfix:
     """Look recipients, aliases, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
 
     def lookup(query: str, result: str, base: str = site.suffix) -> Table:
         lines = {
-            "server_host": site.directory_uri(host),
+            "server_host": links.directory_uri(site, host),
             "version": "3",
-            "start_tls": "yes",
+            "start_tls": _start_tls(site, host),
             "tls_ca_cert_file": CA_FILE,
             "tls_require_cert": "yes",
             "timeout": "5",
@@ -61,9 +67,9 @@ def sasl(site: Site, host: Host) -> Sasl:
     return Sasl(
         "ldap",
         {
-            "ldap_servers": site.directory_uri(host),
+            "ldap_servers": links.directory_uri(site, host),
             "ldap_version": "3",
-            "ldap_start_tls": "yes",
+            "ldap_start_tls": _start_tls(site, host),
             "ldap_tls_check_peer": "yes",
             "ldap_tls_cacert_file": CA_FILE,
             "ldap_timeout": "5",
@@ -89,8 +95,8 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     known = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%u)(mailAlias=%u)){ENABLED})"
     every = f"(&(objectClass=PostfixBookMailAccount){ENABLED})"
     asked = {
-        "uris": site.directory_uri(host),
-        "tls": "yes",
+        "uris": links.directory_uri(site, host),
+        "tls": _start_tls(site, host),
         "tls_ca_cert_file": CA_FILE,
         "tls_require_cert": "demand",
         "dn": site.service_dn("dovecot"),
@@ -125,7 +131,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             # 2.4.1 does not hand its own CA setting to libldap (ldap.conf(5) knows this variable).
             "import_environment": {"LDAPTLS_CACERT": CA_FILE},
             "ldap_uris": asked["uris"],
-            "ldap_starttls": True,
+            "ldap_starttls": asked["tls"] == "yes",
             "ldap_auth_dn": asked["dn"],
             "ldap_auth_dn_password": asked["dnpass"],
             "ldap_base": asked["base"],

@@ -4,14 +4,21 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
+SOCKET = "private/dovecot-lmtp"  # in Postfix's chroot
 
-def postfix(site: Site, host: Host) -> Postfix:
-    return Postfix(parameters={"virtual_transport": "lmtp:unix:private/dovecot-lmtp"})
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    if not site.sends(host):
+        return None
+    return Postfix(
+        parameters={"virtual_transport": f"lmtp:unix:{links.LMTP_SOCKET if links.needs_store(site, host) else SOCKET}"}
+    )
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
@@ -19,7 +26,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         return None
     path = "/var/spool/postfix/private/dovecot-lmtp"
     socket = {"user": "postfix", "group": "postfix", "mode": "0600"}
-    needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
+    needs = links.directory_needs(site, host)
     someone = {"recipient": site.postmaster, "path": path, "needs": needs}
     return Dovecot(
         trunk={"service lmtp": {f"unix_listener {path}": socket}},

@@ -16,7 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 class Variables:
     mail_directory_public: bool = var(
         "Whether programs beyond the site's hosts reach the directory (ports 389 with StartTLS, and 636). By default "
-        "it listens on loopback, and on all addresses where the site has several hosts.", False,
+        "it listens on loopback only.", False,
     )  # fmt: skip
 
 
@@ -33,10 +33,6 @@ def check(site: Site) -> Iterator[Problem]:
     wrong = suffix_problem(site.suffix)
     if wrong:
         yield Problem("mail_directory_suffix", site.suffix, wrong)
-    holders = site.hosts_with("mail_directory")
-    if site.uses_directory and len(site.hosts) > 1 and len(holders) != 1:
-        names = ", ".join(host.name for host in holders) or None
-        yield Problem("group mail_directory", names, "must hold exactly one host: there is one directory")
 
 
 def ldap(site: Site, host: Host) -> Ldap:
@@ -60,5 +56,5 @@ def ldap(site: Site, host: Host) -> Ldap:
             "saslauthd": Reader(("mail", "mailEnabled", "objectClass")),
         },
         indexes=_INDEXES,
-        everywhere=site.of(Variables).mail_directory_public or len(site.hosts) > 1,
+        everywhere=site.of(Variables).mail_directory_public,
     )

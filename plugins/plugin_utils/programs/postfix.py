@@ -9,6 +9,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     ComposeError,
     Contributions,
@@ -154,7 +155,7 @@ def questions(
     for greeting, _settings in _greetings(parameters, services):
         found.append(greeting)
         if greeting.arguments["port"] == 25:
-            needs = [f"{site.directory_uri(host).removeprefix('ldap://')}:389"] if site.uses_directory else []
+            needs = links.directory_needs(site, host)
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
                 found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))

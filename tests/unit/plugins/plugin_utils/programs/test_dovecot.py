@@ -18,9 +18,9 @@ NAME = "mail.example.org"
 OLD, NEW = "bookworm", "trixie"
 
 
-def site(release: str = NEW, groups: tuple[str, ...] = ("mail",), **variables: t.Any) -> Site:
+def site(release: str = NEW, **variables: t.Any) -> Site:
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
-    look = {NAME: HostInput(groups, look=Look(release=release))}
+    look = {NAME: HostInput(look=Look(release=release))}
     return parse_site(given, look, compose.concerns().values())
 
 
@@ -84,7 +84,8 @@ def test_two_concerns_that_disagree_are_named() -> None:
 
 
 def test_a_host_without_mailboxes_runs_no_dovecot() -> None:
-    one = site(groups=("mail", "mail_mx"))
+    hosts = {NAME: HostInput(["mail", "mail_mx"]), "store.example.org": HostInput(["mail", "mail_store"])}
+    one = parse_site({"mail_domains": ["example.org"]}, hosts, compose.concerns().values())
     found = compose.plan("dovecot", one, one.hosts[NAME])
     assert not found["wanted"] and found["files"] == []
     assert found["units"] == [{"name": "dovecot.service", "running": False}]

@@ -15,10 +15,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput
 LDAP = Sasl("ldap", {"ldap_servers": "ldap://localhost", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
 
 
-def plan(
-    parts: list[tuple[str, Sasl]], settings: dict[str, t.Any] | None = None, group: str = "mail"
-) -> dict[str, t.Any]:
-    site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HostInput([group])})
+def plan(parts: list[tuple[str, Sasl]], settings: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+    site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HostInput()})
     return sasl.plan(site, site.hosts["mx.example.org"], parts, {"settings": settings})
 
 
@@ -43,7 +41,9 @@ def test_pam() -> None:
 
 
 def test_not_wanted_without_submission() -> None:
-    found = plan([("accounts", LDAP)], group="mail_store")
+    hosts = {"store.example.org": HostInput(["mail_store"]), "mx.example.org": HostInput(["mail_mx"])}
+    site = parse_site({"mail_domains": ["example.org"]}, hosts)
+    found = sasl.plan(site, site.hosts["store.example.org"], [("accounts", LDAP)], {})
     assert not found["wanted"]
     assert not any(unit["running"] for unit in found["units"])
 
