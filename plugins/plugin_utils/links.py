@@ -107,7 +107,7 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
         asking = _others((one for one in site.hosts.values() if asks_directory(site, one)), host)
         found.append(Incoming("directory", DIRECTORY, asking, SLAPD))
     if site.filters(host):
-        sources = {caller.name: source for caller, source in _sources(site, host).items()}
+        sources = {str(caller.name): source for caller, source in _sources(site, host).items()}
         for amavis, port in FILTER.items():
             found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources))
     if filter_is_linked(site, host):
