@@ -123,6 +123,27 @@ def asks_directory(site: Site, host: Host) -> bool:
     return site.uses_directory and (site.sends(host) or host.does("mail_store") or host.does("mail_directory"))
 
 
+def trusting_services(site: Site, host: Host) -> list[str]:
+    """Return the services of Postfix at which a submission host takes mail without a login, all of them on loopback.
+
+    One is for its own programs, where it has no port 25 for everybody, one for the site's hosts that hand theirs over.
+    """
+    if not host.does("mail_submission"):
+        return []
+    own = [] if host.does("mail_mx") else ["127.0.0.1:smtp/inet"]
+    return [*own, *([f"127.0.0.1:{HAND_OVER}/inet"] if called(site, host, "relay") else [])]
+
+
+def packages(site: Site, host: Host) -> list[str]:
+    """Return what brings the user as whom links reach a host's programs."""
+    return ["haproxy"] if incoming(site, host) else []
+
+
+def called(site: Site, host: Host, name: str) -> bool:
+    """Tell whether other hosts use a link of this name to a host."""
+    return any(link.name == name for link in incoming(site, host))
+
+
 def directory_is_linked(site: Site, host: Host) -> bool:
     """Tell whether a host asks the directory by a link: where another host has one too, or alone."""
     return asks_directory(site, host) and bool(_others(site.hosts_with("mail_directory"), host))
