@@ -32,6 +32,9 @@ class ActionModule(ActionBase):
             site = run.derive(self, variables, looks)
             for note in run.tried_plans(self, variables, site):
                 self._display.display(note)
+            for name in variables.get("ansible_play_hosts_all", ()):
+                if name not in looks:
+                    self._display.warning(f"{name} could not be reached: it stays as it is until a run reaches it")
             result["mark"] = run.hand_over(site)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
