@@ -81,7 +81,7 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
             local = f"127.0.0.1:{amavis}" if site.filters(host) else ""
             found.append(Outgoing(f"filter-{amavis}", f"{FILTERS}:{amavis}", port, others, local=local))
     if site.filters(host):
-        for caller, source in _sources(site, host).items():
+        for caller, source in _sources(site, host):
             found.append(Outgoing(f"back-{caller.name}", f"{source}:{FILTERED}", BACK, (caller,)))
     if directory_is_linked(site, host):
         holders = site.hosts_with("mail_directory")
@@ -104,10 +104,10 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
         found.append(Incoming("lmtp", LMTP, senders, DOVECOT_LMTP))
         found.append(Incoming("quota", QUOTA, senders, DOVECOT_QUOTA))
     if host.does("mail_directory") and site.uses_directory:
-        asking = _others((one for one in site.hosts.values() if asks_directory(site, one)), host)
+        asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, SLAPD))
     if site.filters(host):
-        sources = {str(caller.name): source for caller, source in _sources(site, host).items()}
+        sources = {str(caller.name): source for caller, source in _sources(site, host)}
         for amavis, port in FILTER.items():
             found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources))
     if filter_is_linked(site, host):
@@ -119,8 +119,13 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
 
 
 def asks_directory(site: Site, host: Host) -> bool:
-    """Tell whether programs of a host look accounts up, or its directory follows the provider's."""
-    return site.uses_directory and (site.sends(host) or host.does("mail_store") or host.does("mail_directory"))
+    """Tell whether programs of a host look accounts up."""
+    return site.uses_directory and (site.sends(host) or host.does("mail_store"))
+
+
+def _calls_directory(site: Site, caller: Host, host: Host) -> bool:
+    """Tell whether a host calls a directory: its programs ask, or its own directory follows this one."""
+    return asks_directory(site, caller) or (host == site.provider and caller.does("mail_directory"))
 
 
 def trusting_services(site: Site, host: Host) -> list[str]:
@@ -177,10 +182,10 @@ def hands_over(site: Site, host: Host) -> bool:
     return bool(host.duties) and not site.sends(host) and not host.does("mail_client")
 
 
-def _sources(site: Site, host: Host) -> dict[Host, str]:
+def _sources(site: Site, host: Host) -> list[tuple[Host, str]]:
     """Return the loopback address by which amavis on a host knows each other sender, and finds its way back to it."""
     senders = [one for one in site.hosts.values() if site.sends(one)]
-    return {one: f"127.0.{1 + i // 250}.{1 + i % 250}" for i, one in enumerate(senders) if one != host}
+    return [(one, f"127.0.{1 + i // 250}.{1 + i % 250}") for i, one in enumerate(senders) if one != host]
 
 
 def _others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
