@@ -245,7 +245,7 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
             site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
         return site
     name = str(task_vars["inventory_hostname"])
-    answer = on_host(action, task_vars, "host")
+    answer = on_host(action, task_vars, "host", {"firewall": len(task_vars["groups"].get(GROUP, ())) > 1})
     if "look" not in answer:
         raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
     return derive(action, task_vars, {name: answer["look"]}, keep)
