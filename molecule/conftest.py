@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -96,6 +97,16 @@ class Site:
     def ipv6(self) -> str:
         return str(self.vars["lab_ipv6"])
 
+    def endpoint(self, port: int, address: str = "ipv4", host: str = "") -> Endpoint:
+        """How a stranger or a user reaches a port: of one host, or of the first whose it is."""
+        variables = self.hosts[host or self.having(port)[0]]
+        return Endpoint(variables[f"lab_{address}"], port, name=self.server_name, ca_file=self.ca_file, timeout=30)
+
+    def having(self, port: int) -> list[str]:
+        """The hosts whose port it is, by their groups; a site without groups is one host."""
+        groups = {25: "mail_mx", 587: "mail_submission", 465: "mail_submission", 389: "mail_directory"}
+        return self.groups.get(groups.get(port, "mail_store"), [self.name])
+
     @property
     def server_name(self) -> str:
         """The name in the certificates."""
@@ -167,6 +178,17 @@ def connect(site: Site) -> Callable[[str], Any]:
         )
 
     return connect
+
+
+@pytest.fixture(params=["ipv4", "ipv6"])
+def ask(request: Any, site: Site) -> Callable[[int], Endpoint]:
+    """The endpoint of a port, at the first host that has it, over each of its addresses."""
+    return lambda port: site.endpoint(port, request.param)
+
+
+@pytest.fixture
+def ask4(site: Site) -> Callable[[int], Endpoint]:
+    return site.endpoint
 
 
 @pytest.fixture(scope="session")

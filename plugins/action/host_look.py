@@ -14,7 +14,5 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        several = len(variables["groups"].get(run.GROUP, ())) > 1  # a host alone opens no port for others
-        result.update(run.on_host(self, variables, "host", {"firewall": several}))
+        result.update(run.look_at(self, task_vars or {}))
         return result

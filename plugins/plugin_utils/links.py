@@ -75,6 +75,8 @@ class Incoming:
 
 def outgoing(site: Site, host: Host) -> list[Outgoing]:
     """Return the links that begin on a host."""
+    if host.does("mail_client"):
+        return []
     found = []
     if needs_store(site, host):
         stores = tuple(site.hosts_with("mail_store"))
@@ -103,13 +105,15 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
 
 def incoming(site: Site, host: Host) -> list[Incoming]:
     """Return the ports at which a host takes links; one that nobody calls is not opened."""
+    if host.does("mail_client"):
+        return []
     found = []
     senders = _others(filter(site.sends, site.hosts.values()), host)
     if host.does("mail_store"):
         found.append(Incoming("lmtp", LMTP, senders, DOVECOT_LMTP))
         found.append(Incoming("quota", QUOTA, senders, DOVECOT_QUOTA))
     if host.does("mail_directory") and site.uses_directory:
-        asking = _others((one for one in site.hosts.values() if asks_directory(site, one)), host)
+        asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, SLAPD))
     if site.filters(host):
         sources = {str(caller.name): source for caller, source in _sources(site, host)}
@@ -129,8 +133,13 @@ def linked(site: Site, host: Host) -> bool:
 
 
 def asks_directory(site: Site, host: Host) -> bool:
-    """Tell whether programs of a host look accounts up, or its directory follows the provider's."""
-    return site.uses_directory and (site.sends(host) or host.does("mail_store") or host.does("mail_directory"))
+    """Tell whether programs of a host look accounts up."""
+    return site.uses_directory and (site.sends(host) or host.does("mail_store"))
+
+
+def _calls_directory(site: Site, caller: Host, host: Host) -> bool:
+    """Tell whether a host calls a directory: its programs ask, or its own directory follows this one."""
+    return asks_directory(site, caller) or (host == site.provider and caller.does("mail_directory"))
 
 
 def trusting_services(site: Site, host: Host) -> list[str]:

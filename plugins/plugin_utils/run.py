@@ -208,6 +208,12 @@ def on_host(
     return answer
 
 
+def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
+    several = len(task_vars["groups"].get(GROUP, ())) > 1
+    return on_host(action, task_vars, "host", {"firewall": several})
+
+
 def state_dir(site: Site) -> str:
     """Return the folder of the controller's state for a site."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -244,11 +250,25 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
         if isinstance(site.secrets, StoredSecrets):
             site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
         return site
+    looks = seen(task_vars)
     name = str(task_vars["inventory_hostname"])
-    answer = on_host(action, task_vars, "host", {"firewall": len(task_vars["groups"].get(GROUP, ())) > 1})
-    if "look" not in answer:
-        raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
-    return derive(action, task_vars, {name: answer["look"]}, keep)
+    if name not in looks:
+        answer = look_at(action, task_vars)
+        if "look" not in answer:
+            raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
+        looks[name] = answer["look"]
+    return derive(action, task_vars, looks, keep)
+
+
+def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
+    """Return what this play has seen of each host so far."""
+    hostvars = task_vars["hostvars"]
+    found = {}
+    for name in task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]:
+        answer = hostvars.raw_get(name).get(LOOK)
+        if answer and "look" in answer:
+            found[name] = answer["look"]
+    return found
 
 
 def overrides_in(variables: Mapping[str, t.Any], read: Callable[[t.Any], t.Any]) -> dict[str, dict[str, t.Any]]:
