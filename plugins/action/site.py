@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
+from ansible_collections.postamt.mail.plugins.plugin_utils import links, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
@@ -30,6 +30,7 @@ class ActionModule(ActionBase):
             for name in variables.get("ansible_play_hosts_all", ()):
                 if name not in looks:
                     self._display.warning(f"{name} could not be reached: it stays as it is until a run reaches it")
+            result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
             result["mark"] = run.hand_over(site)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}

@@ -208,6 +208,12 @@ def on_host(
     return answer
 
 
+def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
+    several = len(task_vars["groups"].get(GROUP, ())) > 1
+    return on_host(action, task_vars, "host", {"firewall": several})
+
+
 def state_dir(site: Site) -> str:
     """Return the folder of the controller's state for a site."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -247,7 +253,7 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
     looks = seen(task_vars)
     name = str(task_vars["inventory_hostname"])
     if name not in looks:
-        answer = on_host(action, task_vars, "host")
+        answer = look_at(action, task_vars)
         if "look" not in answer:
             raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
         looks[name] = answer["look"]

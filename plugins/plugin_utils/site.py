@@ -184,6 +184,8 @@ class Look:
     ipv6: bool = True
     ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
     unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
+    claimed: list[str] = dataclasses.field(default_factory=list)  # programs that it has set up
+    firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
 
 
 @dataclasses.dataclass(frozen=True)
