@@ -103,6 +103,11 @@ class Burst:
         for thread in self.threads:
             thread.join()
 
+    def end(self) -> None:
+        """Let the senders begin no further message."""
+        with self.lock:
+            self.left = {True: [], False: []}
+
     def done(self) -> int:
         return len(self.answers)
 

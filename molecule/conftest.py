@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -198,18 +198,46 @@ def host(site: Site, connect: Callable[[str], Any]) -> Any:
 
 
 @pytest.fixture
+def outage(site: Site) -> Iterator[Callable[[str, str], None]]:
+    """Let a host be away: outage(name, "stopped", "paused" or "unplugged"); it is back by outage(name, "")."""
+    away: dict[str, str] = {}
+
+    def outage(name: str, how: str) -> None:
+        action, how = ("away", how) if how else ("back", away.pop(name))
+        command = [str(REPOSITORY / "tools" / "hosts"), action, site.hosts[name]["lab_container"], how]
+        subprocess.run(command, check=True)
+        if action == "away":
+            away[name] = how
+
+    yield outage
+    for name in list(away):
+        outage(name, "")
+
+
+@pytest.fixture
 def play(scenario: Scenario, tmp_path: Path) -> Callable[..., Play]:
-    """Run the converge playbook: play(extra_vars=None, check=False, tags=None, playbook=None) -> Play."""
+    """Run the converge playbook: play(extra_vars=None, check=False, tags=None, playbook=None, limit=None) -> Play.
+
+    inventory: a file instead of the scenario's inventory.yml.
+    """
 
     def play(
         extra_vars: dict[str, Any] | None = None,
         check: bool = False,
         tags: str | None = None,
         playbook: str | None = None,
+        limit: str | None = None,
+        inventory: Path | None = None,
     ) -> Play:
         record = tmp_path / "record"
         record.unlink(missing_ok=True)
-        command = ["ansible-playbook", *scenario.arguments, playbook or scenario.playbook]
+        arguments = [
+            f"--inventory={inventory}" if inventory and word.endswith("/inventory.yml") else word
+            for word in scenario.arguments
+        ]
+        command = ["ansible-playbook", *arguments, playbook or scenario.playbook]
+        if limit:
+            command += ["--limit", limit]
         if extra_vars:
             command += ["--extra-vars", json.dumps(extra_vars)]
         if check:
