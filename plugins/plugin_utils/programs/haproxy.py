@@ -226,7 +226,7 @@ Environment="RES_OPTIONS=timeout:1 attempts:1"
 RuntimeDirectory={links.FOLDER.rpartition("/")[2]}
 RuntimeDirectoryMode=0755
 ExecStartPre={joined}
-ExecStart=/usr/sbin/haproxy -Ws -q -f {CONFIGURATION}
+ExecStart=/usr/sbin/haproxy -Ws -f {CONFIGURATION}
 ExecReload={joined}
 ExecReload=/usr/sbin/haproxy -c -q -f {CONFIGURATION}
 ExecReload=/bin/kill -USR2 $MAINPID
