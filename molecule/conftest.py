@@ -79,9 +79,12 @@ class Site:
         command = ["ansible-inventory", *scenario.arguments, "--list"]
         listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         self.hosts: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
-        self.groups: dict[str, list[str]] = {
-            name: group["hosts"] for name, group in listed.items() if name != "_meta" and "hosts" in group
-        }
+
+        def members(group: str) -> list[str]:
+            inside = [host for child in listed[group].get("children", ()) for host in members(child) if child in listed]
+            return list(dict.fromkeys([*listed[group].get("hosts", ()), *inside]))
+
+        self.groups = {name: members(name) for name in listed if name not in ("_meta", "all")}
         self.name = self.groups["mail"][0]
 
     @property
