@@ -40,7 +40,7 @@ Settings = Mapping[str, Mapping[str, Value]]
 GLOBAL: dict[str, Value] = {
     "user": links.USER,
     "group": links.USER,
-    "log": "stdout format short daemon notice",
+    "log": "/dev/log daemon notice",
     "maxconn": 2000,
     "nbthread": 1,
     "hard-stop-after": "10m",  # what a reload leaves behind: idle connections, which their programs open again
@@ -226,7 +226,7 @@ Environment="RES_OPTIONS=timeout:1 attempts:1"
 RuntimeDirectory={links.FOLDER.rpartition("/")[2]}
 RuntimeDirectoryMode=0755
 ExecStartPre={joined}
-ExecStart=/usr/sbin/haproxy -Ws -f {CONFIGURATION}
+ExecStart=/usr/sbin/haproxy -Ws -q -f {CONFIGURATION}
 ExecReload={joined}
 ExecReload=/usr/sbin/haproxy -c -q -f {CONFIGURATION}
 ExecReload=/bin/kill -USR2 $MAINPID
