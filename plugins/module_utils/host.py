@@ -125,7 +125,7 @@ def claimed() -> list[str]:
 
 
 def firewall(module: AnsibleModule) -> list[str]:
-    """Return what decides on this host, apart from this collection, which packets come in: by name, or where its rules are.
+    """Return what else than this collection decides on this host which packets come in, by name or by its tables.
 
     A rule counts in a chain at the hook for input, and so does that chain's policy; not what runtimes of containers and
     virtual machines and fail2ban put there, which let in more or keep single addresses out. Empty chains do not count.
@@ -160,7 +160,9 @@ def deciding(listed: list[dict[str, Any]]) -> list[str]:
     found = [table(chain) for chain in chains if chain.get("policy") == "drop"]
     for rule in (item["rule"] for item in listed if "rule" in item):
         jumps = [one[verb]["target"] for one in rule["expr"] for verb in ("jump", "goto") if verb in one]
-        if (table(rule), rule["chain"]) in watched and not (OTHERS.match(rule["table"]) or any(map(OTHERS.match, jumps))):
+        if (table(rule), rule["chain"]) in watched and not (
+            OTHERS.match(rule["table"]) or any(map(OTHERS.match, jumps))
+        ):
             found.append(table(rule))
     return list(dict.fromkeys(found))
 

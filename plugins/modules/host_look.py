@@ -78,7 +78,7 @@ look:
       elements: str
     firewall:
       description: >-
-        What else decides which packets come in, such as V(ufw), V(firewalld), or tables with rules at the hook for input;
+        What else decides which packets come in, such as V(ufw), V(firewalld), or tables with rules for input;
         looked for only where group C(mail) has several hosts.
       type: list
       elements: str

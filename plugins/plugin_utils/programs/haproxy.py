@@ -40,7 +40,7 @@ Settings = Mapping[str, Mapping[str, Value]]
 GLOBAL: dict[str, Value] = {
     "user": links.USER,
     "group": links.USER,
-    "log": "stdout format short daemon notice",
+    "log": "/dev/log daemon notice",
     "maxconn": 2000,
     "nbthread": 1,
     "hard-stop-after": "10m",  # what a reload leaves behind: idle connections, which their programs open again
@@ -111,7 +111,9 @@ def with_user_settings(given: t.Any) -> Settings:
     """Return keywords by section with the user's own on top; null removes."""
     for section, keywords in given.items():
         if section not in SECTIONS:
-            raise ComposeError(f"haproxy_settings: {section} is no section{nearest(section, SECTIONS)} (global, defaults)")
+            raise ComposeError(
+                f"haproxy_settings: {section} is no section{nearest(section, SECTIONS)} (global, defaults)"
+            )
         if not isinstance(keywords, Mapping):
             raise ComposeError(f"haproxy_settings: {section} must be a mapping from keywords to values")
     both = {"global": {**GLOBAL, **given.get("global", {})}, "defaults": {**DEFAULTS, **given.get("defaults", {})}}
@@ -121,9 +123,7 @@ def with_user_settings(given: t.Any) -> Settings:
     }
 
 
-def configuration(
-    host: Host, outgoing: Iterable[Outgoing], incoming: Iterable[Incoming], settings: Settings
-) -> str:
+def configuration(host: Host, outgoing: Iterable[Outgoing], incoming: Iterable[Incoming], settings: Settings) -> str:
     """Return HAProxy's configuration."""
     lines = [HEAD]
     for section, keywords in settings.items():
