@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
+import re
 import ssl
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
@@ -94,6 +95,22 @@ def plain(value: t.Any) -> t.Any:
     return float(value) if isinstance(value, float) else str(value)
 
 
+_TEMPLATE = re.compile(r"\{[{%#]|\A#jinja2:")
+
+
+def literal(value: t.Any) -> bool:
+    """Tell whether templating a value would change nothing: a list of 20,000 accounts is told from a template in a
+    tenth of the time that templating takes.
+    """
+    if isinstance(value, str):
+        return not _TEMPLATE.search(value)
+    if isinstance(value, Mapping):
+        return all(map(literal, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(literal, value))
+    return value is None or isinstance(value, bool | int | float)
+
+
 def derive(
     action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]], keep: bool = True
 ) -> Site:
@@ -106,7 +123,7 @@ def derive(
     host_names = field_types(HostVariables)
 
     def template(value: t.Any) -> t.Any:
-        return plain(action._templar.template(value))
+        return plain(value if literal(value) else action._templar.template(value))
 
     # A host that is a member of no group of the site (a play's own hosts) still has the variables of its play.
     variables = {name: template(value) for name, value in task_vars.items() if name.startswith("mail_")}

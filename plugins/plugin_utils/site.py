@@ -55,6 +55,7 @@ DUTIES = {  # the groups below `mail`, and what a host in one of them does
 }
 CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
+GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 
 

@@ -57,3 +57,12 @@ def test_a_generated_password_goes_with_its_account_to_the_new_address(state: St
         assert state.known_secrets() == kept.known == {
             "anna@example.org": "1", "anne@example.org": "1", "ben@example.org": "2", "berta@example.org": "3",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["{{ x }}", "a {% if x %}", "{# no #}", "#jinja2: x", [{"a": ["{{ x }}"]}], object()])
+def test_what_may_be_a_template_is_templated(value: object) -> None:
+    assert not run.literal(value)
+
+
+def test_what_is_no_template_is_taken_as_it_is() -> None:
+    assert run.literal([{"address": "a@example.org", "password_hash": "{ARGON2}$x", "quota": 1, "enabled": True}, None])
