@@ -1,5 +1,5 @@
 # The commands of this repository; `make help` lists them.  Everything that they
-# install or keep lies in .venv, .cache and .demo.
+# install or keep lies in .venv, .cache, .demo and .demo-hosts.
 
 RELEASE ?= trixie
 SHELL := /bin/bash
@@ -14,18 +14,24 @@ COLLECTION := .cache/collections/ansible_collections/postamt/mail
 READY := .venv/.ready
 
 help: ## List every target
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
 
 demo: announce $(READY) ## Bring up a mail server and send mail through it (RELEASE=trixie or bookworm)
 	@tools/demo up
 
 announce:
-	@echo "make demo installs: Ansible and test tools from PyPI into .venv; Podman, runc, debootstrap and"
-	@echo "iptables from Debian where they are missing; a Debian $(RELEASE) image for one container."
-	@echo "It keeps its files in .venv, .cache and .demo; make demo-down removes the host."
+	@echo "make demo and demo-hosts install: Ansible and test tools from PyPI into .venv; Podman, runc, debootstrap and"
+	@echo "iptables from Debian where they are missing; an image of Debian $(RELEASE) for the containers."
+	@echo "They keep their files in .venv, .cache and .demo or .demo-hosts; make demo-down or demo-hosts-down removes all."
 
 demo-down: ## Remove the demo: containers, networks, volumes, .demo
 	@tools/demo down
+
+demo-hosts: announce $(READY) ## The same accounts over six hosts, with a name server
+	@tools/demo up hosts
+
+demo-hosts-down: ## Remove the demo of six hosts
+	@tools/demo down hosts
 
 test: $(READY) ## Everything: linters, unit tests, every Molecule scenario on both releases
 	@tools/suite
@@ -72,4 +78,4 @@ $(READY): requirements.txt requirements-dev.txt tools/python
 	@touch $@
 	@echo "... done"
 
-.PHONY: help announce demo demo-down test soak lint test-unit sanity molecule bench bench-mail docs build changelog venv
+.PHONY: help announce demo demo-down demo-hosts demo-hosts-down test soak lint test-unit sanity molecule bench bench-mail docs build changelog venv

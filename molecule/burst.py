@@ -22,18 +22,23 @@ UNKNOWN = 0  # the connection broke: nobody knows whether the message was taken
 class Burst:
     """Messages 0 to count-1 for one mailbox; a sender who is told "later" tries again, as mail servers do.
 
+    addresses: servers for mail from outside; a sender who gets nowhere at one tries the next, as with MX records.
+    users: servers for mail from users, the same ones where not said otherwise.
     login: a user and its password; then one sender is that user's mail program at port 587, which sends every sixteenth
     message, and tries again when a login fails. virus_every: so many messages apart one has EICAR's test file; 0 for
     none.
     """
 
-    address: str
+    addresses: tuple[str, ...]
     count: int
     to: str
     login: tuple[str, str] | None = None
     ca_file: str = ""
     server_name: str = ""
     virus_every: int = 0
+    users: tuple[str, ...] = ()
+    pause: float = 0.02  # seconds between two messages of a sender from outside
+    timeout: float = 150
     patience: float = 120  # seconds for which a sender tries again
     name: str = field(default_factory=new_token)
 
@@ -54,20 +59,24 @@ class Burst:
                     return
                 number = self.left[as_user].pop(0)
             until = time.monotonic() + self.patience
-            answer = self._send(number, as_user)
+            turn = number
+            answer = self._send(number, as_user, turn)
             while (400 <= answer < 500 or answer == 535) and time.monotonic() < until:
                 time.sleep(2 if as_user else 0.5)  # logins have a limit
-                answer = self._send(number, as_user)
+                turn += 1
+                answer = self._send(number, as_user, turn)
             self.answers[number] = answer
-            time.sleep(1.2 if as_user else 0.02)  # a client may log in once a second
+            time.sleep(max(1.2, self.pause) if as_user else self.pause)  # a client may log in once a second
 
-    def _send(self, number: int, as_user: bool) -> int:
+    def _send(self, number: int, as_user: bool, turn: int) -> int:
         virus = self.virus_every and number % self.virus_every == 0
         sender = self.login[0] if as_user and self.login else STRANGER
         content = letter(f"{self.name}-{number}.", sender=sender, to=self.to, **({"a_txt": EICAR} if virus else {}))
         sent = False
         try:
-            with smtplib.SMTP(self.address, 587 if as_user else 25, timeout=150) as smtp:
+            servers = self.users if as_user and self.users else self.addresses
+            address = servers[turn % len(servers)]
+            with smtplib.SMTP(address, 587 if as_user else 25, timeout=self.timeout) as smtp:
                 smtp.ehlo("burst.outside.example")
                 if as_user and self.login:
                     smtp._host = self.server_name  # whose certificate it must be
@@ -93,6 +102,11 @@ class Burst:
     def __exit__(self, *error: Any) -> None:
         for thread in self.threads:
             thread.join()
+
+    def end(self) -> None:
+        """Let the senders begin no further message."""
+        with self.lock:
+            self.left = {True: [], False: []}
 
     def done(self) -> int:
         return len(self.answers)

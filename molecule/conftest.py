@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -78,9 +79,12 @@ class Site:
         command = ["ansible-inventory", *scenario.arguments, "--list"]
         listed = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         self.hosts: dict[str, dict[str, Any]] = listed["_meta"]["hostvars"]
-        self.groups: dict[str, list[str]] = {
-            name: group["hosts"] for name, group in listed.items() if name != "_meta" and "hosts" in group
-        }
+
+        def members(group: str) -> list[str]:
+            inside = [host for child in listed[group].get("children", ()) for host in members(child) if child in listed]
+            return list(dict.fromkeys([*listed[group].get("hosts", ()), *inside]))
+
+        self.groups = {name: members(name) for name in listed if name not in ("_meta", "all")}
         self.name = self.groups["mail"][0]
 
     @property
@@ -95,6 +99,16 @@ class Site:
     @property
     def ipv6(self) -> str:
         return str(self.vars["lab_ipv6"])
+
+    def endpoint(self, port: int, address: str = "ipv4", host: str = "") -> Endpoint:
+        """How a stranger or a user reaches a port: of one host, or of the first whose it is."""
+        variables = self.hosts[host or self.having(port)[0]]
+        return Endpoint(variables[f"lab_{address}"], port, name=self.server_name, ca_file=self.ca_file, timeout=30)
+
+    def having(self, port: int) -> list[str]:
+        """The hosts whose port it is, by their groups; a site without groups is one host."""
+        groups = {25: "mail_mx", 587: "mail_submission", 465: "mail_submission", 389: "mail_directory"}
+        return self.groups.get(groups.get(port, "mail_store"), [self.name])
 
     @property
     def server_name(self) -> str:
@@ -169,6 +183,17 @@ def connect(site: Site) -> Callable[[str], Any]:
     return connect
 
 
+@pytest.fixture(params=["ipv4", "ipv6"])
+def ask(request: Any, site: Site) -> Callable[[int], Endpoint]:
+    """The endpoint of a port, at the first host that has it, over each of its addresses."""
+    return lambda port: site.endpoint(port, request.param)
+
+
+@pytest.fixture
+def ask4(site: Site) -> Callable[[int], Endpoint]:
+    return site.endpoint
+
+
 @pytest.fixture(scope="session")
 def host(site: Site, connect: Callable[[str], Any]) -> Any:
     """testinfra's host: the scenario's first."""
@@ -176,18 +201,46 @@ def host(site: Site, connect: Callable[[str], Any]) -> Any:
 
 
 @pytest.fixture
+def outage(site: Site) -> Iterator[Callable[[str, str], None]]:
+    """Let a host be away: outage(name, "stopped", "paused" or "unplugged"); it is back by outage(name, "")."""
+    away: dict[str, str] = {}
+
+    def outage(name: str, how: str) -> None:
+        action, how = ("away", how) if how else ("back", away.pop(name))
+        command = [str(REPOSITORY / "tools" / "hosts"), action, site.hosts[name]["lab_container"], how]
+        subprocess.run(command, check=True)
+        if action == "away":
+            away[name] = how
+
+    yield outage
+    for name in list(away):
+        outage(name, "")
+
+
+@pytest.fixture
 def play(scenario: Scenario, tmp_path: Path) -> Callable[..., Play]:
-    """Run the converge playbook: play(extra_vars=None, check=False, tags=None, playbook=None) -> Play."""
+    """Run the converge playbook: play(extra_vars=None, check=False, tags=None, playbook=None, limit=None) -> Play.
+
+    inventory: a file instead of the scenario's inventory.yml.
+    """
 
     def play(
         extra_vars: dict[str, Any] | None = None,
         check: bool = False,
         tags: str | None = None,
         playbook: str | None = None,
+        limit: str | None = None,
+        inventory: Path | None = None,
     ) -> Play:
         record = tmp_path / "record"
         record.unlink(missing_ok=True)
-        command = ["ansible-playbook", *scenario.arguments, playbook or scenario.playbook]
+        arguments = [
+            f"--inventory={inventory}" if inventory and word.endswith("/inventory.yml") else word
+            for word in scenario.arguments
+        ]
+        command = ["ansible-playbook", *arguments, playbook or scenario.playbook]
+        if limit:
+            command += ["--limit", limit]
         if extra_vars:
             command += ["--extra-vars", json.dumps(extra_vars)]
         if check:

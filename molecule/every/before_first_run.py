@@ -8,8 +8,9 @@ from typing import Any
 from trees import tree
 
 
-def test_check_mode_on_a_fresh_host_leaves_no_trace(host: Any, play: Callable[..., Any]) -> None:
-    before = tree(host)
+def test_check_mode_on_fresh_hosts_leaves_no_trace(site: Any, connect: Any, play: Callable[..., Any]) -> None:
+    hosts = {name: connect(name) for name in site.groups["mail"]}
+    before = {name: tree(host) for name, host in hosts.items()}
     done = play(check=True)
     assert not done.failed, done.stdout
-    assert tree(host) ^ before == set()
+    assert {name: tree(host) ^ before[name] for name, host in hosts.items()} == dict.fromkeys(hosts, set())

@@ -14,5 +14,5 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(run.on_host(self, task_vars or {}, "host"))
+        result.update(run.look_at(self, task_vars or {}))
         return result

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
+from ansible_collections.postamt.mail.plugins.plugin_utils import links, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
@@ -22,16 +22,15 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        hostvars = variables["hostvars"]
-        looks = {}
-        for name in variables["groups"].get(run.GROUP) or [variables["inventory_hostname"]]:
-            seen = hostvars.raw_get(name).get(run.LOOK)
-            if seen and "look" in seen:
-                looks[name] = seen["look"]
+        looks = run.seen(variables)
         try:
             site = run.derive(self, variables, looks)
             for note in run.tried_plans(self, variables, site):
                 self._display.display(note)
+            for name in variables.get("ansible_play_hosts_all", ()):
+                if name not in looks:
+                    self._display.warning(f"{name} could not be reached: it stays as it is until a run reaches it")
+            result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
             result["mark"] = run.hand_over(site)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}

@@ -5,13 +5,17 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import ipaddress
+import json
 import os
 import platform
 import re
 import socket
 import ssl
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -27,6 +31,9 @@ CONFIGURATIONS = {
     "amavis": "/etc/amavis/conf.d",
     "postfix": "/etc/postfix/main.cf",
 }
+OWN_TABLE = "inet postamt"
+# Tables and chains of runtimes of containers and virtual machines, and of fail2ban and sshguard
+OTHERS = re.compile(r"(?i)(netavark|cni|docker|kube|cali|flannel|libvirt|lxc|lxd|incus|f2b|sshguard)")
 PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
@@ -104,6 +111,68 @@ def unclaimed() -> list[str]:
     ]
 
 
+def claimed() -> list[str]:
+    """Return the programs of which this collection has files here, or a change under way."""
+    found = []
+    for path in glob.glob(f"{STATE}/*"):
+        with contextlib.suppress(OSError, ValueError), open(f"{path}/manifest.json", encoding="utf-8") as file:
+            if json.load(file).get("files"):
+                found.append(os.path.basename(path))
+                continue
+        if os.path.exists(f"{path}/pending/mark.json"):
+            found.append(os.path.basename(path))
+    return sorted(found)
+
+
+def firewall(module: AnsibleModule) -> list[str]:
+    """Return what decides on this host, apart from this collection, which packets come in: by name, or where its rules are.
+
+    A rule counts in a chain at the hook for input, and so does that chain's policy; not what runtimes of containers and
+    virtual machines and fail2ban put there, which let in more or keep single addresses out. Empty chains do not count.
+    """
+    found = []
+    with contextlib.suppress(OSError), open("/etc/ufw/ufw.conf", encoding="utf-8") as file:
+        if re.search(r"(?mi)^ENABLED\s*=\s*\"?yes", file.read()):
+            found.append("ufw")
+    if os.path.isdir("/sys/fs/cgroup/system.slice/firewalld.service"):
+        found.append("firewalld")
+    if found:
+        return found
+    with contextlib.suppress(ValueError):
+        listed = json.loads(output(module, "nft", "--terse", "--json", "list", "ruleset"))["nftables"]
+        found += [f"rules of nftables in table {table}" for table in deciding(listed)]
+    for protocol, command in (("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")):
+        with contextlib.suppress(OSError), open(f"/proc/net/{protocol}_tables_names", encoding="ascii") as file:
+            if "filter" in file.read().split() and _decides(output(module, command, "-t", "filter")):
+                found.append(f"rules of {command.removesuffix('-save')}")
+    return found
+
+
+def deciding(listed: list[dict[str, Any]]) -> list[str]:
+    """Return the tables, other than ours, that decide on packets for the host; listed: what nft(8) says in JSON."""
+
+    def table(item: Mapping[str, str]) -> str:
+        return f"{item['family']} {item['table']}"
+
+    chains = [item["chain"] for item in listed if item.get("chain", {}).get("hook") == "input"]
+    chains = [chain for chain in chains if table(chain) != OWN_TABLE and chain.get("type") == "filter"]
+    watched = {(table(chain), chain["name"]) for chain in chains}
+    found = [table(chain) for chain in chains if chain.get("policy") == "drop"]
+    for rule in (item["rule"] for item in listed if "rule" in item):
+        jumps = [one[verb]["target"] for one in rule["expr"] for verb in ("jump", "goto") if verb in one]
+        if (table(rule), rule["chain"]) in watched and not (
+            OTHERS.match(rule["table"]) or any(map(OTHERS.match, jumps))
+        ):
+            found.append(table(rule))
+    return list(dict.fromkeys(found))
+
+
+def _decides(saved: str) -> bool:
+    """Tell it of what iptables-save(8) prints of a filter table."""
+    rules = [line.split() for line in saved.splitlines() if line.startswith(("-A INPUT ", ":INPUT DROP"))]
+    return any(words[0] != "-A" or not OTHERS.match(words[-1]) for words in rules)
+
+
 def carry_out(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
     module.exit_json(
@@ -118,6 +187,8 @@ def carry_out(module: AnsibleModule) -> None:
             "ipv6": ipv6(),
             "ca": ca(),
             "unclaimed": unclaimed(),
+            "claimed": claimed(),
+            "firewall": firewall(module) if module.params["request"].get("firewall") else [],
             "versions": versions(module),
         },
     )

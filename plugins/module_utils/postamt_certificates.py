@@ -432,7 +432,8 @@ def _text(path: str) -> str:
 
 # --- who shows it
 
-TITLES = {"dovecot": "Dovecot", "ldap": "slapd", "postfix": "Postfix"}
+TITLES = {"dovecot": "Dovecot", "haproxy": "HAProxy", "ldap": "slapd", "postfix": "Postfix"}
+UNITS = {"haproxy": "postamt-links.service"}  # where the unit is not called like the program
 
 
 @dataclasses.dataclass
@@ -512,7 +513,7 @@ def reload(program: str) -> None:
     elif program == "ldap":
         _reload_slapd()
     else:
-        _call("systemctl", "reload", f"{program}.service")
+        _call("systemctl", "reload", UNITS.get(program, f"{program}.service"))
 
 
 def _reload_slapd() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -201,6 +202,27 @@ def _socket(path: str) -> Answer:
     return Answer(YES, "somebody listens")
 
 
+def _listens(port: int, address: str = "") -> Answer:
+    """Does anybody listen at a port?"""
+    try:
+        _endpoint(port, address).connect().close()
+    except OSError as error:
+        return Answer(SILENT, f"no answer ({error.strerror or error})")
+    return Answer(YES, "somebody listens")
+
+
+def _tls(port: int, address: str = "") -> Answer:
+    """Does TLS work at a port, whatever is spoken inside?"""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # who the certificate is for is another question
+    try:
+        with _endpoint(port, address).connect() as link, context.wrap_socket(link) as secure:
+            return Answer(YES, str(secure.version()))
+    except OSError as error:
+        return Answer(SILENT, f"no answer ({error.strerror or error})")
+
+
 def _clamd(path: str) -> Answer:
     """Does clamd answer (clamd(8), PING)? It does once it has read its signatures."""
     try:
@@ -232,5 +254,7 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "sieve_greeting": _sieve_greeting,
     "dovecot_user": _dovecot_user,
     "socket": _socket,
+    "listens": _listens,
+    "tls": _tls,
     "clamd": _clamd,
 }

@@ -17,7 +17,22 @@ options:
     description: Whose code runs, a file of this name in C(module_utils).
     type: str
     choices:
-      [accounts, amavis, certificates, clamav, compare, directory, dovecot, host, postfix, quarantine, remove, sasl]
+      [
+        accounts,
+        amavis,
+        certificates,
+        clamav,
+        compare,
+        directory,
+        dovecot,
+        haproxy,
+        host,
+        nftables,
+        postfix,
+        quarantine,
+        remove,
+        sasl,
+      ]
     required: true
   request:
     description: What the program's code is asked for, its C(plan) among it.
@@ -79,8 +94,12 @@ def code_of(program):
         from ansible_collections.postamt.mail.plugins.module_utils import directory as code
     elif program == "dovecot":
         from ansible_collections.postamt.mail.plugins.module_utils import dovecot as code
+    elif program == "haproxy":
+        from ansible_collections.postamt.mail.plugins.module_utils import haproxy as code
     elif program == "host":
         from ansible_collections.postamt.mail.plugins.module_utils import host as code
+    elif program == "nftables":
+        from ansible_collections.postamt.mail.plugins.module_utils import nftables as code
     elif program == "postfix":
         from ansible_collections.postamt.mail.plugins.module_utils import postfix as code
     elif program == "quarantine":
@@ -105,7 +124,9 @@ def main():
                     "compare",
                     "directory",
                     "dovecot",
+                    "haproxy",
                     "host",
+                    "nftables",
                     "postfix",
                     "quarantine",
                     "remove",

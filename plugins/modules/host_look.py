@@ -72,6 +72,17 @@ look:
       type: list
       elements: str
       sample: [dovecot, postfix]
+    claimed:
+      description: Programs that this collection has set up on the host.
+      type: list
+      elements: str
+    firewall:
+      description: >-
+        What else decides which packets come in, such as V(ufw), V(firewalld), or tables with rules at the hook for input;
+        looked for only where group C(mail) has several hosts.
+      type: list
+      elements: str
+      sample: [rules of nftables in table inet filter]
     versions:
       description: >-
         Upstream versions of the installed ones among C(postfix), C(dovecot) and C(slapd). What is not installed is

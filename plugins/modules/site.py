@@ -39,4 +39,9 @@ mark:
   description: Names what was derived, for the tasks of the roles in the same run.
   returned: success
   type: str
+linked:
+  description: Hosts, by their inventory names, that have links with other hosts of the site.
+  returned: success
+  type: list
+  elements: str
 """

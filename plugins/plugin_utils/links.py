@@ -27,6 +27,7 @@ SLAPD = "/run/slapd/ldapi"
 USER = "haproxy"  # as whom the links' worker runs
 
 # Below 1024, where no user's program can listen, and assigned to nobody (IANA's registry of ports)
+OWN = 940  # on loopback alone: where a host's links show their certificate to the host itself
 LMTP, QUOTA, DIRECTORY, BACK, RELAY = 941, 942, 943, 944, 945
 FILTER = {10024: 946, 10026: 947, 10027: 948}  # amavis's ports (from the world, from users, from hosts) and the links'
 
@@ -40,8 +41,9 @@ class Outgoing:
     """A socket of this host that leads to other hosts.
 
     bind: an absolute path, or ADDRESS:PORT; owner: who alone may use the path, everybody if empty; local: where the
-    same service listens on this host (a path or ADDRESS:PORT), asked first; to: the other hosts, the first that works
-    is asked; check: how it is found out whether one works, by connecting with TLS or by an answer of LDAP.
+    same service listens on this host (a path or ADDRESS:PORT), asked first; to: the other hosts; spread: whether they
+    share the work, otherwise the first that works is asked; check: how it is found out whether one works, by connecting
+    with TLS or by an answer of LDAP.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Outgoing:
     owner: str = ""
     local: str = ""
     check: t.Literal["tls", "ldap"] = "tls"
+    spread: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Incoming:
     """A port of this host that takes links of other hosts.
 
     target: where the service listens on this host (a path or ADDRESS:PORT); sources: from which address each caller's
-    connection arrives there, where that matters.
+    connection arrives there, where that matters; checked: whether the port turns callers away, to another host, while
+    nobody listens there.
     """
 
     name: str
@@ -66,10 +70,13 @@ class Incoming:
     callers: tuple[Host, ...]
     target: str
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    checked: bool = False
 
 
 def outgoing(site: Site, host: Host) -> list[Outgoing]:
     """Return the links that begin on a host."""
+    if host.does("mail_client"):
+        return []
     found = []
     if needs_store(site, host):
         stores = tuple(site.hosts_with("mail_store"))
@@ -79,9 +86,9 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
         others = _others(site.filter_hosts, host)
         for amavis, port in FILTER.items():
             local = f"127.0.0.1:{amavis}" if site.filters(host) else ""
-            found.append(Outgoing(f"filter-{amavis}", f"{FILTERS}:{amavis}", port, others, local=local))
+            found.append(Outgoing(f"filter-{amavis}", f"{FILTERS}:{amavis}", port, others, local=local, spread=True))
     if site.filters(host):
-        for caller, source in _sources(site, host).items():
+        for caller, source in _sources(site, host):
             found.append(Outgoing(f"back-{caller.name}", f"{source}:{FILTERED}", BACK, (caller,)))
     if directory_is_linked(site, host):
         holders = site.hosts_with("mail_directory")
@@ -92,24 +99,26 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
         found.append(Outgoing("provider", PROVIDER_SOCKET, DIRECTORY, (site.provider,), check="ldap"))
     if hands_over(site, host):
         senders = tuple(site.hosts_with("mail_submission"))
-        found.append(Outgoing("relay", f"127.0.0.1:{HAND_OVER}", RELAY, senders))
+        found.append(Outgoing("relay", f"127.0.0.1:{HAND_OVER}", RELAY, senders, spread=True))
     return found
 
 
 def incoming(site: Site, host: Host) -> list[Incoming]:
     """Return the ports at which a host takes links; one that nobody calls is not opened."""
+    if host.does("mail_client"):
+        return []
     found = []
     senders = _others(filter(site.sends, site.hosts.values()), host)
     if host.does("mail_store"):
         found.append(Incoming("lmtp", LMTP, senders, DOVECOT_LMTP))
         found.append(Incoming("quota", QUOTA, senders, DOVECOT_QUOTA))
     if host.does("mail_directory") and site.uses_directory:
-        asking = _others((one for one in site.hosts.values() if asks_directory(site, one)), host)
+        asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, SLAPD))
     if site.filters(host):
-        sources = {str(caller.name): source for caller, source in _sources(site, host).items()}
+        sources = {str(caller.name): source for caller, source in _sources(site, host)}
         for amavis, port in FILTER.items():
-            found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources))
+            found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources, checked=True))
     if filter_is_linked(site, host):
         found.append(Incoming("back", BACK, _others(site.filter_hosts, host), f"127.0.0.1:{FILTERED}"))
     if host.does("mail_submission"):
@@ -118,9 +127,40 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
     return [one for one in found if one.callers]
 
 
+def linked(site: Site, host: Host) -> bool:
+    """Tell whether a host has links."""
+    return bool(outgoing(site, host) or incoming(site, host))
+
+
 def asks_directory(site: Site, host: Host) -> bool:
-    """Tell whether programs of a host look accounts up, or its directory follows the provider's."""
-    return site.uses_directory and (site.sends(host) or host.does("mail_store") or host.does("mail_directory"))
+    """Tell whether programs of a host look accounts up."""
+    return site.uses_directory and (site.sends(host) or host.does("mail_store"))
+
+
+def _calls_directory(site: Site, caller: Host, host: Host) -> bool:
+    """Tell whether a host calls a directory: its programs ask, or its own directory follows this one."""
+    return asks_directory(site, caller) or (host == site.provider and caller.does("mail_directory"))
+
+
+def trusting_services(site: Site, host: Host) -> list[str]:
+    """Return the services of Postfix at which a submission host takes mail without a login, all of them on loopback.
+
+    One is for its own programs, where it has no port 25 for everybody, one for the site's hosts that hand theirs over.
+    """
+    if not host.does("mail_submission"):
+        return []
+    own = [] if host.does("mail_mx") else ["127.0.0.1:smtp/inet"]
+    return [*own, *([f"127.0.0.1:{HAND_OVER}/inet"] if called(site, host, "relay") else [])]
+
+
+def packages(site: Site, host: Host) -> list[str]:
+    """Return what brings the user as whom links reach a host's programs."""
+    return ["haproxy"] if incoming(site, host) else []
+
+
+def called(site: Site, host: Host, name: str) -> bool:
+    """Tell whether other hosts use a link of this name to a host."""
+    return any(link.name == name for link in incoming(site, host))
 
 
 def directory_is_linked(site: Site, host: Host) -> bool:
@@ -156,10 +196,10 @@ def hands_over(site: Site, host: Host) -> bool:
     return bool(host.duties) and not site.sends(host) and not host.does("mail_client")
 
 
-def _sources(site: Site, host: Host) -> dict[Host, str]:
+def _sources(site: Site, host: Host) -> list[tuple[Host, str]]:
     """Return the loopback address by which amavis on a host knows each other sender, and finds its way back to it."""
     senders = [one for one in site.hosts.values() if site.sends(one)]
-    return {one: f"127.0.{1 + i // 250}.{1 + i % 250}" for i, one in enumerate(senders) if one != host}
+    return [(one, f"127.0.{1 + i // 250}.{1 + i % 250}") for i, one in enumerate(senders) if one != host]
 
 
 def _others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:

@@ -9,7 +9,9 @@ derives for itself. So secrets travel neither in facts nor in results.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import os
 import pickle
 import re
@@ -23,6 +25,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_sourc
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
+    DUTIES,
     HostInput,
     HostVariables,
     Look,
@@ -35,6 +38,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, S
 MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
 GROUP = "mail"
+HOSTS_FILE = "hosts.json"  # in the state folder: what was last seen of each host
 
 
 class StoredSecrets(Secrets):
@@ -138,19 +142,36 @@ def derive(
     for name in host_names:
         variables.pop(name, None)
     variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
+    empty = [group for group, names in groups.items() if group in DUTIES and not names]
     try:
-        site = parse_site(variables, hosts, compose.concerns().values())
+        site = parse_site(variables, hosts, compose.concerns().values(), empty_groups=empty)
     except SiteError as error:
         raise SiteError([*problems, *error.problems]) from None
     if problems:
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
     refuse_strangers(site, state)
+    recall(site, state, hosts, remember=keep and not action._task.check_mode)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
     kept.ensure(a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash))
     site.secrets = kept
     return site
+
+
+def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> None:
+    """Complete the hosts that this run has not seen by what an earlier one saw: with --limit, or while one is down."""
+    if len(site.hosts) == 1:
+        return
+    known = json.loads(state.read(HOSTS_FILE) or b"{}")
+    seen = {name: dataclasses.asdict(item.look) for name, item in inputs.items() if item.look.addresses}
+    for name, host in site.hosts.items():
+        if name in known and name not in seen:
+            look = Look(**known[name])
+            site.hosts[name] = dataclasses.replace(host, look=look, addresses=host.addresses or tuple(look.addresses))
+    now = {name: look for name, look in {**known, **seen}.items() if name in inputs}
+    if remember and now != known:
+        state.write(HOSTS_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
 
 
 def refuse_strangers(site: Site, state: State) -> None:
@@ -204,6 +225,12 @@ def on_host(
     return answer
 
 
+def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
+    several = len(task_vars["groups"].get(GROUP, ())) > 1
+    return on_host(action, task_vars, "host", {"firewall": several})
+
+
 def state_dir(site: Site) -> str:
     """Return the folder of the controller's state for a site."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
@@ -240,11 +267,25 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
         if isinstance(site.secrets, StoredSecrets):
             site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
         return site
+    looks = seen(task_vars)
     name = str(task_vars["inventory_hostname"])
-    answer = on_host(action, task_vars, "host")
-    if "look" not in answer:
-        raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
-    return derive(action, task_vars, {name: answer["look"]}, keep)
+    if name not in looks:
+        answer = look_at(action, task_vars)
+        if "look" not in answer:
+            raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
+        looks[name] = answer["look"]
+    return derive(action, task_vars, looks, keep)
+
+
+def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
+    """Return what this play has seen of each host so far."""
+    hostvars = task_vars["hostvars"]
+    found = {}
+    for name in task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]:
+        answer = hostvars.raw_get(name).get(LOOK)
+        if answer and "look" in answer:
+            found[name] = answer["look"]
+    return found
 
 
 def overrides_in(variables: Mapping[str, t.Any], read: Callable[[t.Any], t.Any]) -> dict[str, dict[str, t.Any]]:

@@ -103,7 +103,7 @@ class SiteVariables:
         "Domains that receive mail here, the first one the main one; Unicode is accepted.", example="[example.org]"
     )
     mail_server_name: HostName | None = var(
-        "Name that users and other servers connect to; by default the name of the first host.", None,
+        "Name that users and other servers connect to; by default that of the host with the mailboxes.", None,
         example="mail.example.org",
     )  # fmt: skip
     mail_accounts: list[Account] = var("The accounts.", [], example="[{address: alice@example.org}]")
@@ -165,6 +165,10 @@ class HostVariables:
 
     mail_host_name: HostName | None = var("Fully qualified name of the host; by default its inventory name.", None)
     mail_host_addresses: list[IPAddress] = var("Addresses of the host, IPv4 and IPv6; by default looked up.", [])
+    mail_client_senders: list[Address] = var(
+        "Sender addresses in the site's domains that programs of a host of group mail_client use.", [],
+        example="[wiki@example.org]",
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +185,8 @@ class Look:
     ipv6: bool = True
     ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
     unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
+    claimed: list[str] = dataclasses.field(default_factory=list)  # programs that it has set up
+    firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,6 +207,7 @@ class Host:
     addresses: tuple[str, ...]
     duties: frozenset[str]
     look: Look
+    client_senders: tuple[Address, ...] = ()
 
     def does(self, duty: str) -> bool:
         """Tell whether the host has a duty such as mail_store."""
@@ -248,8 +255,11 @@ class Site:
         self._parts = parts
         self.domains: list[Domain] = core.mail_domains
         self.accounts: list[Account] = core.mail_accounts
-        self.server_name: HostName = core.mail_server_name or next(iter(hosts.values())).name
+        self.server_name: HostName = core.mail_server_name or self._named_after().name
         self.aliases: dict[Address, list[Address]] = core.mail_aliases
+
+    def _named_after(self) -> Host:
+        return next(iter([*self.hosts_with("mail_store"), *self.hosts.values()]))
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""
@@ -309,6 +319,10 @@ class Site:
         """Tell whether a host hands mail to mailboxes and to the world: each that takes it from outside or users."""
         return host.does("mail_mx") or host.does("mail_submission")
 
+    def shows_public(self, host: Host) -> bool:
+        """Tell whether users or other servers are shown a certificate by a host."""
+        return self.sends(host) or host.does("mail_store")
+
     @property
     def provider(self) -> Host | None:
         """The host whose directory takes changes; every other one follows it."""
@@ -345,6 +359,10 @@ class Site:
     def service_password(self, service: str) -> str:
         """Return the password by which a service (postfix, dovecot, saslauthd) asks the directory."""
         return self.secrets.get(f"service:{service}")
+
+    def client_password(self, host: Host) -> str:
+        """Return the password by which a host of group mail_client logs in at the submission hosts."""
+        return self.secrets.get(f"client:{host.name}")
 
 
 def domain_of(value: str) -> Domain:
@@ -428,7 +446,7 @@ def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str
         if twin:
             problems.append(Problem(f"mail_host_name of host {name}", full, f"is {twin.inventory_name}'s name already"))
         addresses = tuple(said.mail_host_addresses or item.look.addresses)
-        hosts[name] = Host(name, full, addresses, duties[name], item.look)
+        hosts[name] = Host(name, full, addresses, duties[name], item.look, tuple(said.mail_client_senders))
     if not inputs:
         problems.append(Problem("group mail", None, "must hold at least one host"))
     return hosts
@@ -467,6 +485,10 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
             allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
             yield Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
     for host in site.hosts_with(CLIENT):
+        for sender in host.client_senders:
+            if domain_of(sender) not in site.domains:
+                allowed = f"must be in one of mail_domains ({', '.join(site.domains)})"
+                yield Problem(f"mail_client_senders of host {host.inventory_name}", sender, allowed)
         others = ", ".join(sorted(host.duties - {CLIENT}))
         if others:
             allowed = f"is in {others} too: a client hands its mail on and does nothing else"

@@ -29,13 +29,21 @@ def _lines(site: Site, name: str) -> list[str]:
         for owner in sorted(names):
             if owner == name or owner.endswith(f".{name}"):
                 lines += [record(owner, _kind(address), address) for address in host.addresses]
-    lines.append(record(name, "TXT", '"v=spf1 mx -all"'))
-    lines += [
-        record(f"{service}._tcp.{name}", "SRV", f"0 1 {port} {site.server_name}.") for service, port in SERVICES.items()
-    ]
+    senders = [host for host in site.hosts_with("mail_submission") if not host.does("mail_mx")]
+    lines.append(record(name, "TXT", " ".join(['"v=spf1 mx', *(f"a:{host.name}" for host in senders), '-all"'])))
+    for service, port in SERVICES.items():
+        for target in _servers(site, service):
+            lines.append(record(f"{service}._tcp.{name}", "SRV", f"0 1 {port} {target}."))
     # Programs that would speak without TLS are told that there is no such service.
     lines.append(record(f"_pop3._tcp.{name}", "SRV", "0 0 0 ."))
     return lines
+
+
+def _servers(site: Site, service: str) -> list[str]:
+    """Return who offers a service to users: where mail is submitted elsewhere, those hosts by their own names."""
+    submission = site.hosts_with("mail_submission") if service.startswith("_submission") else []
+    elsewhere = [str(host.name) for host in submission if not host.does("mail_store")]
+    return elsewhere or [str(site.server_name)]
 
 
 def _kind(address: str) -> str:

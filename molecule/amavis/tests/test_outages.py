@@ -42,7 +42,7 @@ def test_nothing_is_lost_or_passed_unseen(
     site: Any, host: Any, away: str, back: str, seconds: int, settled: None
 ) -> None:
     login = (ANNA, site.passwords[ANNA])
-    burst = Burst(site.ipv4, 200, CARL, login, ca_file=site.ca_file, server_name=site.server_name, virus_every=5)
+    burst = Burst((site.ipv4,), 200, CARL, login, ca_file=site.ca_file, server_name=site.server_name, virus_every=5)
     with burst:
         burst.wait_for(60)
         host.check_output(away)

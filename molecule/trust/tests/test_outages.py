@@ -33,7 +33,7 @@ def settled(host: Any) -> Iterator[None]:
 @pytest.mark.parametrize(("away", "back"), OUTAGES.values(), ids=OUTAGES.keys())
 def test_mail_waits(site: Any, host: Any, away: str, back: str, settled: None) -> None:
     login = (ANNA, site.passwords[ANNA])
-    with Burst(site.ipv4, 100, BEN, login, ca_file=site.ca_file, server_name=site.server_name) as burst:
+    with Burst((site.ipv4,), 100, BEN, login, ca_file=site.ca_file, server_name=site.server_name) as burst:
         burst.wait_for(40)
         host.check_output(away)
         time.sleep(SECONDS)

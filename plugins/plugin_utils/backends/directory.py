@@ -9,7 +9,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, VMAIL, VMAIL_HOME, VMAIL_UID, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+    CA_FILE,
+    CLIENT,
+    VMAIL,
+    VMAIL_HOME,
+    VMAIL_UID,
+    Host,
+    Site,
+)
 
 ENABLED = "(!(mailEnabled=FALSE))"
 MAILBOX = f"(&(objectClass=PostfixBookMailAccount)(mail=%s){ENABLED})"
@@ -23,8 +31,11 @@ def _start_tls(site: Site, host: Host) -> str:
     return "no" if links.directory_is_linked(site, host) else "yes"
 
 
-def postfix(site: Site, host: Host) -> Postfix:
+def postfix(site: Site, host: Host) -> Postfix | None:
     """Look recipients, aliases, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
+
+    if not site.sends(host):
+        return None
 
     def lookup(query: str, result: str, base: str = site.suffix) -> Table:
         lines = {
@@ -44,13 +55,15 @@ def postfix(site: Site, host: Host) -> Postfix:
         }
         return Table("ldap", "".join(f"{key} = {value}\n" for key, value in lines.items()))
 
+    has_clients = host.does("mail_submission") and site.hosts_with(CLIENT)
+    clients = [table("client_senders", "lmdb")] if has_clients else []
     return Postfix(
         parameters={
             "virtual_mailbox_domains": list(site.domains),
             "virtual_mailbox_maps": [table("mailboxes", "ldap")],
             # The first table that answers wins: a forward without a copy must not find the mailbox's alias.
             "virtual_alias_maps": [table("forwards", "ldap"), table("aliases", "ldap")],
-            "smtpd_sender_login_maps": [table("owners", "ldap")],
+            "smtpd_sender_login_maps": [*clients, table("owners", "ldap")],
         },
         tables={
             "mailboxes": lookup(MAILBOX, "mail", site.accounts_base),

@@ -92,7 +92,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def certificates(site: Site, host: Host) -> Certificates:
     """Return which certificates the client brings, and the timer by which it does."""
-    wanted = site.of(Variables).mail_acme
+    wanted = site.of(Variables).mail_acme if site.shows_public(host) else {}
     timer = Unit("postamt-acme.timer", running=bool(wanted))
     if not wanted:
         return Certificates(units=[timer])

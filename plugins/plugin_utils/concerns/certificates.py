@@ -72,9 +72,11 @@ def check(site: Site) -> Iterable[Problem]:
 
 
 def certificates(site: Site, host: Host) -> Certificates:
-    """Return the certificates that every host has, and those that the site lists."""
+    """Return the one that every host has, and those that users and other servers are shown where they are."""
     said = site.of(Variables)
     listed = {PUBLIC: Certificate(), INTERNAL: Certificate(), **said.mail_certificates}
+    if not site.shows_public(host):
+        listed = {INTERNAL: listed[INTERNAL]}
     return Certificates({name: _wanted(name, item, site, host, said) for name, item in listed.items()})
 
 

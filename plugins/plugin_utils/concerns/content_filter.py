@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Extension, Postfix, Service, Value
@@ -15,7 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
 
 WORLD, USERS, HOST = 10024, 10026, 10027  # amavis's ports, by who sends: each has its policy bank
-BACK = "127.0.0.1:10025"  # where Postfix takes filtered mail
+BACK = f"127.0.0.1:{links.FILTERED}"  # where Postfix takes filtered mail
 
 # What amavis opens archives with
 _DECODERS = ("arj", "binutils", "cabextract", "cpio", "lz4", "lzop", "p7zip-full", "rpm2cpio", "unrar-free", "xz-utils")
@@ -39,23 +40,25 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not site.filters(host):
+    if not site.filter_hosts or not site.sends(host):
         return None
     size = sizing(site, host)
+    amavis = links.FILTERS if links.filter_is_linked(site, host) else "127.0.0.1"
     before = site.core.mail_content_filter == "before_queue"
 
     def queued(port: int) -> dict[str, Value]:
         # Addresses are rewritten once, when mail comes back: policies go by the recipient as it was written.
-        return {"content_filter": f"amavis:[127.0.0.1]:{port}", "receive_override_options": "no_address_mappings"}
+        return {"content_filter": f"amavis:[{amavis}]:{port}", "receive_override_options": "no_address_mappings"}
 
     def through(port: int) -> dict[str, Value]:
         if not before:
             return queued(port)
         # Postfix takes the whole message before it connects, so that slow clients keep no amavis process busy.
-        return {"smtpd_proxy_filter": f"127.0.0.1:{port}", "smtpd_proxy_options": "speed_adjust"}
+        return {"smtpd_proxy_filter": f"{amavis}:{port}", "smtpd_proxy_options": "speed_adjust"}
 
-    # Mail of the host's own programs has no SMTP dialogue, so it takes the way after the queue.
-    extensions = {"pickup/unix": Extension(options=queued(HOST))}
+    # Mail of programs has nobody in front of it who could be told in the SMTP dialogue: it is filtered after the queue.
+    own = ["pickup/unix", *links.trusting_services(site, host)]
+    extensions = dict.fromkeys(own, Extension(options=queued(HOST)))
     if host.does("mail_mx"):
         extensions["smtp/inet"] = Extension(str(size.connections), through(WORLD))
     if host.does("mail_submission"):
@@ -118,7 +121,9 @@ def _back(before: bool) -> dict[str, Value]:
 def amavis(site: Site, host: Host) -> Amavis | None:
     if not site.filters(host):
         return None
-    back = f"smtp:[{BACK.replace(':', ']:')}"
+    # To whom amavis got it from: each sender that is another host has an address of its own here.
+    sender = "*" if links.called(site, host, f"filter-{WORLD}") else "[127.0.0.1]"
+    back = f"smtp:{sender}:{links.FILTERED}"
     settings: dict[str, t.Any] = {
         "$myhostname": str(host.name),
         "$mydomain": str(site.domains[0]),
@@ -131,7 +136,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$enable_db": False,
         "$inet_socket_bind": "127.0.0.1",
         "$inet_socket_port": [WORLD, USERS, HOST],
-        "@inet_acl": ["127.0.0.1"],
+        "@inet_acl": ["127.0.0.0/8"],
         # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
         "@client_ipaddr_policy": [[*site.own_addresses], "HOST"],
         f"$interface_policy{{'{USERS}'}}": "USERS",

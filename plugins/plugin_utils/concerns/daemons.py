@@ -42,7 +42,7 @@ def postfix(site: Site, host: Host) -> Postfix:
             "compatibility_level": "3.9" if host.version("postfix") >= (3, 9) else "3.6",
             "myhostname": host.name,
             "myorigin": "$myhostname",
-            "inet_interfaces": "all",
+            "inet_interfaces": "all" if site.sends(host) else "loopback-only",
             "inet_protocols": "all" if host.look.ipv6 else "ipv4",
             "mynetworks": ["127.0.0.0/8", "[::ffff:127.0.0.0]/104", "[::1]/128"],
             "smtpd_banner": "$myhostname ESMTP",

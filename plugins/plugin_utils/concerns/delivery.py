@@ -16,26 +16,26 @@ SOCKET = "private/dovecot-lmtp"  # in Postfix's chroot
 def postfix(site: Site, host: Host) -> Postfix | None:
     if not site.sends(host):
         return None
-    return Postfix(
-        parameters={"virtual_transport": f"lmtp:unix:{links.LMTP_SOCKET if links.needs_store(site, host) else SOCKET}"}
-    )
+    socket = links.LMTP_SOCKET if links.needs_store(site, host) else SOCKET
+    return Postfix(parameters={"virtual_transport": f"lmtp:unix:{socket}"})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
-    path = "/var/spool/postfix/private/dovecot-lmtp"
-    socket = {"user": "postfix", "group": "postfix", "mode": "0600"}
-    needs = links.directory_needs(site, host)
-    someone = {"recipient": site.postmaster, "path": path, "needs": needs}
+    path = f"{links.CHROOT}/{SOCKET}"
+    listeners = {f"unix_listener {path}": {"user": "postfix", "group": "postfix", "mode": "0600"}}
+    if links.called(site, host, "lmtp"):
+        listeners[f"unix_listener {links.DOVECOT_LMTP}"] = {"user": links.USER, "mode": "0600"}
+    someone = {"recipient": site.postmaster, "path": path, "needs": links.directory_needs(site, host)}
     return Dovecot(
-        trunk={"service lmtp": {f"unix_listener {path}": socket}},
+        trunk={"service lmtp": listeners},
         # A new process for each delivery, as Dovecot has it, takes 24 ms of processor time, an old one 6 ms.
         v23={"service lmtp": {"service_count": 100}},
         v24={"service lmtp": {"restart_request_count": 100}},
         protocols=["lmtp"],
         # Postfix makes it at its first start, which comes later.
-        directories=[Directory("/var/spool/postfix/private", "0700", "postfix", "root")],
-        packages=["dovecot-lmtpd", "postfix"],  # whose package brings the queue folder
+        directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")],
+        packages=["dovecot-lmtpd", "postfix", *links.packages(site, host)],  # whose packages bring folder and user
         questions=[Question("lmtp_rcpt", someone) if site.postmaster else Question("lmtp_greeting", {"path": path})],
     )

@@ -45,7 +45,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     domains = site.of(Variables).mail_gateway
-    if not domains:
+    if not domains or not site.sends(host):
         return None
     listed = {one: "OK" for name, to in domains.items() for one in ([*map(str, to.recipients)] or [f"@{name}"])}
     return Postfix(

@@ -46,7 +46,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     checks = site.of(Variables).mail_header_checks
-    if not checks:
+    if not checks or not site.sends(host):
         return None
     lines = [
         f"/{item.match.replace('/', chr(92) + '/')}/ {item.action.upper()} {item.text}".rstrip() for item in checks

@@ -8,7 +8,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import ROLE_ADDRESSES, Host, Site
 
 
-def postfix(site: Site, host: Host) -> Postfix:
+def postfix(site: Site, host: Host) -> Postfix | None:
+    if not site.sends(host):
+        return None  # concern null_client has that host's mail read elsewhere
     reader = site.postmaster
     names = {name: str(reader) for name in ("root", *ROLE_ADDRESSES, "mailer-daemon", "nobody")} if reader else {}
     own = [table("local_aliases", "lmdb")]

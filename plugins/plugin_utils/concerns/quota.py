@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -24,10 +25,11 @@ _ANSWERS = {
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not host.does("mail_store"):
+    if not site.sends(host):
         return None
+    socket = links.QUOTA_SOCKET if links.needs_store(site, host) else _SOCKET
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
-    ask = {"quota": [f"check_policy_service {{ unix:{_SOCKET}, default_action=DUNNO }}"]}
+    ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
     tables = {}
     if not site.uses_directory:  # Dovecot has no answer for such users, and mail to aliases of their names would wait
         tables = {"system_users": Table("lmdb", {f"{name}@": "OK" for name in _SYSTEM_USERS})}
@@ -42,14 +44,13 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
     limit = f"{site.core.mail_quota // 1024}K"
+    listeners = {f"unix_listener {links.CHROOT}/{_SOCKET}": {"user": "postfix", "mode": "0600"}}
+    if links.called(site, host, "quota"):
+        listeners[f"unix_listener {links.DOVECOT_QUOTA}"] = {"user": links.USER, "mode": "0600"}
     return Dovecot(
         trunk={
             "lmtp_rcpt_check_quota": True,
-            "service quota-status": {
-                "executable": "quota-status -p postfix",
-                "client_limit": 1,
-                f"unix_listener /var/spool/postfix/{_SOCKET}": {"user": "postfix", "mode": "0600"},
-            },
+            "service quota-status": {"executable": "quota-status -p postfix", "client_limit": 1, **listeners},
         },
         v23={
             "quota_full_tempfail": True,

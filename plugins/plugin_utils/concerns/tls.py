@@ -20,8 +20,10 @@ class Variables:
     )
 
 
-def postfix(site: Site, host: Host) -> Postfix:
+def postfix(site: Site, host: Host) -> Postfix | None:
     """Offer TLS to servers, who may do without; users' ports require it (https://www.postfix.org/TLS_README.html)."""
+    if not site.sends(host):
+        return None
     shown = site.public_certificate
     modern = ">=TLSv1.2"
     return Postfix(

@@ -64,6 +64,7 @@ class Extension:
 
     maxproc: str = ""
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    chroot: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,6 +107,8 @@ def table(name: str, kind: str) -> str:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Postfix for one host."""
+    if not host.duties:
+        return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
     version = host.version("postfix")
     parameters = merged(parts, "parameters", "Postfix parameter")
     parameters.update(restriction_lists(parts))
@@ -114,7 +117,12 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     for key, extension in merged(parts, "extensions", "Postfix service").items():
         service = services[key]
         options = {**service.options, **extension.options}
-        services[key] = dataclasses.replace(service, options=options, maxproc=extension.maxproc or service.maxproc)
+        services[key] = dataclasses.replace(
+            service,
+            options=options,
+            maxproc=extension.maxproc or service.maxproc,
+            chroot=service.chroot and extension.chroot,
+        )
     services = overridden(services, _services(overrides.get("services") or {}))
     tables = merged(parts, "tables", "Postfix table")
     _refuse_unknown(version, parameters, services)
@@ -154,7 +162,7 @@ def questions(
     found = []
     for greeting, _settings in _greetings(parameters, services):
         found.append(greeting)
-        if greeting.arguments["port"] == 25:
+        if greeting.arguments["port"] == 25 and site.sends(host):
             needs = links.directory_needs(site, host)
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):

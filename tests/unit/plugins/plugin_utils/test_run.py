@@ -66,3 +66,24 @@ def test_what_may_be_a_template_is_templated(value: object) -> None:
 
 def test_what_is_no_template_is_taken_as_it_is() -> None:
     assert run.literal([{"address": "a@example.org", "password_hash": "{ARGON2}$x", "quota": 1, "enabled": True}, None])
+
+
+def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State) -> None:
+    def site_of(looks: dict[str, Look]) -> Site:
+        groups = {"mx.example.org": "mail_mx", "store.example.org": "mail_store"}
+        inputs = {name: HostInput(("mail", group), look=looks.get(name, Look())) for name, group in groups.items()}
+        found = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+        run.recall(found, state, inputs, remember=True)
+        return found
+
+    both = {
+        "mx.example.org": Look(addresses=["192.0.2.1"]),
+        "store.example.org": Look(addresses=["192.0.2.2"], release="bookworm"),
+    }
+    assert site_of({}).hosts["store.example.org"].addresses == ()
+    site_of(both)
+    limited = site_of({"mx.example.org": Look(addresses=["192.0.2.9"])})
+    assert limited.hosts["mx.example.org"].addresses == ("192.0.2.9",)
+    assert limited.hosts["store.example.org"].addresses == ("192.0.2.2",)
+    assert limited.hosts["store.example.org"].version("dovecot") == (2, 3)
+    assert site_of({}).hosts["mx.example.org"].addresses == ("192.0.2.9",)

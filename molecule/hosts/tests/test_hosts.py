@@ -1,0 +1,120 @@
+"""What several hosts are to each other: who takes, filters, keeps and hands on mail, and what a run does to them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
+from letters import ANNA, BEN, EICAR, STRANGER, code, letter
+
+MX = ("mx1.example.test", "mx2.example.test")
+APP, FILTER = "app1.example.test", "filter1.example.test"
+
+
+@pytest.fixture
+def at(site: Any) -> Any:
+    """The endpoint of a host's port."""
+    return lambda name, port: site.endpoint(port, host=name)
+
+
+@pytest.mark.parametrize("mx", MX)
+def test_each_exchanger_takes_filters_and_delivers(site: Any, at: Any, ask4: Any, mx: str) -> None:
+    token = new_token()
+    assert smtp_send(at(mx, 25), STRANGER, [BEN], message(STRANGER, BEN, token)).accepted
+    found = imap_find(ask4(993), BEN, site.passwords[BEN], token)
+    assert found and b"X-Virus-Scanned: amavis at" in found
+    assert code(smtp_send(at(mx, 25), STRANGER, [ANNA], letter(new_token(), a_txt=EICAR))) == 554
+    login = (ANNA, site.passwords[ANNA])
+    sent = smtp_send(at(mx, 587), ANNA, [BEN], message(ANNA, BEN, token := new_token()), tls="starttls", login=login)
+    assert sent.accepted
+    assert imap_find(ask4(993), BEN, site.passwords[BEN], token)
+
+
+@pytest.mark.parametrize("mx", MX)
+def test_each_exchanger_knows_recipients_and_their_quota(site: Any, at: Any, ask4: Any, mx: str) -> None:
+    for recipient in ("nobody@example.test", "someone@elsewhere.example"):
+        assert not smtp_rcpt(at(mx, 25), STRANGER, [recipient]).accepted
+    dora = "dora@example.test"
+    assert imap_count(ask4(993), dora, site.passwords[dora]), "test_mail.py has filled it"
+    assert smtp_rcpt(at(mx, 25), STRANGER, [dora, "d@example.test"], size=20000).accepted == []
+    assert smtp_rcpt(at(mx, 25), STRANGER, [BEN], size=20000).accepted
+
+
+def test_a_client_hands_mail_on_and_takes_none(site: Any, connect: Any, ask4: Any) -> None:
+    app = connect(APP)
+    listening = app.check_output("ss -Hltn").splitlines()
+    outside = [line for line in listening if not any(word in line for word in ("127.0.0.", "[::1]", ":22 "))]
+    assert outside == []
+    for sender in (f"www-data@{APP}", "wiki@example.test"):
+        token = new_token()
+        app.check_output(f"printf 'Subject: {token}\\n\\nfrom a program\\n' | sendmail -f {sender} {BEN}")
+        found = imap_find(ask4(993), BEN, site.passwords[BEN], token)
+        assert found and APP.encode() in found
+
+
+def test_a_client_has_only_its_own_addresses(site: Any, connect: Any, ask4: Any) -> None:
+    app, token = connect(APP), new_token()
+    app.check_output(f"printf 'Subject: {token}\\n\\nnot mine\\n' | sendmail -f {ANNA} {BEN}")
+    assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token), "the notice that it was not sent"
+    assert not imap_find(ask4(993), BEN, site.passwords[BEN], token, wait=3)
+
+
+def test_a_vacation_answer_leaves_the_host_with_the_mailboxes(connect: Any, site: Any, ask4: Any) -> None:
+    store, token = connect("store1.example.test"), new_token()
+    mail = f"From: ben@example.test\\nSubject: {token}\\n\\nI am away"
+    store.check_output(f"printf '{mail}\\n' | sendmail -f '' {ANNA}")
+    assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token)
+
+
+def test_a_run_over_one_host_knows_the_others(play: Any) -> None:
+    done = play(limit=MX[0])
+    assert not done.failed
+    assert done.changed == []
+
+
+def test_a_host_that_is_down_fails_alone(site: Any, play: Any, outage: Any) -> None:
+    outage(FILTER, "unplugged")
+    done = play()
+    assert done.returncode == 4
+    assert f"{FILTER} could not be reached: it stays as it is until a run reaches it" in done.stdout
+    assert [task.host for task in done.tasks if task.status == "unreachable"] == [FILTER]
+    assert done.changed == []
+    reached = {task.host for task in done.tasks if task.action == "postamt.mail.postfix"}
+    assert reached == set(site.groups["mail"]) - {FILTER}
+
+
+def test_a_host_that_left_a_group_stops_what_it_did(
+    play: Any, connect: Any, site: Any, ask4: Any, tmp_path: Path
+) -> None:
+    inventory = yaml.safe_load((Path(__file__).parent.parent / "inventory.yml").read_text(encoding="utf-8"))
+    inventory["mail"]["children"]["mail_filter"]["hosts"].pop("mx2.example.test")
+    smaller = tmp_path / "smaller.yml"
+    smaller.write_text(yaml.safe_dump(inventory), encoding="utf-8")
+    left = connect("mx2.example.test")
+    try:
+        assert not play(inventory=smaller).failed
+        assert play(inventory=smaller).changed == []
+        for unit in ("amavis", "clamav-daemon", "clamav-daemon.socket"):
+            assert not left.service(unit).is_running and not left.service(unit).is_enabled
+        assert ":946 " not in left.check_output("ss -Hltn")
+        token = new_token()
+        assert smtp_send(site.endpoint(25, host=MX[1]), STRANGER, [BEN], message(STRANGER, BEN, token)).accepted
+        assert imap_find(ask4(993), BEN, site.passwords[BEN], token)
+    finally:
+        assert not play().failed
+    assert left.service("amavis").is_running
+    until = time.monotonic() + 30
+    while ":946 " not in left.check_output("ss -Hltn"):
+        assert time.monotonic() < until
+        time.sleep(1)
+
+
+def test_the_journals_are_quiet(connect: Any, site: Any) -> None:
+    for name in site.groups["mail"]:
+        assert connect(name).check_output("systemctl --failed --no-legend") == "", name

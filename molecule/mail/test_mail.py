@@ -1,0 +1,148 @@
+"""Mail from users and from the world arrives, and nobody else's is taken: on one host or over several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
+    imap_append,
+    imap_capabilities,
+    imap_count,
+    imap_find,
+    imap_folders,
+    imap_login,
+    imap_quota,
+)
+from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_search
+from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_put
+from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_find
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import (
+    ENDINGS,
+    smtp_auth,
+    smtp_ehlo,
+    smtp_rcpt,
+    smtp_send,
+    smtp_smuggle,
+)
+from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
+
+ANNA, BEN, CARL = "anna@example.test", "ben@example.test", "carl@example.net"
+STRANGER = "stranger@outside.example"
+
+
+@pytest.mark.parametrize(("port", "tls"), [(587, "starttls"), (465, "implicit")])
+def test_a_user_sends_to_another(site: Any, ask: Any, port: int, tls: Any) -> None:
+    token = new_token()
+    login = (ANNA, site.passwords[ANNA])
+    sent = smtp_send(ask(port), ANNA, [BEN], message(ANNA, BEN, token), tls=tls, login=login)
+    assert sent.queue_id
+    assert imap_find(ask(993), BEN, site.passwords[BEN], token)
+
+
+@pytest.mark.parametrize(
+    ("address", "reader"),
+    [
+        (ANNA, ANNA),
+        ("a@example.test", ANNA),
+        ("anna+shop@example.test", ANNA),
+        ("team@example.test", BEN),
+        ("postmaster@example.net", ANNA),
+        (CARL, ANNA),
+    ],
+    ids=["mailbox", "alias", "plus", "group", "postmaster", "forward"],
+)
+def test_mail_from_outside_arrives(site: Any, ask: Any, address: str, reader: str) -> None:
+    token = new_token()
+    assert smtp_send(ask(25), STRANGER, [address], message(STRANGER, address, token)).accepted
+    assert pop3_find(ask(995), reader, site.passwords[reader], token)
+
+
+@pytest.mark.parametrize("encoding", ["8bit", "utf8"])
+def test_other_letters_arrive(site: Any, ask4: Any, encoding: Any) -> None:
+    token = new_token()
+    assert smtp_send(ask4(25), "", [ANNA], message(STRANGER, ANNA, token, "Grüße\n", encoding=encoding)).accepted
+    assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token)
+
+
+@pytest.mark.parametrize("to", ["root", "root@localhost", "root@{name}", "mailer-daemon"])
+def test_mail_of_the_hosts_themselves_reaches_a_person(connect: Any, site: Any, ask4: Any, to: str) -> None:
+    tokens = {name: new_token() for name in site.groups["mail"]}
+    for name, token in tokens.items():
+        mail = f"printf 'Subject: {token}\\n\\nfrom cron\\n' | sendmail {to.format(name=name)}"
+        connect(name).check_output(mail)
+    for name, token in tokens.items():
+        assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token), name
+
+
+def test_strangers_are_refused(ask: Any) -> None:
+    for sender, recipient in [
+        (STRANGER, "nobody@example.test"),
+        (STRANGER, "someone@elsewhere.example"),
+        (ANNA, BEN),
+    ]:
+        answer = smtp_rcpt(ask(25), sender, [recipient]).rcpt[recipient]
+        assert 500 <= answer.code < 600, (sender, recipient, answer)
+
+
+def test_no_login_on_25_nor_before_tls(ask4: Any) -> None:
+    assert not smtp_ehlo(ask4(25)).auth
+    assert not smtp_ehlo(ask4(25), tls="starttls").auth
+    assert not smtp_ehlo(ask4(587)).auth
+    assert smtp_ehlo(ask4(587), tls="starttls").auth
+    assert "SMTPUTF8" not in smtp_ehlo(ask4(25)).capabilities
+    assert imap_capabilities(ask4(143)).login_disabled
+
+
+def test_a_wrong_password_is_refused(ask4: Any) -> None:
+    assert smtp_auth(ask4(587), ANNA, "wrong").code == 535
+    assert not imap_login(ask4(993), ANNA, "wrong").ok
+
+
+def test_a_user_has_only_its_own_addresses(site: Any, ask4: Any) -> None:
+    login = (ANNA, site.passwords[ANNA])
+    own = smtp_rcpt(ask4(587), "a@example.test", [BEN], tls="starttls", login=login)
+    assert own.accepted
+    other = smtp_rcpt(ask4(587), BEN, [BEN], tls="starttls", login=login)
+    assert not other.accepted
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_nothing_is_smuggled(ask4: Any, ending: Any) -> None:
+    assert smtp_smuggle(ask4(25), STRANGER, ANNA, ending).accepted <= 1
+
+
+@pytest.mark.parametrize("port", [465, 993, 995])
+def test_old_tls_is_refused(ask4: Any, port: int) -> None:
+    assert tls_refuses(ask4(port), "TLSv1.1").refused
+
+
+def test_folders_have_their_uses(site: Any, ask4: Any) -> None:
+    flags = {flag for folder in imap_folders(ask4(993), ANNA, site.passwords[ANNA]) for flag in folder.flags}
+    assert {"\\Archive", "\\Drafts", "\\Junk", "\\Sent", "\\Trash"} <= flags
+
+
+def test_a_sieve_script_files_mail(site: Any, ask4: Any) -> None:
+    script = 'require ["fileinto"]; if header :contains "Subject" "[list]" { fileinto "Archive"; }'
+    assert sieve_put(ask4(4190), ANNA, site.passwords[ANNA], "lists", script).ok
+    token = new_token()
+    assert smtp_send(ask4(25), STRANGER, [ANNA], message(STRANGER, ANNA, f"[list] {token}")).accepted
+    assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token, folder="Archive")
+
+
+def test_a_full_mailbox_is_refused_at_rcpt(site: Any, ask4: Any) -> None:
+    dora, password = "dora@example.test", site.passwords["dora@example.test"]
+    assert imap_quota(ask4(993), dora, password).limit == 1 << 20
+    declared = smtp_rcpt(ask4(25), STRANGER, [dora, "d@example.test"], size=2 << 20)
+    assert not declared.accepted
+    while imap_append(ask4(993), dora, password, message(STRANGER, dora, "fill", "x" * 70 + "\n" * 200000)).ok:
+        assert imap_count(ask4(993), dora, password) < 20
+    while imap_append(ask4(993), dora, password, message(STRANGER, dora, "fill", "y\n" * 200)).ok:
+        assert imap_count(ask4(993), dora, password) < 3000
+    refused = smtp_rcpt(ask4(25), STRANGER, [dora, "d@example.test"], size=20000)
+    assert not refused.accepted
+
+
+def test_a_stranger_reads_nothing_of_the_directory(site: Any, ask4: Any) -> None:
+    assert not ldap_search(ask4(389), "o=mail").entries

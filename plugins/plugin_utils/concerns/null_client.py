@@ -1,0 +1,104 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Null client: a server that neither receives nor sends mail of its own hands what its programs write to one that does.
+
+Servers of other kinds (group mail_client) log in at the submission hosts; the site's own hand it over by a link.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
+    Extension,
+    Postfix,
+    Service,
+    Table,
+    table,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, CLIENT, Host, Site
+
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    """Set up a loopback-only Postfix without mailboxes (Postfix's STANDARD_CONFIGURATION_README), or let clients in."""
+    if host.does("mail_submission"):
+        return Postfix(services=dict.fromkeys(links.trusting_services(site, host), _TRUSTING), tables=_senders(site))
+    if site.sends(host) or not host.duties:
+        return None
+    hop = _login(site, host) if host.does(CLIENT) else _link()
+    own = [str(host.name), "localhost", f"localhost.{host.name.partition('.')[2]}"]
+    reader = site.postmaster
+    return Postfix(
+        parameters={
+            **hop.parameters,
+            "mydestination": "",
+            "local_transport": "error:no mailboxes on this host",
+            "local_recipient_maps": "",
+            # What is for users of the host, root and cron's included, a person reads.
+            "virtual_alias_maps": [table("own_mail", "lmdb")],
+        },
+        services={"smtp/inet": Service("smtpd", private="n")},
+        extensions=hop.extensions,
+        tables={**hop.tables, "own_mail": Table("lmdb", {f"@{name}": str(reader) for name in own} if reader else {})},
+        packages=hop.packages,
+        secrets=hop.secrets,
+    )
+
+
+def _link() -> Postfix:
+    return Postfix(parameters={"relayhost": f"[127.0.0.1]:{links.HAND_OVER}", "smtp_tls_security_level": "none"})
+
+
+def _login(site: Site, host: Host) -> Postfix:
+    """Return the way to the submission hosts: TLS with their names verified, and a login."""
+    hops = [f"[{one.name}]:587" for one in site.hosts_with("mail_submission")]
+    password = site.client_password(host)
+    return Postfix(
+        parameters={
+            "relayhost": hops,
+            "smtp_tls_security_level": "secure",
+            "smtp_tls_secure_cert_match": ["nexthop", str(site.server_name)],
+            "smtp_tls_mandatory_protocols": ">=TLSv1.2",
+            # The site's CA, and those that the host trusts, whoever has issued the public certificate.
+            "smtp_tls_CAfile": CA_FILE,
+            "tls_append_default_CA": True,
+            "smtp_sasl_auth_enable": True,
+            "smtp_sasl_tls_security_options": "noanonymous",
+            "smtp_sasl_password_maps": [table("submission_login", "lmdb")],
+        },
+        extensions={"smtp/unix": Extension(chroot=False)},  # /etc/ssl/certs is outside
+        tables={"submission_login": Table("lmdb", dict.fromkeys(hops, f"{host.name}:{password}"), secret=True)},
+        packages=["libsasl2-modules"],
+        secrets=[password],
+    )
+
+
+_TRUSTING = Service(
+    "smtpd",
+    private="n",
+    options={
+        "syslog_name": "postfix/hosts",
+        "mynetworks": "127.0.0.0/8",
+        "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
+        "smtpd_relay_restrictions": ["permit_mynetworks", "reject"],
+        "smtpd_recipient_restrictions": ["reject_non_fqdn_recipient", "reject_unlisted_recipient"],
+        "smtpd_helo_restrictions": "",
+        "smtpd_sender_restrictions": "",
+        "smtpd_tls_security_level": "none",
+        "smtpd_sasl_auth_enable": False,
+        "smtpd_client_connection_count_limit": 0,  # all links come from one address
+    },
+)
+
+
+def _senders(site: Site) -> dict[str, Table]:
+    """Let each client use the addresses of its host, and those of the site that it lists."""
+    owners: dict[str, set[str]] = {}
+    for client in site.hosts_with(CLIENT):
+        for used in (f"@{client.name}", *client.client_senders):
+            owners.setdefault(str(used), set()).add(str(client.name))
+    for account in site.accounts if owners else ():
+        for address in (account.address, *account.aliases):
+            if address in owners:
+                owners[str(address)].add(str(account.address))
+    pairs = {used: ", ".join(sorted(logins)) for used, logins in owners.items()}
+    return {"client_senders": Table("lmdb", pairs)} if pairs else {}

@@ -1,0 +1,245 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""HAProxy: carries what the site's hosts say to each other, over TLS with certificates on both ends.
+
+It has a configuration and a unit of its own: an administrator's own HAProxy on the same host is left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions
+from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming, Outgoing
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
+    UNITS,
+    Directory,
+    File,
+    Plan,
+    Question,
+    Serves,
+    Unit,
+    make_plan,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, KeyPair, Site
+
+CONFIGURATION = "/etc/postamt/haproxy.cfg"
+UNIT = "postamt-links.service"
+PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
+SECTIONS = ("global", "defaults")
+
+Value = str | int | bool
+Settings = Mapping[str, Mapping[str, Value]]
+
+GLOBAL: dict[str, Value] = {
+    "user": links.USER,
+    "group": links.USER,
+    "log": "stdout format short daemon notice",
+    "maxconn": 2000,
+    "nbthread": 1,
+    "hard-stop-after": "10m",  # what a reload leaves behind: idle connections, which their programs open again
+    "stats socket": f"{links.FOLDER}/admin.sock mode 600 level admin expose-fd listeners",
+    "ssl-default-bind-options": "ssl-min-ver TLSv1.2",
+    "ssl-default-server-options": "ssl-min-ver TLSv1.2",
+}
+DEFAULTS: dict[str, Value] = {
+    "mode": "tcp",
+    "log": "global",
+    "option dontlog-normal": True,
+    "option dontlognull": True,
+    "option log-separate-errors": True,
+    "option tcpka": True,
+    "option redispatch": 1,
+    "retries": 3,
+    "timeout connect": "2s",
+    # Programs keep connections for hours; a peer that is gone is noticed by checks and keepalive.
+    "timeout client": "24h",
+    "timeout server": "24h",
+    "clitcpka-idle": "60s",
+    "clitcpka-intvl": "10s",
+    "clitcpka-cnt": 6,
+}
+# How fast a host that does not work is passed over; where there is no other one, a busy host is given more time.
+ONE_OF_SEVERAL = ("timeout check 1s", "default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1")
+ALONE = ("timeout check 5s", "default-server inter 2s fall 3 rise 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class Haproxy:
+    """What one concern contributes: links that begin on the host, and those that end there."""
+
+    certificate: KeyPair
+    outgoing: Iterable[Outgoing] = ()
+    incoming: Iterable[Incoming] = ()
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of HAProxy for one host."""
+    settings = with_user_settings(overrides.get("settings") or {})
+    if not parts:
+        return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
+    outgoing = [link for _concern, part in parts for link in part.outgoing]
+    incoming = [link for _concern, part in parts for link in part.incoming]
+    (pair,) = {part.certificate for _concern, part in parts}
+    in_chroot = any(link.bind.startswith(links.CHROOT) for link in outgoing)
+    shown = [pair.chain, pair.key, CA_FILE]
+    return make_plan(
+        packages=["haproxy", *(["postfix"] if in_chroot else [])],
+        directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
+        files=[
+            File(f"{UNITS}/{UNIT}", unit(pair)),
+            File(CONFIGURATION, configuration(host, outgoing, incoming, settings)),
+        ],
+        units=[Unit(UNIT)],
+        watch=shown,
+        serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],
+        questions=[
+            Question("tls", {"port": links.OWN, "address": "127.0.0.1"}),
+            *(Question("listens", {"port": link.port}) for link in incoming),
+            *map(_asked, outgoing),
+        ],
+    )
+
+
+def with_user_settings(given: t.Any) -> Settings:
+    """Return keywords by section with the user's own on top; null removes."""
+    for section, keywords in given.items():
+        if section not in SECTIONS:
+            raise ComposeError(
+                f"haproxy_settings: {section} is no section{nearest(section, SECTIONS)} (global, defaults)"
+            )
+        if not isinstance(keywords, Mapping):
+            raise ComposeError(f"haproxy_settings: {section} must be a mapping from keywords to values")
+    both = {"global": {**GLOBAL, **given.get("global", {})}, "defaults": {**DEFAULTS, **given.get("defaults", {})}}
+    return {
+        section: {keyword: value for keyword, value in keywords.items() if value is not None and value is not False}
+        for section, keywords in both.items()
+    }
+
+
+def configuration(host: Host, outgoing: Iterable[Outgoing], incoming: Iterable[Incoming], settings: Settings) -> str:
+    """Return HAProxy's configuration."""
+    lines = [HEAD]
+    for section, keywords in settings.items():
+        words = [keyword if value is True else f"{keyword} {value}" for keyword, value in keywords.items()]
+        lines += ["", section, *(f"    {line}" for line in words)]
+    # By this port the host itself sees which certificate its links show.
+    own = [f"bind 127.0.0.1:{links.OWN} ssl crt {PEM}", "tcp-request session reject"]
+    lines += ["", "frontend own", *(f"    {line}" for line in own)]
+    for out in outgoing:
+        lines += ["", f"listen to-{out.name}", *(f"    {line}" for line in _outgoing(host, out))]
+    for link in incoming:
+        lines += ["", f"listen from-{link.name}", *(f"    {line}" for line in _incoming(host, link))]
+        for caller, source in link.sources.items():
+            server = f"server here {link.target} source {source}{_tracked(link)}"
+            lines += ["", f"backend from-{link.name}-{caller}", f"    {server}"]
+    return "\n".join([*lines, ""])
+
+
+def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
+    yield f"bind {link.bind}{_rights(link)}"
+    several = len(link.to) + bool(link.local) > 1
+    yield from ONE_OF_SEVERAL if several else ALONE
+    if link.check == "ldap":
+        yield "option ldap-check"
+    if link.spread:
+        yield "balance leastconn"
+    if link.spread and link.local:
+        yield "option allbackups"
+    common = "check on-marked-down shutdown-sessions"
+    if link.local:
+        # The first connection that fails tells; until then its program is left in peace.
+        seldom = " inter 1h observe layer4 error-limit 1 on-error mark-down" if link.check == "tls" else ""
+        yield f"server here {link.local} {common}{seldom}"
+    for index, other in enumerate(link.to):
+        backup = " backup" if link.local or (index and not link.spread) else ""
+        tls = f"ssl crt {PEM} ca-file {CA_FILE} verify required verifyhost {other.name}"
+        yield f"server {other.name} {_address(host, other)}:{link.port} {_known(host, other)} {tls} {common}{backup}"
+
+
+def _incoming(host: Host, link: Incoming) -> Iterable[str]:
+    everywhere = "[::]:{} v4v6" if host.look.ipv6 else "0.0.0.0:{}"
+    yield f"bind {everywhere.format(link.port)} ssl crt {PEM} ca-file {CA_FILE} verify required"
+    if link.checked:
+        # The other end takes a handshake that fails for an answer: it asks another host.
+        yield f"tcp-request connection reject if {{ nbsrv(from-{link.name}) lt 1 }}"
+    callers = " ".join(caller.name for caller in link.callers)
+    yield f"tcp-request session reject unless {{ ssl_c_s_dn(cn) -m str {callers} }}"
+    for caller in link.sources:
+        yield f"use_backend from-{link.name}-{caller} if {{ ssl_c_s_dn(cn) -m str {caller} }}"
+    check = " check inter 2s fall 1 rise 1" if link.checked else ""
+    yield f"server here {link.target}{check}"
+
+
+def _tracked(link: Incoming) -> str:
+    return f" track from-{link.name}/here" if link.checked else ""
+
+
+def _rights(link: Outgoing) -> str:
+    if not link.bind.startswith("/"):
+        return ""
+    return f" user {link.owner} mode 600" if link.owner else " mode 666"
+
+
+def _address(host: Host, other: Host) -> str:
+    """Return the other host's name, in IPv4 only where one of the two has nothing else."""
+    return str(other.name) if host.look.ipv6 and other.look.ipv6 else f"ipv4@{other.name}"
+
+
+def _known(host: Host, other: Host) -> str:
+    """Return where a host is when its name does not resolve: at an address of a family that both have."""
+    families = {ipaddress.ip_address(address).version for address in host.addresses} or {4, 6}
+    fitting = [one for one in other.addresses if ipaddress.ip_address(one).version in families]
+    return f"init-addr libc,{next(iter([*fitting, *other.addresses]), 'none')}"
+
+
+def _asked(link: Outgoing) -> Question:
+    if link.bind.startswith("/"):
+        return Question("socket", {"path": link.bind})
+    address, _colon, port = link.bind.rpartition(":")
+    return Question("listens", {"port": int(port), "address": address})
+
+
+def unit(pair: KeyPair) -> str:
+    """Return the unit. Certificate and key become one file in a folder that a boot takes, read by root alone."""
+    joined = f"/bin/sh -c 'umask 077; cat {pair.chain} {pair.key} > {PEM}.new && mv {PEM}.new {PEM}'"
+    return f"""\
+{HEAD}
+[Unit]
+Description=Links to the other hosts of the mail site
+Documentation=man:haproxy(1)
+After=network.target
+Before=postfix.service postfix@-.service saslauthd-postfix.service dovecot.service
+# What kept it from starting, such as a full disk, ends some time, and nobody else starts it then.
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+# A name server that does not answer must not keep it from starting: then the addresses from the site count.
+Environment="RES_OPTIONS=timeout:1 attempts:1"
+RuntimeDirectory={links.FOLDER.rpartition("/")[2]}
+RuntimeDirectoryMode=0755
+ExecStartPre={joined}
+ExecStart=/usr/sbin/haproxy -Ws -q -f {CONFIGURATION}
+ExecReload={joined}
+ExecReload=/usr/sbin/haproxy -c -q -f {CONFIGURATION}
+ExecReload=/bin/kill -USR2 $MAINPID
+Restart=always
+RestartSec=1
+KillMode=mixed
+TimeoutStopSec=5
+SuccessExitStatus=143
+PrivateTmp=yes
+ProtectHome=yes
+ProtectSystem=full
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=multi-user.target
+"""

@@ -1,0 +1,94 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""nftables: one table of the collection's own, about the ports of the site's links and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contributions
+from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+CONFIGURATION = "/etc/postamt/nftables.conf"
+UNIT = "postamt-firewall.service"
+TABLE = "inet postamt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Nftables:
+    """What one concern contributes: ports that only their callers may reach."""
+
+    incoming: Iterable[Incoming]
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of the firewall for one host."""
+    guarded = [link for _concern, part in parts for link in part.incoming]
+    if not guarded:
+        return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
+    return make_plan(
+        packages=["nftables"],
+        files=[File(f"{UNITS}/{UNIT}", unit()), File(CONFIGURATION, rules(guarded), "0600")],
+        units=[Unit(UNIT)],
+    )
+
+
+def rules(guarded: Iterable[Incoming]) -> str:
+    """Return the table, made anew in one transaction: other tables are not touched, and other ports not looked at."""
+    guarded = list(guarded)
+    ports = ", ".join(str(link.port) for link in guarded)
+    lines = [
+        f"table {TABLE}",
+        f"delete table {TABLE}",
+        f"table {TABLE} {{",
+        "    chain input {",
+        "        type filter hook input priority filter; policy accept;",
+        f"        tcp dport {{ {ports} }} jump links",
+        "    }",
+        "    chain links {",
+        '        iifname "lo" accept',
+    ]
+    for link in guarded:
+        addresses = [ipaddress.ip_address(address) for caller in link.callers for address in caller.addresses]
+        for version, family in ((4, "ip"), (6, "ip6")):
+            some = sorted({address for address in addresses if address.version == version}, key=int)
+            if some:
+                lines.append(f"        tcp dport {link.port} {family} saddr {{ {', '.join(map(str, some))} }} accept")
+    lines += ["        drop", "    }", "}"]
+    return "\n".join([HEAD, *lines, ""])
+
+
+def unit() -> str:
+    """Return the unit: before the network, after those that flush all tables, and again whenever they did."""
+    return f"""\
+{HEAD}
+[Unit]
+Description=Firewall of the mail site's internal ports
+Documentation=man:nft(8)
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target shutdown.target
+Conflicts=shutdown.target
+# Debian's nftables.service begins by a flush of all tables, this one included.
+After=local-fs.target nftables.service
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {CONFIGURATION}
+ExecReload=/usr/sbin/nft -f {CONFIGURATION}
+ExecStop=-/usr/sbin/nft delete table {TABLE}
+ProtectHome=yes
+ProtectSystem=full
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=sysinit.target nftables.service
+"""

@@ -1,0 +1,132 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which host does what, and which topologies are refused."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Site, parse_site
+
+GOOD: dict[str, t.Any] = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
+
+
+def site(groups: dict[str, list[str]], empty: tuple[str, ...] = (), **variables: t.Any) -> Site:
+    """A site by its groups; hosts are named by their first label."""
+    names = dict.fromkeys(name for members in groups.values() for name in members)
+    hosts = {
+        f"{name}.example.org": HostInput(["mail", *(group for group, members in groups.items() if name in members)])
+        for name in names
+    }
+    return parse_site({**GOOD, **variables}, hosts, compose.concerns().values(), empty_groups=empty)
+
+
+def duties(groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {str(host.name).partition(".")[0]: sorted(host.duties) for host in site(groups).hosts.values()}
+
+
+def message(groups: dict[str, list[str]], empty: tuple[str, ...] = (), **variables: t.Any) -> str:
+    with pytest.raises(SiteError) as caught:
+        site(groups, empty, **variables)
+    return str(caught.value)
+
+
+def test_a_host_alone_does_everything() -> None:
+    assert duties({"mail": ["a"]}) == {
+        "a": ["mail_directory", "mail_filter", "mail_mx", "mail_store", "mail_submission"]
+    }
+
+
+def test_clients_do_not_take_anything_from_a_host_alone() -> None:
+    found = duties({"mail": ["a"], "mail_client": ["b"]})
+    assert found["b"] == ["mail_client"]
+    assert "mail_store" in found["a"]
+
+
+def test_groups_that_are_left_out_fall_to_others() -> None:
+    assert duties({"mail_mx": ["a", "b"], "mail_store": ["c"]}) == {
+        "a": ["mail_filter", "mail_mx", "mail_submission"],
+        "b": ["mail_filter", "mail_mx", "mail_submission"],
+        "c": ["mail_directory", "mail_store"],
+    }
+
+
+def test_a_host_in_no_group_does_nothing() -> None:
+    found = site({"mail": ["a"], "mail_mx": ["b"], "mail_store": ["b"]})
+    left = found.hosts["a.example.org"]
+    assert left.duties == frozenset()
+    for program in ("postfix", "dovecot", "amavis", "clamav", "sasl", "ldap"):
+        plan = compose.plan(program, found, left)
+        assert not plan["wanted"] and not any(unit["running"] for unit in plan["units"]), program
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        ({"mail": ["a", "b"]}, "group mail: hold 2 hosts: put each into the groups of what it does (mail_mx, "),
+        ({"mail_mx": ["a"], "mail_filter": ["b"]}, "group mail_store: must hold a host: without one there are no"),
+        ({"mail_store": ["a"], "mail_filter": ["b"]}, "group mail_mx: must hold a host: without one no mail comes in"),
+        ({"mail_mx": ["a"], "mail_store": ["a", "b"]}, "group mail_store is 'a.example.org, b.example.org': must hold"),
+        (
+            {"mail_mx": ["a"], "mail_store": ["a"], "mail_client": ["a"]},
+            "group mail_client of host a.example.org: is in mail_directory, mail_filter, mail_mx, mail_store, "
+            "mail_submission too",
+        ),
+    ],
+)
+def test_wrong_topologies_are_refused(groups: dict[str, list[str]], sentence: str) -> None:
+    assert sentence in message(groups)
+
+
+def test_a_filter_group_may_be_empty_only_where_nothing_is_filtered() -> None:
+    groups = {"mail_mx": ["a"], "mail_store": ["b"]}
+    said = message(groups, ("mail_filter",), mail_content_filter="before_queue")
+    assert "group mail_filter: must hold a host, or be left out: then the hosts of mail_mx do it" in said
+    assert site(groups, ("mail_filter",)).hosts
+    assert "group mail_submission: must hold a host" in message(groups, ("mail_submission",))
+
+
+def test_the_provider_is_the_first_directory_or_the_one_that_is_named() -> None:
+    groups = {"mail_mx": ["a"], "mail_store": ["a"], "mail_directory": ["b", "c"]}
+    assert str(site(groups).provider.name) == "b.example.org"  # type: ignore[union-attr]
+    named = site(groups, mail_directory_provider="c.example.org")
+    assert str(named.provider.name) == "c.example.org"  # type: ignore[union-attr]
+    assert "must be a host of group mail_directory (b.example.org, c.example.org)" in message(
+        groups, mail_directory_provider="a.example.org"
+    )
+
+
+def test_users_of_the_host_are_for_a_site_of_one_host() -> None:
+    said = message({"mail_mx": ["a"], "mail_store": ["b"]}, mail_accounts_backend="system")
+    assert "mail_accounts_backend is 'system': is for a site of one host" in said
+
+
+def test_two_hosts_with_one_name_are_refused() -> None:
+    hosts = {"a.example.org": HostInput(), "b": HostInput(variables={"mail_host_name": "a.example.org"})}
+    with pytest.raises(SiteError, match=r"mail_host_name of host b is 'a.example.org': is a.example.org's name"):
+        parse_site(GOOD, hosts, compose.concerns().values())
+
+
+def test_a_client_hands_over_with_a_login_and_its_own_senders_only() -> None:
+    groups = {"mail_mx": ["a", "b"], "mail_store": ["c"], "mail_client": ["app"]}
+    found = site(groups)
+    files = {file["path"]: file for file in compose.plan("postfix", found, found.hosts["app.example.org"])["files"]}
+    assert "inet_interfaces = loopback-only\n" in files["/etc/postfix/main.cf"]["content"]
+    assert "relayhost = [a.example.org]:587, [b.example.org]:587\n" in files["/etc/postfix/main.cf"]["content"]
+    login = files["/etc/postfix/tables/submission_login"]
+    assert login["secret"] and login["mode"] == "0600" and "[b.example.org]:587\tapp.example.org:" in login["content"]
+    files = {file["path"]: file for file in compose.plan("postfix", found, found.hosts["a.example.org"])["files"]}
+    assert files["/etc/postfix/tables/client_senders"]["content"] == "@app.example.org\tapp.example.org\n"
+
+
+def test_the_certificate_of_users_is_where_users_are() -> None:
+    found = site({"mail_mx": ["a"], "mail_store": ["b"], "mail_filter": ["c"], "mail_client": ["d"]})
+    names = {
+        name.partition(".")[0]: sorted(compose.plan("certificates", found, host)["certificates"])
+        for name, host in found.hosts.items()
+    }
+    both = ["internal", "public"]
+    assert names == {"a": both, "b": both, "c": ["internal"], "d": ["internal"]}
