@@ -73,8 +73,7 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
         groups = {"mx.example.org": "mail_mx", "store.example.org": "mail_store"}
         inputs = {name: HostInput(("mail", group), look=looks.get(name, Look())) for name, group in groups.items()}
         found = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-        run.recall(found, state, inputs, remember=True)
-        return found
+        return run.recall(found, state, inputs, remember=True)
 
     both = {
         "mx.example.org": Look(addresses=["192.0.2.1"]),
