@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import site_for, state_of
 
 
@@ -21,7 +21,7 @@ class ActionModule(ProgramAction):
             self._forget_former_names(plan)
         if answer.get("failed") or not names:
             return answer
-        given = passwords(site_for(self, self._vars), names)
+        given = applied_passwords(site_for(self, self._vars), names)
         secrets = [word for known in given.values() for word in known.values()]
         again = self._on_host({"plan": plan, "installed": [], "passwords": given}, secrets)
         again.pop("passwords_needed", None)

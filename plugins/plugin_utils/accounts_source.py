@@ -18,6 +18,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 import yaml
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError, Vault
@@ -98,7 +99,7 @@ def _text(path: str, vault: Vault | None) -> str:
 def _content(path: str, text: str) -> t.Any:
     kind = os.path.splitext(path)[1].lower()
     readers: dict[str, Callable[[str], t.Any]] = {
-        ".csv": _csv, ".json": json.loads, ".yml": yaml.safe_load, ".yaml": yaml.safe_load, ".cf": _cf,
+        ".csv": _csv, ".json": json.loads, ".yml": yaml_load, ".yaml": yaml_load, ".cf": _cf,
     }  # fmt: skip
     if kind not in readers:
         raise _refusal("file", path, f"must have one of the extensions {', '.join(readers)}, which says how it is read")

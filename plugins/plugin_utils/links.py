@@ -108,7 +108,7 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
     if host.does("mail_client"):
         return []
     found = []
-    senders = _others(filter(site.sends, site.hosts.values()), host)
+    senders = _others(site.senders, host)
     if host.does("mail_store"):
         found.append(Incoming("lmtp", LMTP, senders, DOVECOT_LMTP))
         found.append(Incoming("quota", QUOTA, senders, DOVECOT_QUOTA))
@@ -198,8 +198,7 @@ def hands_over(site: Site, host: Host) -> bool:
 
 def _sources(site: Site, host: Host) -> list[tuple[Host, str]]:
     """Return the loopback address by which amavis on a host knows each other sender, and finds its way back to it."""
-    senders = [one for one in site.hosts.values() if site.sends(one)]
-    return [(one, f"127.0.{1 + i // 250}.{1 + i % 250}") for i, one in enumerate(senders) if one != host]
+    return [(one, f"127.0.{1 + i // 250}.{1 + i % 250}") for i, one in enumerate(site.senders) if one != host]
 
 
 def _others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import ssl
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
@@ -24,12 +25,14 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_sourc
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
+    CLIENT,
     DUTIES,
     HostInput,
     HostVariables,
     Look,
     Secrets,
     Site,
+    client_secret,
     parse_site,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
@@ -98,6 +101,22 @@ def plain(value: t.Any) -> t.Any:
     return float(value) if isinstance(value, float) else str(value)
 
 
+_TEMPLATE = re.compile(r"\{[{%#]|\A#jinja2:")
+
+
+def literal(value: t.Any) -> bool:
+    """Tell whether templating a value would change nothing: a list of 20,000 accounts is told from a template in a
+    tenth of the time that templating takes.
+    """
+    if isinstance(value, str):
+        return not _TEMPLATE.search(value)
+    if isinstance(value, Mapping):
+        return all(map(literal, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(literal, value))
+    return value is None or isinstance(value, bool | int | float)
+
+
 def derive(
     action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]], keep: bool = True
 ) -> Site:
@@ -110,18 +129,21 @@ def derive(
     host_names = field_types(HostVariables)
 
     def template(value: t.Any) -> t.Any:
-        return plain(action._templar.template(value))
+        return plain(value if literal(value) else action._templar.template(value))
 
     # A host that is a member of no group of the site (a play's own hosts) still has the variables of its play.
     variables = {name: template(value) for name, value in task_vars.items() if name.startswith("mail_")}
+    belongs: dict[str, list[str]] = {}
+    for group, names in groups.items():
+        for name in names:
+            belongs.setdefault(name, []).append(group)
     hosts = {}
     for name in members:
         raw = hostvars.raw_get(name)
         raw = raw if isinstance(raw, Mapping) else {}
         said = {key: template(raw[key]) for key in host_names if key in raw}
         look = looks.get(name)
-        belongs = [group for group, names in groups.items() if name in names]
-        hosts[name] = HostInput(belongs, said, Look(**plain(look)) if look else Look())
+        hosts[name] = HostInput(belongs.get(name, []), said, Look(**plain(look)) if look else Look())
     for name in host_names:
         variables.pop(name, None)
     variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
@@ -134,27 +156,30 @@ def derive(
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
     refuse_strangers(site, state)
-    recall(site, state, hosts, remember=keep and not action._task.check_mode)
+    site = recall(site, state, hosts, remember=keep and not action._task.check_mode)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
-    kept.ensure(a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash))
+    generated = [a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash)]
+    kept.ensure([*generated, *(client_secret(host) for host in site.hosts_with(CLIENT))])  # in one write
     site.secrets = kept
     return site
 
 
-def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> None:
-    """Complete the hosts that this run has not seen by what an earlier one saw: with --limit, or while one is down."""
+def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> Site:
+    """Return the site, the hosts that this run has not seen as an earlier one saw them: --limit, or one that is down."""
     if len(site.hosts) == 1:
-        return
+        return site
     known = json.loads(state.read(HOSTS_FILE) or b"{}")
     seen = {name: dataclasses.asdict(item.look) for name, item in inputs.items() if item.look.addresses}
+    hosts = dict(site.hosts)
     for name, host in site.hosts.items():
         if name in known and name not in seen:
             look = Look(**known[name])
-            site.hosts[name] = dataclasses.replace(host, look=look, addresses=host.addresses or tuple(look.addresses))
+            hosts[name] = dataclasses.replace(host, look=look, addresses=host.addresses or tuple(look.addresses))
     now = {name: look for name, look in {**known, **seen}.items() if name in inputs}
     if remember and now != known:
         state.write(HOSTS_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
+    return site.on(hosts)
 
 
 def refuse_strangers(site: Site, state: State) -> None:

@@ -9,6 +9,7 @@ memory, addresses) comes in as data, so that the same model serves a run, a simu
 from __future__ import annotations
 
 import dataclasses
+import functools
 import secrets as random_secrets
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +56,7 @@ DUTIES = {  # the groups below `mail`, and what a host in one of them does
 }
 CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
+GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 
 
@@ -245,7 +247,7 @@ class KeyPair:
 
 
 class Site:
-    """The parsed, checked site."""
+    """The parsed, checked site. What it finds out by looking at all hosts or accounts, it does once, not for each."""
 
     def __init__(self, core: SiteVariables, hosts: dict[str, Host], parts: dict[type, t.Any], secrets: Secrets) -> None:
         self.core = core
@@ -259,6 +261,10 @@ class Site:
 
     def _named_after(self) -> Host:
         return next(iter([*self.hosts_with("mail_store"), *self.hosts.values()]))
+
+    def on(self, hosts: dict[str, Host]) -> Site:
+        """Return the same site on hosts of which more is known."""
+        return Site(self.core, hosts, self._parts, self.secrets)
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""
@@ -301,7 +307,7 @@ class Site:
             return self.core.mail_postmaster
         return next((a.address for a in self.accounts if a.enabled), None)
 
-    @property
+    @functools.cached_property
     def all_aliases(self) -> dict[Address, list[Address]]:
         """Aliases as written, and the role addresses of each domain that nothing else takes."""
         taken = {a.address for a in self.accounts} | {x for a in self.accounts for x in a.aliases} | set(self.aliases)
@@ -318,11 +324,15 @@ class Site:
         """Tell whether a host hands mail to mailboxes and to the world: each that takes it from outside or users."""
         return host.does("mail_mx") or host.does("mail_submission")
 
+    @functools.cached_property
+    def senders(self) -> list[Host]:
+        return [host for host in self.hosts.values() if self.sends(host)]
+
     def shows_public(self, host: Host) -> bool:
         """Tell whether users or other servers are shown a certificate by a host."""
         return self.sends(host) or host.does("mail_store")
 
-    @property
+    @functools.cached_property
     def provider(self) -> Host | None:
         """The host whose directory takes changes; every other one follows it."""
         holders = self.hosts_with("mail_directory") if self.uses_directory else []
@@ -333,7 +343,7 @@ class Site:
         """Tell whether a host filters mail."""
         return self.core.mail_content_filter != "off" and host.does("mail_filter")
 
-    @property
+    @functools.cached_property
     def filter_hosts(self) -> list[Host]:
         return [host for host in self.hosts.values() if self.filters(host)]
 
@@ -341,13 +351,17 @@ class Site:
         """Tell whether a host runs ClamAV."""
         return self.filters(host) and self.core.mail_antivirus and not self.core.mail_clamav_server
 
-    @property
+    @functools.cached_property
     def own_addresses(self) -> list[str]:
         """Addresses and networks from which nobody but the site's hosts can come."""
         return ["127.0.0.0/8", "::1", *(address for host in self.hosts.values() for address in host.addresses)]
 
+    @functools.cached_property
+    def _by_duty(self) -> dict[str, list[Host]]:
+        return {duty: [host for host in self.hosts.values() if host.does(duty)] for duty in DUTIES}
+
     def hosts_with(self, duty: str) -> list[Host]:
-        return [host for host in self.hosts.values() if host.does(duty)]
+        return self._by_duty[duty]
 
     def password_of(self, account: Account) -> str | None:
         """Return an account's password, made on first use; None where only a hash is known."""
@@ -361,7 +375,12 @@ class Site:
 
     def client_password(self, host: Host) -> str:
         """Return the password by which a host of group mail_client logs in at the submission hosts."""
-        return self.secrets.get(f"client:{host.name}")
+        return self.secrets.get(client_secret(host))
+
+
+def client_secret(host: Host) -> str:
+    """Return the name of the password by which a host of group mail_client logs in."""
+    return f"client:{host.name}"
 
 
 def domain_of(value: str) -> Domain:

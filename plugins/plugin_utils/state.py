@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.yaml import yaml_dump, yaml_load  # in C where libyaml is there, eight times as fast
 
 SECRETS_FILE = "secrets.yml"
 SECRETS_VARIABLE = "mail_generated_passwords"
@@ -132,14 +133,14 @@ class State:
             self._write_secrets(content)
 
     def _write_secrets(self, content: dict[str, t.Any]) -> None:
-        text = yaml.safe_dump(content, default_flow_style=False, allow_unicode=True, width=200)
+        text = yaml_dump(content, default_flow_style=False, allow_unicode=True, width=200)
         self.write(SECRETS_FILE, (_SECRETS_HEAD + text).encode())
 
     def _secrets(self) -> dict[str, t.Any]:
         """Return all of secrets.yml: an administrator may keep further variables in it."""
         place = self.path(SECRETS_FILE)
         try:
-            content = yaml.safe_load(self.read(SECRETS_FILE) or b"") or {}
+            content = yaml_load(self.read(SECRETS_FILE) or b"") or {}
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)  # the error's own text would quote the line, password included
             line = f" (line {mark.line + 1})" if mark else ""

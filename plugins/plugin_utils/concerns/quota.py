@@ -34,10 +34,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     if not site.uses_directory:  # Dovecot has no answer for such users, and mail to aliases of their names would wait
         tables = {"system_users": Table("lmdb", {f"{name}@": "OK" for name in _SYSTEM_USERS})}
         ask["quota"].insert(0, f"check_recipient_access {table('system_users', 'lmdb')}")
-    return Postfix(
-        tables=tables,
-        restrictions={"smtpd_recipient_restrictions": ask, "mua_recipient_restrictions": ask},
-    )
+    ports = ("smtpd", "mua") if host.does("mail_submission") else ("smtpd",)
+    return Postfix(tables=tables, restrictions={f"{port}_recipient_restrictions": ask for port in ports})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:

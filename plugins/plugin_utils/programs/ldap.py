@@ -7,9 +7,11 @@ Everything is plain data here; module_utils/directory*.py compares it with what 
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import hmac
+import os
 import re
 import typing as t
 from collections.abc import Iterable, Mapping
@@ -25,6 +27,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Serves, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
+    GENERATED,
     VMAIL_HOME,
     VMAIL_UID,
     Account,
@@ -269,6 +272,27 @@ def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
             clear = site.password_of(accounts[name])
             found[name] = {"hash": str(accounts[name].password_hash)} if clear is None else {"clear": clear}
     return found
+
+
+def applied_passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return passwords as the host gets them: those that were generated as a hash.
+
+    Nobody guesses 144 random bits, however fast the hash is, and slapd would need ten milliseconds of a processor for
+    each. What people choose it hashes itself: also what somebody wrote in the place of a generated one.
+    """
+    generated = {one.address for one in site.accounts if not (one.password or one.password_hash)}
+    return {
+        name: {"hash": _salted(given["clear"])}
+        if name in generated and re.fullmatch(GENERATED, given.get("clear", ""))
+        else given
+        for name, given in passwords(site, names).items()
+    }
+
+
+def _salted(clear: str) -> str:
+    """Return a salted SHA-1 as every slapd knows it (slapd.conf(5), password-hash)."""
+    salt = os.urandom(16)
+    return "{SSHA}" + base64.b64encode(hashlib.sha1(clear.encode() + salt).digest() + salt).decode()
 
 
 def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import typing as t
 from collections.abc import Iterable, Mapping
@@ -201,7 +202,8 @@ def _greetings(
 
 def _someone(site: Site) -> list[str]:
     """Return an account that receives mail, if there is one."""
-    return [str(account.address) for account in site.accounts if account.enabled and not account.forward][:1]
+    found = (str(account.address) for account in site.accounts if account.enabled and not account.forward)
+    return list(itertools.islice(found, 1))
 
 
 def restriction_lists(parts: Contributions) -> dict[str, list[str]]:

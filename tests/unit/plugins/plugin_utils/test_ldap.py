@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from typing import Any
 
@@ -53,6 +55,18 @@ def test_no_secret_is_in_the_plan_and_passwords_come_by_name() -> None:
         "ben@example.org": {"clear": "clear-secret"},
         "carl@example.org": {"hash": "{ARGON2}hash-secret"},
     }
+
+
+def test_a_generated_password_reaches_the_host_as_a_hash() -> None:
+    site = make()
+    site.secrets.known["anna@example.org"] = Secrets().get("anna@example.org")
+    anna, ben = (ldap.applied_passwords(site, [name])[name] for name in ("anna@example.org", "ben@example.org"))
+    raw = base64.b64decode(anna["hash"].removeprefix("{SSHA}"))
+    assert raw[:20] == hashlib.sha1(site.secrets.known["anna@example.org"].encode() + raw[20:]).digest()
+    assert len(raw) == 36
+    assert ben == {"clear": "clear-secret"}  # slapd makes a slow hash of what a person chose
+    site.secrets.known["anna@example.org"] = "written over it"
+    assert ldap.applied_passwords(site, ["anna@example.org"]) == {"anna@example.org": {"clear": "written over it"}}
 
 
 def test_a_fingerprint_depends_on_key_kind_name_and_value() -> None:

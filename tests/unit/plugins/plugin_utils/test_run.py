@@ -59,13 +59,21 @@ def test_a_generated_password_goes_with_its_account_to_the_new_address(state: St
         }  # fmt: skip
 
 
+@pytest.mark.parametrize("value", ["{{ x }}", "a {% if x %}", "{# no #}", "#jinja2: x", [{"a": ["{{ x }}"]}], object()])
+def test_what_may_be_a_template_is_templated(value: object) -> None:
+    assert not run.literal(value)
+
+
+def test_what_is_no_template_is_taken_as_it_is() -> None:
+    assert run.literal([{"address": "a@example.org", "password_hash": "{ARGON2}$x", "quota": 1, "enabled": True}, None])
+
+
 def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State) -> None:
     def site_of(looks: dict[str, Look]) -> Site:
         groups = {"mx.example.org": "mail_mx", "store.example.org": "mail_store"}
         inputs = {name: HostInput(("mail", group), look=looks.get(name, Look())) for name, group in groups.items()}
         found = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-        run.recall(found, state, inputs, remember=True)
-        return found
+        return run.recall(found, state, inputs, remember=True)
 
     both = {
         "mx.example.org": Look(addresses=["192.0.2.1"]),
