@@ -276,6 +276,19 @@ class Site:
         """Return the DN by which a service (postfix, dovecot, saslauthd) asks the directory."""
         return f"cn={service},ou=services,{self.suffix}"
 
+    def client_password(self, client: str) -> str:
+        """Return the password of another server of the company, whose login is its full host name."""
+        return self.secrets.get(f"client:{client}")
+
+    @property
+    def clients(self) -> list[Host]:
+        """The other servers that log in to hand their mail over."""
+        return self.hosts_with(CLIENT)
+
+    @property
+    def clients_base(self) -> str:
+        return f"ou=clients,{self.suffix}"
+
     @property
     def accounts_base(self) -> str:
         return f"ou=accounts,{self.suffix}"
@@ -314,6 +327,10 @@ class Site:
         holders = self.hosts_with("mail_directory") if self.uses_directory else []
         wanted = [host for host in holders if host.inventory_name == self.core.mail_directory_provider]
         return next(iter(wanted or holders), None)
+
+    @property
+    def has_replicas(self) -> bool:
+        return self.uses_directory and len(self.hosts_with("mail_directory")) > 1
 
     def filters(self, host: Host) -> bool:
         """Tell whether a host filters mail."""
