@@ -22,14 +22,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        hostvars = variables["hostvars"]
-        looks = {}
-        for name in variables["groups"].get(run.GROUP) or [variables["inventory_hostname"]]:
-            seen = hostvars.raw_get(name).get(run.LOOK)
-            if seen and "look" in seen:
-                looks[name] = seen["look"]
         try:
-            site = run.derive(self, variables, looks)
+            site = run.derive(self, variables, run.looks_of(variables))
             for note in run.tried_plans(self, variables, site):
                 self._display.display(note)
             result["mark"] = run.hand_over(site)

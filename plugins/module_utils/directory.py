@@ -28,7 +28,7 @@ from urllib.parse import quote
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import directory_config as config
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
-from ansible_collections.postamt.mail.plugins.module_utils import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils import files, host, program, units
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 SOCKET = "/run/slapd/ldapi"
@@ -49,6 +49,9 @@ ENTRY_ATTRIBUTES = (
     "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
     "authzTo",
 )  # fmt: skip
+FOLLOWS = ("olcSyncrepl", "olcUpdateRef")  # what makes a database a replica
+# What slapd derives by itself, and does not take
+_DERIVED = ("entryDN", "subschemaSubentry", "hasSubordinates")
 _PATIENCE = 30  # seconds for a new replica to have all entries; 20,000 take about half as long
 _WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
 PAST = {
@@ -73,7 +76,8 @@ class Connection:
         self.ldap: Any = ldap
         self.link: Any = ldap.initialize(f"ldapi://{quote(path, safe='')}")
         self.link.set_option(ldap.OPT_NETWORK_TIMEOUT, 10.0)
-        self.link.set_option(ldap.OPT_TIMEOUT, 60.0)
+        if login:  # at another host
+            self.link.set_option(ldap.OPT_TIMEOUT, 60.0)
         end = time.monotonic() + wait
         while True:
             try:
@@ -247,7 +251,8 @@ class Change(program.Change):
             if self.others_data(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
             self.keep_original("/cn=config.ldif", files.Seen(_config_as_text().encode(), 0o600, 0, 0))
-        self.configure()
+        self.take_up()
+        self.configure(self.plan["config"])
         self.fill()
         if (self.record != kept or self.under_way) and not self.dry:
             self.under_way = bool(self.needed)
@@ -315,12 +320,6 @@ class Change(program.Change):
         """Stop a slapd that is this collection's and that the site does not want here; its data stays."""
         if not self.record:
             return  # a directory of somebody else
-        if self.plan.get("moved_to") and self.record.get("accounts") and self.starts + self.stops + self.disables:
-            raise Failed(
-                f"this host holds the site's accounts and passwords, and {self.plan['moved_to']} is to be the "
-                "directory now: a run does not move them. Put this host back into group mail_directory; or carry them "
-                f"over yourself (slapcat -b SUFFIX here, slapadd there, {self.record_file} too) and stop slapd here"
-            )
         self.activate()
 
     # --- the process
@@ -370,9 +369,8 @@ class Change(program.Change):
 
     # --- cn=config
 
-    def configure(self) -> None:
+    def configure(self, wanted: dict[str, Any]) -> None:
         """Make cn=config as wanted, have renewed certificates read, and ask."""
-        wanted = self.plan["config"]
         tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
         recorded = self.record.get("config", {})
         try:
@@ -456,6 +454,80 @@ class Change(program.Change):
             return f"TLS on port 636: {error}"
         return "" if served == on_disk else "port 636 shows another certificate than the one on disk"
 
+    # --- entries of another host
+
+    def take_up(self) -> None:
+        """Have the database hold what was brought here, or all that the provider has before it follows the provider.
+
+        A replica that filled while it serves would deny accounts that have not come yet. Where the provider does not
+        answer, the replica follows with what it has: without entries nobody can log in to ask it.
+        """
+        replica, suffix = self.plan["replica"], self.plan["config"]["suffix"]
+        if replica and "accounts" in self.record:
+            raise Failed(
+                "this host holds accounts and passwords that are changed here: run postamt.mail.move_directory"
+            )
+        arrived = {} if replica or "accounts" in self.record else files.load(host.ARRIVING)
+        tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER) if replica else {}
+        follows = any("olcSyncrepl" in entry for entry in tree.values() if entry.get("olcSuffix") == [suffix])
+        if not arrived and (not replica or follows) and not self.record.get("loading"):
+            return
+        where = f"brought from {arrived['from']}" if arrived else f"of {self.plan['provider']}"
+        ldif = arrived.get("ldif", "")
+        if replica and not ldif:
+            try:
+                ldif = as_ldif(self.provider(), suffix)
+            except Failed:
+                if not self.record.get("loading"):
+                    return
+        if self.dry:
+            self.did("took up", "take up", f"the directory {where}")
+            return
+        alone = {name: v for name, v in self.plan["config"]["database"].items() if name not in FOLLOWS}
+        self.configure({**self.plan["config"], "database": alone})
+        self.load(ldif)
+        self.record.update(arrived.get("record", {}))
+        self.record.pop("loading", None)
+        self.keep_record()
+        if arrived:
+            files.remove(host.ARRIVING)
+        if ldif:
+            self.did("took up", "take up", f"the directory {where}")
+
+    def provider(self) -> Connection:
+        """Return a connection to the provider; raises Failed where it does not answer."""
+        replica = self.plan["replica"]
+        return Connection(replica["socket"], 1.0, (replica["dn"], replica["password"]))
+
+    def load(self, ldif: str) -> None:
+        """Have the database hold these entries, or again what it held where there are none; slapd stops meanwhile.
+
+        What it held stays in a folder beside it.
+        """
+        folder = self.plan["config"]["database"]["olcDbDirectory"][0]
+        before = f"{folder}.before"
+        pid = _text_of(PID_FILE).strip()
+        units.act("stop", "slapd.service")
+        if pid and os.path.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
+            raise Failed("slapd was stopped, but its process goes on: stop it by hand")
+        if not self.record.get("loading"):
+            shutil.rmtree(before, ignore_errors=True)
+            self.record["loading"] = True
+            self.keep_record()
+        if not os.path.isdir(before):
+            os.rename(folder, before)
+        shutil.rmtree(folder, ignore_errors=True)
+        if ldif:
+            os.mkdir(folder, 0o700)
+            shutil.chown(folder, USER, USER)
+            suffix = self.plan["config"]["suffix"]
+            units.output("runuser", "-u", USER, "--", "slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
+        else:
+            os.rename(before, folder)
+        os.sync()
+        units.act("start", "slapd.service")
+        self.connection = Connection()
+
     # --- entries
 
     def fill(self) -> None:
@@ -485,13 +557,12 @@ class Change(program.Change):
 
     def note_lag(self) -> None:
         """Say if a replica is not in step with the provider after a while; it does not need this run to catch up."""
-        replica, provider = self.plan["replica"], self.plan["provider"]
+        provider = self.plan["provider"]
         if not self.database_there or (self.dry and self.changed):
             return
         suffix = self.plan["config"]["suffix"]
         try:
-            other = Connection(replica["socket"], 1.0, (replica["dn"], replica["password"]))
-            goal = _state(other, suffix)
+            goal = _state(self.provider(), suffix)
         except Failed:
             self.notes.append(f"{provider}, which takes changes of accounts, does not answer: they come when it does")
             return
@@ -501,6 +572,8 @@ class Change(program.Change):
                 self.notes.append(f"the directory here is behind that of {provider}; it goes on catching up")
                 return
             time.sleep(0.1)
+        if not self.dry and os.path.exists(host.ARRIVING):
+            files.remove(host.ARRIVING)  # of a move that was taken back
 
     def tell(self, changes: list[entries.Change]) -> None:
         """Say what becomes of which entries, in one sentence a verb and kind."""
@@ -578,6 +651,17 @@ def _used(suffix: str) -> bool:
     listed = units.output("slapcat", "-o", "ldif-wrap=no", "-b", suffix, check=False).stdout
     found = {line.partition(" ")[2].casefold() for line in listed.splitlines() if line.startswith("dn:")}
     return bool(found - {suffix.casefold(), f"cn=admin,{suffix}".casefold()})
+
+
+def as_ldif(connection: Connection, suffix: str) -> str:
+    """Return all entries as slapadd(8) takes them, with what they are at (entryUUID, entryCSN, contextCSN)."""
+    tree = connection.search(suffix, "subtree", names=["*", "+"])
+    blocks = []
+    for dn, attributes in sorted(tree.items(), key=lambda item: item[0].count(",")):
+        pairs = [("dn", dn), *((n, v) for n, values in attributes.items() if n not in _DERIVED for v in values)]
+        coded = ((name, base64.b64encode(v.encode("utf-8", "surrogateescape")).decode()) for name, v in pairs)
+        blocks.append("".join(f"{name}:: {value}\n" for name, value in coded))
+    return "\n".join(blocks)
 
 
 def _state(connection: Connection, suffix: str) -> str:

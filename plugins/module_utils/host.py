@@ -18,6 +18,9 @@ from ansible.module_utils.basic import AnsibleModule
 CA_FILE = "/etc/postamt/tls/ca.pem"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 STATE = "/var/lib/postamt"
+RECORD = f"{STATE}/ldap/applied.json"  # names accounts where this host's directory takes changes
+ARRIVING = f"{STATE}/ldap/arriving.json"  # a directory that was brought here and is to be taken up
+MAILBOXES = "/var/vmail"
 # What a program reads, by its name here
 CONFIGURATIONS = {
     "ldap": "/etc/ldap/slapd.d",
@@ -104,6 +107,17 @@ def unclaimed() -> list[str]:
     ]
 
 
+def holds() -> list[str]:
+    """Return what this host has that a site would miss: the directory that takes changes, and mailboxes."""
+    found = []
+    with contextlib.suppress(OSError), open(RECORD, "rb") as file:
+        found += ["directory"] if b'"accounts"' in file.read() else []
+    found += ["arriving"] if os.path.exists(ARRIVING) else []
+    with contextlib.suppress(OSError), os.scandir(MAILBOXES) as entries:
+        found += ["mailboxes"] if any(one.is_dir() and not one.name.startswith(".") for one in entries) else []
+    return found
+
+
 def carry_out(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
     module.exit_json(
@@ -118,6 +132,7 @@ def carry_out(module: AnsibleModule) -> None:
             "ipv6": ipv6(),
             "ca": ca(),
             "unclaimed": unclaimed(),
+            "holds": holds(),
             "versions": versions(module),
         },
     )

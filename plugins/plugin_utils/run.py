@@ -95,11 +95,15 @@ def plain(value: t.Any) -> t.Any:
 
 
 def derive(
-    action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]], keep: bool = True
+    action: t.Any,
+    task_vars: Mapping[str, t.Any],
+    looks: Mapping[str, Mapping[str, t.Any]],
+    keep: bool = True,
+    moving: bool = False,
 ) -> Site:
     """Return the site that the variables visible to a task describe; raises SiteError with every problem.
 
-    keep: whether passwords that are made now are remembered; never in check mode.
+    keep: whether passwords that are made now are remembered; never in check mode. moving: see parse_site().
     """
     hostvars, groups = task_vars["hostvars"], task_vars["groups"]
     members = list(groups.get(GROUP) or [task_vars["inventory_hostname"]])
@@ -122,7 +126,7 @@ def derive(
         variables.pop(name, None)
     variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
     try:
-        site = parse_site(variables, hosts, compose.concerns().values())
+        site = parse_site(variables, hosts, compose.concerns().values(), moving=moving)
     except SiteError as error:
         raise SiteError([*problems, *error.problems]) from None
     if problems:
@@ -211,6 +215,14 @@ def hand_over(site: Site) -> str:
 
 def _handed(mark: str) -> str:
     return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-site-{mark}")
+
+
+def looks_of(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
+    """Return what this run's first task saw of each host of the site that it reached."""
+    hostvars = task_vars["hostvars"]
+    names = task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]
+    seen = {name: hostvars.raw_get(name).get(LOOK) for name in names}
+    return {name: found["look"] for name, found in seen.items() if found and "look" in found}
 
 
 def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -> Site:
