@@ -225,6 +225,11 @@ def looks_of(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
     return {name: found["look"] for name, found in seen.items() if found and "look" in found}
 
 
+def place_of(action: t.Any, task_vars: Mapping[str, t.Any]) -> str:
+    """Return the inventory name of the host that a task works on."""
+    return str(action._task.delegate_to or task_vars["inventory_hostname"])
+
+
 def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -> Site:
     """Return the site for a role's task: what `postamt.mail.site` left, else derived here for this host alone."""
     result = task_vars.get(MARK)
@@ -235,7 +240,7 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
         if isinstance(site.secrets, StoredSecrets):
             site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
         return site
-    name = str(task_vars["inventory_hostname"])
+    name = place_of(action, task_vars)
     answer = on_host(action, task_vars, "host")
     if "look" not in answer:
         raise AnsibleError(str(answer.get("msg", "the host could not be looked at")))
