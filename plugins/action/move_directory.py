@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
             {"step": {"type": "str", "choices": list(STEPS), "required": True}}
         )
         try:
-            looks = run.looks_of(self._vars)
+            looks = run.seen(self._vars)
             site = run.derive(self, self._vars, looks, keep=False, moving=True)
             way = way_of(site, looks)
         except (SiteError, ComposeError, StateError) as error:

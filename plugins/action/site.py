@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
         try:
-            site = run.derive(self, variables, run.looks_of(variables))
+            site = run.derive(self, variables, run.seen(variables))
             for note in run.tried_plans(self, variables, site):
                 self._display.display(note)
             result["mark"] = run.hand_over(site)

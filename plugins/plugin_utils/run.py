@@ -217,12 +217,15 @@ def _handed(mark: str) -> str:
     return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-site-{mark}")
 
 
-def looks_of(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
-    """Return what this run's first task saw of each host of the site that it reached."""
+def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
+    """Return what this play has seen of each host so far."""
     hostvars = task_vars["hostvars"]
-    names = task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]
-    seen = {name: hostvars.raw_get(name).get(LOOK) for name in names}
-    return {name: found["look"] for name, found in seen.items() if found and "look" in found}
+    found = {}
+    for name in task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]:
+        answer = hostvars.raw_get(name).get(LOOK)
+        if answer and "look" in answer:
+            found[name] = answer["look"]
+    return found
 
 
 def place_of(action: t.Any, task_vars: Mapping[str, t.Any]) -> str:

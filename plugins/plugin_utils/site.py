@@ -180,9 +180,7 @@ class Look:
     ipv6: bool = True
     ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
     unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
-    holds: list[str] = dataclasses.field(
-        default_factory=list
-    )  # directory, arriving, mailboxes: see module_utils/host.py
+    holds: list[str] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,10 +277,6 @@ class Site:
         """Return the DN by which a service (postfix, dovecot, saslauthd) asks the directory."""
         return f"cn={service},ou=services,{self.suffix}"
 
-    def client_password(self, client: str) -> str:
-        """Return the password of another server of the company, whose login is its full host name."""
-        return self.secrets.get(f"client:{client}")
-
     @property
     def clients(self) -> list[Host]:
         """The other servers that log in to hand their mail over."""
@@ -364,6 +358,10 @@ class Site:
     def service_password(self, service: str) -> str:
         """Return the password by which a service (postfix, dovecot, saslauthd) asks the directory."""
         return self.secrets.get(f"service:{service}")
+
+    def client_password(self, host: Host) -> str:
+        """Return the password by which a host of group mail_client logs in at the submission hosts."""
+        return self.secrets.get(f"client:{host.name}")
 
 
 def domain_of(value: str) -> Domain:

@@ -15,7 +15,7 @@ ENABLED = "(!(mailEnabled=FALSE))"
 MAILBOX = f"(&(objectClass=PostfixBookMailAccount)(mail=%s){ENABLED})"
 ALIAS = f"(&(objectClass=PostfixBookMailAccount)(mailAlias=%s){ENABLED})"
 FORWARD = f"(&(objectClass=PostfixBookMailForward)(mailAlias=%s){ENABLED})"
-CLIENT = "(&(objectClass=device)(cn=%s))"  # another server, which logs in by its full host name
+LOGIN_OF_CLIENT = "(&(objectClass=device)(cn=%s))"  # another server, which logs in by its full host name
 OWNER = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%s)(mailAlias=%s)){ENABLED})"
 
 
@@ -68,7 +68,7 @@ def sasl(site: Site, host: Host) -> Sasl:
 
     Other servers of the company log in likewise, here only: Dovecot finds accounts alone.
     """
-    found, base = (f"(|{MAILBOX}{CLIENT})", site.suffix) if site.clients else (MAILBOX, site.accounts_base)
+    found, base = (f"(|{MAILBOX}{LOGIN_OF_CLIENT})", site.suffix) if site.clients else (MAILBOX, site.accounts_base)
     return Sasl(
         "ldap",
         {

@@ -326,13 +326,14 @@ def fingerprint(key: str, kind: str, name: str, value: str) -> str:
 def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return passwords by name (address, service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
     accounts: dict[str, Account] = {account.address: account for account in site.accounts}
+    clients: dict[str, Host] = {client.name: client for client in site.clients}
     found = {}
     for name in names:
         kind, _colon, service = name.partition(":")
         if kind == "service" and service:
             found[name] = {"clear": site.service_password(service)}
-        elif kind == "client" and service:
-            found[name] = {"clear": site.client_password(service)}
+        elif kind == "client" and service in clients:
+            found[name] = {"clear": site.client_password(clients[service])}
         elif name in accounts:
             clear = site.password_of(accounts[name])
             found[name] = {"hash": str(accounts[name].password_hash)} if clear is None else {"clear": clear}
