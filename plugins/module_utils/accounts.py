@@ -97,7 +97,8 @@ def kick(address: str) -> None:
 
 def do_left(module: AnsibleModule) -> None:
     """Do on the mailboxes' host what the directory's host has left to do; ends the module."""
-    left, dry, actions = module.params["request"]["left"], module.check_mode, []
+    left, dry = module.params["request"]["left"], module.check_mode
+    actions: list[str] = []
     for address in left.get("kick", ()) if not dry else ():
         kick(address)
     for address, home in left.get("delete", {}).items():
@@ -238,7 +239,7 @@ class Accounts:
                 raise Failed(f"the mail of {account['address']} lies on {store}, which is no host of group mail_store")
             others = [other for dn, other in self.current.items() if dn != entry.dn]
             plans.append((account["address"], entry, mailbox(entry, others, self.request["mailboxes"])))
-        gone = self.request.get("gone")
+        gone: list[str] | None = self.request.get("gone")
         if not self.here and gone is None:
             self.answer["left"] = {"delete": {address: home for address, _entry, home in plans}} if plans else {}
             return
@@ -248,7 +249,7 @@ class Accounts:
                 what = f"account {address}" + (
                     f" and its mail in {home}" if there else ", which had no mail on this host"
                 )
-            elif address in gone:
+            elif address in (gone or ()):
                 what = f"account {address}"
             else:
                 continue

@@ -251,7 +251,7 @@ class Change(program.Change):
             if self.others_data(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
             self.keep_original("/cn=config.ldif", files.Seen(_config_as_text().encode(), 0o600, 0, 0))
-        self.take_up()
+        self.take_over()
         self.configure(self.plan["config"])
         self.fill()
         if (self.record != kept or self.under_way) and not self.dry:
@@ -456,7 +456,7 @@ class Change(program.Change):
 
     # --- entries of another host
 
-    def take_up(self) -> None:
+    def take_over(self) -> None:
         """Have the database hold what was brought here, or all that the provider has before it follows the provider.
 
         A replica that filled while it serves would deny accounts that have not come yet. Where the provider does not

@@ -137,3 +137,47 @@ def test_a_database_of_somebody_else_is_refused(converged: config.Tree) -> None:
 def test_debians_database_is_left_alone_once_somebody_has_changed_its_rules(fresh: config.Tree) -> None:
     fresh["olcDatabase={1}mdb,cn=config"]["olcAccess"] = ["{0}to * by users read"]
     assert not any("Debian" in change.what for change in config.changes(WANTED, fresh, {}))
+
+
+CHAIN = "olcOverlay={0}chain,olcDatabase={-1}frontend,cn=config"
+OVERLAYS = {**WANTED["overlays"], "chain": {**WANTED["overlays"]["chain"], "wanted": True}}
+
+
+def test_an_overlay_comes_with_its_database_and_goes_before_it(converged: config.Tree) -> None:
+    came = config.changes({**WANTED, "overlays": OVERLAYS}, converged, {})
+    assert [change.dn for change in came] == [CHAIN, f"olcDatabase={{0}}ldap,{CHAIN}"]
+    for change in came:
+        assert change.add
+        converged[change.dn] = change.add
+    assert config.changes({**WANTED, "overlays": OVERLAYS}, converged, {}) == []
+    gone = config.changes(WANTED, converged, {"overlays": ["chain"]})
+    assert [(change.dn, change.gone is not None) for change in gone] == [
+        (f"olcDatabase={{0}}ldap,{CHAIN}", True), (CHAIN, True),
+    ]  # fmt: skip
+
+
+def test_an_overlay_of_somebody_else_stays(converged: config.Tree) -> None:
+    converged[CHAIN] = {"olcOverlay": ["{0}chain"]}
+    assert config.changes(WANTED, converged, {"overlays": []}) == []
+
+
+def test_an_overlay_is_numbered_after_those_of_others(converged: config.Tree) -> None:
+    del converged[f"olcOverlay={{0}}syncprov,{DATABASE}"]
+    converged[f"olcOverlay={{0}}ppolicy,{DATABASE}"] = {}
+    (change,) = config.changes(WANTED, converged, {})
+    assert change.dn == f"olcOverlay={{1}}syncprov,{DATABASE}"
+
+
+def test_a_replicas_password_is_in_no_line(converged: config.Tree) -> None:
+    def follow(word: str) -> dict[str, Any]:
+        line = f'rid=001 binddn="cn=replica" credentials="{word}" type=refreshAndPersist'
+        return {**WANTED, "database": {**WANTED["database"], "olcSyncrepl": [line]}}
+
+    (change,) = config.changes(follow("s3cret"), converged, {})
+    assert "s3cret" in change.modifications[0][2][0]
+    assert "s3cret" not in str(change.after)
+    converged[DATABASE]["olcSyncrepl"] = ["{0}" + change.modifications[0][2][0]]
+    assert config.changes(follow("s3cret"), converged, {}) == []
+    (change,) = config.changes(follow("other"), converged, {})
+    assert change.before != change.after  # that it changed is to be seen, and neither of both
+    assert "s3cret" not in str(change.before)

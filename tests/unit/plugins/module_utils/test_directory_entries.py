@@ -368,3 +368,41 @@ def test_what_is_not_said_of_an_account_stays() -> None:
     assert entries.account_attributes(ANNA, {}, have) == have
     plain = entries.account_attributes(ANNA, {"forward": [], "name": "Anna B"}, have)
     assert plain == {"cn": ["Anna B"], "sn": ["B"], "mailAlias": ["a@example.org"], "mailForwardingAddress": []}
+
+
+def test_logins_of_other_servers_come_and_go(directory: Directory) -> None:
+    with_app = wish(clients=["app.example.org"], fingerprints={"client:app.example.org": "p"})
+    merge = directory.merge(with_app)
+    assert "ou=clients,o=mail" in [change.name for change in merge.changes]
+    dn = "cn=app.example.org,ou=clients,o=mail"
+    assert [change.dn for change in merge.changes if change.kind == "client"] == [dn]
+    assert merge.needed == ["client:app.example.org"]
+    directory.run(wish())
+    directory.entries[dn] = entries.Entry(dn, {"cn": ["app.example.org"], "objectClass": ["device"]})
+    directory.entries["cn=theirs,ou=clients,o=mail"] = entries.Entry(
+        "cn=theirs,ou=clients,o=mail", {"cn": ["theirs"], "objectClass": ["device"]}
+    )
+    directory.record["clients"] = ["app.example.org"]
+    directory.run(wish())
+    assert dn not in directory.entries
+    assert "cn=theirs,ou=clients,o=mail" in directory.entries
+
+
+def test_a_service_gets_the_attributes_that_it_needs_and_goes_when_it_is_not_wanted(directory: Directory) -> None:
+    wanted = wish(services={"replica": {"authzTo": ["dn.onelevel:x"]}}, fingerprints={"service:replica": "p"})
+    directory.run(wanted)
+    entry = directory.entries["cn=replica,ou=services,o=mail"]
+    assert entry.attributes["authzTo"] == ["dn.onelevel:x"]
+    entry.attributes["authzTo"] = ["dn:*"]
+    directory.run(wanted)
+    assert directory.entries["cn=replica,ou=services,o=mail"].attributes["authzTo"] == ["dn.onelevel:x"]
+    directory.run(wish())
+    assert "cn=replica,ou=services,o=mail" not in directory.entries
+
+
+def test_accounts_follow_the_store(directory: Directory) -> None:
+    directory.run(wish({ANNA: account()}))
+    new = {**NEW, "mailStorageDirectory": "new.example.org"}
+    moved = wish({ANNA: account()}, stores=["new.example.org"], new_account=new)
+    directory.run(moved)
+    assert directory.account(ANNA).attributes["mailStorageDirectory"] == ["new.example.org"]

@@ -130,3 +130,64 @@ def test_nobody_but_root_reads_a_password() -> None:
 
 def test_the_system_back_end_needs_no_directory() -> None:
     assert plan(make(mail_accounts_backend="system"))["wanted"] is False
+
+
+ALL = ("mail", "mail_mx", "mail_submission", "mail_store")
+REPLICA = "replica.example.org"
+
+
+def several(**more: Any) -> Site:
+    hosts = {
+        NAME: HostInput((*ALL, "mail_directory")),
+        REPLICA: HostInput(("mail", "mail_directory")),
+        "app.example.org": HostInput(("mail", "mail_client")),
+    }
+    secrets = Secrets({"service:replica": "replica-secret", "client:app.example.org": "client-secret"})
+    variables = {"mail_domains": ["example.org"], "mail_accounts": ACCOUNTS, **more}
+    return parse_site(variables, hosts, compose.concerns().values(), secrets)
+
+
+def plan_of(site: Site, name: str) -> dict[str, Any]:
+    return compose.plan("ldap", site, site.hosts[name], {})
+
+
+def test_the_provider_has_the_entries_and_the_others_follow() -> None:
+    site = several()
+    provider, replica = plan_of(site, NAME), plan_of(site, REPLICA)
+    assert provider["entries"]["services"]["replica"] == {"authzTo": ["dn.onelevel:ou=accounts,o=mail"]}
+    assert replica["entries"] is None
+    assert "olcSyncrepl" not in provider["config"]["database"]
+    (follows,) = replica["config"]["database"]["olcSyncrepl"]
+    assert "provider=ldapi://%2Frun%2Fpostamt-links%2Fprovider" in follows
+    assert "replica-secret" in replica["secrets"]
+    assert plan_of(site, "app.example.org")["wanted"] is False
+    other = several(mail_directory_provider=REPLICA)
+    assert plan_of(other, REPLICA)["entries"]
+    assert plan_of(other, NAME)["config"]["database"]["olcUpdateRef"]
+
+
+def test_one_directory_alone_knows_nothing_of_replicas() -> None:
+    found = plan(make())
+    assert found["config"]["overlays"]["chain"]["wanted"] is False
+    assert "olcAuthzPolicy" not in found["config"]["global"]
+    assert "replica" not in json.dumps(found["config"]["database"])
+    assert found["entries"]["clients"] == []
+    assert "clients" not in json.dumps(found["config"]["database"])
+
+
+def test_a_replica_reads_all_and_another_server_is_found_by_saslauthd_alone() -> None:
+    rules = plan_of(several(), NAME)["config"]["database"]["olcAccess"]
+    assert rules[0] == 'to * by dn.exact="cn=replica,ou=services,o=mail" read by * break'
+    clients = [rule for rule in rules if "ou=clients" in rule]
+    assert [rule.count("cn=saslauthd") for rule in clients] == [0, 1, 0]
+    assert all(rule.endswith("by * none") for rule in rules[1:])
+
+
+def test_another_servers_password() -> None:
+    site = several()
+    assert plan_of(site, NAME)["entries"]["clients"] == ["app.example.org"]
+    assert "client-secret" not in json.dumps(plan_of(site, NAME))
+    assert ldap.passwords(site, ["client:app.example.org"]) == {"client:app.example.org": {"clear": "client-secret"}}
+    found = compose.plan("sasl", site, site.hosts[NAME], {})["files"][0]["content"]
+    assert "(|(&(objectClass=PostfixBookMailAccount)(mail=%u)" in found
+    assert "(&(objectClass=device)(cn=%u)))" in found

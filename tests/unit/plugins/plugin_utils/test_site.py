@@ -137,3 +137,57 @@ def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
         {"address": "bob@example.org"},
     ]
     assert site(mail_accounts=accounts)
+
+
+A, B = "a.example.org", "b.example.org"
+
+
+def holding(
+    a: list[str],
+    b: list[str],
+    *,
+    moving: bool = False,
+    store: str = A,
+    directory: tuple[str, ...] = (A, B),
+    **more: t.Any,
+) -> Site:
+    """A site of two hosts by what each holds."""
+    groups = {name: ["mail", "mail_mx"] for name in (A, B)}
+    groups[store].append("mail_store")
+    for name in directory:
+        groups[name].append("mail_directory")
+    hosts = {name: HostInput(groups[name], look=Look(holds=held)) for name, held in ((A, a), (B, b))}
+    return parse_site({**GOOD, **more}, hosts, compose.concerns().values(), moving=moving)
+
+
+@pytest.mark.parametrize(
+    ("held", "more", "sentence"),
+    [
+        ((["directory"], []), {"mail_directory_provider": B}, f"mail_directory_provider is '{B}': would be an empty"),
+        ((["directory"], []), {"directory": (B,)}, f"group mail_directory is '{B}': would be an empty directory"),
+        ((["directory"], ["arriving"]), {"directory": (B,)}, "Run the playbook postamt.mail.move_directory"),
+        (([], ["arriving"]), {}, f"the accounts and passwords are on {B}"),
+        ((["directory"], ["directory"]), {}, f"is '{A}, {B}': each hold accounts"),
+        (([], ["mailboxes"]), {}, f"would leave the mailboxes of {B} behind"),
+        ((["mailboxes"], []), {"store": B}, "rsync -aHAX --numeric-ids /var/vmail/ root@b.example.org:/var/vmail/"),
+    ],
+)
+def test_nothing_is_left_behind(held: tuple[list[str], list[str]], more: dict[str, t.Any], sentence: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        holding(*held, **more)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("held", "more"),
+    [
+        ((["directory", "mailboxes"], []), {}),
+        (([], []), {"directory": (B,)}),
+        (([], ["directory"]), {"mail_directory_provider": B}),
+        (([], ["arriving"]), {"mail_directory_provider": B}),
+        ((["directory"], ["arriving"]), {}),  # of a move that was taken back
+        ((["directory"], []), {"directory": (B,), "moving": True}),
+    ],
+)
+def test_what_is_where_it_belongs_passes(held: tuple[list[str], list[str]], more: dict[str, t.Any]) -> None:
+    assert holding(*held, **more)

@@ -1,0 +1,49 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From which host the directory goes to which."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.postamt.mail.plugins.action.move_directory import way_of
+from ansible_collections.postamt.mail.plugins.module_utils import directory_move
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+
+A, B = "a.example.org", "b.example.org"
+
+
+def site(a: list[str], b: list[str]) -> Site:
+    hosts = {
+        A: HostInput(["mail", "mail_mx", "mail_store"], look=Look(holds=a)),
+        B: HostInput(["mail", "mail_directory"], look=Look(holds=b)),
+    }
+    return parse_site({"mail_domains": ["example.org"]}, hosts, compose.concerns().values(), moving=True)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "source"),
+    [(["directory"], [], A), (["directory"], ["arriving"], A), ([], ["arriving"], B), ([], ["directory"], B)],
+)
+def test_from_whoever_holds_it_to_whoever_shall(a: list[str], b: list[str], source: str) -> None:
+    found = site(a, b)
+    assert way_of(found, [A, B]) == (found.hosts[source], found.hosts[B])
+
+
+@pytest.mark.parametrize(
+    ("held", "looked", "sentence"),
+    [
+        ((["directory"], []), [A], "b.example.org cannot be reached, and may hold the directory"),
+        (([], []), [A, B], "no host of the site holds a directory"),
+        ((["directory"], ["directory"]), [A, B], "a.example.org, b.example.org each hold accounts"),
+    ],
+)
+def test_why_it_cannot_move(held: tuple[list[str], list[str]], looked: list[str], sentence: str) -> None:
+    found = way_of(site(*held), looked)
+    assert isinstance(found, str)
+    assert sentence in found
+
+
+def test_what_travels_arrives() -> None:
+    content = {"from": A, "ldif": "dn:: bz1tYWls\n", "record": {"accounts": {}}}
+    assert directory_move.unpacked(directory_move.packed(content)) == content
