@@ -14,6 +14,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.program import STATE,
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
+WATCH = "/etc/postamt/haproxy.lua"
 UNIT = "postamt-links.service"
 PEM = "/run/postamt-links/certificate.pem"
 TLS = "/etc/postamt/tls"
@@ -38,7 +39,9 @@ class Haproxy(Program):
             ca = _throwaway(pem)
         seen = files.see(path)
         text = seen.content.decode() if seen else ""
-        files.write(path, text.replace(PEM, pem).replace(f"{TLS}/ca.pem", ca).encode())
+        for real, staged in ((PEM, pem), (f"{TLS}/ca.pem", ca), (WATCH, stage + WATCH)):
+            text = text.replace(real, staged)
+        files.write(path, text.encode())
         found = units.output(self.checker, "-c", "-q", "-f", path, check=False, RES_OPTIONS="timeout:1 attempts:1")
         if found.returncode == 0:
             return []

@@ -61,8 +61,7 @@ class Incoming:
     """A port of this host that takes links of other hosts.
 
     target: where the service listens on this host (a path or ADDRESS:PORT); sources: from which address each caller's
-    connection arrives there, where that matters; checked: whether the port turns callers away, to another host, while
-    nobody listens there.
+    connection arrives there, where that matters.
     """
 
     name: str
@@ -70,7 +69,6 @@ class Incoming:
     callers: tuple[Host, ...]
     target: str
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    checked: bool = False
 
 
 def outgoing(site: Site, host: Host) -> list[Outgoing]:
@@ -118,7 +116,7 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
     if site.filters(host):
         sources = {str(caller.name): source for caller, source in _sources(site, host)}
         for amavis, port in FILTER.items():
-            found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources, checked=True))
+            found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources))
     if filter_is_linked(site, host):
         found.append(Incoming("back", BACK, _others(site.filter_hosts, host), f"127.0.0.1:{FILTERED}"))
     if host.does("mail_submission"):

@@ -31,6 +31,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, 
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
+WATCH = "/etc/postamt/haproxy.lua"
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
 SECTIONS = ("global", "defaults")
 
@@ -43,6 +44,7 @@ GLOBAL: dict[str, Value] = {
     "log": "/dev/log daemon notice",
     "maxconn": 2000,
     "nbthread": 1,
+    "lua-load": WATCH,
     "hard-stop-after": "10m",  # what a reload leaves behind: idle connections, which their programs open again
     "stats socket": f"{links.FOLDER}/admin.sock mode 600 level admin expose-fd listeners",
     "ssl-default-bind-options": "ssl-min-ver TLSv1.2",
@@ -53,11 +55,10 @@ DEFAULTS: dict[str, Value] = {
     "log": "global",
     "option dontlog-normal": True,
     "option dontlognull": True,
-    "option log-separate-errors": True,
     "option tcpka": True,
     "option redispatch": 1,
     "retries": 3,
-    "timeout connect": "2s",
+    "timeout connect": "1500ms",
     # Programs keep connections for hours; a peer that is gone is noticed by checks and keepalive.
     "timeout client": "24h",
     "timeout server": "24h",
@@ -68,6 +69,61 @@ DEFAULTS: dict[str, Value] = {
 # How fast a host that does not work is passed over; where there is no other one, a busy host is given more time.
 ONE_OF_SEVERAL = ("timeout check 1s", "default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1")
 ALONE = ("timeout check 5s", "default-server inter 2s fall 3 rise 1")
+# Twice a second, inside HAProxy: servers named "here" are in maintenance while nobody listens at their port, which is
+# seen without a connection that would take a process of amavis or a line of Postfix's log; and what still hangs on a
+# server that has been down for two seconds is ended. HAProxy's own on-marked-down does that at once, and in 3.0.11 a
+# connection that is just being made then hangs for ever; after `timeout connect` there is none.
+_WATCH = """\
+-- Written by postamt.mail; change the site's variables instead.
+local function listening()
+    local ports = {}
+    for _, path in ipairs({ "/proc/net/tcp", "/proc/net/tcp6" }) do
+        local file = io.open(path)
+        for line in file and file:lines() or function() end do
+            local address, port, state = line:match("^ *%d+: (%x+):(%x+) %x+:%x+ (%x%x)")
+            if state == "0A" and (address == "0100007F" or address:match("^0+$")) then
+                ports[tonumber(port, 16)] = true
+            elseif state and state ~= "0A" then
+                break -- those that listen come first
+            end
+        end
+        if file then
+            file:close()
+        end
+    end
+    return ports
+end
+
+core.register_task(function()
+    local down, away = {}, {}
+    while true do
+        local ports = listening()
+        for backend, proxy in pairs(core.backends) do
+            for name, server in pairs(proxy.servers) do
+                local link = backend .. "/" .. name
+                local port = name == "here" and server:get_addr():match("^127%.0%.0%.1:(%d+)$")
+                if port then
+                    local gone = not ports[tonumber(port)]
+                    if gone and not away[link] then
+                        server:set_maint()
+                    elseif away[link] and not gone then
+                        server:set_ready()
+                    end
+                    away[link] = gone
+                elseif server:get_stats().status == "DOWN" then
+                    down[link] = (down[link] or 0) + 1
+                    if down[link] == 4 then
+                        server:shut_sess()
+                    end
+                else
+                    down[link] = nil
+                end
+            end
+        end
+        core.msleep(500)
+    end
+end)
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +150,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
         files=[
             File(f"{UNITS}/{UNIT}", unit(pair)),
+            File(WATCH, _WATCH),
             File(CONFIGURATION, configuration(host, outgoing, incoming, settings)),
         ],
         units=[Unit(UNIT)],
@@ -137,13 +194,14 @@ def configuration(host: Host, outgoing: Iterable[Outgoing], incoming: Iterable[I
     for link in incoming:
         lines += ["", f"listen from-{link.name}", *(f"    {line}" for line in _incoming(host, link))]
         for caller, source in link.sources.items():
-            server = f"server here {link.target} source {source}{_tracked(link)}"
+            server = f"server here {link.target} source {source}"
             lines += ["", f"backend from-{link.name}-{caller}", f"    {server}"]
     return "\n".join([*lines, ""])
 
 
 def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
     yield f"bind {link.bind}{_rights(link)}"
+    yield "option log-separate-errors"  # which makes errors of a level that is logged; checks of others are none
     several = len(link.to) + bool(link.local) > 1
     yield from ONE_OF_SEVERAL if several else ALONE
     if link.check == "ldap":
@@ -152,33 +210,26 @@ def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
         yield "balance leastconn"
     if link.spread and link.local:
         yield "option allbackups"
-    common = "check on-marked-down shutdown-sessions"
     if link.local:
-        # The first connection that fails tells; until then its program is left in peace.
-        seldom = " inter 1h observe layer4 error-limit 1 on-error mark-down" if link.check == "tls" else ""
-        yield f"server here {link.local} {common}{seldom}"
+        # Whether somebody listens at a port of this host is seen without a connection, by _WATCH.
+        yield f"server here {link.local}{'' if link.check == 'tls' else ' check'}"
     for index, other in enumerate(link.to):
         backup = " backup" if link.local or (index and not link.spread) else ""
         tls = f"ssl crt {PEM} ca-file {CA_FILE} verify required verifyhost {other.name}"
-        yield f"server {other.name} {_address(host, other)}:{link.port} {_known(host, other)} {tls} {common}{backup}"
+        yield f"server {other.name} {_address(host, other)}:{link.port} {_known(host, other)} {tls} check{backup}"
 
 
 def _incoming(host: Host, link: Incoming) -> Iterable[str]:
     everywhere = "[::]:{} v4v6" if host.look.ipv6 else "0.0.0.0:{}"
     yield f"bind {everywhere.format(link.port)} ssl crt {PEM} ca-file {CA_FILE} verify required"
-    if link.checked:
+    if not link.target.startswith("/"):
         # The other end takes a handshake that fails for an answer: it asks another host.
         yield f"tcp-request connection reject if {{ nbsrv(from-{link.name}) lt 1 }}"
     callers = " ".join(caller.name for caller in link.callers)
     yield f"tcp-request session reject unless {{ ssl_c_s_dn(cn) -m str {callers} }}"
     for caller in link.sources:
         yield f"use_backend from-{link.name}-{caller} if {{ ssl_c_s_dn(cn) -m str {caller} }}"
-    check = " check inter 2s fall 1 rise 1" if link.checked else ""
-    yield f"server here {link.target}{check}"
-
-
-def _tracked(link: Incoming) -> str:
-    return f" track from-{link.name}/here" if link.checked else ""
+    yield f"server here {link.target}"
 
 
 def _rights(link: Outgoing) -> str:
