@@ -511,11 +511,14 @@ class Change(program.Change):
 
     def dns(self, suffix: str, names: Iterable[str]) -> dict[str, tuple[str, config.Attributes]]:
         """Return DN and attributes of accounts by address and of services by service:NAME."""
-        accounts = self.connection.search(f"ou=accounts,{suffix}", "subtree", "(mail=*)", names)
-        services = self.connection.search(f"ou=services,{suffix}", "subtree", "(cn=*)", names)
+
+        def below(branch: str, kind: str) -> Iterable[tuple[str, config.Attributes]]:
+            found = self.connection.search(f"ou={branch},{suffix}", "subtree", f"(objectClass={kind})", names)
+            return found.items()
+
         return {
-            **{found["mail"][0].lower(): (dn, found) for dn, found in accounts.items()},
-            **{f"service:{found['cn'][0]}": (dn, found) for dn, found in services.items()},
+            **{found["mail"][0].lower(): (dn, found) for dn, found in below("accounts", entries.ACCOUNT[1])},
+            **{f"service:{found['cn'][0]}": (dn, found) for dn, found in below("services", entries.SERVICE)},
         }
 
     def password_request(self, name: str, dn: str, password: Mapping[str, str]) -> tuple[str, Callable[[], int]]:

@@ -18,6 +18,7 @@ Verb = Literal["add", "change", "remove", "disable", "enable", "rename", "delete
 
 ACCOUNT = ("inetOrgPerson", "PostfixBookMailAccount")
 FORWARD = "PostfixBookMailForward"
+SERVICE = "applicationProcess"  # cn is a must for it
 _SINGLE = ("mailQuota",)
 _RDN_CLASSES = {"o": ("organization",), "dc": ("organization", "dcObject"), "ou": ("organizationalUnit",)}
 BRANCHES = {"accounts": "mail", "aliases": "mail", "domains": "dc", "services": "cn"}  # and what names an entry there
@@ -239,7 +240,7 @@ def _services(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, En
         dn = f"cn={name},ou=services,{wanted['suffix']}"
         if name not in current:  # simpleSecurityObject needs a password: nobody knows this one
             attributes = {
-                "objectClass": ["applicationProcess", "simpleSecurityObject"], "cn": [name],
+                "objectClass": [SERVICE, "simpleSecurityObject"], "cn": [name],
                 "userPassword": [secrets.token_urlsafe(32)],
             }  # fmt: skip
             result.changes.append(Change("add", "service", name, dn, None, attributes))
