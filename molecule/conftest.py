@@ -102,8 +102,9 @@ class Site:
 
     def endpoint(self, port: int, address: str = "ipv4", host: str = "") -> Endpoint:
         """How a stranger or a user reaches a port: of one host, or of the first whose it is."""
-        variables = self.hosts[host or self.having(port)[0]]
-        return Endpoint(variables[f"lab_{address}"], port, name=self.server_name, ca_file=self.ca_file, timeout=30)
+        host = host or self.having(port)[0]
+        name = host if port == 389 else self.server_name  # a directory shows its host's own certificate
+        return Endpoint(self.hosts[host][f"lab_{address}"], port, name=name, ca_file=self.ca_file, timeout=30)
 
     def having(self, port: int) -> list[str]:
         """The hosts whose port it is, by their groups; a site without groups is one host."""

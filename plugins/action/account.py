@@ -1,6 +1,10 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Accounts between two runs: check what was asked, have the directory's host do it, and show a new password once."""
+"""Accounts between two runs: check what was asked, have the directory's host do it, and show a new password once.
+
+What belongs to mailboxes is done where they are. Where that is another host, the task on the directory's host says what
+is left (`left`), and a second task, on the other host, gets to do that.
+"""
 
 from __future__ import annotations
 
@@ -56,6 +60,8 @@ class ActionModule(ActionBase):
         spec: Result = {name: {"type": "str"} for name in ("account", "name", "quota")}
         spec.update({name: {"type": "list", "elements": "str"} for name in ("aliases", "forward")})
         spec["keep_copy"] = {"type": "bool"}
+        spec["left"] = {"type": "dict"}
+        spec["gone"] = {"type": "list", "elements": "str"}
         spec["state"] = {"type": "str", "choices": list(STATES), "default": "listed"}
         _validated, given = self.validate_argument_spec(spec)
         try:
@@ -66,6 +72,11 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
 
     def _answer(self, given: Result) -> Result:
+        left, self._gone = given.pop("left", None), given.pop("gone", None)
+        if left is not None:
+            answer = run.on_host(self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME})
+            self._tell(answer)
+            return answer
         problems: list[Problem] = []
         asked = parse_fields(Asked, given, "", problems, prefix="")
         if problems:
@@ -74,7 +85,8 @@ class ActionModule(ActionBase):
         problems = list(check(site, asked))
         if problems:
             raise SiteError(problems)
-        if site.hosts[str(self._vars["inventory_hostname"])] not in site.hosts_with("mail_directory")[:1]:
+        self._here = site.hosts[run.place_of(self, self._vars)]
+        if self._here != site.provider:
             return {"changed": False, "skipped": True, "skip_reason": "the directory is on another host"}
         kept = asked.state == "password" and keeps(site, str(asked.account))
         state = run.state_of(self, site)
@@ -105,7 +117,9 @@ class ActionModule(ActionBase):
             "fingerprint": ldap.fingerprint(key, "clear", str(asked.account), password) if kept else "",
             "grace_days": site.core.mail_accounts_grace_days,
             "mailboxes": VMAIL_HOME,
-            "host": site.hosts[str(self._vars["inventory_hostname"])].name,
+            "stores": [store.name for store in site.hosts_with("mail_store")],
+            "here": self._here.does("mail_store"),
+            "gone": self._gone,
         }
         return run.on_host(self, self._vars, "accounts", request, [password] if password else [])
 
@@ -125,7 +139,7 @@ class ActionModule(ActionBase):
             self._say("  ".join(words))
 
     def _say(self, text: str, **how: bool) -> None:
-        self._display.display(f"{self._vars.get('inventory_hostname')}: {text}", **how)
+        self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
 
 
 def keeps(site: Site, address: str) -> bool:

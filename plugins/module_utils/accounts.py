@@ -81,6 +81,33 @@ def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) ->
     return plain
 
 
+def delete(home: str, dry: bool) -> bool:
+    """Delete the folder of a mailbox; tells whether there is one."""
+    there = bool(home) and os.path.lexists(home)
+    if there and not dry:
+        shutil.rmtree(home)  # never follows a link, not even in place of the folder
+    return there
+
+
+def kick(address: str) -> None:
+    """End the sessions of an account."""
+    if shutil.which("doveadm"):
+        units.output("doveadm", "kick", address, check=False)
+
+
+def do_left(module: AnsibleModule) -> None:
+    """Do on the mailboxes' host what the directory's host has left to do; ends the module."""
+    left, dry, actions = module.params["request"]["left"], module.check_mode, []
+    for address in left.get("kick", ()) if not dry else ():
+        kick(address)
+    for address, home in left.get("delete", {}).items():
+        if home and os.path.dirname(home) != module.params["request"]["mailboxes"]:
+            module.fail_json(msg=f"{home} is no mailbox", actions=actions)
+        if delete(home, dry):
+            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {home}")
+    module.exit_json(changed=bool(actions), actions=actions)
+
+
 class Accounts:
     """One call: what the request asks for, on the directory of this host."""
 
@@ -89,8 +116,9 @@ class Accounts:
         self.dry: bool = module.check_mode
         self.request: dict[str, Any] = module.params["request"]
         self.wanted: dict[str, Any] = self.request["entries"]
+        self.here: bool = self.request["here"]  # whether mailboxes are on this host
         self.actions: list[str] = []
-        self.answer: dict[str, Any] = {"password_set": False, "deleted": []}
+        self.answer: dict[str, Any] = {"password_set": False, "deleted": [], "left": {}}
 
     def carry_out(self) -> None:
         """Do what the request's `state` says; raises Failed."""
@@ -190,33 +218,44 @@ class Accounts:
         verb: entries.Verb = "enable" if state == "enabled" else "disable"
         after = {**entry.attributes, "mailEnabled": ["TRUE" if state == "enabled" else "FALSE"]}
         self.send(entries.Change(verb, "account", address, entry.dn, entry.attributes, after))
-        if state != "enabled" and not self.dry and shutil.which("doveadm"):
-            units.output("doveadm", "kick", address, check=False)  # who is logged in would stay so
+        if state != "enabled":  # who is logged in would stay so
+            if self.here and not self.dry:
+                kick(address)
+            elif not self.here:
+                self.answer["left"] = {"kick": [address]}
 
     def purge(self) -> None:
-        """Delete accounts whose time of grace is over, their mail first: a purge that was killed goes on next time."""
+        """Delete accounts whose time of grace is over, their mail first: a purge that was killed goes on next time.
+
+        Mail on another host is left to a task there; where that is done, the request names the accounts in `gone`.
+        """
         over = due(listed(self.wanted, self.current, self.record), self.today.isoformat())
         plans = []
         for account in over:
             entry = self.current[account["dn"]]
             store = "".join(entry.attributes.get("mailStorageDirectory", []))
-            if store not in ("", self.request["host"]):
-                raise Failed(
-                    f"the mail of {account['address']} lies on host {store}: only mail on this host is deleted"
-                )
+            if store not in ("", *self.request["stores"]):
+                raise Failed(f"the mail of {account['address']} lies on {store}, which is no host of group mail_store")
             others = [other for dn, other in self.current.items() if dn != entry.dn]
             plans.append((account["address"], entry, mailbox(entry, others, self.request["mailboxes"])))
+        gone = self.request.get("gone")
+        if not self.here and gone is None:
+            self.answer["left"] = {"delete": {address: home for address, _entry, home in plans}} if plans else {}
+            return
         for address, entry, home in plans:
-            there = bool(home) and os.path.lexists(home)
-            self.actions.append(
-                f"{'would delete' if self.dry else 'deleted'} account {address}"
-                + (f" and its mail in {home}" if there else ", which had no mail on this host")
-            )
+            if self.here:
+                there = delete(home, self.dry)
+                what = f"account {address}" + (
+                    f" and its mail in {home}" if there else ", which had no mail on this host"
+                )
+            elif address in gone:
+                what = f"account {address}"
+            else:
+                continue
+            self.actions.append(f"{'would delete' if self.dry else 'deleted'} {what}")
             self.answer["deleted"].append(address)
             if self.dry:
                 continue
-            if there:
-                shutil.rmtree(home)  # never follows a link, not even in place of the folder
             self.connection.all_of([(f"to delete account {address}", self.deleter(entry.dn))])
             for part in ("accounts", "passwords"):
                 self.record[part] = {name: kept for name, kept in self.record.get(part, {}).items() if name != address}
@@ -252,6 +291,8 @@ class Accounts:
 def carry_out(module: AnsibleModule) -> None:
     """Do what the request says; ends the module."""
     units.serve(module)
+    if module.params["request"]["state"] == "left":
+        do_left(module)
     call = Accounts(module)
     try:
         with program.alone("ldap"):

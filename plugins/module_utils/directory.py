@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import importlib
 import os
@@ -29,7 +28,7 @@ from urllib.parse import quote
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import directory_config as config
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
-from ansible_collections.postamt.mail.plugins.module_utils import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils import files, host, program, units
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 SOCKET = "/run/slapd/ldapi"
@@ -41,11 +40,19 @@ REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
 USER = "openldap"
 RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
 
-_CONFIG_FILTER = "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(cn=*postfixbook))"
+_CONFIG_FILTER = (
+    "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(objectClass=olcOverlayConfig)"
+    "(cn=*postfixbook))"
+)
 ENTRY_ATTRIBUTES = (
     "objectClass", "o", "ou", "dc", "cn", "sn", "uid", "mail", "mailAlias", "mailForwardingAddress", "mailEnabled",
     "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
+    "authzTo",
 )  # fmt: skip
+FOLLOWS = ("olcSyncrepl", "olcUpdateRef")  # what makes a database a replica
+# What slapd derives by itself, and does not take
+_DERIVED = ("entryDN", "subschemaSubentry", "hasSubordinates")
+_PATIENCE = 30  # seconds for a new replica to have all entries; 20,000 take about half as long
 _WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
 PAST = {
     "add": "added", "change": "changed", "remove": "removed", "disable": "disabled", "enable": "enabled",
@@ -59,9 +66,9 @@ class Slapd(program.Program):
 
 
 class Connection:
-    """An LDAP connection as root through a socket (SASL EXTERNAL)."""
+    """An LDAP connection through a socket, as root (SASL EXTERNAL) or by a login: DN and password."""
 
-    def __init__(self, path: str = SOCKET, wait: float = 5.0) -> None:
+    def __init__(self, path: str = SOCKET, wait: float = 5.0, login: tuple[str, str] | None = None) -> None:
         try:
             ldap = importlib.import_module("ldap")
         except ImportError:
@@ -69,17 +76,23 @@ class Connection:
         self.ldap: Any = ldap
         self.link: Any = ldap.initialize(f"ldapi://{quote(path, safe='')}")
         self.link.set_option(ldap.OPT_NETWORK_TIMEOUT, 10.0)
+        if login:  # at another host
+            self.link.set_option(ldap.OPT_TIMEOUT, 60.0)
         end = time.monotonic() + wait
         while True:
             try:
-                self.link.sasl_non_interactive_bind_s("EXTERNAL")
+                if login:
+                    self.link.simple_bind_s(*login)
+                else:
+                    self.link.sasl_non_interactive_bind_s("EXTERNAL")
                 return
             except ldap.SERVER_DOWN:
                 if time.monotonic() > end:
                     raise Failed(f"slapd does not answer on {path}") from None
                 time.sleep(0.05)
             except ldap.LDAPError as error:
-                raise Failed(f"slapd does not let root in on {path}: {explained(error)}") from None
+                who = login[0] if login else "root"
+                raise Failed(f"slapd does not let {who} in on {path}: {explained(error)}") from None
 
     def search(self, base: str, scope: str, query: str = "(objectClass=*)", names: Iterable[str] = ()) -> config.Tree:
         """Return entries by DN, values as text; nothing where the base does not exist."""
@@ -238,7 +251,8 @@ class Change(program.Change):
             if self.others_data(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
             self.keep_original("/cn=config.ldif", files.Seen(_config_as_text().encode(), 0o600, 0, 0))
-        self.configure()
+        self.take_up()
+        self.configure(self.plan["config"])
         self.fill()
         if (self.record != kept or self.under_way) and not self.dry:
             self.under_way = bool(self.needed)
@@ -306,12 +320,6 @@ class Change(program.Change):
         """Stop a slapd that is this collection's and that the site does not want here; its data stays."""
         if not self.record:
             return  # a directory of somebody else
-        if self.plan.get("moved_to") and self.record.get("accounts") and self.starts + self.stops + self.disables:
-            raise Failed(
-                f"this host holds the site's accounts and passwords, and {self.plan['moved_to']} is to be the "
-                "directory now: a run does not move them. Put this host back into group mail_directory; or carry them "
-                f"over yourself (slapcat -b SUFFIX here, slapadd there, {self.record_file} too) and stop slapd here"
-            )
         self.activate()
 
     # --- the process
@@ -361,9 +369,8 @@ class Change(program.Change):
 
     # --- cn=config
 
-    def configure(self) -> None:
+    def configure(self, wanted: dict[str, Any]) -> None:
         """Make cn=config as wanted, have renewed certificates read, and ask."""
-        wanted = self.plan["config"]
         tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
         recorded = self.record.get("config", {})
         try:
@@ -390,7 +397,10 @@ class Change(program.Change):
                     raise Failed(f"does not serve with the new configuration ({wrong}); {self.take_back(found)}")
                 raise Failed(f"does not serve: {wrong}")
         self.database_there = self.dry is False or not any(change.add and "olcSuffix" in change.add for change in found)
-        self.record["config"] = {name: sorted(wanted[name]) for name in ("global", "frontend", "database")}
+        self.record["config"] = {
+            **{name: sorted(wanted[name]) for name in ("global", "frontend", "database")},
+            "overlays": sorted(name for name, overlay in wanted["overlays"].items() if overlay["wanted"]),
+        }
 
     def apply(self, found: list[config.Change]) -> None:
         """Send the requests one by one; the first that is refused takes back those before it."""
@@ -410,10 +420,10 @@ class Change(program.Change):
         left = []
         for change in reversed(found):
             try:
-                if change.add and "olcSuffix" in change.add:
-                    query = f"(olcSuffix={change.add['olcSuffix'][0]})"
-                    for dn in self.connection.search(config.GLOBAL, "subtree", query, ["1.1"]):
-                        self.connection.all_of([(dn, functools.partial(self.connection.delete, dn))])
+                if change.gone is not None:
+                    send(self.connection, dataclasses.replace(change, add=change.gone, gone=None))
+                elif change.add and ("olcSuffix" in change.add or "olcOverlay=" in change.dn):
+                    send(self.connection, dataclasses.replace(change, gone=change.add))
                 elif change.inverse:
                     send(self.connection, dataclasses.replace(change, modifications=change.inverse))
                 else:
@@ -444,11 +454,88 @@ class Change(program.Change):
             return f"TLS on port 636: {error}"
         return "" if served == on_disk else "port 636 shows another certificate than the one on disk"
 
+    # --- entries of another host
+
+    def take_up(self) -> None:
+        """Have the database hold what was brought here, or all that the provider has before it follows the provider.
+
+        A replica that filled while it serves would deny accounts that have not come yet. Where the provider does not
+        answer, the replica follows with what it has: without entries nobody can log in to ask it.
+        """
+        replica, suffix = self.plan["replica"], self.plan["config"]["suffix"]
+        if replica and "accounts" in self.record:
+            raise Failed(
+                "this host holds accounts and passwords that are changed here: run postamt.mail.move_directory"
+            )
+        arrived = {} if replica or "accounts" in self.record else files.load(host.ARRIVING)
+        tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER) if replica else {}
+        follows = any("olcSyncrepl" in entry for entry in tree.values() if entry.get("olcSuffix") == [suffix])
+        if not arrived and (not replica or follows) and not self.record.get("loading"):
+            return
+        where = f"brought from {arrived['from']}" if arrived else f"of {self.plan['provider']}"
+        ldif = arrived.get("ldif", "")
+        if replica and not ldif:
+            try:
+                ldif = as_ldif(self.provider(), suffix)
+            except Failed:
+                if not self.record.get("loading"):
+                    return
+        if self.dry:
+            self.did("took up", "take up", f"the directory {where}")
+            return
+        alone = {name: v for name, v in self.plan["config"]["database"].items() if name not in FOLLOWS}
+        self.configure({**self.plan["config"], "database": alone})
+        self.load(ldif)
+        self.record.update(arrived.get("record", {}))
+        self.record.pop("loading", None)
+        self.keep_record()
+        if arrived:
+            files.remove(host.ARRIVING)
+        if ldif:
+            self.did("took up", "take up", f"the directory {where}")
+
+    def provider(self) -> Connection:
+        """Return a connection to the provider; raises Failed where it does not answer."""
+        replica = self.plan["replica"]
+        return Connection(replica["socket"], 1.0, (replica["dn"], replica["password"]))
+
+    def load(self, ldif: str) -> None:
+        """Have the database hold these entries, or again what it held where there are none; slapd stops meanwhile.
+
+        What it held stays in a folder beside it.
+        """
+        folder = self.plan["config"]["database"]["olcDbDirectory"][0]
+        before = f"{folder}.before"
+        pid = _text_of(PID_FILE).strip()
+        units.act("stop", "slapd.service")
+        if pid and os.path.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
+            raise Failed("slapd was stopped, but its process goes on: stop it by hand")
+        if not self.record.get("loading"):
+            shutil.rmtree(before, ignore_errors=True)
+            self.record["loading"] = True
+            self.keep_record()
+        if not os.path.isdir(before):
+            os.rename(folder, before)
+        shutil.rmtree(folder, ignore_errors=True)
+        if ldif:
+            os.mkdir(folder, 0o700)
+            shutil.chown(folder, USER, USER)
+            suffix = self.plan["config"]["suffix"]
+            units.output("runuser", "-u", USER, "--", "slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
+        else:
+            os.rename(before, folder)
+        os.sync()
+        units.act("start", "slapd.service")
+        self.connection = Connection()
+
     # --- entries
 
     def fill(self) -> None:
         """Make the entries as the inventory means them; passwords only those that the second call brings."""
         wanted = self.plan["entries"]
+        if wanted is None:
+            self.note_lag()
+            return
         tree: config.Tree = {}
         if self.database_there:
             tree = self.connection.search(wanted["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
@@ -467,6 +554,26 @@ class Change(program.Change):
             self.connection.all_of(map(self.connection.entry_request, rest), _WINDOW)
         self.record.update(merge.record)
         self.set_passwords(merge.needed)
+
+    def note_lag(self) -> None:
+        """Say if a replica is not in step with the provider after a while; it does not need this run to catch up."""
+        provider = self.plan["provider"]
+        if not self.database_there or (self.dry and self.changed):
+            return
+        suffix = self.plan["config"]["suffix"]
+        try:
+            goal = _state(self.provider(), suffix)
+        except Failed:
+            self.notes.append(f"{provider}, which takes changes of accounts, does not answer: they come when it does")
+            return
+        end = time.monotonic() + (_PATIENCE if self.changed else 2)
+        while _state(self.connection, suffix) < goal:
+            if time.monotonic() > end:
+                self.notes.append(f"the directory here is behind that of {provider}; it goes on catching up")
+                return
+            time.sleep(0.1)
+        if not self.dry and os.path.exists(host.ARRIVING):
+            files.remove(host.ARRIVING)  # of a move that was taken back
 
     def tell(self, changes: list[entries.Change]) -> None:
         """Say what becomes of which entries, in one sentence a verb and kind."""
@@ -510,6 +617,7 @@ class Change(program.Change):
             }
 
     def dns(self, suffix: str, names: Iterable[str]) -> dict[str, tuple[str, config.Attributes]]:
+<<<<<<< HEAD
         """Return DN and attributes of accounts by address and of services by service:NAME."""
 
         def below(branch: str, kind: str) -> Iterable[tuple[str, config.Attributes]]:
@@ -520,6 +628,15 @@ class Change(program.Change):
             **{found["mail"][0].lower(): (dn, found) for dn, found in below("accounts", entries.ACCOUNT[1])},
             **{f"service:{found['cn'][0]}": (dn, found) for dn, found in below("services", entries.SERVICE)},
         }
+=======
+        """Return DN and attributes of accounts by address, of services and clients by service:NAME or client:NAME."""
+        accounts = self.connection.search(f"ou=accounts,{suffix}", "subtree", "(mail=*)", names)
+        found = {entry["mail"][0].lower(): (dn, entry) for dn, entry in accounts.items()}
+        for kind, (branch, _class) in entries.LOGINS.items():
+            logins = self.connection.search(f"ou={branch},{suffix}", "subtree", "(cn=*)", names)
+            found.update({f"{kind}:{entry['cn'][0]}": (dn, entry) for dn, entry in logins.items()})
+        return found
+>>>>>>> main
 
     def password_request(self, name: str, dn: str, password: Mapping[str, str]) -> tuple[str, Callable[[], int]]:
         what = f"to set the password of {name}"
@@ -549,6 +666,23 @@ def _used(suffix: str) -> bool:
     return bool(found - {suffix.casefold(), f"cn=admin,{suffix}".casefold()})
 
 
+def as_ldif(connection: Connection, suffix: str) -> str:
+    """Return all entries as slapadd(8) takes them, with what they are at (entryUUID, entryCSN, contextCSN)."""
+    tree = connection.search(suffix, "subtree", names=["*", "+"])
+    blocks = []
+    for dn, attributes in sorted(tree.items(), key=lambda item: item[0].count(",")):
+        pairs = [("dn", dn), *((n, v) for n, values in attributes.items() if n not in _DERIVED for v in values)]
+        coded = ((name, base64.b64encode(v.encode("utf-8", "surrogateescape")).decode()) for name, v in pairs)
+        blocks.append("".join(f"{name}:: {value}\n" for name, value in coded))
+    return "\n".join(blocks)
+
+
+def _state(connection: Connection, suffix: str) -> str:
+    """Return at which change a directory is (contextCSN of RFC 4533's authors), empty where it has none."""
+    found = connection.search(suffix, "base", names=["contextCSN"])
+    return max((value for entry in found.values() for value in entry.get("contextCSN", [])), default="")
+
+
 def _touches_tls(change: config.Change) -> bool:
     return any(name in config.TLS for _verb, name, _values in change.modifications)
 
@@ -556,7 +690,9 @@ def _touches_tls(change: config.Change) -> bool:
 def send(connection: Connection, change: config.Change) -> None:
     """Send one request about cn=config; raises Failed."""
     add = change.add
-    if add is not None:
+    if change.gone is not None:
+        connection.all_of([(f"to remove {change.what}", lambda: connection.delete(change.dn))])
+    elif add is not None:
         connection.all_of([(change.what, lambda: connection.add(change.dn, add))])
     else:
         connection.all_of([(change.about, lambda: connection.modify(change.dn, change.modifications))])
@@ -578,11 +714,18 @@ def rehearse(changes: list[config.Change], group: str) -> None:
 
 
 def _elsewhere(change: config.Change) -> config.Change:
-    """Return a change that adds a database so that the copy's database is an empty one of its own."""
-    if not change.add or "olcDbDirectory" not in change.add:
-        return change
-    folder = _new_folder("database")
-    return dataclasses.replace(change, add={**change.add, "olcDbDirectory": [folder]})
+    """Return a change so that the copy has an empty database of its own, and does not begin to follow the provider."""
+    quiet = {"olcSyncrepl": lambda values: list(map(_of_nobody, values))}
+    modifications = [(verb, name, quiet.get(name, list)(values)) for verb, name, values in change.modifications]
+    add = change.add and {name: quiet.get(name, list)(values) for name, values in change.add.items()}
+    if add and "olcDbDirectory" in add:
+        add["olcDbDirectory"] = [_new_folder("database")]
+    return dataclasses.replace(change, add=add, modifications=modifications)
+
+
+def _of_nobody(value: str) -> str:
+    """Return olcSyncrepl with a provider that nobody is."""
+    return re.sub(r"provider=\S+", "provider=ldapi://%2Fnonexistent", value)
 
 
 def _new_folder(name: str) -> str:
@@ -628,6 +771,8 @@ def _detach(path: str) -> None:
         name = line.partition(":")[0]
         if line.startswith("#") or name in ("olcPidFile", "olcArgsFile"):  # a comment carries the entry's checksum
             continue
+        if name == "olcSyncrepl":
+            line = _of_nobody(line)
         if name == "olcDbDirectory":
             line = f"{name}: {_new_folder('data-' + hashlib.sha256(path.encode()).hexdigest()[:8])}"
         lines.append(line)

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ansible_collections.postamt.mail.plugins.module_utils import files
+
 Attributes = dict[str, list[str]]
 Tree = dict[str, Attributes]  # DN -> attributes
 Modification = tuple[Literal["add", "delete", "replace"], str, list[str]]
@@ -23,6 +25,7 @@ DEBIAN_DATABASE = "/var/lib/ldap"
 TLS = ("olcTLSCertificateFile", "olcTLSCertificateKeyFile", "olcTLSCACertificateFile")
 
 _NUMBERED = re.compile(r"\{\d+\}")
+_CREDENTIALS = re.compile(r'(credentials=)("[^"]*"|\S+)')
 
 
 class ConfigError(Exception):
@@ -40,6 +43,7 @@ class Change:
     inverse: list[Modification]
     before: list[str]
     after: list[str]
+    gone: Attributes | None = None  # an entry that is deleted, as it was
 
     @property
     def about(self) -> str:
@@ -58,7 +62,15 @@ def same(left: Iterable[str], right: Iterable[str], ordered: bool) -> bool:
     return bare(left) == bare(right) if ordered else sorted(left) == sorted(right)
 
 
-_ORDERED = {"olcAccess", "olcLimits", "olcAttributeTypes", "olcObjectClasses", "olcModuleLoad", "olcAuthzRegexp"}
+def _line(what: str, name: str, value: str) -> str:
+    """Return a line for people, without the password by which a replica logs in."""
+    hidden = _CREDENTIALS.sub(lambda found: found[1] + files.fingerprint(found[2].encode()).rstrip(), value)
+    return f"{what}: {name}: {hidden}"
+
+
+_ORDERED = {
+    "olcAccess", "olcLimits", "olcAttributeTypes", "olcObjectClasses", "olcModuleLoad", "olcAuthzRegexp", "olcSyncrepl",
+}  # fmt: skip
 
 
 def _entry(current: Tree, attribute: str, value: str) -> str | None:
@@ -81,8 +93,8 @@ def _modified(
         ordered = name in _ORDERED
         if same(have, values, ordered):
             continue
-        before += [f"{what}: {name}: {value}" for value in bare(have)]
-        after += [f"{what}: {name}: {value}" for value in values]
+        before += [_line(what, name, value) for value in bare(have)]
+        after += [_line(what, name, value) for value in values]
         if not ordered and set(have) & set(values):  # replacing all of olcDbIndex would index everything anew
             old, new = [v for v in have if v not in values], [v for v in values if v not in have]
             does += _exchanged(name, old, new)
@@ -105,8 +117,11 @@ def _exchanged(name: str, gone: list[str], new: list[str]) -> list[Modification]
 
 
 def _added(dn: str, what: str, attributes: Attributes) -> Change:
-    lines = [f"{what}: {n}: {v}" for n, values in attributes.items() if n != "objectClass" for v in values]
-    return Change(dn, what, attributes, [], [], [], lines)
+    return Change(dn, what, attributes, [], [], [], _lines(what, attributes))
+
+
+def _lines(what: str, attributes: Attributes) -> list[str]:
+    return [_line(what, name, v) for name, values in attributes.items() if name != "objectClass" for v in values]
 
 
 def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[str]]) -> list[Change]:
@@ -138,8 +153,47 @@ def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[
     for section, dn in (("global", GLOBAL), ("frontend", FRONTEND)):
         found.append(_modified(dn, section, current.get(dn, {}), wanted[section], record.get(section, ())))
     found.append(_debian(wanted["debian_access"], current))
-    found.append(_database(wanted, current, record.get("database", ())))
+    database = _entry(current, "olcSuffix", wanted["suffix"]) or _new_database(current)
+    found.append(_database(wanted, current, database, record.get("database", ())))
+    for name, overlay in wanted["overlays"].items():
+        on = FRONTEND if overlay["on"] == "frontend" else database
+        found += _overlay(name, overlay, on, current, name in record.get("overlays", ()))
     return [change for change in found if change]
+
+
+def _rdn_value(dn: str) -> str:
+    return dn.partition(",")[0].partition("=")[2]
+
+
+def _new_database(current: Tree) -> str:
+    """Return the DN of a database that comes after all others."""
+    numbers = [int(found[1]) for dn in current if (found := re.match(r"olcDatabase=\{(\d+)\}[^,]*,cn=config$", dn))]
+    return f"olcDatabase={{{max(numbers, default=0) + 1}}}mdb,cn=config"
+
+
+def _overlay(name: str, wanted: Mapping[str, Any], on: str, current: Tree, recorded: bool) -> list[Change | None]:
+    """Return what brings an overlay and the database that it has for itself, or takes away what a run brought."""
+    there = [dn for dn in current if dn.endswith(f",{on}") and dn.count(",") == on.count(",") + 1]
+    dn = next((dn for dn in there if re.match(rf"olcOverlay=(\{{\d+\}})?{name},", dn)), "")
+    below = [inner for inner in current if dn and inner.endswith(f",{dn}")]
+    what = f"overlay {name}"
+    if not wanted["wanted"]:
+        gone = [*sorted(below, key=len, reverse=True), dn] if dn and recorded else []
+        return [Change(one, what, None, [], [], _lines(what, current[one]), [], current[one]) for one in gone]
+    changes: list[Change | None] = []
+    if dn:
+        changes.append(_modified(dn, what, current[dn], wanted["attributes"], ()))
+    else:
+        dn = f"olcOverlay={{{len(there)}}}{name},{on}"
+        entry = {"objectClass": wanted["classes"], "olcOverlay": [f"{{{len(there)}}}{name}"], **wanted["attributes"]}
+        changes.append(_added(dn, what, entry))
+    inside = wanted.get("database")
+    if inside and below:
+        changes.append(_modified(below[0], f"database of {what}", current[below[0]], inside["attributes"], ()))
+    elif inside:
+        entry = {"objectClass": inside["classes"], "olcDatabase": ["{0}ldap"], **inside["attributes"]}
+        changes.append(_added(f"olcDatabase={{0}}ldap,{dn}", f"database of {what}", entry))
+    return changes
 
 
 def _module(line: str) -> str:
@@ -155,11 +209,10 @@ def _debian(access: Mapping[str, list[str]], current: Tree) -> Change | None:
     return _modified(dn, what, current[dn], {"olcAccess": access["now"]}, ())
 
 
-def _database(wanted: Mapping[str, Any], current: Tree, recorded: Iterable[str]) -> Change | None:
+def _database(wanted: Mapping[str, Any], current: Tree, dn: str, recorded: Iterable[str]) -> Change | None:
     suffix, attributes = wanted["suffix"], wanted["database"]
-    dn = _entry(current, "olcSuffix", suffix)
     folder = attributes["olcDbDirectory"][0]
-    if dn is None:
+    if dn not in current:
         other = _entry(current, "olcDbDirectory", folder)
         if other:
             there = current[other]["olcSuffix"][0]
@@ -168,10 +221,10 @@ def _database(wanted: Mapping[str, Any], current: Tree, recorded: Iterable[str])
                 f"set it back to {there}; a suffix does not change once there are entries"
             )
         entry = {
-            "objectClass": ["olcDatabaseConfig", "olcMdbConfig"], "olcDatabase": ["mdb"], "olcSuffix": [suffix],
-            **attributes,
+            "objectClass": ["olcDatabaseConfig", "olcMdbConfig"], "olcDatabase": [_rdn_value(dn)],
+            "olcSuffix": [suffix], **attributes,
         }  # fmt: skip
-        return _added("olcDatabase=mdb,cn=config", f"database {suffix}", entry)
+        return _added(dn, f"database {suffix}", entry)
     where = current[dn].get("olcDbDirectory")
     if where != attributes["olcDbDirectory"]:
         raise ConfigError(f"the database {suffix} lies in {where} and was made by somebody else: choose another suffix")

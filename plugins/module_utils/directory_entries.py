@@ -21,7 +21,10 @@ FORWARD = "PostfixBookMailForward"
 SERVICE = "applicationProcess"  # cn is a must for it
 _SINGLE = ("mailQuota",)
 _RDN_CLASSES = {"o": ("organization",), "dc": ("organization", "dcObject"), "ou": ("organizationalUnit",)}
-BRANCHES = {"accounts": "mail", "aliases": "mail", "domains": "dc", "services": "cn"}  # and what names an entry there
+# and what names an entry there
+BRANCHES = {"accounts": "mail", "aliases": "mail", "domains": "dc", "services": "cn", "clients": "cn"}
+# Logins of programs and of other servers, by how their passwords are called: branch and structural class
+LOGINS = {"service": ("services", "applicationProcess"), "client": ("clients", "device")}
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Change:
     """One request on one entry."""
 
     verb: Verb
-    kind: str  # account, alias, domain, service, branch
+    kind: str  # account, alias, domain, service, client, branch
     name: str
     dn: str
     before: Attributes | None  # None: a new entry
@@ -118,10 +121,12 @@ def merge(
     result = Merge()
     suffix = wanted["suffix"]
     found = {name: _named(current, f",ou={name},{suffix}".lower(), attribute) for name, attribute in BRANCHES.items()}
-    _branches(result, suffix, {dn.lower() for dn in current})
+    _branches(result, wanted, {dn.lower() for dn in current})
     result.record["domains"] = _domains(result, wanted, found["domains"], record.get("domains", []))
     result.record["aliases"] = _aliases(result, wanted, found["aliases"], record.get("aliases", {}))
-    _services(result, wanted, found["services"])
+    for kind, (branch, structural) in LOGINS.items():
+        goals = dict.fromkeys(wanted["clients"], {}) if kind == "client" else wanted["services"]
+        result.record[branch] = _logins(result, kind, structural, goals, found[branch], record.get(branch, []), suffix)
     record = {**record, **_renamed(result, wanted, found["accounts"], record)}
     result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
     result.record["leaving"] = leaving(wanted["accounts"], current, record)
@@ -183,12 +188,13 @@ def _renamed(
     return {"accounts": accounts, "passwords": passwords}
 
 
-def _branches(result: Merge, suffix: str, there: Collection[str]) -> None:
+def _branches(result: Merge, wanted: Mapping[str, Any], there: Collection[str]) -> None:
+    suffix = wanted["suffix"]
     kind, _equals, value = suffix.partition(",")[0].partition("=")
     roots: dict[str, Attributes] = {suffix: {"objectClass": list(_RDN_CLASSES[kind]), kind: [value]}}
     if kind == "dc":
         roots[suffix]["o"] = [value]
-    for name in BRANCHES:
+    for name in BRANCHES if wanted["clients"] else [name for name in BRANCHES if name != "clients"]:
         roots[f"ou={name},{suffix}"] = {"objectClass": ["organizationalUnit"], "ou": [name]}
     for dn, attributes in roots.items():
         if dn.lower() not in there:
@@ -235,6 +241,7 @@ def _aliases(
     return dict(wanted["aliases"])
 
 
+<<<<<<< HEAD
 def _services(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry]) -> None:
     for name in wanted["services"]:
         dn = f"cn={name},ou=services,{wanted['suffix']}"
@@ -244,6 +251,33 @@ def _services(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, En
                 "userPassword": [secrets.token_urlsafe(32)],
             }  # fmt: skip
             result.changes.append(Change("add", "service", name, dn, None, attributes))
+=======
+def _logins(
+    result: Merge,
+    kind: str,
+    structural: str,
+    wanted: Mapping[str, Attributes],
+    current: Mapping[str, Entry],
+    base: Iterable[str],
+    suffix: str,
+) -> list[str]:
+    """See to the entries by which programs, or other servers, log in; wanted: further attributes by name."""
+    for name, more in wanted.items():
+        entry = current.get(name)
+        if entry is not None:
+            _differs(result, "change", kind, name, entry, {**entry.attributes, **more})
+            continue
+        attributes = {
+            "objectClass": [structural, "simpleSecurityObject"], "cn": [name], **more,
+            "userPassword": [secrets.token_urlsafe(32)],  # which the class needs, and nobody knows
+        }  # fmt: skip
+        dn = f"cn={name},ou={LOGINS[kind][0]},{suffix}"
+        result.changes.append(Change("add", kind, name, dn, None, attributes))
+    for name in sorted(set(base) - set(wanted)):
+        if name in current:
+            result.changes.append(Change("remove", kind, name, current[name].dn, current[name].attributes, None))
+    return sorted(wanted)
+>>>>>>> main
 
 
 def _accounts(
@@ -275,6 +309,8 @@ def _accounts(
         after["objectClass"] = three_way(kept, (), classes)
         fixed = _fixed(wanted["new_account"], entry.attributes.get("uid", [new_id()])[0])
         after = {**{key: values for key, values in fixed.items() if key != "uid"}, **after}
+        if not set(after["mailStorageDirectory"]) & set(wanted["stores"]):  # its mailboxes have been moved
+            after["mailStorageDirectory"] = fixed["mailStorageDirectory"]
         former = entry.attributes["mail"][0]
         if former.lower() != name:
             after["mail"] = [name, *(value for value in entry.attributes["mail"][1:] if value.lower() != name)]
@@ -355,14 +391,16 @@ def _passwords(
     """See which passwords have to be applied: those whose inventory value changed since it last was.
 
     An existing password of which nothing is recorded (an adopted entry, a lost record, another fingerprint key) is
-    kept and what the inventory says now becomes its base. A service's password is nobody else's: it always is as said.
+    kept and what the inventory says now becomes its base. A service's or client's password is nobody else's: it always
+    is as said.
     """
     known = record.get("passwords", {}) if record.get("key") == wanted["key"] else {}
     kept: dict[str, dict[str, str]] = {}
     strangers, own = [], []
     for name, fingerprint in wanted["fingerprints"].items():
-        service = name.startswith("service:")
-        entry = found["services"].get(name[8:]) if service else found["accounts"].get(name)
+        kind, _colon, login = name.partition(":")
+        service = kind in LOGINS
+        entry = found[LOGINS[kind][0]].get(login) if service else found["accounts"].get(name)
         values = entry.attributes.get("userPassword", []) if entry else []
         was = known.get(name)
         if not values or (was and was["fingerprint"] != fingerprint) or (service and not was):
@@ -397,6 +435,7 @@ def united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
 
     was, now = old.get("accounts", {}), new["accounts"]
     return {
+        **{name: sorted({*old.get(name, ()), *new[name]}) for name, _class in LOGINS.values() if name in new},
         "domains": sorted({*old.get("domains", ()), *new["domains"]}),
         "aliases": both(old.get("aliases", {}), new["aliases"]),
         "accounts": {name: both(was.get(name, {}), now.get(name, {})) for name in {**was, **now}},

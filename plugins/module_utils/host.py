@@ -22,6 +22,9 @@ from ansible.module_utils.basic import AnsibleModule
 CA_FILE = "/etc/postamt/tls/ca.pem"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 STATE = "/var/lib/postamt"
+RECORD = f"{STATE}/ldap/applied.json"  # names accounts where this host's directory takes changes
+ARRIVING = f"{STATE}/ldap/arriving.json"  # a directory that was brought here and is to be taken up
+MAILBOXES = "/var/vmail"
 # What a program reads, by its name here
 CONFIGURATIONS = {
     "ldap": "/etc/ldap/slapd.d",
@@ -125,7 +128,7 @@ def claimed() -> list[str]:
 
 
 def firewall(module: AnsibleModule) -> list[str]:
-    """Return what decides on this host, apart from this collection, which packets come in: by name, or where its rules are.
+    """Return what else than this collection decides on this host which packets come in, by name or by its tables.
 
     A rule counts in a chain at the hook for input, and so does that chain's policy; not what runtimes of containers and
     virtual machines and fail2ban put there, which let in more or keep single addresses out. Empty chains do not count.
@@ -173,6 +176,17 @@ def _decides(saved: str) -> bool:
     return any(words[0] != "-A" or not OTHERS.match(words[-1]) for words in rules)
 
 
+def holds() -> list[str]:
+    """Return what this host has that a site would miss: the directory that takes changes, and mailboxes."""
+    found = []
+    with contextlib.suppress(OSError), open(RECORD, "rb") as file:
+        found += ["directory"] if b'"accounts"' in file.read() else []
+    found += ["arriving"] if os.path.exists(ARRIVING) else []
+    with contextlib.suppress(OSError), os.scandir(MAILBOXES) as entries:
+        found += ["mailboxes"] if any(one.is_dir() and not one.name.startswith(".") for one in entries) else []
+    return found
+
+
 def carry_out(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
     module.exit_json(
@@ -189,6 +203,7 @@ def carry_out(module: AnsibleModule) -> None:
             "unclaimed": unclaimed(),
             "claimed": claimed(),
             "firewall": firewall(module) if module.params["request"].get("firewall") else [],
+            "holds": holds(),
             "versions": versions(module),
         },
     )

@@ -9,8 +9,10 @@ module: account
 short_description: List, add, disable and delete accounts, and set passwords, between two runs
 version_added: 0.1.0
 description:
-  - Works on the site's directory, on the host in group C(mail_directory); on other hosts the task is skipped. The next
-    run of C(postamt.mail.site) leaves what was done here as it is.
+  - Works on the site's directory, on the host whose directory takes changes; on other hosts the task is skipped. The
+    next run of C(postamt.mail.site) leaves what was done here as it is.
+  - Where mailboxes are on another host, further tasks do what is left there; the playbooks C(postamt.mail.account) and
+    C(postamt.mail.password) have them all, and go to the right hosts by themselves.
   - A new password is shown once on the screen of the controller, and is in no result and no log file.
   - Where the site's accounts are users of the host, it refuses.
 author: the postamt.mail authors (@postamt)
@@ -49,6 +51,15 @@ options:
   keep_copy:
     description: Whether forwarded mail is also kept in the mailbox; with O(state=present).
     type: bool
+  left:
+    description:
+      - What the task on the directory's host has left to the host of the mailboxes, as it returned it. On that host it
+        is done, and nothing else.
+    type: dict
+  gone:
+    description: Accounts whose mail has been deleted on another host; with O(state=purged).
+    type: list
+    elements: str
 attributes:
   check_mode:
     description: Can run in check mode and then says what it would do.
@@ -89,6 +100,13 @@ accounts:
       enabled: true
       source: by hand
       delete_from: ""
+left:
+  description:
+    - What is to be done where the mailboxes are, if that is another host. C(kick) names accounts whose sessions end,
+      C(delete) the folders of mailboxes by account.
+  returned: on the directory's host
+  type: dict
+  sample: {}
 actions:
   description: What was done, in short sentences; in check mode what would be done.
   returned: on the directory's host

@@ -92,6 +92,8 @@ def code_of(program):
         from ansible_collections.postamt.mail.plugins.module_utils import compare as code
     elif program == "directory":
         from ansible_collections.postamt.mail.plugins.module_utils import directory as code
+    elif program == "directory_move":
+        from ansible_collections.postamt.mail.plugins.module_utils import directory_move as code
     elif program == "dovecot":
         from ansible_collections.postamt.mail.plugins.module_utils import dovecot as code
     elif program == "haproxy":
@@ -123,6 +125,7 @@ def main():
                     "clamav",
                     "compare",
                     "directory",
+                    "directory_move",
                     "dovecot",
                     "haproxy",
                     "host",

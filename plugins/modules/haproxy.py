@@ -13,7 +13,7 @@ description:
     host's programs ask of other hosts, and what those ask of this one, over TLS with certificates on both ends.
   - HAProxy's own C(haproxy.service) and C(/etc/haproxy) stay as they are; where the package has just come, its unit is
     disabled.
-  - Everything is looked at in one call; nothing is done where nothing differs. After a change each link is asked whether
+  - Everything is looked at in one call; nothing is done where nothing differs. After a change each link is asked if
     it answers; where one did before and does not any more, the old files come back and the task fails.
   - A host that has no links any more stops them, and what the module wrote is removed.
 author: the postamt.mail authors (@postamt)

@@ -78,11 +78,18 @@ look:
       elements: str
     firewall:
       description: >-
-        What else decides which packets come in, such as V(ufw), V(firewalld), or tables with rules at the hook for input;
+        What else decides which packets come in, such as V(ufw), V(firewalld), or tables with rules for input;
         looked for only where group C(mail) has several hosts.
       type: list
       elements: str
       sample: [rules of nftables in table inet filter]
+    holds:
+      description: >-
+        What the site would miss if this host left it: C(directory), whose accounts are changed here, C(arriving), a
+        directory that was brought here by C(postamt.mail.move_directory) and is not in use yet, and C(mailboxes).
+      type: list
+      elements: str
+      sample: [directory, mailboxes]
     versions:
       description: >-
         Upstream versions of the installed ones among C(postfix), C(dovecot) and C(slapd). What is not installed is

@@ -9,7 +9,7 @@ module: nftables
 short_description: Let nobody but the site's hosts reach a mail host's internal ports
 version_added: 0.1.0
 description:
-  - Keeps a table of nftables of the collection's own, C(inet postamt), loaded by C(postamt-firewall.service). It is about
+  - Keeps a table of nftables of the collection's own, C(inet postamt), loaded by C(postamt-firewall.service), about
     the ports that the site's hosts open for each other and no other, and drops what comes from elsewhere.
   - Rules of anybody else are neither flushed nor changed.
   - Everything is looked at in one call; nothing is done where nothing differs.

@@ -203,10 +203,11 @@ def _key_usage(**on: bool) -> x509.KeyUsage:
 # Certificates of the site's CA
 
 
-def sign(authority: Authority, request: str, names: Sequence[str], days: int) -> str:
+def sign(authority: Authority, request: str, names: Sequence[str], days: int, calls: bool = False) -> str:
     """Return a certificate in PEM for the key of a signing request in PEM.
 
-    Only the key and the proof of its possession are taken from the request; the names come from the inventory.
+    Only the key and the proof of its possession are taken from the request; the names come from the inventory. calls:
+    whether the host also shows it to those that it calls itself.
     Raises ValueError where the request is none, or its signature is wrong.
     """
     asked = x509.load_pem_x509_csr(request.encode())
@@ -217,6 +218,7 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int) ->
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)] if short else [])
     issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     usage = _key_usage(digital_signature=True, key_encipherment=isinstance(public, rsa.RSAPublicKey))
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if calls else [])]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -228,7 +230,7 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int) ->
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=not short)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
         .sign(authority.key, hashes.SHA256())
@@ -249,7 +251,9 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def why_renew(chain: str, authority: Authority | None, names: Sequence[str], kind: str, renew_days: int) -> str:
+def why_renew(
+    chain: str, authority: Authority | None, names: Sequence[str], kind: str, renew_days: int, calls: bool = False
+) -> str:
     """Return why the CA has to issue a new certificate in place of a chain in PEM, or nothing."""
     certificates = from_pem(chain)
     if not certificates:
@@ -265,6 +269,9 @@ def why_renew(chain: str, authority: Authority | None, names: Sequence[str], kin
         return f"the one there is for {', '.join(names_of(leaf))}"
     if key_type(leaf.public_key()) != kind:
         return f"the key there is {_key_words(leaf.public_key())}"
+    usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    if calls and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        return "the one there is for servers only"
     soon = leaf.not_valid_after_utc <= now() + datetime.timedelta(days=renew_days)
     # a certificate that ends with its CA cannot be renewed to last longer
     if soon and leaf.not_valid_after_utc < authority.certificate.not_valid_after_utc:

@@ -118,11 +118,15 @@ def literal(value: t.Any) -> bool:
 
 
 def derive(
-    action: t.Any, task_vars: Mapping[str, t.Any], looks: Mapping[str, Mapping[str, t.Any]], keep: bool = True
+    action: t.Any,
+    task_vars: Mapping[str, t.Any],
+    looks: Mapping[str, Mapping[str, t.Any]],
+    keep: bool = True,
+    moving: bool = False,
 ) -> Site:
     """Return the site that the variables visible to a task describe; raises SiteError with every problem.
 
-    keep: whether passwords that are made now are remembered; never in check mode.
+    keep: whether passwords that are made now are remembered; never in check mode. moving: see parse_site().
     """
     hostvars, groups = task_vars["hostvars"], task_vars["groups"]
     members = list(groups.get(GROUP) or [task_vars["inventory_hostname"]])
@@ -149,7 +153,8 @@ def derive(
     variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
     empty = [group for group, names in groups.items() if group in DUTIES and not names]
     try:
-        site = parse_site(variables, hosts, compose.concerns().values(), empty_groups=empty)
+        found = compose.concerns().values()
+        site = parse_site(variables, hosts, found, empty_groups=empty, moving=moving)
     except SiteError as error:
         raise SiteError([*problems, *error.problems]) from None
     if problems:
@@ -166,7 +171,11 @@ def derive(
 
 
 def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> Site:
+<<<<<<< HEAD
     """Return the site with the hosts that this run has not seen as an earlier one saw them (--limit, or one is down)."""
+=======
+    """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them."""
+>>>>>>> main
     if len(site.hosts) == 1:
         return site
     known = json.loads(state.read(HOSTS_FILE) or b"{}")
@@ -265,6 +274,11 @@ def _handed(mark: str) -> str:
     return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-site-{mark}")
 
 
+def place_of(action: t.Any, task_vars: Mapping[str, t.Any]) -> str:
+    """Return the inventory name of the host that a task works on."""
+    return str(action._task.delegate_to or task_vars["inventory_hostname"])
+
+
 def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -> Site:
     """Return the site for a role's task: what `postamt.mail.site` left, else derived here for this host alone."""
     result = task_vars.get(MARK)
@@ -276,7 +290,7 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
             site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
         return site
     looks = seen(task_vars)
-    name = str(task_vars["inventory_hostname"])
+    name = place_of(action, task_vars)
     if name not in looks:
         answer = look_at(action, task_vars)
         if "look" not in answer:

@@ -188,6 +188,7 @@ class Look:
     unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
     claimed: list[str] = dataclasses.field(default_factory=list)  # programs that it has set up
     firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
+    holds: list[str] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -293,6 +294,15 @@ class Site:
         return f"cn={service},ou=services,{self.suffix}"
 
     @property
+    def clients(self) -> list[Host]:
+        """The other servers that log in to hand their mail over."""
+        return self.hosts_with(CLIENT)
+
+    @property
+    def clients_base(self) -> str:
+        return f"ou=clients,{self.suffix}"
+
+    @property
     def accounts_base(self) -> str:
         return f"ou=accounts,{self.suffix}"
 
@@ -338,6 +348,10 @@ class Site:
         holders = self.hosts_with("mail_directory") if self.uses_directory else []
         wanted = [host for host in holders if host.inventory_name == self.core.mail_directory_provider]
         return next(iter(wanted or holders), None)
+
+    @property
+    def has_replicas(self) -> bool:
+        return self.uses_directory and len(self.hosts_with("mail_directory")) > 1
 
     def filters(self, host: Host) -> bool:
         """Tell whether a host filters mail."""
@@ -400,6 +414,7 @@ def parse_site(
     concerns: Iterable[t.Any] = (),
     secrets: Secrets | None = None,
     empty_groups: Iterable[str] = (),
+    moving: bool = False,
 ) -> Site:
     """Return the site that the variables describe, or raise SiteError with every problem that they have.
 
@@ -407,6 +422,7 @@ def parse_site(
     hosts: the hosts of group mail by inventory name, with their groups, mail_host_* variables and what was seen there.
     concerns: modules with an optional dataclass Variables and an optional function check(site).
     empty_groups: groups that the inventory has without a host in them.
+    moving: whether the directory is being moved, so that it need not be where the site wants it.
     """
     concerns = list(concerns)
     problems: list[Problem] = []
@@ -428,6 +444,9 @@ def parse_site(
     site = Site(core, parsed_hosts, parsed, secrets or Secrets())
     problems.extend(_topology(site, set(empty_groups)))
     problems.extend(_rules(site))
+    problems.extend(_mailboxes_left(site))
+    if not moving:
+        problems.extend(_directory_left(site))
     if all(part is not None for part in parsed.values()):
         for concern in concerns:
             problems.extend(getattr(concern, "check", lambda _site: ())(site))
@@ -517,6 +536,48 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
         yield Problem("mail_directory_provider", provider, f"must be a host of group mail_directory ({known})")
     if len(site.hosts) > 1 and not site.uses_directory:
         yield Problem("mail_accounts_backend", "system", "is for a site of one host; several share a directory")
+
+
+def directory_holders(site: Site) -> list[Host]:
+    """Return the hosts that have accounts and passwords as their directory takes changes, or as they were brought."""
+    hosts = list(site.hosts.values())
+    live = [host for host in hosts if "directory" in host.look.holds]
+    return live or [host for host in hosts if "arriving" in host.look.holds]
+
+
+def _directory_left(site: Site) -> Iterable[Problem]:
+    """Yield what would leave accounts and passwords behind on another host than the one that is to change them."""
+    provider, holders = site.provider, directory_holders(site)
+    if provider is None or not holders:
+        return
+    where = "mail_directory_provider" if site.core.mail_directory_provider else "group mail_directory"
+    names = ", ".join(host.inventory_name for host in holders)
+    if provider not in holders:
+        allowed = (
+            f"would be an empty directory: the accounts and passwords are on {names}. Run the playbook "
+            "postamt.mail.move_directory, which takes them along, or name that host again"
+        )
+        yield Problem(where, provider.inventory_name, allowed)
+    elif len(holders) > 1:
+        allowed = (
+            "each hold accounts and passwords that are changed there: decide on one, and on the others rename "
+            "/var/lib/postamt/ldap/applied.json; their databases stay where they are"
+        )
+        yield Problem(where, names, allowed)
+
+
+def _mailboxes_left(site: Site) -> Iterable[Problem]:
+    """Yield what would leave mailboxes behind on a host that serves none."""
+    stores = site.hosts_with("mail_store")
+    for host in site.hosts.values():
+        if "mailboxes" in host.look.holds and stores and host not in stores:
+            copy = f"rsync -aHAX --numeric-ids {VMAIL_HOME}/ root@{stores[0].name}:{VMAIL_HOME}/"
+            allowed = (
+                f"would leave the mailboxes of {host.inventory_name} behind: put it back; or stop Dovecot there, copy "
+                f"them (on {host.name}: {copy}), and say that it is done by renaming the folder "
+                f"(mv {VMAIL_HOME} {VMAIL_HOME}.moved)"
+            )
+            yield Problem("group mail_store", stores[0].inventory_name, allowed)
 
 
 def _rules(site: Site) -> Iterable[Problem]:

@@ -23,6 +23,7 @@ ENABLED = "(!(mailEnabled=FALSE))"
 MAILBOX = f"(&(objectClass=PostfixBookMailAccount)(mail=%s){ENABLED})"
 ALIAS = f"(&(objectClass=PostfixBookMailAccount)(mailAlias=%s){ENABLED})"
 FORWARD = f"(&(objectClass=PostfixBookMailForward)(mailAlias=%s){ENABLED})"
+LOGIN_OF_CLIENT = "(&(objectClass=device)(cn=%s))"  # another server, which logs in by its full host name
 OWNER = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%s)(mailAlias=%s)){ENABLED})"
 
 
@@ -76,7 +77,11 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 
 
 def sasl(site: Site, host: Host) -> Sasl:
-    """Find the entry of an enabled account by its address, then log in as it (LDAP_SASLAUTHD of Cyrus SASL)."""
+    """Find the entry of an enabled account by its address, then log in as it (LDAP_SASLAUTHD of Cyrus SASL).
+
+    Other servers of the company log in likewise, here only: Dovecot finds accounts alone.
+    """
+    found, base = (f"(|{MAILBOX}{LOGIN_OF_CLIENT})", site.suffix) if site.clients else (MAILBOX, site.accounts_base)
     return Sasl(
         "ldap",
         {
@@ -89,8 +94,8 @@ def sasl(site: Site, host: Host) -> Sasl:
             "ldap_time_limit": "5",
             "ldap_bind_dn": site.service_dn("saslauthd"),
             "ldap_password": site.service_password("saslauthd"),
-            "ldap_search_base": site.accounts_base,
-            "ldap_filter": MAILBOX.replace("%s", "%u"),
+            "ldap_search_base": base,
+            "ldap_filter": found.replace("%s", "%u"),
             "ldap_auth_method": "bind",
         },
     )

@@ -89,4 +89,4 @@ def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variable
         names = list(dict.fromkeys([site.server_name, host.name]))
     files = {key: value for key in ("certificate", "key", "chain") if (value := getattr(item, key))}
     days, renew_days = said.mail_certificates_days, said.mail_certificates_renew_days
-    return Wanted(tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook)
+    return Wanted(tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook, calls=name == INTERNAL)

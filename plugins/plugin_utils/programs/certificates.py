@@ -32,7 +32,8 @@ class Wanted:
 
     names: DNS names and addresses. key_type: ec or rsa. files: certificate, key and chain on the controller, or nothing
     where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry. elsewhere: whether a program
-    on the host brings it, and what the CA issues is a stand-in until then.
+    on the host brings it, and what the CA issues is a stand-in until then. calls: whether the host also shows it to
+    hosts that it calls.
     """
 
     names: tuple[str, ...]
@@ -41,6 +42,7 @@ class Wanted:
     days: int = 730
     renew_days: int = 30
     elsewhere: bool = False
+    calls: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,7 +280,8 @@ def _issue(
     if asked.get("failed"):
         return chains, asked
     for name in own:
-        chains[name] = pki.sign(authority, asked["requests"][name], items[name]["names"], items[name]["days"])
+        item = items[name]
+        chains[name] = pki.sign(authority, asked["requests"][name], item["names"], item["days"], item["calls"])
     return chains, {}
 
 
@@ -299,7 +302,8 @@ def _reason(
         return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
     if item["elsewhere"] and not pki.is_stand_in(served["chain"]):
         return pki.why_stand_in(served["chain"])
-    return pki.why_renew(served["chain"], authority, item["names"], item["key_type"], item["renew_days"])
+    wanted = (item["names"], item["key_type"], item["renew_days"], item["calls"])
+    return pki.why_renew(served["chain"], authority, *wanted)
 
 
 def _warnings(plan_: Plan, given: Mapping[str, pki.Supplied]) -> list[str]:

@@ -40,7 +40,7 @@ Settings = Mapping[str, Mapping[str, Value]]
 GLOBAL: dict[str, Value] = {
     "user": links.USER,
     "group": links.USER,
-    "log": "stdout format short daemon notice",
+    "log": "/dev/log daemon notice",
     "maxconn": 2000,
     "nbthread": 1,
     "hard-stop-after": "10m",  # what a reload leaves behind: idle connections, which their programs open again

@@ -17,6 +17,7 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     ComposeError,
     Contributions,
@@ -45,7 +46,8 @@ ROOT = "gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth"  # root through
 # Argon2 (RFC 9106) withstands graphics cards because it needs memory; OpenLDAP ships it in both releases. The cost is
 # Debian 13's default and one of OWASP's recommended, stated because Debian 12's default is weaker. About 15 ms a login.
 PASSWORD_HASH = "{ARGON2}"
-MODULES = ("argon2 m=7168 t=5 p=1",)
+MODULES = ("argon2 m=7168 t=5 p=1", "syncprov")
+REPLICA = "replica"  # the service that copies the provider's entries, and hands users' changes to it
 
 SECTIONS = ("global", "frontend", "database")  # what ldap_settings may reach, attribute by attribute
 
@@ -122,11 +124,11 @@ class Ldap:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of slapd for one host; the directory's host gets the entries too."""
-    wanted = site.uses_directory and host in site.hosts_with("mail_directory")[:1]
-    if not wanted:
-        holder = next((h.name for h in site.hosts_with("mail_directory")[:1] if site.uses_directory), None)
-        return make_plan(wanted=False, units=[Unit("slapd.service", running=False)], moved_to=holder)
+    if not (site.uses_directory and host.does("mail_directory")):
+        return make_plan(wanted=False, units=[Unit("slapd.service", running=False)])
     services = merged(parts, "services", "directory service")
+    provider = t.cast(Host, site.provider)
+    password = site.service_password(REPLICA) if site.has_replicas else ""
     certificate = site.internal_certificate
     return make_plan(
         packages={"slapd", "ldap-utils", "python3-ldap"},
@@ -140,8 +142,13 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         listen=_listen(any(part.everywhere for _concern, part in parts)),
         config=config(site, host, parts, overrides.get("settings") or {}),
-        entries=entries(site, services),
+        entries=entries(site, services) if host == provider else None,  # the others get theirs from the provider
+        provider=provider.name,
+        replica={"dn": site.service_dn(REPLICA), "password": password, "socket": links.PROVIDER_SOCKET}
+        if host != provider
+        else None,
         server_name="localhost",
+        secrets=[password] if password else [],
     )
 
 
@@ -168,14 +175,16 @@ def config(site: Site, host: Host, parts: Contributions, overrides: Mapping[str,
             "olcDbMaxSize": [str(1 << 30)],  # bytes of address space, not of disk
             "olcRootDN": [ROOT],
             "olcDbIndex": [f"{name} {kinds}" for name, kinds in sorted(indexes.items())],
-            "olcAccess": access(site.suffix, services),
+            "olcAccess": access(site, services),
             "olcLimits": [
-                f'dn.exact="{_service_dn(site.suffix, name)}" size=unlimited time=unlimited'
-                for name, reader in sorted(services.items())
-                if reader.every
+                f'dn.exact="{site.service_dn(name)}" size=unlimited time=unlimited'
+                for name in sorted([*(n for n, reader in services.items() if reader.every), *_replica(site)])
             ],
+            **(_follows(site) if host != site.provider else {}),
         },
     }
+    if site.has_replicas:
+        sections["global"]["olcAuthzPolicy"] = ["to"]  # a service's entry says for whom it may speak (authzTo)
     for section, found in sections.items():
         for concern, part in parts:
             for name, values in part.settings.get(section, {}).items():
@@ -193,9 +202,62 @@ def config(site: Site, host: Host, parts: Contributions, overrides: Mapping[str,
     return {
         **{section: {name: list(v) for name, v in found.items() if v} for section, found in sections.items()},
         "suffix": site.suffix,
-        "modules": ["back_mdb", *sorted({*MODULES, *united(parts, "modules")})],
+        "modules": [
+            "back_mdb",
+            *sorted({*MODULES, *united(parts, "modules"), *(["back_ldap"] if site.has_replicas else [])}),
+        ],
+        "overlays": overlays(site),
         "schema": {SCHEMA_NAME: SCHEMA},
         "debian_access": {"was": _DEBIAN_ACCESS, "now": [f"to * by dn.exact={ROOT} manage by * none"]},
+    }
+
+
+def _replica(site: Site) -> list[str]:
+    return [REPLICA] if site.has_replicas else []
+
+
+_PROVIDER = f"ldapi://{links.PROVIDER_SOCKET.replace('/', '%2F')}"
+
+
+def _login(site: Site) -> str:
+    """Return how a replica logs in at the provider: simple is as safe as the link, which is TLS."""
+    return f'bindmethod=simple binddn="{site.service_dn(REPLICA)}" credentials="{site.service_password(REPLICA)}"'
+
+
+def _follows(site: Site) -> Attributes:
+    """Return what makes a database follow the provider's (RFC 4533): one that was away catches up in seconds."""
+    follow = (
+        f'rid=001 provider={_PROVIDER} {_login(site)} searchbase="{site.suffix}" type=refreshAndPersist '
+        'retry="1 30 5 +" timeout=10 network-timeout=5'
+    )
+    return {"olcSyncrepl": [follow], "olcUpdateRef": [_PROVIDER]}
+
+
+def overlays(site: Site) -> dict[str, dict[str, t.Any]]:
+    """Return the overlays: syncprov(5) tells replicas what changes, chain(5) takes a change from them to the provider.
+
+    Every directory has syncprov: so it knows at which change it is (contextCSN), and may become the provider. A change
+    is made at the provider in the name of the user who asks for it, whose rights decide there.
+    """
+    chain = {
+        "olcDbURI": [_PROVIDER],
+        "olcDbIDAssertBind": [f"mode=self flags=prescriptive {_login(site)}"] if site.has_replicas else [],
+        "olcDbNetworkTimeout": ["5"],
+    }
+    return {
+        "syncprov": {
+            "wanted": True,
+            "on": "database",
+            "classes": ["olcOverlayConfig", "olcSyncProvConfig"],
+            "attributes": {"olcSpCheckpoint": ["100 1"]},  # operations, minutes
+        },
+        "chain": {
+            "wanted": site.has_replicas,
+            "on": "frontend",
+            "classes": ["olcOverlayConfig", "olcChainConfig"],
+            "attributes": {"olcChainReturnError": ["TRUE"]},
+            "database": {"classes": ["olcLDAPConfig", "olcChainDatabase"], "attributes": chain},
+        },
     }
 
 
@@ -219,26 +281,30 @@ def _tls(pair: KeyPair, version: tuple[int, int]) -> Attributes:
     }
 
 
-def _service_dn(suffix: str, service: str) -> str:
-    return f"cn={service},ou=services,{suffix}"
-
-
-def access(suffix: str, services: Mapping[str, Reader]) -> Values:
+def access(site: Site, services: Mapping[str, Reader]) -> Values:
     """Return olcAccess (slapd.access(5)): first rule that fits decides, root is the database's root DN.
 
     A user reads and changes its own password and reads its entry; a service reads what it needs, and only what TLS
-    protects; a disabled account does not even log in here.
+    protects; a disabled account does not even log in here. A replica reads everything, and writes nothing in its own
+    name. Another server's login is found by saslauthd alone.
     """
-    everyone = sorted(services)
+    suffix, everyone = site.suffix, sorted(services)
 
     def readers(names: Iterable[str], level: str) -> str:
-        return "".join(f' by dn.exact="{_service_dn(suffix, name)}" {level}' for name in names)
+        return "".join(f' by dn.exact="{site.service_dn(name)}" {level}' for name in names)
 
     by_readers: dict[tuple[str, ...], list[str]] = {}
     for attribute in sorted({name for reader in services.values() for name in reader.reads}):
         names = tuple(name for name in everyone if attribute in services[name].reads)
         by_readers.setdefault(names, []).append(attribute)
+    clients = [
+        f'to dn.subtree="{site.clients_base}" attrs=userPassword by anonymous auth by * none',
+        f'to dn.subtree="{site.clients_base}" attrs=entry,objectClass,cn{readers(["saslauthd"], "read")} by * none',
+        f'to dn.subtree="{site.clients_base}" by * none',
+    ]
     return [
+        *(f"to *{readers([name], 'read')} by * break" for name in _replica(site)),
+        *(clients if site.clients else []),
         f'to dn.children="ou=accounts,{suffix}" filter="(mailEnabled=FALSE)" attrs=userPassword by * none',
         f'to dn.subtree="ou=services,{suffix}" attrs=userPassword by anonymous auth by * none',
         f'to dn.subtree="ou=services,{suffix}" by * none',
@@ -263,11 +329,14 @@ def fingerprint(key: str, kind: str, name: str, value: str) -> str:
 def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return passwords by name (address, service:NAME): {"clear": ...}, or {"hash": ...} where only that is known."""
     accounts: dict[str, Account] = {account.address: account for account in site.accounts}
+    clients: dict[str, Host] = {client.name: client for client in site.clients}
     found = {}
     for name in names:
         kind, _colon, service = name.partition(":")
         if kind == "service" and service:
             found[name] = {"clear": site.service_password(service)}
+        elif kind == "client" and service in clients:
+            found[name] = {"clear": site.client_password(clients[service])}
         elif name in accounts:
             clear = site.password_of(accounts[name])
             found[name] = {"hash": str(accounts[name].password_hash)} if clear is None else {"clear": clear}
@@ -298,7 +367,13 @@ def _salted(clear: str) -> str:
 def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return the entries that the site means, without a secret in them."""
     key = site.secrets.get("fingerprint-key")
-    names = [*(f"service:{name}" for name in sorted(services)), *(account.address for account in site.accounts)]
+    clients = [client.name for client in site.clients]
+    found = {**dict.fromkeys(services, {}), **{name: _speaks_for(site) for name in _replica(site)}}
+    names = [
+        *(f"service:{name}" for name in sorted(found)),
+        *(f"client:{name}" for name in clients),
+        *(account.address for account in site.accounts),
+    ]
     stores = site.hosts_with("mail_store")
     known = passwords(site, names)
 
@@ -308,7 +383,8 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {
         "suffix": site.suffix,
         "domains": sorted(site.domains),
-        "services": sorted(services),
+        "services": dict(sorted(found.items())),
+        "clients": sorted(clients),
         "accounts": {account.address: account_attributes(account) for account in site.accounts},
         "aliases": {address: sorted(targets) for address, targets in sorted(site.all_aliases.items())},
         "new_account": {
@@ -317,6 +393,7 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
             "mailGidNumber": str(VMAIL_UID),
             "mailStorageDirectory": stores[0].name if stores else site.server_name,
         },
+        "stores": [store.name for store in stores] or [site.server_name],
         "key": fingerprint(key, "key", "", ""),
         "fingerprints": {name: printed(name, name) for name in known},
         "renamed": {  # with the fingerprint that an unchanged password had under the former address
@@ -326,6 +403,11 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
         },
         "exclusive": site.core.mail_accounts_exclusive,
     }
+
+
+def _speaks_for(site: Site) -> Attributes:
+    """Return in whose names a replica may ask the provider for changes: those of users, and of nobody else."""
+    return {"authzTo": [f"dn.onelevel:{site.accounts_base}"]}
 
 
 def account_attributes(account: Account) -> Attributes:

@@ -193,6 +193,8 @@ def _greetings(
         where: dict[str, t.Any] = {"port": port, "tls": "implicit" if wrapped else "none"}
         if level != "none" and not wrapped:
             where["tls"] = "starttls"
+        if not address and settings.get("inet_interfaces") == "loopback-only":
+            address = "127.0.0.1"
         if address:
             where["address"] = address.strip("[]")
         yield Question("smtp_greeting", where), settings

@@ -28,6 +28,16 @@ WANTED: dict[str, Any] = {
         "olcAccess": ["to a by * none", "to * by self read"],
         "olcDbIndex": ["mail eq", "uid eq"],
     },
+    "overlays": {
+        "syncprov": {"wanted": True, "on": "database", "classes": ["p"], "attributes": {"olcSpCheckpoint": ["100 1"]}},
+        "chain": {
+            "wanted": False,
+            "on": "frontend",
+            "classes": ["c"],
+            "attributes": {"olcChainReturnError": ["TRUE"]},
+            "database": {"classes": ["l"], "attributes": {"olcDbURI": ["ldapi://x"]}},
+        },
+    },
     "debian_access": {"was": DEBIAN, "now": ["to * by * none"]},
 }
 
@@ -60,6 +70,7 @@ def converged() -> config.Tree:
             "olcAttributeTypes": numbered(WANTED["schema"]["postfixbook"]["olcAttributeTypes"])
         },
         "olcDatabase={-1}frontend,cn=config": {"olcPasswordHash": ["{ARGON2}"]},
+        f"olcOverlay={{0}}syncprov,{DATABASE}": {"olcSpCheckpoint": ["100 1"]},
         DATABASE: {**database, "olcSuffix": ["o=mail"], "olcAccess": numbered(database["olcAccess"])},
     }
 
@@ -68,9 +79,11 @@ def test_a_fresh_slapd(fresh: config.Tree) -> None:
     found = config.changes(WANTED, fresh, {})
     assert [change.what for change in found] == [
         "modules", "schema postfixbook", "global", "frontend", "Debian's database dc=nodomain", "database o=mail",
+        "overlay syncprov",
     ]  # fmt: skip
     assert found[0].modifications == [("add", "olcModuleLoad", ["argon2 m=7168"])]
-    assert found[-1].add and found[-1].add["olcSuffix"] == ["o=mail"]
+    assert found[-2].add and found[-2].add["olcSuffix"] == ["o=mail"]
+    assert found[-1].dn == "olcOverlay={0}syncprov,olcDatabase={2}mdb,cn=config"
 
 
 def test_nothing_to_do(converged: config.Tree) -> None:

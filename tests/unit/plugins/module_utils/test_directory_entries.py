@@ -29,7 +29,9 @@ def wish(accounts: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
     return {
         "suffix": "o=mail",
         "domains": ["example.org"],
-        "services": [],
+        "services": {},
+        "clients": [],
+        "stores": ["mail.example.org"],
         "aliases": {},
         "accounts": accounts,
         "new_account": NEW,
@@ -193,7 +195,7 @@ def test_a_password_asked_for_and_not_brought_is_asked_for_again(directory: Dire
 
 @pytest.mark.parametrize("loss", ["record", "key"])
 def test_without_a_base_passwords_of_users_stay_and_those_of_services_are_set(directory: Directory, loss: str) -> None:
-    wanted = wish({ANNA: account()}, services=["postfix"])
+    wanted = wish({ANNA: account()}, services={"postfix": {}})
     wanted["fingerprints"]["service:postfix"] = "p"
     directory.run(wanted)
     if loss == "record":
@@ -206,7 +208,7 @@ def test_without_a_base_passwords_of_users_stay_and_those_of_services_are_set(di
 
 
 def test_a_service_whose_password_somebody_changed_gets_its_own_back(directory: Directory) -> None:
-    wanted = wish(services=["postfix"], fingerprints={"service:postfix": "p"})
+    wanted = wish(services={"postfix": {}}, fingerprints={"service:postfix": "p"})
     directory.run(wanted)
     directory.entries["cn=postfix,ou=services,o=mail"].attributes["userPassword"] = ["x"]
     assert directory.run(wanted).needed == ["service:postfix"]

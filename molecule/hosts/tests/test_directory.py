@@ -1,0 +1,280 @@
+"""Several directories: one takes changes, the others follow, and each can become the one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_bind, ldap_passwd, ldap_search
+
+ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
+RECORD = "/var/lib/postamt/ldap/applied.json"
+PROVIDER = "ldapi://%2Frun%2Fpostamt-links%2Fprovider"
+
+
+@pytest.fixture(scope="module")
+def names(site: Any) -> list[str]:
+    """The directories by their names in the inventory, the provider first."""
+    found = [name for name in site.groups["mail"] if name in site.groups["mail_directory"]]
+    provider = site.vars.get("mail_directory_provider", found[0])
+    return [provider, *(name for name in found if name != provider)]
+
+
+@pytest.fixture
+def ask(site: Any) -> Callable[[str], Endpoint]:
+    def ask(name: str) -> Endpoint:
+        return Endpoint(site.hosts[name]["lab_ipv4"], 389, name=name, ca_file=site.ca_file)
+
+    return ask
+
+
+@pytest.fixture
+def provider(names: list[str], connect: Callable[[str], Any]) -> Any:
+    return connect(names[0])
+
+
+@pytest.fixture
+def replica(names: list[str], connect: Callable[[str], Any]) -> Any:
+    return connect(names[1])
+
+
+@pytest.fixture
+def secret(site: Any) -> Callable[[str], str]:
+    def secret(name: str) -> str:
+        secrets = yaml.safe_load((site.state_dir / "secrets.yml").read_text(encoding="utf-8"))
+        return str(secrets["mail_generated_passwords"][name])
+
+    return secret
+
+
+def found(host: Any, query: str, *names: str) -> str:
+    """What root finds in a host's own directory."""
+    words = " ".join(map(shlex.quote, (query, *names)))
+    return str(host.run(f"ldapsearch -Q -Y EXTERNAL -H ldapi:/// -LLL -o ldif-wrap=no -b o=mail {words}").stdout)
+
+
+def dn_of(host: Any, address: str) -> str:
+    return found(host, f"(mail={address})", "1.1").splitlines()[0].removeprefix("dn: ")
+
+
+def within(seconds: float, holds: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def in_step(provider: Any, replica: Any) -> bool:
+    return found(provider, "(o=mail)", "contextCSN") == found(replica, "(o=mail)", "contextCSN") != ""
+
+
+@pytest.fixture
+def anna(site: Any, names: list[str], provider: Any, ask: Any, secret: Any) -> Iterator[tuple[str, str]]:
+    """DN and password of a user; the password is as before afterwards."""
+    dn, password = dn_of(provider, ANNA), secret(ANNA)
+    yield dn, password
+    hashed = provider.run(f"slappasswd -o module-load=argon2 -h '{{ARGON2}}' -s {shlex.quote(password)}").stdout
+    done = provider.run(
+        f"ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<'END'\ndn: {dn}\nreplace: userPassword\nuserPassword: {hashed}\nEND"
+    )
+    assert done.rc == 0, done.stderr
+
+
+def test_replicas_hold_what_the_provider_holds(provider: Any, replica: Any) -> None:
+    assert within(10, lambda: in_step(provider, replica))
+    asked = "(objectClass=*)", "*", "entryUUID", "entryCSN"
+    assert sorted(found(provider, *asked).split("\n\n")) == sorted(found(replica, *asked).split("\n\n"))
+    assert "userPassword" in found(replica, f"(mail={ANNA})")
+
+
+def test_a_user_who_talks_to_a_replica_changes_the_password_everywhere(
+    names: list[str], ask: Any, anna: tuple[str, str]
+) -> None:
+    dn, old = anna
+    on_provider, on_replica = ask(names[0]), ask(names[1])
+    assert ldap_passwd(on_replica, anna, dn, "Morgen-ist-auch-Montag").ok
+    assert ldap_bind(on_provider, dn, "Morgen-ist-auch-Montag").ok
+    assert within(5, lambda: ldap_bind(on_replica, dn, "Morgen-ist-auch-Montag").ok)
+    assert ldap_bind(on_replica, dn, old).code == 49
+
+
+def test_nobody_gets_rights_by_way_of_a_replica(
+    names: list[str], ask: Any, secret: Any, provider: Any, replica: Any, anna: tuple[str, str]
+) -> None:
+    at = ask(names[1])
+    ben = dn_of(provider, BEN)
+    before = found(provider, "(userPassword=*)", "userPassword")
+    assert ldap_passwd(at, anna, ben, "Dienstag-oder-so").code == 50
+    for service in ("postfix", "dovecot", "saslauthd", "replica"):
+        login = (f"cn={service},ou=services,o=mail", secret(f"service:{service}"))
+        for dn in (anna[0], login[0]):
+            assert not ldap_passwd(at, login, dn, "Dienstag-oder-so").ok
+            assert not ldap_passwd(ask(names[0]), login, dn, "Dienstag-oder-so").ok
+    change = f"printf 'dn: {ben}\\nchangetype: modify\\nreplace: cn\\ncn: x\\n' | ldapmodify"
+    assert replica.run(f"{change} -Q -Y EXTERNAL -H ldapi:///").rc != 0
+    assert replica.run(f"{change} -x -H ldapi:///").rc != 0
+    assert found(provider, "(userPassword=*)", "userPassword") == before
+    assert "cn: x\n" not in found(provider, f"(mail={BEN})", "cn")
+
+
+def test_whoever_comes_by_a_link_has_no_rights_of_its_own(replica: Any, provider: Any) -> None:
+    for base in ("o=mail", "cn=config", "dc=nodomain"):
+        for uri in (PROVIDER, "ldapi:///"):
+            asked = replica.run(f"runuser -u haproxy -- ldapsearch -Q -Y EXTERNAL -H {uri} -LLL -b {base}")
+            assert "dn:" not in asked.stdout, f"{uri} {base}"
+    assert "uidNumber=0" not in replica.run(f"ldapwhoami -Q -Y EXTERNAL -H {PROVIDER}").stdout
+
+
+def test_a_replica_that_was_away_catches_up(provider: Any, replica: Any, anna: tuple[str, str]) -> None:
+    replica.run("systemctl stop slapd")
+    done = provider.run(
+        f"ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<'END'\ndn: {anna[0]}\nreplace: displayName\ndisplayName: away\nEND"
+    )
+    assert done.rc == 0, done.stderr
+    replica.run("systemctl start slapd")
+    assert within(10, lambda: "displayName: away" in found(replica, f"(mail={ANNA})", "displayName"))
+    provider.run(f"ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<'END'\ndn: {anna[0]}\ndelete: displayName\nEND")
+
+
+def test_a_replica_answers_and_refuses_changes_while_the_provider_is_away(
+    names: list[str], ask: Any, play: Callable[..., Any], provider: Any, anna: tuple[str, str]
+) -> None:
+    provider.run("systemctl stop slapd")
+    try:
+        assert ldap_bind(ask(names[1]), *anna).ok
+        assert ldap_search(ask(names[1]), "o=mail", bind=anna).entries
+        assert not ldap_passwd(ask(names[1]), anna, anna[0], "Mittwoch-vielleicht").ok
+    finally:
+        provider.run("systemctl start slapd")
+    assert ldap_bind(ask(names[0]), *anna).ok
+
+
+def test_a_null_client_logs_in_and_reads_nothing(
+    site: Any, names: list[str], ask: Any, secret: Any, connect: Callable[[str], Any]
+) -> None:
+    (client,) = site.groups["mail_client"]
+    login = (f"cn={client},ou=clients,o=mail", secret(f"client:{client}"))
+    for name in names:
+        assert ldap_bind(ask(name), *login).ok
+        assert ldap_search(ask(name), "o=mail", bind=login).entries == ()
+    for service, reads in (("postfix", False), ("dovecot", False), ("saslauthd", True)):
+        asks = (f"cn={service},ou=services,o=mail", secret(f"service:{service}"))
+        seen = ldap_search(ask(names[1]), "ou=clients,o=mail", "(objectClass=device)", bind=asks).entries
+        assert bool(seen) == reads
+    mux = "/var/spool/postfix/var/run/saslauthd/mux"
+    submission = connect(site.groups["mail_submission"][0])
+    for user, password, good in (
+        (client, login[1], True),
+        (client, "wrong", False),
+        (ANNA, secret(ANNA), True),
+        ("postfix", secret("service:postfix"), False),
+    ):
+        asked = submission.run(f"testsaslauthd -f {mux} -u {user} -p {shlex.quote(password)}")
+        assert ("OK" in asked.stdout) == good, user
+    store = connect(site.groups["mail_store"][0])
+    assert store.run(f"doveadm auth test {client} {shlex.quote(login[1])}").rc != 0
+
+
+def test_what_belongs_to_accounts_is_done_on_the_hosts_that_have_them(
+    site: Any, names: list[str], ansible: Callable[..., str], connect: Callable[[str], Any], provider: Any
+) -> None:
+    elsewhere = "--limit", next(name for name in site.groups["mail"] if name not in names)
+    store = connect(site.groups["mail_store"][0])
+    added = ansible("postamt.mail.account", {"account": DORA, "state": "present"}, *elsewhere)
+    assert f"{names[0]}: added account {DORA}" in added
+    home = found(provider, f"(mail={DORA})", "mailHomeDirectory").rpartition("mailHomeDirectory: ")[2].strip()
+    store.run(f"install -d -o vmail -g vmail {home} {home}/Maildir")
+    ansible("postamt.mail.account", {"account": DORA, "state": "absent", "mail_accounts_grace_days": 0}, *elsewhere)
+    predicted = ansible("postamt.mail.account", {"state": "purged"}, *elsewhere, "--check")
+    assert f"would delete the mail of {DORA} in {home}" in predicted
+    assert store.file(home).is_directory
+    done = ansible("postamt.mail.account", {"state": "purged"}, *elsewhere)
+    assert f"deleted the mail of {DORA} in {home}" in done
+    assert f"deleted account {DORA}" in done
+    assert not store.file(home).exists
+    assert DORA not in ansible("postamt.mail.account", None, *elsewhere)
+
+
+def test_the_directory_moves_and_comes_back(
+    names: list[str],
+    play: Callable[..., Any],
+    provider: Any,
+    replica: Any,
+    ask: Any,
+    anna: tuple[str, str],
+) -> None:
+    other = {"mail_directory_provider": names[1]}
+    own = "Freitag-nach-eins"  # changed by the user, so in no record on the controller
+    assert ldap_passwd(ask(names[0]), anna, anna[0], own).ok
+    assert within(5, lambda: in_step(provider, replica))
+    refused = play(other)
+    assert "Run the playbook postamt.mail.move_directory" in refused.message
+    assert refused.changed == []
+    before = json.loads(provider.check_output(f"cat {RECORD}"))
+
+    move = "postamt.mail.move_directory"
+    predicted = play(other, check=True, playbook=move)
+    assert not predicted.failed
+    assert any("would move the directory" in action for action in predicted.actions)
+    assert json.loads(provider.check_output(f"cat {RECORD}")) == before
+
+    moved = play(other, playbook=move)
+    assert not moved.failed
+    after = json.loads(replica.check_output(f"cat {RECORD}"))
+    assert {name: after[name] for name in before if name != "config"} == {
+        name: value for name, value in before.items() if name != "config"
+    }
+    assert '"accounts"' not in provider.check_output(f"cat {RECORD}")
+    assert play(other).changed == []
+    assert within(10, lambda: in_step(replica, provider))
+    for name in names:
+        assert ldap_bind(ask(name), anna[0], own).ok
+    assert ldap_passwd(ask(names[0]), (anna[0], own), anna[0], "Samstag-auch").ok  # now by way of the other
+    assert ldap_bind(ask(names[1]), anna[0], "Samstag-auch").ok
+
+    assert not play(playbook=move).failed
+    assert within(10, lambda: in_step(provider, replica))
+    assert ldap_bind(ask(names[0]), anna[0], "Samstag-auch").ok
+    assert play().changed == []
+
+
+@pytest.mark.parametrize("last", ["take", "bring", "close"])
+def test_a_move_that_was_interrupted_goes_on_or_is_taken_back(
+    last: str, names: list[str], play: Callable[..., Any], provider: Any, ask: Any, anna: tuple[str, str], tmp_path: Any
+) -> None:
+    other = {"mail_directory_provider": names[1]}
+    steps = ["take", "bring", "close"][: ["take", "bring", "close"].index(last) + 1]
+    playbook = tmp_path / "cut-short.yml"
+    tasks = [{"name": step, "postamt.mail.move_directory": {"step": step}} for step in steps]
+    look = {"name": "look", "postamt.mail.host_look": None, "register": "__mail_look"}
+    playbook.write_text(yaml.safe_dump([{"hosts": "mail", "gather_facts": False, "tasks": [look, *tasks]}]))
+    assert not play(other, playbook=str(playbook)).failed
+    assert ldap_bind(ask(names[0]), *anna).ok  # lookups go on
+    if last != "close":
+        assert not ldap_passwd(ask(names[0]), anna, anna[0], "Sonntag-geht-nicht").ok
+        assert not play().failed  # the old inventory takes it back
+        assert ldap_passwd(ask(names[0]), anna, anna[0], "Sonntag-geht").ok
+        return
+    move = "postamt.mail.move_directory"
+    assert "postamt.mail.move_directory" in play().message  # the old inventory would find nothing there
+    assert not play(other, playbook=move).failed
+    assert ldap_bind(ask(names[1]), *anna).ok
+    assert not play(playbook=move).failed
+    assert play().changed == []
+
+
+def test_no_secret_of_replication_is_readable(names: list[str], secret: Any, connect: Callable[[str], Any]) -> None:
+    for name in names:
+        host = connect(name)
+        word = shlex.quote(secret("service:replica"))
+        readable = host.run(f"runuser -u nobody -- grep -rlsF {word} /etc /var /run /tmp").stdout
+        assert readable == ""
+        assert host.run(f"journalctl --no-pager | grep -cF {word}").stdout.strip() == "0"
