@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import (
     smtp_smuggle,
 )
 from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
+from searches import MISSING, unindexed
 
 ANNA, BEN, CARL = "anna@example.test", "ben@example.test", "carl@example.net"
 STRANGER = "stranger@outside.example"
@@ -146,3 +148,16 @@ def test_a_full_mailbox_is_refused_at_rcpt(site: Any, ask4: Any) -> None:
 
 def test_a_stranger_reads_nothing_of_the_directory(site: Any, ask4: Any) -> None:
     assert not ldap_search(ask4(389), "o=mail").entries
+
+
+def test_an_index_answers_whatever_the_directory_was_asked(
+    site: Any, connect: Any, play: Any, asked: Callable[[], dict[str, set[str]]]
+) -> None:
+    assert not play().failed
+    store = connect(site.groups.get("mail_store", [site.name])[0])
+    assert ANNA in store.check_output("doveadm user '*'").splitlines()
+    found = asked()
+    for kind in ("PostfixBookMailForward)(mailAlias=", "PostfixBookMailAccount)(mail=", "(|(mail="):
+        assert any(kind in one for filters in found.values() for one in filters), found
+    for name, filters in found.items():
+        assert unindexed(connect(name), [*filters, MISSING]) == {"mailHomeDirectory"}, "the last one, to see it said"

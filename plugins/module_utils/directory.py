@@ -617,6 +617,18 @@ class Change(program.Change):
             }
 
     def dns(self, suffix: str, names: Iterable[str]) -> dict[str, tuple[str, config.Attributes]]:
+<<<<<<< HEAD
+        """Return DN and attributes of accounts by address and of services by service:NAME."""
+
+        def below(branch: str, kind: str) -> Iterable[tuple[str, config.Attributes]]:
+            found = self.connection.search(f"ou={branch},{suffix}", "subtree", f"(objectClass={kind})", names)
+            return found.items()
+
+        return {
+            **{found["mail"][0].lower(): (dn, found) for dn, found in below("accounts", entries.ACCOUNT[1])},
+            **{f"service:{found['cn'][0]}": (dn, found) for dn, found in below("services", entries.SERVICE)},
+        }
+=======
         """Return DN and attributes of accounts by address, of services and clients by service:NAME or client:NAME."""
         accounts = self.connection.search(f"ou=accounts,{suffix}", "subtree", "(mail=*)", names)
         found = {entry["mail"][0].lower(): (dn, entry) for dn, entry in accounts.items()}
@@ -624,6 +636,7 @@ class Change(program.Change):
             logins = self.connection.search(f"ou={branch},{suffix}", "subtree", "(cn=*)", names)
             found.update({f"{kind}:{entry['cn'][0]}": (dn, entry) for dn, entry in logins.items()})
         return found
+>>>>>>> main
 
     def password_request(self, name: str, dn: str, password: Mapping[str, str]) -> tuple[str, Callable[[], int]]:
         what = f"to set the password of {name}"
