@@ -617,26 +617,15 @@ class Change(program.Change):
             }
 
     def dns(self, suffix: str, names: Iterable[str]) -> dict[str, tuple[str, config.Attributes]]:
-<<<<<<< HEAD
-        """Return DN and attributes of accounts by address and of services by service:NAME."""
+        """Return DN and attributes of accounts by address, of services and clients by service:NAME or client:NAME."""
 
         def below(branch: str, kind: str) -> Iterable[tuple[str, config.Attributes]]:
-            found = self.connection.search(f"ou={branch},{suffix}", "subtree", f"(objectClass={kind})", names)
-            return found.items()
+            return self.connection.search(f"ou={branch},{suffix}", "subtree", f"(objectClass={kind})", names).items()
 
-        return {
-            **{found["mail"][0].lower(): (dn, found) for dn, found in below("accounts", entries.ACCOUNT[1])},
-            **{f"service:{found['cn'][0]}": (dn, found) for dn, found in below("services", entries.SERVICE)},
-        }
-=======
-        """Return DN and attributes of accounts by address, of services and clients by service:NAME or client:NAME."""
-        accounts = self.connection.search(f"ou=accounts,{suffix}", "subtree", "(mail=*)", names)
-        found = {entry["mail"][0].lower(): (dn, entry) for dn, entry in accounts.items()}
-        for kind, (branch, _class) in entries.LOGINS.items():
-            logins = self.connection.search(f"ou={branch},{suffix}", "subtree", "(cn=*)", names)
-            found.update({f"{kind}:{entry['cn'][0]}": (dn, entry) for dn, entry in logins.items()})
+        found = {entry["mail"][0].lower(): (dn, entry) for dn, entry in below("accounts", entries.ACCOUNT[1])}
+        for kind, (branch, structural) in entries.LOGINS.items():
+            found.update({f"{kind}:{entry['cn'][0]}": (dn, entry) for dn, entry in below(branch, structural)})
         return found
->>>>>>> main
 
     def password_request(self, name: str, dn: str, password: Mapping[str, str]) -> tuple[str, Callable[[], int]]:
         what = f"to set the password of {name}"

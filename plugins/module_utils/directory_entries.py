@@ -18,7 +18,6 @@ Verb = Literal["add", "change", "remove", "disable", "enable", "rename", "delete
 
 ACCOUNT = ("inetOrgPerson", "PostfixBookMailAccount")
 FORWARD = "PostfixBookMailForward"
-SERVICE = "applicationProcess"  # cn is a must for it
 _SINGLE = ("mailQuota",)
 _RDN_CLASSES = {"o": ("organization",), "dc": ("organization", "dcObject"), "ou": ("organizationalUnit",)}
 # and what names an entry there
@@ -241,17 +240,6 @@ def _aliases(
     return dict(wanted["aliases"])
 
 
-<<<<<<< HEAD
-def _services(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry]) -> None:
-    for name in wanted["services"]:
-        dn = f"cn={name},ou=services,{wanted['suffix']}"
-        if name not in current:  # simpleSecurityObject needs a password: nobody knows this one
-            attributes = {
-                "objectClass": [SERVICE, "simpleSecurityObject"], "cn": [name],
-                "userPassword": [secrets.token_urlsafe(32)],
-            }  # fmt: skip
-            result.changes.append(Change("add", "service", name, dn, None, attributes))
-=======
 def _logins(
     result: Merge,
     kind: str,
@@ -277,7 +265,6 @@ def _logins(
         if name in current:
             result.changes.append(Change("remove", kind, name, current[name].dn, current[name].attributes, None))
     return sorted(wanted)
->>>>>>> main
 
 
 def _accounts(

@@ -171,11 +171,7 @@ def derive(
 
 
 def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> Site:
-<<<<<<< HEAD
-    """Return the site with the hosts that this run has not seen as an earlier one saw them (--limit, or one is down)."""
-=======
     """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them."""
->>>>>>> main
     if len(site.hosts) == 1:
         return site
     known = json.loads(state.read(HOSTS_FILE) or b"{}")
