@@ -1,0 +1,121 @@
+"""What a stranger finds open, and what stands behind it where there is no firewall: certificates and names."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+MX, FILTER, STORE, DIRECTORY = (f"{name}.example.test" for name in ("mx1", "filter1", "store1", "directory1"))
+SSH, USERS = {22}, {143, 993, 995, 4190}
+OPEN = {
+    MX: SSH | {25, 465, 587},
+    "mx2.example.test": SSH | {25, 465, 587},
+    FILTER: SSH,
+    STORE: SSH | USERS | {389, 636},
+    DIRECTORY: SSH | {389, 636},
+    "app1.example.test": SSH,
+}
+LMTP = 941
+FOREIGN = "add table inet mine; add chain inet mine input { type filter hook input priority 5; }; "
+FOREIGN += "add rule inet mine input tcp dport 9999 drop"
+
+
+def reachable(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=2).close()
+    except OSError:
+        return False
+    return True
+
+
+def listening(host: Any) -> set[int]:
+    """Ports at which anybody on a host listens for more than the host itself."""
+    lines = [line.split()[3].rpartition(":") for line in host.check_output("ss -Hltn").splitlines()]
+    return {int(port) for address, _colon, port in lines if not address.startswith(("127.", "[::1]"))}
+
+
+@pytest.mark.parametrize("family", ["lab_ipv4", "lab_ipv6"])
+def test_a_stranger_finds_what_the_topology_opens(site: Any, connect: Any, family: str) -> None:
+    for name, wanted in OPEN.items():
+        ports = sorted(listening(connect(name)) | wanted)
+        address = site.hosts[name][family]
+        with ThreadPoolExecutor(max_workers=len(ports)) as pool:
+            answers = pool.map(lambda port, where=address: reachable(where, port), ports)
+            assert {port for port, answer in zip(ports, answers, strict=True) if answer} == wanted, name
+
+
+@pytest.fixture
+def without_firewall(connect: Any) -> Iterator[None]:
+    """The ports of the host with the mailboxes, open to everybody for a while."""
+    store = connect(STORE)
+    store.check_output("systemctl stop postamt-firewall")
+    assert "postamt" not in store.check_output("nft list tables")
+    yield
+    store.check_output("systemctl start postamt-firewall")
+
+
+def greeting(host: Any, *options: str) -> str:
+    """What LMTP on the host with the mailboxes says to another host, with the certificate that options name."""
+    words = f"-quiet -connect {STORE}:{LMTP} -CAfile /etc/postamt/tls/ca.pem {' '.join(options)}"
+    return str(host.run(f"sleep 2 | timeout 5 openssl s_client {words} 2>/dev/null").stdout)
+
+
+def test_certificates_decide_where_there_is_no_firewall(site: Any, connect: Any, without_firewall: None) -> None:
+    assert reachable(site.hosts[STORE]["lab_ipv4"], LMTP)
+    own = ("-cert /etc/postamt/tls/internal/chain.pem", "-key /etc/postamt/tls/internal/key.pem")
+    assert greeting(connect(MX), *own).startswith("220 ")
+    assert greeting(connect(MX)) == "", "without a certificate"
+    assert greeting(connect(FILTER), *own) == "", "a host of the site that has no business there"
+
+
+def states(host: Any, link: str) -> dict[str, str]:
+    """How the servers of a link are, by the first label of their names."""
+    ask = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/postamt-links/admin.sock')\n"
+    ask += "s.sendall(b'show stat\\n')\nwhile data := s.recv(65536): print(data.decode(), end='')"
+    rows = [line.split(",") for line in host.check_output(f'python3 -c "{ask}"').splitlines()]
+    return {row[1].partition(".")[0]: row[17].split()[0] for row in rows if row[0] == link and "END" not in row[1]}
+
+
+def test_a_link_goes_to_no_other_host_than_it_names(site: Any, connect: Any) -> None:
+    mx = connect(MX)
+    assert states(mx, "to-directory")["store1"] == "UP"
+    wrong = site.hosts[DIRECTORY]["lab_ipv4"]
+    mx.check_output(f"cp /etc/hosts /root/hosts; echo {wrong} {STORE} >> /etc/hosts; systemctl restart postamt-links")
+    try:
+        until = time.monotonic() + 15
+        while (found := states(mx, "to-directory"))["store1"] != "DOWN":
+            assert time.monotonic() < until, found
+            time.sleep(0.5)
+        assert found["directory1"] == "UP"
+    finally:
+        mx.check_output("cat /root/hosts > /etc/hosts; systemctl restart postamt-links")
+
+
+def test_the_firewall_holds_after_a_reboot(site: Any, connect: Any, outage: Any) -> None:
+    outage(STORE, "stopped")
+    outage(STORE, "")
+    assert LMTP in listening(connect(STORE))
+    assert not reachable(site.hosts[STORE]["lab_ipv4"], LMTP)
+
+
+def test_a_firewall_of_somebody_else_is_asked_about_and_left_alone(connect: Any, play: Any) -> None:
+    store = connect(STORE)
+    store.check_output(f"nft '{FOREIGN}'")
+    theirs = store.check_output("nft list table inet mine")
+    try:
+        refused = play()
+        assert refused.failed
+        assert not refused.changed
+        assert f"mail_firewall: must be set, since host {STORE} has a firewall" in refused.message
+        assert f"TCP port {LMTP} from {MX} (" in refused.message
+        beside = play({"mail_firewall": True}, limit=STORE)
+        assert not beside.failed
+        assert beside.changed == []
+        assert store.check_output("nft list table inet mine") == theirs
+    finally:
+        store.check_output("nft delete table inet mine")
