@@ -151,10 +151,10 @@ def derive(
     for name in host_names:
         variables.pop(name, None)
     variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
-    empty = [group for group, names in groups.items() if group in DUTIES and not names]
+    listed = {group: list(names) for group, names in groups.items() if group in DUTIES}
     try:
         found = compose.concerns().values()
-        site = parse_site(variables, hosts, found, empty_groups=empty, moving=moving)
+        site = parse_site(variables, hosts, found, groups=listed, moving=moving)
     except SiteError as error:
         raise SiteError([*problems, *error.problems]) from None
     if problems:

@@ -250,11 +250,19 @@ class KeyPair:
 class Site:
     """The parsed, checked site. What it finds out by looking at all hosts or accounts, it does once, not for each."""
 
-    def __init__(self, core: SiteVariables, hosts: dict[str, Host], parts: dict[type, t.Any], secrets: Secrets) -> None:
+    def __init__(
+        self,
+        core: SiteVariables,
+        hosts: dict[str, Host],
+        parts: dict[type, t.Any],
+        secrets: Secrets,
+        groups: Mapping[str, Sequence[str]],
+    ) -> None:
         self.core = core
         self.hosts = hosts
         self.secrets = secrets
         self._parts = parts
+        self._groups = groups
         self.domains: list[Domain] = core.mail_domains
         self.accounts: list[Account] = core.mail_accounts
         self.server_name: HostName = core.mail_server_name or self._named_after().name
@@ -265,7 +273,7 @@ class Site:
 
     def on(self, hosts: dict[str, Host]) -> Site:
         """Return the same site on hosts of which more is known."""
-        return Site(self.core, hosts, self._parts, self.secrets)
+        return Site(self.core, hosts, self._parts, self.secrets, self._groups)
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""
@@ -346,7 +354,8 @@ class Site:
     def provider(self) -> Host | None:
         """The host whose directory takes changes; every other one follows it."""
         holders = self.hosts_with("mail_directory") if self.uses_directory else []
-        wanted = [host for host in holders if host.inventory_name == self.core.mail_directory_provider]
+        named = [self.core.mail_directory_provider, *self._groups.get("mail_directory", ())]
+        wanted = [self.hosts[name] for name in named if name in self.hosts and self.hosts[name] in holders]
         return next(iter(wanted or holders), None)
 
     @property
@@ -413,7 +422,7 @@ def parse_site(
     hosts: Mapping[str, HostInput],
     concerns: Iterable[t.Any] = (),
     secrets: Secrets | None = None,
-    empty_groups: Iterable[str] = (),
+    groups: Mapping[str, Sequence[str]] | None = None,
     moving: bool = False,
 ) -> Site:
     """Return the site that the variables describe, or raise SiteError with every problem that they have.
@@ -421,7 +430,7 @@ def parse_site(
     variables: all mail_* variables of the site, accounts of mail_accounts_source already among mail_accounts.
     hosts: the hosts of group mail by inventory name, with their groups, mail_host_* variables and what was seen there.
     concerns: modules with an optional dataclass Variables and an optional function check(site).
-    empty_groups: groups that the inventory has without a host in them.
+    groups: those that the inventory has, an empty one too, with their hosts in its order.
     moving: whether the directory is being moved, so that it need not be where the site wants it.
     """
     concerns = list(concerns)
@@ -441,12 +450,12 @@ def parse_site(
     core = parsed.get(SiteVariables)
     if core is None or not parsed_hosts:
         raise SiteError(problems)
-    site = Site(core, parsed_hosts, parsed, secrets or Secrets())
-    problems.extend(_topology(site, set(empty_groups)))
+    site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {})
+    problems.extend(_topology(site, {group for group, names in (groups or {}).items() if not names}))
     problems.extend(_rules(site))
     problems.extend(_mailboxes_left(site))
     if not moving:
-        problems.extend(_directory_left(site))
+        problems.extend(directory_left(site))
     if all(part is not None for part in parsed.values()):
         for concern in concerns:
             problems.extend(getattr(concern, "check", lambda _site: ())(site))
@@ -545,7 +554,7 @@ def directory_holders(site: Site) -> list[Host]:
     return live or [host for host in hosts if "arriving" in host.look.holds]
 
 
-def _directory_left(site: Site) -> Iterable[Problem]:
+def directory_left(site: Site) -> Iterable[Problem]:
     """Yield what would leave accounts and passwords behind on another host than the one that is to change them."""
     provider, holders = site.provider, directory_holders(site)
     if provider is None or not holders:

@@ -16,12 +16,15 @@ GOOD: dict[str, t.Any] = {"mail_domains": ["example.org"], "mail_accounts": [{"a
 
 def site(groups: dict[str, list[str]], empty: tuple[str, ...] = (), **variables: t.Any) -> Site:
     """A site by its groups; hosts are named by their first label."""
+    listed = {group: [f"{name}.example.org" for name in members] for group, members in groups.items()}
     names = dict.fromkeys(name for members in groups.values() for name in members)
     hosts = {
         f"{name}.example.org": HostInput(["mail", *(group for group, members in groups.items() if name in members)])
         for name in names
     }
-    return parse_site({**GOOD, **variables}, hosts, compose.concerns().values(), empty_groups=empty)
+    return parse_site(
+        {**GOOD, **variables}, hosts, compose.concerns().values(), groups={**listed, **dict.fromkeys(empty, ())}
+    )
 
 
 def duties(groups: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -92,6 +95,8 @@ def test_a_filter_group_may_be_empty_only_where_nothing_is_filtered() -> None:
 def test_the_provider_is_the_first_directory_or_the_one_that_is_named() -> None:
     groups = {"mail_mx": ["a"], "mail_store": ["a"], "mail_directory": ["b", "c"]}
     assert str(site(groups).provider.name) == "b.example.org"  # type: ignore[union-attr]
+    turned = {"mail_mx": ["a", "b", "c"], "mail_store": ["a"], "mail_directory": ["c", "b"]}
+    assert str(site(turned).provider.name) == "c.example.org"  # type: ignore[union-attr]
     named = site(groups, mail_directory_provider="c.example.org")
     assert str(named.provider.name) == "c.example.org"  # type: ignore[union-attr]
     assert "must be a host of group mail_directory (b.example.org, c.example.org)" in message(
