@@ -33,6 +33,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Secrets,
     Site,
     client_secret,
+    directory_left,
     parse_site,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
@@ -162,6 +163,9 @@ def derive(
     state = State(state_dir(site), action._loader._vault)
     refuse_strangers(site, state)
     site = recall(site, state, hosts, remember=keep and not action._task.check_mode)
+    left = [] if moving else list(directory_left(site))  # on a host that this run does not see, too
+    if left:
+        raise SiteError(left)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
     generated = [a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash)]
