@@ -24,6 +24,10 @@ def learned(host: Any, whose: str) -> tuple[int, int]:
     return words.get("nspam", 0), words.get("nham", 0)
 
 
+def learning(host: Any) -> bool:
+    return bool(host.run("systemctl is-active postamt-learn.service").stdout.strip() != "inactive")
+
+
 @pytest.fixture
 def teach(site: Any, host: Any, ask: Any) -> Callable[..., None]:
     """Have a user move messages into Junk and out of it, until a database has seen so many."""
@@ -38,7 +42,8 @@ def teach(site: Any, host: Any, ask: Any) -> Callable[..., None]:
         assert imap_move(ask(993), who, site.passwords[who], spam, source="INBOX", target="Junk").ok
         assert imap_move(ask(993), who, site.passwords[who], ham, source="Junk", target="INBOX").ok
         until = time.monotonic() + 60
-        while learned(host, whose) != (before[0] + count, before[1] + count):
+        # The numbers come before the words: sa-learn puts those into the database at its end.
+        while learned(host, whose) != (before[0] + count, before[1] + count) or learning(host):
             assert time.monotonic() < until, f"{whose}: {learned(host, whose)} since {before}"
             time.sleep(0.5)
 
