@@ -24,6 +24,7 @@ options:
         clamav,
         compare,
         directory,
+        directory_move,
         dovecot,
         haproxy,
         host,

@@ -269,14 +269,22 @@ def why_renew(
         return f"the one there is for {', '.join(names_of(leaf))}"
     if key_type(leaf.public_key()) != kind:
         return f"the key there is {_key_words(leaf.public_key())}"
-    usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    if calls and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+    if calls and not _is_for_callers(leaf):
         return "the one there is for servers only"
     soon = leaf.not_valid_after_utc <= now() + datetime.timedelta(days=renew_days)
     # a certificate that ends with its CA cannot be renewed to last longer
     if soon and leaf.not_valid_after_utc < authority.certificate.not_valid_after_utc:
         return f"the one there expires on {leaf.not_valid_after_utc:%Y-%m-%d}"
     return ""
+
+
+def _is_for_callers(leaf: x509.Certificate) -> bool:
+    """Tell whether a client may show a certificate: one that names no purpose is for all (RFC 5280, 4.2.1.12)."""
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
 
 
 def is_stand_in(chain: str) -> bool:
