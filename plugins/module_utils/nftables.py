@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""How nft checks this collection's table, and whether somebody has flushed it; and which firewalls a host has."""
+"""How nft checks this collection's table, and whether somebody has flushed it."""
 
 from __future__ import annotations
 

@@ -73,8 +73,6 @@ class Incoming:
 
 def outgoing(site: Site, host: Host) -> list[Outgoing]:
     """Return the links that begin on a host."""
-    if host.does("mail_client"):
-        return []
     found = []
     if needs_store(site, host):
         stores = tuple(site.hosts_with("mail_store"))
@@ -103,8 +101,6 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
 
 def incoming(site: Site, host: Host) -> list[Incoming]:
     """Return the ports at which a host takes links; one that nobody calls is not opened."""
-    if host.does("mail_client"):
-        return []
     found = []
     senders = _others(site.senders, host)
     if host.does("mail_store"):

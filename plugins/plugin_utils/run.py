@@ -25,7 +25,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_sourc
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
-    CLIENT,
     DUTIES,
     HostInput,
     HostVariables,
@@ -169,7 +168,7 @@ def derive(
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
     generated = [a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash)]
-    kept.ensure([*generated, *(client_secret(host) for host in site.hosts_with(CLIENT))])  # in one write
+    kept.ensure([*generated, *(client_secret(host) for host in site.clients)])  # in one write
     site.secrets = kept
     return site
 

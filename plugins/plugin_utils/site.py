@@ -530,7 +530,7 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
         if duty != "mail_filter" or site.core.mail_content_filter != "off":
             allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
             yield Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
-    for host in site.hosts_with(CLIENT):
+    for host in site.clients:
         for sender in host.client_senders:
             if domain_of(sender) not in site.domains:
                 allowed = f"must be in one of mail_domains ({', '.join(site.domains)})"

@@ -11,7 +11,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
-    CLIENT,
     VMAIL,
     VMAIL_HOME,
     VMAIL_UID,
@@ -56,7 +55,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         }
         return Table("ldap", "".join(f"{key} = {value}\n" for key, value in lines.items()))
 
-    has_clients = host.does("mail_submission") and site.hosts_with(CLIENT)
+    has_clients = host.does("mail_submission") and site.clients
     clients = [table("client_senders", "lmdb")] if has_clients else []
     return Postfix(
         parameters={

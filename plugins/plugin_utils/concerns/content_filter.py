@@ -10,7 +10,13 @@ from collections.abc import Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Extension, Postfix, Service, Value
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
+    TRUSTING,
+    Extension,
+    Postfix,
+    Service,
+    Value,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
@@ -89,23 +95,16 @@ def _back(before: bool) -> dict[str, Value]:
     """Return the options of the port that takes filtered mail from this host, without asking everything again."""
     once = ["no_unknown_recipient_checks", "no_milters"]
     return {
+        **TRUSTING,
         "syslog_name": "postfix/filtered",
         "content_filter": "",
         "smtpd_proxy_filter": "",
         # header_checks have had their turn where mail has been in the queue already
         "receive_override_options": once if before else [*once, "no_header_body_checks"],
-        "mynetworks": "127.0.0.0/8",
         "smtpd_authorized_xforward_hosts": "127.0.0.0/8",
-        "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
-        "smtpd_relay_restrictions": ["permit_mynetworks", "reject"],
         "smtpd_recipient_restrictions": ["permit_mynetworks", "reject"],
-        "smtpd_helo_restrictions": "",
-        "smtpd_sender_restrictions": "",
         "smtpd_data_restrictions": "",
         "smtpd_end_of_data_restrictions": "",
-        "smtpd_tls_security_level": "none",
-        "smtpd_sasl_auth_enable": False,
-        "smtpd_client_connection_count_limit": 0,
         "smtpd_client_auth_rate_limit": 0,
         "smtpd_recipient_limit": 50000,
         "smtpd_error_sleep_time": 0,

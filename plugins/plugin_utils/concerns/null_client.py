@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
+    TRUSTING,
     Extension,
     Postfix,
     Service,
@@ -76,16 +77,9 @@ _TRUSTING = Service(
     "smtpd",
     private="n",
     options={
+        **TRUSTING,
         "syslog_name": "postfix/hosts",
-        "mynetworks": "127.0.0.0/8",
-        "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
-        "smtpd_relay_restrictions": ["permit_mynetworks", "reject"],
         "smtpd_recipient_restrictions": ["reject_non_fqdn_recipient", "reject_unlisted_recipient"],
-        "smtpd_helo_restrictions": "",
-        "smtpd_sender_restrictions": "",
-        "smtpd_tls_security_level": "none",
-        "smtpd_sasl_auth_enable": False,
-        "smtpd_client_connection_count_limit": 0,  # all links come from one address
     },
 )
 
@@ -93,7 +87,7 @@ _TRUSTING = Service(
 def _senders(site: Site) -> dict[str, Table]:
     """Let each client use the addresses of its host, and those of the site that it lists."""
     owners: dict[str, set[str]] = {}
-    for client in site.hosts_with(CLIENT):
+    for client in site.clients:
         for used in (f"@{client.name}", *client.client_senders):
             owners.setdefault(str(used), set()).add(str(client.name))
     for account in site.accounts if owners else ():

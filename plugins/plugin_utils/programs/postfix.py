@@ -59,6 +59,19 @@ class Service:
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
 
+# Options of an smtpd on loopback that takes mail from programs of this host and from links, and from nobody else
+TRUSTING: Mapping[str, Value] = {
+    "mynetworks": "127.0.0.0/8",
+    "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
+    "smtpd_relay_restrictions": ["permit_mynetworks", "reject"],
+    "smtpd_helo_restrictions": "",
+    "smtpd_sender_restrictions": "",
+    "smtpd_tls_security_level": "none",
+    "smtpd_sasl_auth_enable": False,
+    "smtpd_client_connection_count_limit": 0,  # all of it comes from one address
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Extension:
     """What a concern adds to another's line of master.cf."""
