@@ -31,6 +31,7 @@ OWN = 940  # on loopback alone: where a host's links show their certificate to t
 LMTP, QUOTA, DIRECTORY, BACK, RELAY = 941, 942, 943, 944, 945
 FILTER = {10024: 946, 10026: 947, 10027: 948}  # amavis's ports (from the world, from users, from hosts) and the links'
 
+DOMAIN = "link.internal"  # below it are names that no certificate for users has, whoever has issued it
 FILTERS = "127.0.0.2"  # where a sender's Postfix finds amavis's ports, wherever amavis is
 FILTERED = 10025  # where Postfix takes filtered mail
 HAND_OVER = 10028  # where hosts that do not send mail themselves hand it to those that do
@@ -119,6 +120,15 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
         handing = tuple(one for one in site.hosts.values() if hands_over(site, one))
         found.append(Incoming("relay", RELAY, handing, f"127.0.0.1:{HAND_OVER}"))
     return [one for one in found if one.callers]
+
+
+def name_of(host: Host) -> str:
+    """Return the name by which other hosts know the end of a link.
+
+    A host's own name does not do: exchangers show users a certificate of the site's CA for mail_server_name, which may
+    be the name of the store.
+    """
+    return f"{host.name}.{DOMAIN}"
 
 
 def linked(site: Site, host: Host) -> bool:

@@ -31,6 +31,7 @@ except ImportError:  # ansible-core brings it; only its import test has none
 
 CA_CERTIFICATE = "ca.pem"
 CA_KEY = "ca.key"
+CA_FORMER = "ca-former.pem"  # certificates of the same key that an earlier run made: hosts may still have one
 CA_YEARS = 20
 SKEW = datetime.timedelta(hours=1)  # a host's clock may be behind the controller's
 COMMON_NAME_LENGTH = 64  # RFC 5280, ub-common-name
@@ -59,6 +60,11 @@ def now() -> datetime.datetime:
 def to_pem(certificates: Iterable[x509.Certificate]) -> str:
     """Return certificates in PEM, in order."""
     return "".join(c.public_bytes(serialization.Encoding.PEM).decode("ascii") for c in certificates)
+
+
+def blocks(text: str) -> list[str]:
+    """Return the certificates of a PEM text as they stand there, each with its first and last line."""
+    return _BLOCK.findall(text)
 
 
 def from_pem(text: str) -> Certificates:
@@ -126,14 +132,57 @@ def key_type(key: t.Any) -> str:
 # The site's CA
 
 
-def make_authority(server_name: str) -> Authority:
-    """Return a new CA: EC P-256, for certificates of servers only one step below it."""
+def make_authority(server_name: str, domains: Iterable[str]) -> Authority:
+    """Return a new CA: EC P-256, for certificates one step below it, and for names in these domains only.
+
+    People trust the CA in their mail programs: with the name constraints (RFC 5280, 4.2.1.10) whoever steals its key
+    cannot pass for servers that are not the site's.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key()
-    key_id = x509.SubjectKeyIdentifier.from_public_key(public)
+    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     # Part of the key's identifier in the name: two CAs of one site are never taken for each other.
     title = f"CA of {server_name}"[: COMMON_NAME_LENGTH - 9] + " " + key_id.digest.hex()[:8]
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
+    return _authority(key, name, now() + datetime.timedelta(days=365 * CA_YEARS), domains)
+
+
+def widened(authority: Authority, domains: Iterable[str]) -> Authority:
+    """Return the CA with another certificate of the same key and name, for names in these domains too.
+
+    What it has signed stays right, and so does the certificate that people have in their mail programs.
+    """
+    old = authority.certificate
+    return _authority(authority.key, old.subject, old.not_valid_after_utc, [*permitted(authority), *domains])
+
+
+def permitted(authority: Authority) -> list[str]:
+    """Return the domains that a CA may sign names in; empty where it may sign for all."""
+    try:
+        constraints = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return []
+    return [name.value for name in constraints.permitted_subtrees or () if isinstance(name, x509.DNSName)]
+
+
+def outside(authority: Authority, names: Iterable[str]) -> list[str]:
+    """Return those of some DNS names that a CA may not sign."""
+    domains = permitted(authority)
+    return [name for name in names if domains and not any(_within(name, domain) for domain in domains)]
+
+
+def _within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")
+
+
+def _authority(
+    key: ec.EllipticCurvePrivateKey, name: x509.Name, end: datetime.datetime, domains: Iterable[str]
+) -> Authority:
+    known = sorted(set(domains))
+    wide = [one for one in known if not any(one != other and _within(one, other) for other in known)]
+    loopback = [x509.IPAddress(ipaddress.ip_network(address)) for address in ("127.0.0.1/32", "::1/128")]
+    subtrees = [*(x509.DNSName(domain) for domain in wide), *loopback]
+    public = key.public_key()
+    key_id = x509.SubjectKeyIdentifier.from_public_key(public)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -141,8 +190,9 @@ def make_authority(server_name: str) -> Authority:
         .public_key(public)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now() - SKEW)
-        .not_valid_after(now() + datetime.timedelta(days=365 * CA_YEARS))
+        .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.NameConstraints(permitted_subtrees=subtrees, excluded_subtrees=None), critical=True)
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(key_id, critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
@@ -177,13 +227,21 @@ def load_authority(state: State) -> Authority | None:
     return Authority(certificates[0], key)
 
 
-def ensure_authority(state: State, server_name: str) -> tuple[Authority, bool]:
-    """Return the site's CA and whether this call has made it; parallel forks get the same one."""
+def ensure_authority(state: State, server_name: str, domains: Sequence[str]) -> tuple[Authority, bool]:
+    """Return the site's CA and whether this call has made it; parallel forks get the same one.
+
+    domains: those that it must be allowed to sign names in; one that is there gets another certificate for more.
+    """
     with state.locked():
         known = load_authority(state)
-        if known:
+        if known and not outside(known, domains):
             return known, False
-        made = make_authority(server_name)
+        if known:
+            wider = widened(known, domains)
+            state.write(CA_FORMER, (state.read(CA_FORMER) or b"") + known.pem.encode(), secret=False)
+            state.write(CA_CERTIFICATE, wider.pem.encode(), secret=False)
+            return wider, False
+        made = make_authority(server_name, domains)
         key = made.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -208,8 +266,10 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int, ca
 
     Only the key and the proof of its possession are taken from the request; the names come from the inventory. calls:
     whether the host also shows it to those that it calls itself.
-    Raises ValueError where the request is none, or its signature is wrong.
+    Raises ValueError where the request is none, its signature is wrong, or the CA may not sign a name.
     """
+    if wrong := outside(authority, (name for name in names if not _is_address(name))):
+        raise ValueError(f"the site's CA may not sign {', '.join(wrong)}")
     asked = x509.load_pem_x509_csr(request.encode())
     if not asked.is_signature_valid:
         raise ValueError("the signing request is not signed by its own key")
@@ -245,10 +305,15 @@ def until(authority: Authority | None, days: int) -> datetime.datetime:
 
 
 def _general_name(name: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(name)) if _is_address(name) else x509.DNSName(name)
+
+
+def _is_address(name: str) -> bool:
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
+        ipaddress.ip_address(name)
     except ValueError:
-        return x509.DNSName(name)
+        return False
+    return True
 
 
 def why_renew(

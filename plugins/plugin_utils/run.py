@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ansible import constants
 from ansible.errors import AnsibleError
-from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose
+from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
@@ -178,8 +178,10 @@ def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: 
     if len(site.hosts) == 1:
         return site
     known = json.loads(state.read(HOSTS_FILE) or b"{}")
-    seen = {name: dataclasses.asdict(item.look) for name, item in inputs.items() if item.look.addresses}
-    hosts = dict(site.hosts)
+    # The role certificates, which comes first, gives each host that is seen a name for its links.
+    looks = {n: dataclasses.replace(item.look, link_named=True) for n, item in inputs.items() if item.look.addresses}
+    seen = {name: dataclasses.asdict(look) for name, look in looks.items()}
+    hosts = {name: dataclasses.replace(host, look=looks.get(name, host.look)) for name, host in site.hosts.items()}
     for name, host in site.hosts.items():
         if name in known and name not in seen:
             look = Look(**known[name])
@@ -195,14 +197,15 @@ def refuse_strangers(site: Site, state: State) -> None:
     carried = {name: host.look.ca for name, host in site.hosts.items() if host.look.ca}
     if not carried:
         return
-    pem = (state.read("ca.pem") or b"").decode("ascii", "replace")
-    begin, end = pem.find(ssl.PEM_HEADER), pem.find(ssl.PEM_FOOTER)
-    block = pem[begin : end + len(ssl.PEM_FOOTER)] if 0 <= begin < end else ""
-    ours = hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest().upper() if block else ""
-    found = [f"host {name} trusts a CA (SHA-256 {ca})" for name, ca in sorted(carried.items()) if ca != ours]
+    ours = [
+        hashlib.sha256(ssl.PEM_cert_to_DER_cert(block)).hexdigest().upper()
+        for name in (pki.CA_CERTIFICATE, pki.CA_FORMER)
+        for block in pki.blocks((state.read(name) or b"").decode("ascii", "replace"))
+    ]
+    found = [f"host {name} trusts a CA (SHA-256 {ca})" for name, ca in sorted(carried.items()) if ca not in ours]
     if found:
         raise StateError(
-            f"{'; '.join(found)}, and {state.folder} on this controller holds {'another' if block else 'none'}: copy "
+            f"{'; '.join(found)}, and {state.folder} on this controller holds {'another' if ours else 'none'}: copy "
             "that folder (ca.pem, ca.key, secrets.yml) there from the controller that made them or from its backup, or "
             f"let mail_state_dir name the right folder; if they are lost, remove {CA_FILE} from every host, and the "
             "run makes a new CA"

@@ -189,6 +189,7 @@ class Look:
     claimed: list[str] = dataclasses.field(default_factory=list)  # programs that it has set up
     firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
     holds: list[str] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
+    link_named: bool = False  # whether its certificate for links has a name of their own, or gets it in this run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -94,13 +94,15 @@ def certificates(site: Site, host: Host) -> Certificates:
     """Return which certificates the client brings, and the timer by which it does."""
     wanted = site.of(Variables).mail_acme if site.shows_public(host) else {}
     timer = Unit("postamt-acme.timer", running=bool(wanted))
+    domains = {str(name) for item in site.of(Variables).mail_acme.values() for name in item.names}
     if not wanted:
-        return Certificates(units=[timer])
+        return Certificates(units=[timer], domains=domains)
     names = {name: tuple(item.names or [site.server_name]) for name, item in wanted.items()}
     calls = "".join(_call(name, names[name], item) for name, item in sorted(wanted.items()))
     keys = {name: item.dns for name, item in wanted.items() if item.dns}
     return Certificates(
         acme=names,
+        domains=domains,
         packages=["certbot", *(["python3-certbot-dns-rfc2136"] if keys else [])],
         files=[
             *(File(_key_file(name), _key(dns), "0600", secret=True) for name, dns in sorted(keys.items())),

@@ -9,6 +9,7 @@ import re
 import typing as t
 from collections.abc import Iterable
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import INTERNAL, Certificates, Wanted
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -62,6 +63,8 @@ def check(site: Site) -> Iterable[Problem]:
             yield Problem(f"{where}.hook", None, "cannot be where certificate is a file: one of the two brings it")
         if name == INTERNAL and (item.certificate or item.names or item.hook):
             yield Problem(where, None, "takes key_type only: hosts trust each other by the site's own CA")
+        for reserved in (x for x in item.names if x.endswith(f".{links.DOMAIN}")):
+            yield Problem(f"{where}.names", reserved, "ends in what only the links between hosts may be called")
         for twice in sorted({x for x in item.names if item.names.count(x) > 1}):
             yield Problem(f"{where}.names", twice, "is listed twice")
     if said.mail_certificates_renew_days < 1:
@@ -77,12 +80,18 @@ def certificates(site: Site, host: Host) -> Certificates:
     listed = {PUBLIC: Certificate(), INTERNAL: Certificate(), **said.mail_certificates}
     if not site.shows_public(host):
         listed = {INTERNAL: listed[INTERNAL]}
-    return Certificates({name: _wanted(name, item, site, host, said) for name, item in listed.items()})
+    return Certificates(
+        {name: _wanted(name, item, site, host, said) for name, item in listed.items()},
+        domains={str(name) for name in (*site.domains, site.server_name, "localhost", links.DOMAIN)}
+        | {str(one.name) for one in site.hosts.values()}
+        | {str(name) for item in said.mail_certificates.values() for name in item.names},
+    )
 
 
 def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> Wanted:
     if name == INTERNAL:
-        names = [host.name, "localhost", "127.0.0.1", "::1"]
+        linked = [links.name_of(host)] if links.linked(site, host) else []
+        names = [host.name, *linked, "localhost", "127.0.0.1", "::1"]
     elif item.names or item.certificate or item.hook:
         names = list(item.names) or [site.server_name]
     else:

@@ -49,11 +49,13 @@ class Wanted:
 class Certificates:
     """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie.
 
-    acme: names of those that an ACME client brings, which the files and units are for.
+    acme: names of those that an ACME client brings, which the files and units are for. domains: of all names that the
+    site's CA may have to sign, on any host, so that all hosts have the same CA.
     """
 
     certificates: Mapping[str, Wanted] = dataclasses.field(default_factory=dict)
     acme: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    domains: t.Iterable[str] = ()
     packages: t.Iterable[str] = ()
     files: t.Iterable[File] = ()
     units: t.Iterable[Unit] = ()
@@ -79,6 +81,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         secrets=[secret for _concern, part in parts for secret in part.secrets],
         acme=sorted(acme),
         server_name=str(site.server_name),
+        domains=sorted(united(parts, "domains")),
         state_dir=run.state_dir(site),
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
@@ -211,7 +214,8 @@ def bring(
                for name, item in plan_["certificates"].items()}  # fmt: skip
     reasons = {name: reason for name, reason in reasons.items() if reason}
     removed = sorted(set(seen["served"]) - set(plan_["certificates"]))
-    new_ca = authority is None or seen["ca"] != authority.pem
+    lacking = pki.outside(authority, plan_["domains"]) if authority else []
+    new_ca = authority is None or bool(lacking) or seen["ca"] != authority.pem
     warnings = _warnings(plan_, given)
     if not (reasons or removed or new_ca):
         return {"changed": False, "actions": [], "diff": [], "warnings": warnings}
@@ -221,7 +225,7 @@ def bring(
         chains = {name: given[name].chain if name in given else "" for name in reasons}
         reloaded = sorted({title for name in reasons for title in seen.get("shown_by", {}).get(name, [])})
     else:
-        authority, made = pki.ensure_authority(state, plan_["server_name"])
+        authority, made = pki.ensure_authority(state, plan_["server_name"], plan_["domains"])
         chains, failed = _issue(plan_, reasons, given, authority, call)
         installed = failed or call(
             state="installed",
@@ -239,6 +243,8 @@ def bring(
     actions = (
         [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
     )
+    if lacking:
+        actions.append(f"{would}{'let' if would else 'let'} the site's CA sign for {', '.join(lacking)} too")
     if new_ca:
         actions.append(f"{would}{'write' if would else 'wrote'} the CA's certificate")
     for name, reason in reasons.items():

@@ -24,6 +24,7 @@ PEM = serialization.Encoding.PEM
 PKCS8 = serialization.PrivateFormat.PKCS8
 PLAIN = serialization.NoEncryption()
 DAY = datetime.timedelta(days=1)
+DOMAINS = ["example.org", "localhost"]
 NAMES = ["mail.example.org", "localhost", "127.0.0.1", "::1"]
 
 
@@ -38,7 +39,7 @@ def request(key: t.Any) -> str:
 
 @pytest.fixture(scope="module")
 def authority() -> pki.Authority:
-    return pki.make_authority("mail.example.org")
+    return pki.make_authority("mail.example.org", DOMAINS)
 
 
 # The site's CA
@@ -47,8 +48,8 @@ def authority() -> pki.Authority:
 def test_the_ca_is_made_once_and_kept_private(tmp_path: Path) -> None:
     state = State(str(tmp_path / "state"))
     assert pki.load_authority(state) is None
-    first, made = pki.ensure_authority(state, "mail.example.org")
-    again, remade = pki.ensure_authority(state, "mail.example.org")
+    first, made = pki.ensure_authority(state, "mail.example.org", DOMAINS)
+    again, remade = pki.ensure_authority(state, "mail.example.org", DOMAINS)
     assert (made, remade) == (True, False)
     assert first.certificate == again.certificate
     assert os.stat(state.path("ca.key")).st_mode & 0o777 == 0o600
@@ -57,7 +58,7 @@ def test_the_ca_is_made_once_and_kept_private(tmp_path: Path) -> None:
 def test_the_cas_key_may_be_vaulted(tmp_path: Path) -> None:
     vault = VaultLib([("site", VaultSecret(b"secret"))])
     state = State(str(tmp_path / "state"), vault)
-    first, _made = pki.ensure_authority(state, "mail.example.org")
+    first, _made = pki.ensure_authority(state, "mail.example.org", DOMAINS)
     path = Path(state.path("ca.key"))
     path.write_bytes(vault.encrypt(path.read_bytes(), vault_id="site"))
     known = pki.load_authority(state)
@@ -65,10 +66,39 @@ def test_the_cas_key_may_be_vaulted(tmp_path: Path) -> None:
     assert known.certificate == first.certificate
 
 
+def test_the_ca_signs_for_its_domains_only_and_may_be_given_more(authority: pki.Authority, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    assert pki.permitted(authority) == DOMAINS
+    assert pki.outside(authority, ["mx.mail.example.org", "example.org", "badexample.org", "mail.example.net"]) == [
+        "badexample.org",
+        "mail.example.net",
+    ]
+    with pytest.raises(ValueError, match="may not sign mail.example.net"):
+        pki.sign(authority, request(key), ["mail.example.net"], 30)
+    wider = pki.widened(authority, ["mail.example.net", "deep.example.org"])
+    assert pki.permitted(wider) == ["example.org", "localhost", "mail.example.net"]
+    chain = pki.sign(wider, request(key), ["mail.example.net"], 30)
+    # what was signed before, and what people have in their mail programs, go together still
+    before = pki.sign(authority, request(key), NAMES, 30)
+    handshake(chain, key, wider, "mail.example.net", tmp_path)
+    handshake(before, key, wider, "mail.example.org", tmp_path)
+    with pytest.raises(ssl.SSLCertVerificationError, match="permitted subtree violation"):
+        handshake(chain, key, authority, "mail.example.net", tmp_path)
+
+
+def test_hosts_that_have_the_former_certificate_are_known(tmp_path: Path) -> None:
+    state = State(str(tmp_path / "state"))
+    first, _made = pki.ensure_authority(state, "mail.example.org", DOMAINS)
+    wider, made = pki.ensure_authority(state, "mail.example.org", [*DOMAINS, "example.net"])
+    assert not made and wider.certificate != first.certificate
+    assert pki.blocks((state.read(pki.CA_FORMER) or b"").decode()) == pki.blocks(first.pem)
+    assert pki.ensure_authority(state, "mail.example.org", DOMAINS)[0].certificate == wider.certificate
+
+
 def test_half_a_ca_and_a_wrong_pair_are_named(tmp_path: Path) -> None:
     state, other = State(str(tmp_path / "state")), State(str(tmp_path / "other"))
-    pki.ensure_authority(state, "mail.example.org")
-    pki.ensure_authority(other, "mail.example.org")
+    pki.ensure_authority(state, "mail.example.org", DOMAINS)
+    pki.ensure_authority(other, "mail.example.org", DOMAINS)
     Path(state.path("ca.key")).write_bytes(other.read("ca.key") or b"")
     with pytest.raises(StateError, match="ca.key is not the key of ca.pem"):
         pki.load_authority(state)
@@ -87,20 +117,21 @@ def test_half_a_ca_and_a_wrong_pair_are_named(tmp_path: Path) -> None:
 def test_strict_verification_accepts_what_the_ca_issues(authority: pki.Authority, key: t.Any, tmp_path: Path) -> None:
     """The verification of Python 3.13 (X509_V_FLAG_X509_STRICT) in a real handshake, for each name."""
     chain = pki.sign(authority, request(key), NAMES, 730)
-    (tmp_path / "pair.pem").write_bytes(chain.encode() + key_pem(key))
-    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_context.load_cert_chain(tmp_path / "pair.pem")
     for name in NAMES:
-        context = ssl.create_default_context(cadata=authority.pem)
-        context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
-        handshake(server_context, context, name)
+        handshake(chain, key, authority, name, tmp_path)
     with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
-        handshake(server_context, ssl.create_default_context(cadata=authority.pem), "other.example.org")
+        handshake(chain, key, authority, "other.example.org", tmp_path)
 
 
-def handshake(server_context: ssl.SSLContext, context: ssl.SSLContext, name: str) -> None:
+def handshake(chain: str, key: t.Any, authority: pki.Authority, name: str, folder: Path) -> None:
+    """Ask for a name a server that shows a chain, trusting a CA as strictly as Python can."""
     import socket
 
+    (folder / "pair.pem").write_bytes(chain.encode() + key_pem(key))
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(folder / "pair.pem")
+    context = ssl.create_default_context(cadata=authority.pem)
+    context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
     ours, theirs = socket.socketpair()
 
     def serve() -> None:
@@ -166,7 +197,8 @@ def test_why_a_certificate_is_renewed(authority: pki.Authority) -> None:
     assert why(names=["mail.example.org"]) == f"the one there is for {', '.join(NAMES)}"
     assert why(kind="rsa") == "the key there is EC P-256"
     assert why(renew_days=40).startswith("the one there expires on 20")
-    assert why(authority=pki.make_authority("x.example.org")).startswith("the one there was issued by CA of mail.")
+    other = pki.make_authority("x.example.org", DOMAINS)
+    assert why(authority=other).startswith("the one there was issued by CA of mail.")
 
 
 # Certificates that the user supplies

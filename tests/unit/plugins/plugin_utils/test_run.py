@@ -33,13 +33,15 @@ def test_a_controller_without_the_ca_stops_and_makes_nothing(state: State) -> No
 
 
 def test_a_controller_with_another_ca_stops(state: State) -> None:
-    pki.ensure_authority(state, "mail.example.org")
+    pki.ensure_authority(state, "mail.example.org", ["example.org"])
     with pytest.raises(StateError, match="holds another: copy that folder"):
         run.refuse_strangers(carrying("AB12"), state)
 
 
 def test_hosts_that_trust_the_controllers_ca_or_none_are_welcome(state: State) -> None:
-    authority, _made = pki.ensure_authority(state, "mail.example.org")
+    authority, _made = pki.ensure_authority(state, "mail.example.org", ["example.org"])
+    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    pki.ensure_authority(state, "mail.example.org", ["example.org", "example.net"])
     run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
     run.refuse_strangers(carrying(""), state)
 

@@ -100,6 +100,7 @@ def test_names_and_key_are_the_users_choice() -> None:
         ({"public": {"key_type": "dsa"}}, "mail_certificates.public.key_type is 'dsa': must be one of ec, rsa"),
         ({"public": {"names": ["a.b.c", "a.b.c"]}}, "mail_certificates.public.names is 'a.b.c': is listed twice"),
         ({"public": {"certificate": "a", "key": "b", "hook": True}}, "mail_certificates.public.hook: cannot be where"),
+        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': ends in what only the links"),
         ({"internal": {"hook": True}}, "mail_certificates.internal: takes key_type only"),
     ],
 )
@@ -133,6 +134,18 @@ def test_a_first_run_issues_and_a_second_does_nothing(lab: Lab) -> None:
     assert ".requested" not in tree(lab.store.folder)
     again = lab.run()
     assert (again["changed"], again["actions"], lab.calls) == (False, [], [])
+
+
+def test_a_name_in_another_domain_gives_the_ca_more_to_sign_and_no_new_key(lab: Lab) -> None:
+    lab.run()
+    before = lab.text("ca.pem")
+    more = {"mail_certificates": {"public": {"names": ["x.example.net"]}}}
+    assert "would let the site's CA sign for x.example.net too" in lab.run(check_mode=True, **more)["actions"]
+    made = lab.run(**more)
+    assert made["actions"][:2] == ["let the site's CA sign for x.example.net too", "wrote the CA's certificate"]
+    assert len(made["actions"]) == 3, "internal, of the same key, stays"
+    assert pki.from_pem(lab.text("ca.pem"))[0].public_key() == pki.from_pem(before)[0].public_key()
+    assert lab.run(**more)["actions"] == []
 
 
 def test_the_diff_is_what_a_person_wants_to_know(lab: Lab) -> None:
