@@ -88,3 +88,17 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
     assert limited.hosts["store.example.org"].addresses == ("192.0.2.2",)
     assert limited.hosts["store.example.org"].version("dovecot") == (2, 3)
     assert site_of({}).hosts["mx.example.org"].addresses == ("192.0.2.9",)
+
+
+def test_a_host_that_no_run_has_seen_since_is_known_by_the_old_name_of_its_links(state: State) -> None:
+    state.write(run.HOSTS_FILE, b'{"old.example.org": {"addresses": ["192.0.2.9"]}}', secret=False)
+    groups = ("mail", "mail_mx", "mail_store")
+    inputs = {"mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])), "old.example.org": HostInput()}
+    site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+    known = run.recall(site, state, inputs, remember=True).hosts
+    assert {name: host.look.link_named for name, host in known.items()} == {
+        "mx.example.org": True,
+        "old.example.org": False,
+    }
+    later = run.recall(site, state, {name: HostInput() for name in inputs}, remember=False).hosts
+    assert later["mx.example.org"].look.link_named
