@@ -354,14 +354,11 @@ class Change(program.Change):
     def outdated(self, listen: str) -> str:
         """Return why the running process has to be restarted, empty where it has not."""
         try:
-            with open(PID_FILE, encoding="ascii") as file:
-                pid = int(file.read())
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().decode("utf-8", "replace").split("\0")
-            with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-                groups = re.search(r"(?m)^Groups:\s*(.*)$", file.read())
-        except (OSError, ValueError):
+            pid = int(files.text(PID_FILE))
+        except ValueError:
             return "its process is not to be found"
+        words = files.text(f"/proc/{pid}/cmdline").split("\0")
+        groups = re.search(r"(?m)^Groups:\s*(.*)$", files.text(f"/proc/{pid}/status"))
         if "-h" not in words or words[words.index("-h") + 1] != listen:
             return "it listens elsewhere"
         numbers = {int(number) for number in (groups[1] if groups else "").split()}
@@ -446,8 +443,7 @@ class Change(program.Change):
                 context.wrap_socket(link, server_hostname=name) as secured,
             ):
                 served = secured.getpeercert(binary_form=True)
-            with open(settings["olcTLSCertificateFile"][0], encoding="ascii") as file:
-                pem = file.read()
+            pem = files.text(settings["olcTLSCertificateFile"][0])
             end = pem.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
             on_disk = ssl.PEM_cert_to_DER_cert(pem[pem.index(ssl.PEM_HEADER) : end])
         except (OSError, ValueError, KeyError) as error:
@@ -508,22 +504,22 @@ class Change(program.Change):
         before = f"{folder}.before"
         pid = _text_of(PID_FILE).strip()
         units.act("stop", "slapd.service")
-        if pid and os.path.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
+        if pid and files.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
             raise Failed("slapd was stopped, but its process goes on: stop it by hand")
         if not self.record.get("loading"):
-            shutil.rmtree(before, ignore_errors=True)
+            files.remove_tree(before)
             self.record["loading"] = True
             self.keep_record()
-        if not os.path.isdir(before):
-            os.rename(folder, before)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not files.exists(before):
+            files.rename(folder, before)
+        files.remove_tree(folder)
         if ldif:
-            os.mkdir(folder, 0o700)
-            shutil.chown(folder, USER, USER)
+            user, group = program.number(files.uid_of, USER), program.number(files.gid_of, USER)
+            files.make_folder(folder, 0o700, user, group)
             suffix = self.plan["config"]["suffix"]
             units.output("runuser", "-u", USER, "--", "slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
         else:
-            os.rename(before, folder)
+            files.rename(before, folder)
         os.sync()
         units.act("start", "slapd.service")
         self.connection = Connection()
@@ -572,7 +568,7 @@ class Change(program.Change):
                 self.notes.append(f"the directory here is behind that of {provider}; it goes on catching up")
                 return
             time.sleep(0.1)
-        if not self.dry and os.path.exists(host.ARRIVING):
+        if not self.dry and files.exists(host.ARRIVING):
             files.remove(host.ARRIVING)  # of a move that was taken back
 
     def tell(self, changes: list[entries.Change]) -> None:
