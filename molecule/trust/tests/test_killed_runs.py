@@ -34,7 +34,7 @@ CHANGE = {
 class Point:
     """Where a run is killed: at a system call on this name or in this folder, when it is made for so many a time.
 
-    The modules name a file by a descriptor of its folder: strace(1) knows the one by its path and the other as it stands.
+    The modules name a file by a descriptor of its folder; strace(1) knows the folder by path, the name as it stands.
     """
 
     call: str
