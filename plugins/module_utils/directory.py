@@ -35,7 +35,7 @@ SOCKET = "/run/slapd/ldapi"
 PID_FILE = "/run/slapd/slapd.pid"
 CONFIG = "/etc/ldap/slapd.d"
 DEFAULTS = "/etc/default/slapd"
-REHEARSAL = "/run/postamt-ldap"  # openldap's, so not below the folder that is root's alone
+REHEARSAL = "/run/postamt-ldap"  # root's, with folders of openldap in it, so not below the one that is root's alone
 REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
 USER = "openldap"
 RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
@@ -164,7 +164,7 @@ class Files(Connection):
             return {}
         place = ("-n", "0") if base == config.GLOBAL else ("-b", base)
         found: config.Tree = {}
-        for block in units.output("slapcat", "-o", "ldif-wrap=no", *place, check=False).stdout.split("\n\n"):
+        for block in _slapcat(*place).split("\n\n"):
             pairs = [line.partition(":") for line in block.splitlines() if line and not line.startswith("#")]
             entry: config.Attributes = {}
             for name, _colon, value in pairs:
@@ -250,7 +250,7 @@ class Change(program.Change):
         if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
             if self.others_data(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
-            self.keep_original("/cn=config.ldif", files.Seen(_config_as_text().encode(), 0o600, 0, 0))
+            self.keep_original("/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
         self.take_over()
         self.configure(self.plan["config"])
         self.fill()
@@ -514,10 +514,9 @@ class Change(program.Change):
             files.rename(folder, before)
         files.remove_tree(folder)
         if ldif:
-            user, group = program.number(files.uid_of, USER), program.number(files.gid_of, USER)
-            files.make_folder(folder, 0o700, user, group)
+            _make_folder(folder)
             suffix = self.plan["config"]["suffix"]
-            units.output("runuser", "-u", USER, "--", "slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
+            _as_slapd("slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
         else:
             files.rename(before, folder)
         os.sync()
@@ -640,14 +639,23 @@ def _services(text: str) -> str:
     return found[0] if found else ""
 
 
-def _config_as_text() -> str:
-    return units.output("slapcat", "-n", "0", "-o", "ldif-wrap=no", check=False).stdout
+def _as_slapd(*command: str, check: bool = True, data: str | None = None) -> str:
+    """Run a command as slapd's user, and return what it prints.
+
+    What lies in that user's folders, links and modules to load among it, never acts with the rights of root.
+    """
+    return units.output("runuser", "-u", USER, "--", *command, check=check, data=data).stdout
+
+
+def _slapcat(*place: str) -> str:
+    """Return what a database has, as LDIF, from slapd's files; place: options of slapcat(8) that name it."""
+    return _as_slapd("slapcat", "-o", "ldif-wrap=no", *place, check=False)
 
 
 def _used(suffix: str) -> bool:
     """Tell whether a database holds more than the entries that Debian's package makes."""
-    listed = units.output("slapcat", "-o", "ldif-wrap=no", "-b", suffix, check=False).stdout
-    found = {line.partition(" ")[2].casefold() for line in listed.splitlines() if line.startswith("dn:")}
+    listed = _slapcat("-b", suffix).splitlines()
+    found = {line.partition(" ")[2].casefold() for line in listed if line.startswith("dn:")}
     return bool(found - {suffix.casefold(), f"cn=admin,{suffix}".casefold()})
 
 
@@ -714,10 +722,14 @@ def _of_nobody(value: str) -> str:
 
 
 def _new_folder(name: str) -> str:
+    """Make a folder of slapd's user; nobody but root can exchange it for something else."""
     path = os.path.join(REHEARSAL, name)
-    os.mkdir(path, 0o700)
-    shutil.chown(path, USER, USER)
+    _make_folder(path)
     return path
+
+
+def _make_folder(path: str) -> None:
+    files.make_folder(path, 0o700, program.number(files.uid_of, USER), program.number(files.gid_of, USER))
 
 
 @contextlib.contextmanager
@@ -725,16 +737,9 @@ def _second_slapd(group: str) -> Iterator[Connection]:
     units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)  # of a killed run
     files.private_folder(REHEARSAL, empty=True)
     try:
-        shutil.chown(REHEARSAL, USER, USER)
-        place = os.path.join(REHEARSAL, "slapd.d")
-        shutil.copytree(CONFIG, place)
-        for folder, _folders, names in os.walk(place):
-            shutil.chown(folder, USER, USER)
-            for name in names:
-                path = os.path.join(folder, name)
-                _detach(path)
-                shutil.chown(path, USER, USER)
-        path = os.path.join(REHEARSAL, "socket")
+        files.make_folder(REHEARSAL, 0o711)
+        place, path = _new_folder("slapd.d"), os.path.join(_new_folder("run"), "socket")
+        _as_slapd("slapadd", "-n", "0", "-F", place, data=detached(_slapcat("-n", "0"), _new_folder))
         # systemd ends it after a while where this run is killed
         units.output(
             *("systemd-run", "--quiet", "--collect", f"--unit={REHEARSAL_UNIT}", "--property=RuntimeMaxSec=60"),
@@ -744,25 +749,26 @@ def _second_slapd(group: str) -> Iterator[Connection]:
         yield Connection(path)
     finally:
         units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)
-        shutil.rmtree(REHEARSAL, ignore_errors=True)
+        files.remove_tree(REHEARSAL)
 
 
-def _detach(path: str) -> None:
-    """Keep a copied entry of cn=config from touching the pid file and the databases of the real slapd."""
-    with open(path, encoding="utf-8") as file:
-        text = re.sub(r"\n ", "", file.read())
+def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
+    """Return cn=config without what touches the pid file, the databases and the provider of the real slapd.
+
+    ldif: unwrapped, as slapcat(8) prints it. new_folder: makes a folder for a database and returns its path.
+    """
     lines = []
-    for line in text.splitlines():
-        name = line.partition(":")[0]
-        if line.startswith("#") or name in ("olcPidFile", "olcArgsFile"):  # a comment carries the entry's checksum
+    for number, line in enumerate(ldif.splitlines()):
+        name, _colon, value = line.partition(":")
+        if name in ("olcPidFile", "olcArgsFile"):
             continue
-        if name == "olcSyncrepl":
-            line = _of_nobody(line)
         if name == "olcDbDirectory":
-            line = f"{name}: {_new_folder('data-' + hashlib.sha256(path.encode()).hexdigest()[:8])}"
+            line = f"{name}: {new_folder(f'data-{number}')}"
+        if name == "olcSyncrepl":
+            text = base64.b64decode(value[1:]).decode() if value.startswith(":") else value[1:]
+            line = f"{name}:: {base64.b64encode(_of_nobody(text).encode()).decode()}"
         lines.append(line)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join([*lines, ""]))
+    return "\n".join([*lines, ""])
 
 
 def carry_out(module: AnsibleModule) -> None:

@@ -14,8 +14,8 @@ from ansible_collections.postamt.mail.plugins.module_utils import files
 FOLDER = Path(files.__file__).parent
 # What neither opens nor changes a file of the host, nor asks about one.
 HARMLESS = {
-    "os": {"path", "environ", "geteuid", "getegid", "getpid", "kill", "sched_getaffinity", "strerror", "sync", "sysconf",
-           "umask", "urandom", "write", "_exit"},
+    "os": {"_exit", "environ", "getegid", "geteuid", "getpid", "kill", "path", "sched_getaffinity", "strerror", "sync",
+           "sysconf", "umask", "urandom", "write"},
     "os.path": {"basename", "dirname", "join", "normpath", "relpath", "split"},
     "shutil": {"which"},
 }  # fmt: skip
@@ -43,11 +43,7 @@ def strange(source: str) -> Iterator[str]:
             yield f"{node.lineno}: open"
         elif isinstance(node, ast.Attribute):
             module = named(node.value)
-            if (
-                module in MODULES
-                and node.attr not in HARMLESS.get(module, {"path"})
-                and (module, node.attr) != ("os", "path")
-            ):
+            if module in MODULES and node.attr not in HARMLESS.get(module, ()):
                 yield f"{node.lineno}: {module}.{node.attr}"
 
 
