@@ -75,26 +75,14 @@ def _name(uid: int) -> str:
         return f"user {uid}"
 
 
-def _refuse(path: str, found: str, folder: os.stat_result) -> NoReturn:
-    if _private(folder):
-        raise Refused(f"{path} is {found}: it is not touched; look at it and move it away")
-    who = _name(folder.st_uid) if folder.st_uid not in _ROOT else "others than root"
-    raise Refused(
-        f"{path} is {found}, in a folder that {who} may change: it is not touched; look at it and move it away"
-    )
+def _refuse(path: str, found: str, folder: os.stat_result, safe: bool) -> NoReturn:
+    who = "" if safe else _name(folder.st_uid) if folder.st_uid not in _ROOT else "others than root"
+    where = f", in a folder that {who} may change" if who else ""
+    raise Refused(f"{path} is {found}{where}: it is not touched; look at it and move it away")
 
 
 def _kind(status: os.stat_result) -> str:
     return _KINDS.get(stat.S_IFMT(status.st_mode), "no file")
-
-
-def _target(here: int, name: str, path: str) -> str:
-    """Return where a link leads that nobody but root can have made; raises Refused for another one."""
-    folder = os.fstat(here)
-    if not _private(folder) or os.stat(name, dir_fd=here, follow_symlinks=False).st_uid not in _ROOT:
-        _refuse(path, "a symbolic link", folder)
-    really = os.readlink(f"/proc/self/fd/{here}")
-    return os.path.normpath(os.path.join(really, os.readlink(name, dir_fd=here)))
 
 
 def _parts(path: str) -> list[str]:
@@ -104,79 +92,114 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _walk(path: str, made: list[str] | None = None) -> int:
-    """Return a descriptor of a folder, which the caller closes; raises OSError, which names what is in the way.
+@dataclasses.dataclass
+class _Folder:
+    """An open folder. fixed: nobody but root can put another one in its place, or in that of one above."""
+
+    descriptor: int
+    fixed: bool = True
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+    def state(self) -> os.stat_result:
+        return os.fstat(self.descriptor)
+
+    def look(self, name: str) -> os.stat_result:
+        return os.stat(name or ".", dir_fd=self.descriptor, follow_symlinks=False)
+
+    @property
+    def safe(self) -> bool:
+        """Whether nobody but root can change what lies in it."""
+        return self.fixed and _private(self.state())
+
+    def below(self, descriptor: int) -> _Folder:
+        """Return a folder in it. Of a sticky one such as /tmp, what is root's stays where root has put it."""
+        around, found = self.state(), os.fstat(descriptor)
+        kept = around.st_uid in _ROOT and around.st_mode & stat.S_ISVTX and found.st_uid in _ROOT
+        return _Folder(descriptor, self.fixed and (_private(around) or bool(kept)))
+
+    def target(self, name: str, path: str) -> str:
+        """Return where a link leads that nobody but root can have made; raises Refused for another one."""
+        if not self.safe or self.look(name).st_uid not in _ROOT:
+            _refuse(path, "a symbolic link", self.state(), self.safe)
+        really = os.readlink(f"/proc/self/fd/{self.descriptor}")
+        return os.path.normpath(os.path.join(really, os.readlink(name, dir_fd=self.descriptor)))
+
+
+def _walk(path: str, made: list[str] | None = None) -> _Folder:
+    """Return a folder, which the caller closes; raises OSError, which names what is in the way.
 
     made: where missing folders are to be made, 0755 and root's, and noted.
     """
     rest, walked, links = _parts(path), "", 0
-    here = os.open("/", _FOLDER)
+    here = _Folder(os.open("/", _FOLDER))
     try:
         while rest:
             place = f"{walked}/{rest[0]}"
-            below = _step(here, rest[0], place, made)
-            if below is None:
+            descriptor = _step(here, rest[0], place, made)
+            if descriptor is None:
                 links += 1
                 if links > _LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                rest, walked = [*_parts(_target(here, rest[0], place)), *rest[1:]], ""
-                below = os.open("/", _FOLDER)
+                rest, walked = [*_parts(here.target(rest[0], place)), *rest[1:]], ""
+                below = _Folder(os.open("/", _FOLDER))
             else:
                 rest, walked = rest[1:], place
-            os.close(here)
+                below = here.below(descriptor)
+            here.close()
             here = below
     except BaseException:
-        os.close(here)
+        here.close()
         raise
     return here
 
 
-def _step(here: int, name: str, place: str, made: list[str] | None) -> int | None:
+def _step(here: _Folder, name: str, place: str, made: list[str] | None) -> int | None:
     """Return a descriptor of a folder in a folder, None where a link is in its place."""
     try:
-        return os.open(name, _FOLDER, dir_fd=here)
+        return os.open(name, _FOLDER, dir_fd=here.descriptor)
     except OSError as error:
         code = error.errno or 0
     if code == errno.ENOENT and made is not None:
         made.append(place)
         return _mkdir(here, name, place)
     if code in (errno.ENOTDIR, errno.ELOOP):
-        found = os.stat(name, dir_fd=here, follow_symlinks=False)
+        found = here.look(name)
         if stat.S_ISLNK(found.st_mode):
             return None
-        folder = os.fstat(here)
-        if not _private(folder):
-            _refuse(place, _kind(found), folder)
+        if not here.safe:
+            _refuse(place, _kind(found), here.state(), safe=False)
     raise OSError(code, os.strerror(code), place)
 
 
-def _mkdir(here: int, name: str, place: str) -> int:
+def _mkdir(here: _Folder, name: str, place: str) -> int:
     """Make a folder of root's and return its descriptor."""
     try:
-        os.mkdir(name, 0o700, dir_fd=here)
-        below = os.open(name, _FOLDER, dir_fd=here)
+        os.mkdir(name, 0o700, dir_fd=here.descriptor)
+        below = os.open(name, _FOLDER, dir_fd=here.descriptor)
     except OSError as error:
         raise OSError(error.errno, error.strerror, place) from None
-    if os.fstat(below).st_uid not in _ROOT:
+    if os.fstat(below).st_uid not in _ROOT or os.listdir(below):
         os.close(below)
-        _refuse(place, "another folder than the one just made", os.fstat(here))
+        _refuse(place, "another folder than the one just made", here.state(), here.safe)
     os.fchmod(below, 0o755)
     return below
 
 
 @contextlib.contextmanager
-def _opened(path: str, made: list[str] | None = None) -> Iterator[int]:
-    """Yield a descriptor of a folder."""
+def _opened(path: str, made: list[str] | None = None) -> Iterator[_Folder]:
+    """Yield a folder."""
     here = _walk(path, made)
     try:
         yield here
     finally:
-        os.close(here)
+        here.close()
 
 
 @contextlib.contextmanager
-def _beside(path: str) -> Iterator[tuple[int, str]]:
-    """Yield a descriptor of the folder that a path lies in, and the name there; errors name the path."""
+def _around(path: str) -> Iterator[tuple[_Folder, str]]:
+    """Yield the folder that a path lies in, and the name there; errors name the path."""
     folder, name = os.path.split(path.rstrip("/"))
     with _opened(folder) as here:
         try:
@@ -190,34 +213,40 @@ def _beside(path: str) -> Iterator[tuple[int, str]]:
 
 
 @contextlib.contextmanager
-def _followed(path: str) -> Iterator[tuple[int, str, os.stat_result]]:
+def _beside(path: str) -> Iterator[tuple[int, str]]:
+    """Yield a descriptor of the folder that a path lies in, and the name there; errors name the path."""
+    with _around(path) as (here, name):
+        yield here.descriptor, name
+
+
+@contextlib.contextmanager
+def _followed(path: str) -> Iterator[tuple[_Folder, str, os.stat_result]]:
     """Yield folder, name and state of what a path means, where links that root made are followed to their end."""
     for _ in range(_LINKS):
-        with _beside(path) as (here, name):
-            status = os.stat(name, dir_fd=here, follow_symlinks=False)
-            if not stat.S_ISLNK(status.st_mode):
-                yield here, name, status
+        with _around(path) as (here, name):
+            found = here.look(name)
+            if not stat.S_ISLNK(found.st_mode):
+                yield here, name, found
                 return
-            path = _target(here, name, path)
+            path = here.target(name, path)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
 @contextlib.contextmanager
 def _regular(path: str) -> Iterator[io.BufferedReader]:
     """Yield a regular file, open to read. Opening waits for nobody, whatever lies there."""
-    with _followed(path) as (here, name, status):
-        folder = os.fstat(here)
-        if stat.S_ISDIR(status.st_mode):
+    with _followed(path) as (here, name, found):
+        if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-        if not stat.S_ISREG(status.st_mode):
-            _refuse(path, _kind(status), folder)
-        descriptor = os.open(name, _FILE, dir_fd=here)
+        if not stat.S_ISREG(found.st_mode):
+            _refuse(path, _kind(found), here.state(), here.safe)
+        descriptor = os.open(name, _FILE, dir_fd=here.descriptor)
         with open(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                _refuse(path, _kind(status), folder)
-            if status.st_nlink > 1 and not _private(folder):
-                _refuse(path, "a file with a second name elsewhere (hard link)", folder)
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                _refuse(path, _kind(found), here.state(), here.safe)
+            if found.st_nlink > 1 and not here.safe:
+                _refuse(path, "a file with a second name elsewhere (hard link)", here.state(), safe=False)
             yield file
 
 
@@ -269,8 +298,8 @@ def status(path: str, follow: bool = False) -> os.stat_result | None:
         if follow:
             with _followed(path) as (_here, _name, found):
                 return found
-        with _beside(path) as (here, name):
-            return os.stat(name or ".", dir_fd=here, follow_symlinks=False)
+        with _around(path) as (here, name):
+            return here.look(name)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
@@ -290,7 +319,7 @@ def names(path: str) -> list[str]:
     """Return the names in a folder, sorted; none where there is no folder."""
     try:
         with _opened(path) as here:
-            return sorted(os.listdir(here))
+            return sorted(os.listdir(here.descriptor))
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -299,7 +328,7 @@ def tree(path: str) -> list[tuple[str, os.stat_result]]:
     """Return what lies below a folder and is no folder: relative names, in order, and states; no link is followed."""
     try:
         with _opened(path) as here:
-            return sorted(_below(here, ""), key=lambda item: item[0])
+            return sorted(_below(here.descriptor, ""), key=lambda item: item[0])
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -474,11 +503,11 @@ def remove(path: str) -> bool:
 def remove_tree(path: str) -> bool:
     """Remove a folder with all that is in it, no link being followed; tells whether there was one."""
     try:
-        with _beside(path) as (here, name):
-            found = os.stat(name, dir_fd=here, follow_symlinks=False)
+        with _around(path) as (here, name):
+            found = here.look(name)
             if not stat.S_ISDIR(found.st_mode):
-                _refuse(path, _kind(found), os.fstat(here))
-            shutil.rmtree(name, dir_fd=here)
+                _refuse(path, _kind(found), here.state(), here.safe)
+            shutil.rmtree(name, dir_fd=here.descriptor)
     except FileNotFoundError:
         return False
     return True
@@ -504,7 +533,7 @@ def settle(paths: Iterable[str]) -> None:
     """Have the renames in the folders of these paths on the disk."""
     for folder in {os.path.dirname(path) for path in paths}:
         with _opened(folder) as here:
-            os.fsync(here)
+            os.fsync(here.descriptor)
 
 
 # --- folders
@@ -519,22 +548,18 @@ def folder(path: str, uid: int | None = None) -> os.stat_result | None:
         with _opened(path) as here:
             if uid is not None:
                 _check_owner(here, uid, path)
-            return os.fstat(here)
+            return here.state()
     except FileNotFoundError:
         return None
 
 
-def _check_owner(here: int, uid: int, path: str) -> None:
+def _check_owner(here: _Folder, uid: int, path: str) -> None:
     """Refuse to give away a folder that the owner of the one above may have put there; a killed run's is empty."""
-    above = os.open("..", _FOLDER, dir_fd=here)
-    try:
-        around = os.fstat(above)
-    finally:
-        os.close(above)
-    found = os.fstat(here)
-    fresh = found.st_uid in _ROOT and not os.listdir(here)
-    if not _private(around) and found.st_uid != uid and not fresh:
-        _refuse(path, f"a folder of {_name(found.st_uid)} and not of {_name(uid)}", around)
+    found = here.state()
+    fresh = found.st_uid in _ROOT and not os.listdir(here.descriptor)
+    if not here.fixed and found.st_uid != uid and not fresh:
+        with _opened(os.path.dirname(path.rstrip("/"))) as above:
+            _refuse(path, f"a folder of {_name(found.st_uid)} and not of {_name(uid)}", above.state(), safe=False)
 
 
 def make_folder(path: str, mode: int | None = None, uid: int = 0, gid: int = 0) -> list[str]:
@@ -546,8 +571,8 @@ def make_folder(path: str, mode: int | None = None, uid: int = 0, gid: int = 0) 
     with _opened(path, made) as here:
         if mode is not None:
             _check_owner(here, uid, path)
-            os.fchown(here, uid, gid)
-            os.fchmod(here, mode)
+            os.fchown(here.descriptor, uid, gid)
+            os.fchmod(here.descriptor, mode)
     return made
 
 
@@ -592,4 +617,4 @@ def open_lock(path: str) -> IO[str]:
     private_folder(folder)
     with _opened(folder) as here:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        return open(os.open(name, flags, 0o600, dir_fd=here), "r+", encoding="utf-8")
+        return open(os.open(name, flags, 0o600, dir_fd=here.descriptor), "r+", encoding="utf-8")
