@@ -83,9 +83,9 @@ def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) ->
 
 def delete(home: str, dry: bool) -> bool:
     """Delete the folder of a mailbox; tells whether there is one."""
-    there = bool(home) and os.path.lexists(home)
+    there = bool(home) and files.folder(home) is not None
     if there and not dry:
-        shutil.rmtree(home)  # never follows a link, not even in place of the folder
+        files.remove_tree(home)  # never follows a link, not even in place of the folder
     return there
 
 

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import re
-import shutil
-import tempfile
+import stat
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
@@ -28,18 +26,17 @@ class Amavis(Program):
 
     def others(self) -> list[str]:
         """Return what is read before this collection's file, which has the last word."""
-        return [path for path in sorted(glob.glob(f"{SHIPPED[1]}/[0-9]*")) if path != MAIN]
+        return [path for path in _numbered(SHIPPED[1]) if path != MAIN]
 
     def check(self, stage: str) -> list[str]:
         return [*self._settings(stage), *self._rules(stage)]
 
     def _settings(self, stage: str) -> list[str]:
         """Have amavisd read all its files, ours from the stage, as its own user: it refuses files it could write."""
-        with tempfile.TemporaryDirectory(prefix="postamt-amavis.", dir="/run") as folder:  # no secret is in it
-            os.chmod(folder, 0o755)
-            ours = shutil.copy(stage + MAIN, os.path.join(folder, "60-postamt"))
-            os.chmod(ours, 0o644)
-            named = {path for place in SHIPPED for path in glob.glob(f"{place}/[0-9]*")} - {MAIN}
+        with files.temporary("postamt-amavis.") as folder:  # no secret is in it
+            ours = os.path.join(folder, os.path.basename(MAIN))
+            files.copy(stage + MAIN, ours, 0o644)
+            named = {path for place in SHIPPED for path in _numbered(place)} - {MAIN}
             read = sorted(named, key=lambda path: (SHIPPED.index(os.path.dirname(path)), path))
             words = [word for path in sorted([*read, ours], key=os.path.basename) for word in ("-c", path)]
             found = units.output("runuser", "-u", "amavis", "--", self.checker, *words, "test-config", check=False)
@@ -54,12 +51,12 @@ class Amavis(Program):
         wanted = files.see(stage + RULES)
         if now and wanted and now.content == wanted.content:
             return []
-        with tempfile.TemporaryDirectory(prefix="postamt-rules.", dir="/run") as folder:  # no secret is in it
-            os.chmod(folder, 0o755)
-            site = os.path.join(folder, "spamassassin")
-            shutil.copytree("/etc/spamassassin", site)
-            ours = shutil.copy(stage + RULES, os.path.join(site, os.path.basename(RULES)))
-            os.chmod(ours, 0o644)
+        with files.temporary("postamt-rules.") as site:
+            here = os.path.dirname(RULES)
+            for name in files.names(here):  # SpamAssassin reads nothing below; the keys there are another user's
+                if not stat.S_ISDIR(files.mode(f"{here}/{name}")):
+                    files.copy(f"{here}/{name}", f"{site}/{name}")
+            files.copy(stage + RULES, f"{site}/{os.path.basename(RULES)}", 0o644)
             # as nobody, since it makes folders in the home of whoever asks
             found = units.output(
                 *("runuser", "-u", "nobody", "--", "spamassassin", "--nocreate-prefs", "--lint"),
@@ -77,6 +74,11 @@ class Amavis(Program):
         """A reload runs it anew over the same sockets; others need a restart."""
         ports = re.compile(r"(?m)^\$(?:inet_socket|unix_socketname).*$")
         return ports.findall(old.get(MAIN) or "") != ports.findall(new.get(MAIN) or "") if MAIN in new else False
+
+
+def _numbered(folder: str) -> list[str]:
+    """Return the files of a folder that amavisd reads, in order."""
+    return [f"{folder}/{name}" for name in files.names(folder) if name[0].isdigit()]
 
 
 def carry_out(module: AnsibleModule) -> None:

@@ -20,6 +20,7 @@ class Upkeep(program.Program):
 
     name = "certificates"
     title = "the upkeep of certificates"
+    last = ("/usr/local/sbin/postamt-certificates",)  # what it reads is there before
 
 
 class Change(program.Change):

@@ -8,7 +8,7 @@ import os
 import re
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
 from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
 
 MAIN = "/etc/clamav/clamd.conf"
@@ -27,14 +27,14 @@ class Clamav(Program):
     def check(self, stage: str) -> list[str]:
         """Have clamconf read the options, and clamscan load the signatures that are new."""
         problems = []
-        names = {os.path.basename(path): path for path in (MAIN, UPDATER) if os.path.exists(stage + path)}
+        names = {os.path.basename(path): path for path in (MAIN, UPDATER) if files.exists(stage + path)}
         found = units.output("clamconf", f"--config-dir={stage}{os.path.dirname(MAIN)}", check=False)
         for line in (found.stdout + found.stderr).splitlines():
             if re.search(r"(?i)\bERROR\b|unknown option|requires", line):
                 name = next((name for name in names if name in line), "")
                 problems.append(line.replace(stage, "").strip() or name)
         folder = stage + SIGNATURES
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+        for name in files.names(folder):
             tried = units.output("clamscan", "--no-summary", f"--database={folder}{name}", "/etc/hostname", check=False)
             if tried.returncode == 2:
                 said = (tried.stderr or tried.stdout).replace(stage, "").strip().splitlines()

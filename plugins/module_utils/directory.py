@@ -35,7 +35,7 @@ SOCKET = "/run/slapd/ldapi"
 PID_FILE = "/run/slapd/slapd.pid"
 CONFIG = "/etc/ldap/slapd.d"
 DEFAULTS = "/etc/default/slapd"
-REHEARSAL = "/run/postamt-ldap"  # openldap's, so not below the folder that is root's alone
+REHEARSAL = "/run/postamt-ldap"  # root's, with folders of openldap in it, so not below the one that is root's alone
 REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
 USER = "openldap"
 RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
@@ -164,7 +164,7 @@ class Files(Connection):
             return {}
         place = ("-n", "0") if base == config.GLOBAL else ("-b", base)
         found: config.Tree = {}
-        for block in units.output("slapcat", "-o", "ldif-wrap=no", *place, check=False).stdout.split("\n\n"):
+        for block in _slapcat(*place).split("\n\n"):
             pairs = [line.partition(":") for line in block.splitlines() if line and not line.startswith("#")]
             entry: config.Attributes = {}
             for name, _colon, value in pairs:
@@ -250,7 +250,7 @@ class Change(program.Change):
         if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
             if self.others_data(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
-            self.keep_original("/cn=config.ldif", files.Seen(_config_as_text().encode(), 0o600, 0, 0))
+            self.keep_original("/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
         self.take_over()
         self.configure(self.plan["config"])
         self.fill()
@@ -354,14 +354,11 @@ class Change(program.Change):
     def outdated(self, listen: str) -> str:
         """Return why the running process has to be restarted, empty where it has not."""
         try:
-            with open(PID_FILE, encoding="ascii") as file:
-                pid = int(file.read())
-            with open(f"/proc/{pid}/cmdline", "rb") as file:
-                words = file.read().decode("utf-8", "replace").split("\0")
-            with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-                groups = re.search(r"(?m)^Groups:\s*(.*)$", file.read())
-        except (OSError, ValueError):
+            pid = int(files.text(PID_FILE))
+        except ValueError:
             return "its process is not to be found"
+        words = files.text(f"/proc/{pid}/cmdline").split("\0")
+        groups = re.search(r"(?m)^Groups:\s*(.*)$", files.text(f"/proc/{pid}/status"))
         if "-h" not in words or words[words.index("-h") + 1] != listen:
             return "it listens elsewhere"
         numbers = {int(number) for number in (groups[1] if groups else "").split()}
@@ -446,8 +443,7 @@ class Change(program.Change):
                 context.wrap_socket(link, server_hostname=name) as secured,
             ):
                 served = secured.getpeercert(binary_form=True)
-            with open(settings["olcTLSCertificateFile"][0], encoding="ascii") as file:
-                pem = file.read()
+            pem = files.text(settings["olcTLSCertificateFile"][0])
             end = pem.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)
             on_disk = ssl.PEM_cert_to_DER_cert(pem[pem.index(ssl.PEM_HEADER) : end])
         except (OSError, ValueError, KeyError) as error:
@@ -508,22 +504,21 @@ class Change(program.Change):
         before = f"{folder}.before"
         pid = _text_of(PID_FILE).strip()
         units.act("stop", "slapd.service")
-        if pid and os.path.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
+        if pid and files.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
             raise Failed("slapd was stopped, but its process goes on: stop it by hand")
         if not self.record.get("loading"):
-            shutil.rmtree(before, ignore_errors=True)
+            files.remove_tree(before)
             self.record["loading"] = True
             self.keep_record()
-        if not os.path.isdir(before):
-            os.rename(folder, before)
-        shutil.rmtree(folder, ignore_errors=True)
+        if not files.exists(before):
+            files.rename(folder, before)
+        files.remove_tree(folder)
         if ldif:
-            os.mkdir(folder, 0o700)
-            shutil.chown(folder, USER, USER)
+            _make_folder(folder)
             suffix = self.plan["config"]["suffix"]
-            units.output("runuser", "-u", USER, "--", "slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
+            _as_slapd("slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
         else:
-            os.rename(before, folder)
+            files.rename(before, folder)
         os.sync()
         units.act("start", "slapd.service")
         self.connection = Connection()
@@ -572,7 +567,7 @@ class Change(program.Change):
                 self.notes.append(f"the directory here is behind that of {provider}; it goes on catching up")
                 return
             time.sleep(0.1)
-        if not self.dry and os.path.exists(host.ARRIVING):
+        if not self.dry and files.exists(host.ARRIVING):
             files.remove(host.ARRIVING)  # of a move that was taken back
 
     def tell(self, changes: list[entries.Change]) -> None:
@@ -644,14 +639,23 @@ def _services(text: str) -> str:
     return found[0] if found else ""
 
 
-def _config_as_text() -> str:
-    return units.output("slapcat", "-n", "0", "-o", "ldif-wrap=no", check=False).stdout
+def _as_slapd(*command: str, check: bool = True, data: str | None = None) -> str:
+    """Run a command as slapd's user, and return what it prints.
+
+    What lies in that user's folders, links and modules to load among it, never acts with the rights of root.
+    """
+    return units.output("runuser", "-u", USER, "--", *command, check=check, data=data).stdout
+
+
+def _slapcat(*place: str) -> str:
+    """Return what a database has, as LDIF, from slapd's files; place: options of slapcat(8) that name it."""
+    return _as_slapd("slapcat", "-o", "ldif-wrap=no", *place, check=False)
 
 
 def _used(suffix: str) -> bool:
     """Tell whether a database holds more than the entries that Debian's package makes."""
-    listed = units.output("slapcat", "-o", "ldif-wrap=no", "-b", suffix, check=False).stdout
-    found = {line.partition(" ")[2].casefold() for line in listed.splitlines() if line.startswith("dn:")}
+    listed = _slapcat("-b", suffix).splitlines()
+    found = {line.partition(" ")[2].casefold() for line in listed if line.startswith("dn:")}
     return bool(found - {suffix.casefold(), f"cn=admin,{suffix}".casefold()})
 
 
@@ -718,10 +722,14 @@ def _of_nobody(value: str) -> str:
 
 
 def _new_folder(name: str) -> str:
+    """Make a folder of slapd's user; nobody but root can exchange it for something else."""
     path = os.path.join(REHEARSAL, name)
-    os.mkdir(path, 0o700)
-    shutil.chown(path, USER, USER)
+    _make_folder(path)
     return path
+
+
+def _make_folder(path: str) -> None:
+    files.make_folder(path, 0o700, program.number(files.uid_of, USER), program.number(files.gid_of, USER))
 
 
 @contextlib.contextmanager
@@ -729,16 +737,9 @@ def _second_slapd(group: str) -> Iterator[Connection]:
     units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)  # of a killed run
     files.private_folder(REHEARSAL, empty=True)
     try:
-        shutil.chown(REHEARSAL, USER, USER)
-        place = os.path.join(REHEARSAL, "slapd.d")
-        shutil.copytree(CONFIG, place)
-        for folder, _folders, names in os.walk(place):
-            shutil.chown(folder, USER, USER)
-            for name in names:
-                path = os.path.join(folder, name)
-                _detach(path)
-                shutil.chown(path, USER, USER)
-        path = os.path.join(REHEARSAL, "socket")
+        files.make_folder(REHEARSAL, 0o711)
+        place, path = _new_folder("slapd.d"), os.path.join(_new_folder("run"), "socket")
+        _as_slapd("slapadd", "-n", "0", "-F", place, data=detached(_slapcat("-n", "0"), _new_folder))
         # systemd ends it after a while where this run is killed
         units.output(
             *("systemd-run", "--quiet", "--collect", f"--unit={REHEARSAL_UNIT}", "--property=RuntimeMaxSec=60"),
@@ -748,25 +749,26 @@ def _second_slapd(group: str) -> Iterator[Connection]:
         yield Connection(path)
     finally:
         units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)
-        shutil.rmtree(REHEARSAL, ignore_errors=True)
+        files.remove_tree(REHEARSAL)
 
 
-def _detach(path: str) -> None:
-    """Keep a copied entry of cn=config from touching the pid file and the databases of the real slapd."""
-    with open(path, encoding="utf-8") as file:
-        text = re.sub(r"\n ", "", file.read())
+def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
+    """Return cn=config without what touches the pid file, the databases and the provider of the real slapd.
+
+    ldif: unwrapped, as slapcat(8) prints it. new_folder: makes a folder for a database and returns its path.
+    """
     lines = []
-    for line in text.splitlines():
-        name = line.partition(":")[0]
-        if line.startswith("#") or name in ("olcPidFile", "olcArgsFile"):  # a comment carries the entry's checksum
+    for number, line in enumerate(ldif.splitlines()):
+        name, _colon, value = line.partition(":")
+        if name in ("olcPidFile", "olcArgsFile"):
             continue
-        if name == "olcSyncrepl":
-            line = _of_nobody(line)
         if name == "olcDbDirectory":
-            line = f"{name}: {_new_folder('data-' + hashlib.sha256(path.encode()).hexdigest()[:8])}"
+            line = f"{name}: {new_folder(f'data-{number}')}"
+        if name == "olcSyncrepl":
+            text = base64.b64decode(value[1:]).decode() if value.startswith(":") else value[1:]
+            line = f"{name}:: {base64.b64encode(_of_nobody(text).encode()).decode()}"
         lines.append(line)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join([*lines, ""]))
+    return "\n".join([*lines, ""])
 
 
 def carry_out(module: AnsibleModule) -> None:

@@ -73,7 +73,7 @@ def close() -> None:
     if "accounts" in record:
         files.save(MOVED, record)
         files.save(directory.RECORD, {"config": record["config"]})
-    elif os.path.exists(host.ARRIVING):
+    elif files.exists(host.ARRIVING):
         files.remove(host.ARRIVING)
 
 

@@ -5,10 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import os
 import re
 import shutil
+import stat
 from collections.abc import Mapping
 
 from ansible.module_utils.basic import AnsibleModule
@@ -48,12 +48,9 @@ class Dovecot(Program):
 
     def others(self) -> list[str]:
         """Return what Debian's dovecot.conf includes; the collection's is one file."""
-        return sorted(
-            path
-            for pattern in ("*.conf", "*.ext", "conf.d/*.conf", "conf.d/*.ext")
-            for path in glob.glob(f"{os.path.dirname(MAIN)}/{pattern}")
-            if path != MAIN
-        )
+        folders = (os.path.dirname(MAIN), f"{os.path.dirname(MAIN)}/conf.d")
+        paths = sorted(f"{folder}/{name}" for folder in folders for name in files.names(folder))
+        return [path for path in paths if path.endswith((".conf", ".ext")) and path != MAIN]
 
     def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
         """Compare what is in force (doveconf(1)), since that may come from many files."""
@@ -95,7 +92,7 @@ class Dovecot(Program):
         """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""
         version = units.output("dovecot", "--version", check=False).stdout
         strict = ["-e", "/bin/true"] if version.startswith("2.3") else ["-F"]
-        if self.dry and not all(map(os.path.exists, _certificates(stage + MAIN))):
+        if self.dry and not all(map(files.exists, _certificates(stage + MAIN))):
             strict = ["-n"]  # the strict way opens them, and an earlier task of this run would have made them
         found = units.output("doveconf", "-c", stage + MAIN, *strict, check=False)
         if found.returncode == 0:
@@ -171,17 +168,16 @@ def in_force() -> str:
 def _mboxes() -> list[str]:
     """Return the mailboxes of users in /var/mail that hold mail."""
     found = []
-    for path in sorted(glob.glob("/var/mail/*")):
-        status = os.stat(path)
-        if os.path.isfile(path) and status.st_size and status.st_uid >= 1000:
+    for path in (f"/var/mail/{name}" for name in files.names("/var/mail")):
+        status = files.status(path)
+        if status and stat.S_ISREG(status.st_mode) and status.st_size and status.st_uid >= 1000:
             found.append(path)
     return found
 
 
 def _certificates(path: str) -> list[str]:
     """Return the certificate and key files that a dovecot.conf names."""
-    with open(path, encoding="utf-8") as file:
-        return re.findall(r"^\s*ssl_(?:server_)?(?:cert|key)(?:_file)? = <?(/\S+)", file.read(), re.MULTILINE)
+    return re.findall(r"^\s*ssl_(?:server_)?(?:cert|key)(?:_file)? = <?(/\S+)", files.text(path), re.MULTILINE)
 
 
 def carry_out(module: AnsibleModule) -> None:

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 
 from ansible.module_utils.basic import AnsibleModule
@@ -33,7 +32,7 @@ class Haproxy(Program):
         path = stage + CONFIGURATION
         pem, ca = f"{stage}/certificate.pem", f"{TLS}/ca.pem"
         pair = [files.see(f"{TLS}/internal/{name}") for name in ("chain.pem", "key.pem")]
-        if all(pair) and os.path.exists(ca):
+        if all(pair) and files.exists(ca):
             files.write(pem, b"".join(one.content for one in pair if one))
         else:  # a prediction on a fresh host
             ca = _throwaway(pem)
@@ -62,11 +61,7 @@ class Haproxy(Program):
 
 def _children(process: str) -> set[str]:
     """Return the numbers of a process's children (proc(5))."""
-    try:
-        with open(f"/proc/{process}/task/{process}/children", encoding="ascii") as file:
-            return set(file.read().split())
-    except OSError:
-        return set()
+    return set(files.text(f"/proc/{process}/task/{process}/children").split())
 
 
 def _throwaway(pem: str) -> str:
@@ -95,7 +90,7 @@ def carry_out(module: AnsibleModule) -> None:
     """
     units.serve(module)
     plan = module.params["request"]["plan"]
-    installed = os.path.exists(Haproxy.checker)
-    if plan["wanted"] and installed and not os.path.exists(f"{STATE}/{Haproxy.name}/manifest.json") and _unused():
+    installed = files.exists(Haproxy.checker)
+    if plan["wanted"] and installed and not files.exists(f"{STATE}/{Haproxy.name}/manifest.json") and _unused():
         plan["units"].insert(0, {"name": DEBIANS_UNIT, "running": False})
     run(Haproxy(), module)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import hashlib
 import ipaddress
 import json
@@ -14,10 +13,12 @@ import platform
 import re
 import socket
 import ssl
+import stat
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import files
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
@@ -78,11 +79,11 @@ def addresses(module: AnsibleModule) -> list[str]:
 
 def memory(kind: str) -> int:
     """Return MemTotal or SwapTotal in bytes (proc_meminfo(5)); memory no more than a container's limit."""
-    with open("/proc/meminfo", encoding="ascii") as lines:
-        found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
+    lines = files.text("/proc/meminfo").splitlines()
+    found = next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{kind}:"))
     for path in LIMITS if kind == "MemTotal" else ():
-        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
-            found = min(found, int(file.read()))
+        with contextlib.suppress(ValueError):  # none, or "max"
+            found = min(found, int(files.text(path)))
     return found
 
 
@@ -99,9 +100,8 @@ def ipv6() -> bool:
 def ca() -> str:
     """Return the SHA-256 of the site's CA that this host trusts, in hexadecimal."""
     try:
-        with open(CA_FILE, encoding="ascii") as file:
-            return hashlib.sha256(ssl.PEM_cert_to_DER_cert(file.read())).hexdigest().upper()
-    except (OSError, ValueError):
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(files.text(CA_FILE))).hexdigest().upper()
+    except ValueError:
         return ""
 
 
@@ -110,21 +110,20 @@ def unclaimed() -> list[str]:
     return [
         program
         for program, path in CONFIGURATIONS.items()
-        if os.path.exists(path) and not os.path.exists(f"{STATE}/{program}/manifest.json")
+        if files.exists(path) and not files.exists(f"{STATE}/{program}/manifest.json")
     ]
 
 
 def claimed() -> list[str]:
     """Return the programs of which this collection has files here, or a change under way."""
     found = []
-    for path in glob.glob(f"{STATE}/*"):
-        with contextlib.suppress(OSError, ValueError), open(f"{path}/manifest.json", encoding="utf-8") as file:
-            if json.load(file).get("files"):
-                found.append(os.path.basename(path))
-                continue
-        if os.path.exists(f"{path}/pending/mark.json"):
-            found.append(os.path.basename(path))
-    return sorted(found)
+    for name in files.names(STATE):
+        with contextlib.suppress(OSError, ValueError):
+            if files.load(f"{STATE}/{name}/manifest.json").get("files") or files.exists(
+                f"{STATE}/{name}/pending/mark.json"
+            ):
+                found.append(name)
+    return found
 
 
 def firewall(module: AnsibleModule) -> list[str]:
@@ -134,10 +133,9 @@ def firewall(module: AnsibleModule) -> list[str]:
     virtual machines and fail2ban put there, which let in more or keep single addresses out. Empty chains do not count.
     """
     found = []
-    with contextlib.suppress(OSError), open("/etc/ufw/ufw.conf", encoding="utf-8") as file:
-        if re.search(r"(?mi)^ENABLED\s*=\s*\"?yes", file.read()):
-            found.append("ufw")
-    if os.path.isdir("/sys/fs/cgroup/system.slice/firewalld.service"):
+    if re.search(r"(?mi)^ENABLED\s*=\s*\"?yes", files.text("/etc/ufw/ufw.conf")):
+        found.append("ufw")
+    if files.exists("/sys/fs/cgroup/system.slice/firewalld.service"):
         found.append("firewalld")
     if found:
         return found
@@ -145,8 +143,9 @@ def firewall(module: AnsibleModule) -> list[str]:
         listed = json.loads(output(module, "nft", "--terse", "--json", "list", "ruleset"))["nftables"]
         found += [f"rules of nftables in table {table}" for table in deciding(listed)]
     for protocol, command in (("ip", "iptables-legacy-save"), ("ip6", "ip6tables-legacy-save")):
-        with contextlib.suppress(OSError), open(f"/proc/net/{protocol}_tables_names", encoding="ascii") as file:
-            if "filter" in file.read().split() and _decides(output(module, command, "-t", "filter")):
+        with contextlib.suppress(OSError):
+            tables = files.text(f"/proc/net/{protocol}_tables_names").split()
+            if "filter" in tables and _decides(output(module, command, "-t", "filter")):
                 found.append(f"rules of {command.removesuffix('-save')}")
     return found
 
@@ -179,11 +178,10 @@ def _decides(saved: str) -> bool:
 def holds() -> list[str]:
     """Return what this host has that a site would miss: the directory that takes changes, and mailboxes."""
     found = []
-    with contextlib.suppress(OSError), open(RECORD, "rb") as file:
-        found += ["directory"] if b'"accounts"' in file.read() else []
-    found += ["arriving"] if os.path.exists(ARRIVING) else []
-    with contextlib.suppress(OSError), os.scandir(MAILBOXES) as entries:
-        found += ["mailboxes"] if any(one.is_dir() and not one.name.startswith(".") for one in entries) else []
+    found += ["directory"] if '"accounts"' in files.text(RECORD) else []
+    found += ["arriving"] if files.exists(ARRIVING) else []
+    mailboxes = (files.status(f"{MAILBOXES}/{name}") for name in files.names(MAILBOXES) if not name.startswith("."))
+    found += ["mailboxes"] if any(one and stat.S_ISDIR(one.st_mode) for one in mailboxes) else []
     return found
 
 

@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
 from ansible_collections.postamt.mail.plugins.module_utils.program import Program, run
 
 CONFIGURATION = "/etc/postamt/nftables.conf"
@@ -28,7 +27,7 @@ class Nftables(Program):
 
     def lacking(self, plan: Mapping[str, Any]) -> list[str]:
         """Find out whether somebody has flushed all tables since the unit was started."""
-        if not os.path.exists(CONFIGURATION):
+        if not files.exists(CONFIGURATION):
             return []
         found = units.output(self.checker, "list", "chain", "inet", TABLE, "links", check=False)
         return [f"table inet {TABLE}"] if found.returncode else []

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The certificates of a host: where they lie, which ports show them, and the command postamt-certificates.
 
-A run uses this file as a module; a host has it as /usr/local/sbin/postamt-certificates too, so it needs nothing but
-Python's standard library and openssl(1).
+A run uses this file as a module; a host has it as /usr/local/sbin/postamt-certificates too, with files.py in
+/usr/local/lib/postamt. So it needs nothing but these two, Python's standard library and openssl(1).
 
 Below the folder (/etc/postamt/tls) each certificate NAME is a symbolic link to a generation, a folder with chain.pem
 and key.pem that belong together. A new generation is complete and on disk before one rename(2) of the link makes it the
@@ -20,23 +20,29 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
-import glob
 import grp
 import hashlib
-import json
 import os
 import re
-import shutil
+import secrets
 import socket
 import ssl
+import stat
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
+
+if __name__ != "__main__" or TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.module_utils import files
+else:  # the command takes the file that came with it, whatever collections Python finds on this host
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, "/usr/local/lib/postamt")
+    import files
 
 FOLDER = "/etc/postamt/tls"
 GROUP = "ssl-cert"
@@ -89,8 +95,7 @@ class Store:
         certificates: mappings with name and key_type (ec, rsa).
         """
         self._prepare()
-        shutil.rmtree(self._at(REQUESTED), ignore_errors=True)
-        os.mkdir(self._at(REQUESTED), 0o700)
+        files.private_folder(self._at(REQUESTED), empty=True)
         found = {}
         for item in certificates:
             name, kind = item["name"], item["key_type"]
@@ -120,15 +125,14 @@ class Store:
                 del ready[name]
         finally:
             for left in ready.values():
-                shutil.rmtree(left, ignore_errors=True)
+                files.remove_tree(left)
         for name in removed:
-            os.unlink(self._at(name))
+            files.remove(self._at(name))
         for item in certificates:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._at(REQUESTED, f"{item['name']}.pem"))
+            files.remove(self._at(REQUESTED, f"{item['name']}.pem"))
         with contextlib.suppress(OSError):  # another certificate's request may be under way
-            os.rmdir(self._at(REQUESTED))
-        self._sync(self.folder)
+            files.remove_folder(self._at(REQUESTED))
+        files.settle([self._at(CA)])
         self._sweep()
 
     def replaced(self, name: str, chain: str, key: str) -> bool:
@@ -150,7 +154,8 @@ class Store:
 
     def _generation(self, item: dict[str, str]) -> str:
         name = item["name"]
-        path = tempfile.mkdtemp(prefix=f"{name}.", dir=self._at(GENERATIONS))
+        path = self._at(GENERATIONS, f"{name}.{secrets.token_hex(4)}")
+        files.private_folder(path)
         try:
             key = item.get("key")
             content = key.encode("ascii") if key else self._read(self._at(REQUESTED, f"{name}.pem"))
@@ -158,50 +163,46 @@ class Store:
             self._write(os.path.join(path, CHAIN), item["chain"].encode("ascii"), 0o644)
             if not self.matches(path):
                 raise CertificateError(f"certificate {name}: the key is not the certificate's")
-            os.chmod(path, 0o755)
-            self._sync(path)
+            files.make_folder(path, 0o755, self.uid, os.getegid())
+            files.settle([os.path.join(path, KEY)])
         except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
+            files.remove_tree(path)
             raise
         return path
 
     def _serve(self, name: str, path: str) -> None:
         link = self._at(name)
-        if os.path.lexists(link) and not os.path.islink(link):
+        found = files.status(link)
+        if found and not stat.S_ISLNK(found.st_mode):
             raise CertificateError(f"{link} is not of this collection's making: move it away")
         fresh = f"{self._at(GENERATIONS)}/.link"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
-        self._sync(self._at(GENERATIONS))
-        os.symlink(os.path.relpath(path, self.folder), fresh)
-        os.rename(fresh, link)
+        files.remove(fresh)
+        files.settle([fresh])
+        files.link(os.path.relpath(path, self.folder), fresh)
+        files.rename(fresh, link)
 
     def _sweep(self) -> None:
         """Remove the generations that no link names: replaced ones, and what a killed run left."""
-        used = {os.path.basename(os.readlink(self._at(name))) for name in self.names()}
-        for name in set(os.listdir(self._at(GENERATIONS))) - used:
+        used = {os.path.basename(files.readlink(self._at(name))) for name in self.names()}
+        for name in set(files.names(self._at(GENERATIONS))) - used:
             path = self._at(GENERATIONS, name)
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
+            found = files.status(path)
+            if found and stat.S_ISDIR(found.st_mode):
+                files.remove_tree(path)
             else:
-                os.unlink(path)
+                files.remove(path)
 
     def _prepare(self) -> None:
-        for path in (os.path.dirname(self.folder), self.folder, self._at(GENERATIONS)):
-            if not os.path.isdir(path):
-                os.mkdir(path)
-                os.chmod(path, 0o755)
+        files.make_folder(self._at(GENERATIONS))
 
     def names(self) -> list[str]:
         """Return the certificates there: the links into the generations."""
-        names = os.listdir(self.folder) if os.path.isdir(self.folder) else []
-        links = [name for name in names if os.path.islink(self._at(name))]
-        return sorted(name for name in links if os.readlink(self._at(name)).startswith(f"{GENERATIONS}/"))
+        names = files.names(self.folder)
+        return [name for name in names if files.readlink(self._at(name)).startswith(f"{GENERATIONS}/")]
 
     def _guarded(self, name: str) -> bool:
-        try:
-            key, chain, folder = (os.stat(self._at(name, part)) for part in (KEY, CHAIN, ""))
-        except OSError:
+        key, chain, folder = (files.status(self._at(name, part)) for part in (KEY, CHAIN, "."))
+        if not (key and chain and folder):
             return False
         return (
             (key.st_mode & 0o7777, key.st_uid, key.st_gid) == (0o640, self.uid, self.gid)
@@ -245,50 +246,51 @@ class Store:
 
     @staticmethod
     def _read(path: str) -> bytes:
-        with open(path, "rb") as file:
-            return file.read()
+        seen = files.see(path)
+        if seen is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return seen.content
 
     def _write(self, path: str, data: bytes, mode: int, gid: int | None = None) -> None:
-        """Write a new file: private before it has content, durable before it has a reader."""
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            os.fchown(handle, self.uid, -1 if gid is None else gid)
-            os.fchmod(handle, mode)
-            file.flush()
-            os.fsync(handle)
+        files.write(path, data, mode, self.uid, -1 if gid is None else gid)
 
     def _replace(self, path: str, data: bytes) -> None:
         fresh = self._at(GENERATIONS, ".ca")
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh)
         self._write(fresh, data, 0o644)
-        os.rename(fresh, path)
-
-    @staticmethod
-    def _sync(folder: str) -> None:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        files.rename(fresh, path)
 
 
 @contextlib.contextmanager
-def lock(wait: float, path: str = LOCK) -> Iterator[None]:
-    """Have the host's mail programs to oneself; raises TimeoutError after so many seconds."""
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    with open(path, "w", encoding="ascii") as file:
+def lock(wait: float, path: str = LOCK, whose: str = "postamt-certificates") -> Iterator[None]:
+    """Have the host's mail programs to oneself; raises TimeoutError after so many seconds.
+
+    whose: what others are told who wait in vain.
+    """
+    with files.open_lock(path) as file:
         until = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise TimeoutError(f"{path} has been held by somebody else for {wait:.0f} seconds") from None
-                time.sleep(0.05)
+        while not locked(file, whose):
+            if time.monotonic() > until:
+                raise TimeoutError(f"{path} has been held for {wait:.0f} seconds by {holder(file)}") from None
+            time.sleep(0.05)
         yield
+
+
+def locked(file: IO[str], whose: str) -> bool:
+    """Take a lock and write into it who has it; tells whether it was free. It is free again when its file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    file.truncate(0)
+    file.write(f"process {os.getpid()}, {whose}")
+    file.flush()
+    return True
+
+
+def holder(file: IO[str]) -> str:
+    """Return who has a lock, in words."""
+    file.seek(0)
+    return file.read() or "somebody else"
 
 
 # --- what is shown
@@ -300,17 +302,12 @@ def listening(port: int, tables: Sequence[str] = ("/proc/net/tcp", "/proc/net/tc
     """Return the addresses at which somebody listens on a port, loopback for all of a family (proc(5))."""
     found = []
     for table in tables:
-        try:
-            with open(table, encoding="ascii") as file:
-                rows = [line.split() for line in file.readlines()[1:]]
-        except OSError:
-            continue
-        for row in rows:
+        for row in [line.split() for line in files.text(table).splitlines()[1:]]:
             words, number = row[1].split(":")
             if row[3] == "0A" and int(number, 16) == port:
                 raw = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
                 found.append(socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw))
-    loopback6 = f"{1:032x}" in _text("/proc/net/if_inet6")
+    loopback6 = f"{1:032x}" in files.text("/proc/net/if_inet6")
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1" if loopback6 else "127.0.0.1"}
     return sorted({everywhere.get(address, address) for address in found if not address.startswith("fe80:")})
 
@@ -340,7 +337,7 @@ def wrong(serves: Iterable[Serves]) -> list[str]:
     found = []
     for item, address, client in asked:
         shown = chain_of(client.communicate()[0].decode("ascii", "replace"))
-        wanted = [chain_of(_text(path)) for path in item["certificates"]]
+        wanted = [chain_of(files.text(path)) for path in item["certificates"]]
         # OpenSSL may add the CA that it knows to a chain that ends below it.
         if not any(chain and shown[: len(chain)] == chain for chain in wanted):
             found.append(f"port {item['port']} of {address}")
@@ -354,7 +351,7 @@ def unusable(serves: Iterable[Serves]) -> list[str]:
     for path in sorted({path for item in serves for path in item["certificates"]}):
         folder, name = os.path.split(path)
         if os.path.dirname(folder) == FOLDER and name == CHAIN:
-            if not chain_of(_text(path)):
+            if not chain_of(files.text(path)):
                 found.append(f"{path} holds no certificate")
             elif not store.matches(folder):
                 found.append(f"{path} and {KEY} beside it do not belong together")
@@ -369,15 +366,6 @@ def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=_ENVIRONMENT)
 
 
-def digest(path: str) -> str:
-    """Return SHA-256 of a file in hexadecimal, "absent" where there is none."""
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return "absent"
-
-
 def behind(program: str, serves: Sequence[Serves], watch: Mapping[str, str]) -> list[str]:
     """Return what of a program does not use the certificates on disk: ports, or processes that are older.
 
@@ -385,7 +373,7 @@ def behind(program: str, serves: Sequence[Serves], watch: Mapping[str, str]) -> 
     """
     found = wrong(serves)
     # A busy smtpd does not answer, and afterwards takes more clients with what it read when it started.
-    if not found and program == "postfix" and any(digest(path) != known for path, known in watch.items()):
+    if not found and program == "postfix" and any(files.digest(path) != known for path, known in watch.items()):
         since = max((_changed(path) for path in watch), default=0.0)
         if any(started < since for started in _smtpd_starts()):
             found = ["a process that is older than the certificate"]
@@ -396,19 +384,18 @@ def _changed(path: str) -> float:
     """Return when a path came to mean what it means: its file, or a link on the way, was changed."""
     parts = path.split("/")
     folders = ["/".join(parts[:end]) for end in range(2, len(parts))]
-    times = [os.lstat(folder).st_ctime for folder in folders if os.path.islink(folder)]
-    with contextlib.suppress(OSError):
-        times.append(os.stat(path).st_ctime)
+    links = [found for folder in folders if (found := files.status(folder)) and stat.S_ISLNK(found.st_mode)]
+    times = [found.st_ctime for found in (*links, files.status(path, follow=True)) if found]
     return max(times, default=0.0)
 
 
 def _smtpd_starts() -> list[float]:
     """Return when each process of Postfix that shows a certificate was started, in seconds since the epoch."""
-    master = _text("/var/spool/postfix/pid/master.pid").strip()
+    master = files.text("/var/spool/postfix/pid/master.pid").strip()
     booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
     found = []
-    for pid in _text(f"/proc/{master}/task/{master}/children").split():
-        name, _parenthesis, rest = _text(f"/proc/{pid}/stat").partition("(")[2].rpartition(")")
+    for pid in files.text(f"/proc/{master}/task/{master}/children").split():
+        name, _parenthesis, rest = files.text(f"/proc/{pid}/stat").partition("(")[2].rpartition(")")
         if name in ("smtpd", "tlsproxy"):
             found.append(booted + int(rest.split()[19]) / os.sysconf("SC_CLK_TCK"))
     return found
@@ -420,14 +407,6 @@ def settled(serves: Sequence[Serves], wait: float = PATIENCE) -> list[str]:
     while (left := wrong(serves)) and time.monotonic() < until:
         time.sleep(0.2)
     return left
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 # --- who shows it
@@ -462,17 +441,15 @@ class Program:
 
     def remember(self) -> None:
         """Note that it has read its files, unless it does not run."""
-        watch = {name: digest(name) for name in self.watch}
+        watch = {name: files.digest(name) for name in self.watch}
         if watch != self.watch and any(listening(item["port"]) for item in self.serves):
-            _save(self.path, {**self.manifest, "watch": watch})
+            files.save(self.path, {**self.manifest, "watch": watch})
 
 
 def programs(state: str = STATE) -> list[Program]:
     """Return the programs of this host that show certificates."""
-    found = []
-    for path in sorted(glob.glob(f"{state}/*/manifest.json")):
-        with open(path, encoding="utf-8") as file:
-            found.append(Program(os.path.basename(os.path.dirname(path)), path, json.load(file)))
+    paths = {name: f"{state}/{name}/manifest.json" for name in files.names(state)}
+    found = [Program(name, path, files.load(path)) for name, path in paths.items()]
     return [program for program in found if program.serves]
 
 
@@ -534,16 +511,6 @@ def _call(*command: str, data: str | None = None) -> str:
     return done.stdout
 
 
-def _save(path: str, record: Mapping[str, Any]) -> None:
-    """Replace a record, root's alone, by rename."""
-    handle, fresh = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(record, file, indent=1, sort_keys=True)
-        file.flush()
-        os.fsync(handle)
-    os.rename(fresh, path)
-
-
 # --- who should know
 
 _LETTER = """\
@@ -579,13 +546,11 @@ def warn(store: Store, record: str, now: float, send: Callable[[str], object]) -
 
     record: the file that remembers it. now: seconds since the epoch.
     """
-    told: dict[str, dict[str, Any]] = {}
-    with contextlib.suppress(FileNotFoundError), open(record, encoding="utf-8") as file:
-        told = json.load(file)
+    told: dict[str, dict[str, Any]] = files.load(record)
     done = []
     for name in store.names():
         path = os.path.join(store.folder, name, CHAIN)
-        leaf = chain_of(_text(path))[:1]
+        leaf = chain_of(files.text(path))[:1]
         if not leaf:
             continue
         number = hashlib.sha256(leaf[0]).hexdigest()
@@ -605,8 +570,8 @@ def warn(store: Store, record: str, now: float, send: Callable[[str], object]) -
         )  # fmt: skip
         send(letter)
         told[name] = {"certificate": number, "days": due}
-        os.makedirs(os.path.dirname(record), mode=0o700, exist_ok=True)
-        _save(record, told)
+        files.private_folder(os.path.dirname(record))
+        files.save(record, told)
         done.append(f"told postmaster that certificate {name} {verb} on {day}")
     return done
 
@@ -632,9 +597,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     install.add_argument("key", help="file of its private key, PEM, without a pass phrase")
     commands.add_parser("warn", help=f"write to postmaster of what expires in {', '.join(map(str, WARN_DAYS))} days")
     given = parser.parse_args(arguments)
+    os.umask(0o022)
     try:
         store = Store(FOLDER, grp.getgrnam(GROUP).gr_gid, _plain_run)
-        with lock(600):
+        with lock(600, whose=f"postamt-certificates {given.command}"):
             if given.command == "warn":
                 record = f"{STATE}/certificates/warned.json"
                 done = warn(store, record, time.time(), lambda letter: _call("sendmail", "-t", "-oi", data=letter))

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import time
@@ -49,7 +48,7 @@ class Postfix(Program):
     age = 5.0
 
     def beside(self, unit: str) -> tuple[str, ...]:
-        return ("postfix@-.service",) if unit == "postfix.service" and os.path.exists(INSTANCES) else ()
+        return ("postfix@-.service",) if unit == "postfix.service" and files.exists(INSTANCES) else ()
 
     def staged(self, path: str, content: str) -> str:
         # A running proxymap refuses tables that it does not know yet.
@@ -71,7 +70,7 @@ class Postfix(Program):
         running = bool(_idle())
         # What `postfix check` sees beyond this are owners of folders: worth its time before a start, not before each
         # reload. Without the queue's folders it would make them, which is for the first start.
-        if not problems and not running and os.path.isdir(f"{QUEUE}/hold"):
+        if not problems and not running and files.exists(f"{QUEUE}/hold"):
             checked = units.output("postfix", "-c", folder, "check", check=False)
             if checked.returncode != 0:
                 problems = complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
@@ -101,8 +100,10 @@ class Postfix(Program):
 
     def pristine(self, path: str, content: str) -> bool:
         if path == MASTER:
-            return content == _read(f"{SHIPPED}/master.cf.dist")
-        return path == MAIN and generated(content, _read(f"{SHIPPED}/main.cf.debian") + _read(f"{SHIPPED}/main.cf.tls"))
+            return content == files.text(f"{SHIPPED}/master.cf.dist")
+        return path == MAIN and generated(
+            content, files.text(f"{SHIPPED}/main.cf.debian") + files.text(f"{SHIPPED}/main.cf.tls")
+        )
 
     def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
         """Compare parameters and services one by one, in whatever order and layout they stand."""
@@ -117,12 +118,12 @@ class Postfix(Program):
         return told
 
     def lacking(self, plan: Mapping[str, Any]) -> list[str]:
-        wanted = plan["host_aliases"] and not os.path.exists(f"{ALIASES}.db")
+        wanted = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
         return [f"the table of {ALIASES}"] if wanted else []
 
     def make(self, what: str) -> None:
         """Build the table of the host's own aliases, which its administrator keeps (newaliases(1))."""
-        if not os.path.exists(ALIASES):
+        if not files.exists(ALIASES):
             files.write(ALIASES, b"# See man 5 aliases for format\n", 0o644)
         units.output("postalias", f"hash:{ALIASES}")
 
@@ -170,7 +171,7 @@ def generated(text: str, shipped: str) -> bool:
     found, known = parameters(text), parameters(shipped)
     if any(name not in ASKED and known.get(name) != value for name, value in found.items()):
         return False
-    own = {"$myhostname", found.get("myhostname"), _read("/etc/mailname").strip()}
+    own = {"$myhostname", found.get("myhostname"), files.text("/etc/mailname").strip()}
     here = re.split(r"[,\s]+", found.get("mydestination", ""))
     foreign = [word for word in here if "." in word and word not in own and not word.startswith("localhost.")]
     return not found.get("relayhost") and not foreign
@@ -210,17 +211,9 @@ def complaints(text: str) -> list[str]:
 
 def _idle() -> set[str]:
     """Return the numbers of those processes of a running Postfix that no client can hold back from leaving."""
-    master = _read("/var/spool/postfix/pid/master.pid").strip()
-    children = _read(f"/proc/{master}/task/{master}/children").split()
-    return {pid for pid in children if _read(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""
+    master = files.text("/var/spool/postfix/pid/master.pid").strip()
+    children = files.text(f"/proc/{master}/task/{master}/children").split()
+    return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
 
 
 def carry_out(module: AnsibleModule) -> None:

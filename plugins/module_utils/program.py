@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import fcntl
 import grp
 import hashlib
 import os
@@ -145,8 +144,14 @@ class Target:
             seen is not None
             and seen.content == self.content
             and (seen.mode, seen.uid, seen.gid) == (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
-            and (not self.product or os.path.exists(self.product))
+            and (not self.product or self.product_right())
         )
+
+    def product_right(self) -> bool:
+        """Tell whether what is built from it is there, for those who may read it."""
+        status = files.status(self.product)
+        wanted = (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
+        return status is not None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
 
     def paths(self) -> list[str]:
         """Return the paths that are written, what is built before its source."""
@@ -228,12 +233,12 @@ def alone(program: str) -> Iterator[None]:
 
     The command postamt-certificates, which reloads programs too, waits for this run, and this run for the command.
     """
-    with open(os.path.join(files.private_folder(RUNTIME), f"{program}.lock"), "w", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Failed("another run is changing it on this host right now; nothing was done") from None
-        with postamt_certificates.lock(60):
+    whose = f"a run of postamt.mail, {program}"
+    with files.open_lock(f"{RUNTIME}/{program}.lock") as file:
+        if not postamt_certificates.locked(file, whose):
+            holder = postamt_certificates.holder(file)
+            raise Failed(f"another run is changing it on this host right now ({holder}); nothing was done")
+        with postamt_certificates.lock(60, whose=whose):
             yield
 
 
@@ -284,7 +289,7 @@ class Change:
 
     def carry_out(self) -> None:
         """Go the whole way."""
-        shutil.rmtree(self.stage, ignore_errors=True)  # left by a killed run
+        files.remove_tree(self.stage)  # left by a killed run
         self.missing = self.look_for_missing()
         if self.missing and not self.dry:
             return  # the action brings it and calls again
@@ -322,8 +327,7 @@ class Change:
         self.news = self.unread()
         self.look_at_units()
         for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
-            if os.path.lexists(path):  # left by a killed run
-                files.remove(path)
+            files.remove(path)  # left by a killed run
 
     def look_at_files(self) -> None:
         """Find out which files differ, and whose they are."""
@@ -334,11 +338,19 @@ class Change:
         order = self.program.last
         self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
         self.changes = [target for target in self.targets if not target.right]
-        self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if os.path.lexists(path)]
-        self.folders = [folder for folder in self.plan["directories"] if self.wanted and not folder_right(folder)]
+        self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if files.status(path)]
+        self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
         self.lacking = self.program.lacking(self.plan) if self.wanted else []
         self.look_for_strangers()
+
+    def all_folders(self) -> list[dict[str, str]]:
+        """Return the folders of the plan, and those that earlier runs made for its files: everybody may read these."""
+        planned = {folder["path"] for folder in self.plan["directories"]}
+        made = (path for path in self.folders_of_ours() if path not in planned and files.folder(path))
+        above = [path for path in made if any(file["path"].startswith(f"{path}/") for file in self.plan["files"])]
+        plain = {"mode": "0755", "owner": "root", "group": "root"}
+        return [*({"path": path, **plain} for path in above), *self.plan["directories"]]
 
     def target(self, file: dict[str, Any]) -> Target:
         """Return a file of the plan beside what is in its place."""
@@ -495,7 +507,7 @@ class Change:
         try:
             for target in self.targets:
                 path = self.stage + target.path
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+                files.make_folder(os.path.dirname(path))
                 content = self.program.staged(target.path, target.content.decode()).encode()
                 files.write(path, content, age=self.program.age)
             problems: list[str] = []
@@ -513,7 +525,7 @@ class Change:
                 if target.product and (seen := files.see(self.stage + target.product))
             }
         finally:
-            shutil.rmtree(self.stage, ignore_errors=True)
+            files.remove_tree(self.stage)
         if problems:
             self.refuse("'s own checker refuses the new configuration", [*problems, *self.changed_settings()])
         if taken:
@@ -542,24 +554,17 @@ class Change:
 
     def make_folders(self) -> None:
         for folder in self.folders:
-            if self.did("created", "create", f"folder {folder['path']}"):
-                self.make_folder(folder["path"])
-                os.chown(folder["path"], number(files.uid_of, folder["owner"]), number(files.gid_of, folder["group"]))
-                os.chmod(folder["path"], int(folder["mode"], 8))
-
-    def make_folder(self, path: str) -> None:
-        """Make a folder with those above it, and remember which there were not."""
-        above = path
-        while not os.path.isdir(above):
-            self.made.append(above)
-            above = os.path.dirname(above)
-        os.makedirs(path, mode=0o755, exist_ok=True)
+            there = files.folder(folder["path"])
+            done, do = ("corrected owner and mode of", "correct owner and mode of") if there else ("created", "create")
+            if self.did(done, do, f"folder {folder['path']}"):
+                uid, gid = number(files.uid_of, folder["owner"]), number(files.gid_of, folder["group"])
+                self.made += files.make_folder(folder["path"], int(folder["mode"], 8), uid, gid)
 
     def prepare(self) -> None:
         """Write the new files beside the old ones, so that a full disk shows before anything is changed."""
         for target in self.changes if not self.dry else ():
             uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
-            self.make_folder(os.path.dirname(target.path))
+            self.made += files.make_folder(os.path.dirname(target.path))
             files.write(files.beside(target.path), target.content, target.mode, uid, gid, self.program.age)
             if target.product:
                 files.write(files.beside(target.product), self.built[target.product], target.mode, uid, gid)
@@ -612,7 +617,7 @@ class Change:
     def keep_original(self, path: str, seen: files.Seen) -> str:
         """Keep a file that this collection did not write; returns where."""
         place = f"{self.home}/originals{path}"
-        os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+        files.make_folder(os.path.dirname(place))
         files.replace(place, seen.content, seen.mode, seen.uid, seen.gid)
         return place
 
@@ -621,11 +626,13 @@ class Change:
         for target in self.changes:
             if self.did("wrote", "write", target.path):
                 for path in target.paths():
-                    os.replace(files.beside(path), path)
+                    files.put(path)
         files.settle(copies if not self.dry else ())
         for target in self.changes if not self.dry else ():
             if target.build:
                 self.program.build_in_place(target.build, target.path)
+                uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
+                files.set_rights(target.product, target.mode, uid, gid)
 
     def activate(self) -> None:
         """Stop what shall not run, and have the program take up what is new."""
@@ -796,7 +803,7 @@ class Change:
 
     def clear_mark(self) -> None:
         files.remove(self.mark_file)
-        shutil.rmtree(self.pending, ignore_errors=True)
+        files.remove_tree(self.pending)
 
 
 def refusal(paths: Iterable[str], differences: str) -> str:
@@ -833,21 +840,21 @@ def in_group(user: str, group: str) -> bool:
 
 
 def folder_right(folder: Mapping[str, Any]) -> bool:
-    """Tell whether a folder of the plan is there, with its mode and owner."""
-    try:
-        status = os.stat(folder["path"])
-    except FileNotFoundError:
+    """Tell whether a folder of the plan is there, with its mode and owner; raises files.Refused."""
+    uid = files.uid_of(folder["owner"])
+    status = files.folder(folder["path"], uid)
+    if status is None:
         return False
-    wanted = (int(folder["mode"], 8), files.uid_of(folder["owner"]), files.gid_of(folder["group"]))
-    return stat.S_ISDIR(status.st_mode) and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+    wanted = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
 
 
 def packaged_digests() -> dict[str, set[str]]:
     """Return the MD5 sums that dpkg (conffiles) and ucf know, by path."""
     listed = units.output("dpkg-query", "-W", "-f", "${Conffiles}\n", check=False).stdout.splitlines()
     pairs = [line.split()[:2] for line in listed if len(line.split()) >= 2]
-    with contextlib.suppress(OSError), open("/var/lib/ucf/hashfile", encoding="utf-8") as lines:
-        pairs += [line.split()[1::-1] for line in lines if len(line.split()) == 2]
+    known = files.text("/var/lib/ucf/hashfile").splitlines()
+    pairs += [line.split()[1::-1] for line in known if len(line.split()) == 2]
     found: dict[str, set[str]] = {}
     for path, digest in pairs:
         found.setdefault(path, set()).add(digest)

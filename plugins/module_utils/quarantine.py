@@ -10,28 +10,37 @@ from email.parser import BytesHeaderParser
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
+
+HEADER = 1 << 20  # bytes of a message in which its header ends
 
 
-def listed(folder: str) -> list[dict[str, str]]:
-    """Return the mail in the quarantine, oldest first: id, time of arrival, reason, sender, recipients, subject."""
-    found = []
-    for place, _folders, names in os.walk(folder):
-        for name in names:
-            path = os.path.join(place, name)
-            with open(path, "rb") as file:
-                header = BytesHeaderParser().parse(file)
-            found.append(
-                {
-                    "id": os.path.relpath(path, folder),
-                    "time": str(int(os.stat(path).st_mtime)),
-                    "reason": _text(header.get("X-Amavis-Alert", name.partition("-")[0])),
-                    "sender": _text(header.get("X-Envelope-From", "")),
-                    "recipients": _text(header.get("X-Envelope-To", "")),
-                    "subject": _text(header.get("Subject", "")),
-                }
-            )
-    return sorted(found, key=lambda one: (int(one["time"]), one["id"]))
+def listed(folder: str) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the mail in the quarantine, oldest first: id, time of arrival, reason, sender, recipients, subject.
+
+    And why something there was passed over, one sentence each: amavis, which reads strangers' mail, may write there.
+    """
+    found, strange = [], []
+    for name, status in files.tree(folder):
+        try:
+            content = files.beginning(os.path.join(folder, name), HEADER)
+        except files.Refused as error:
+            strange.append(str(error))
+            continue
+        except FileNotFoundError:
+            continue  # it has just been released or has expired
+        header = BytesHeaderParser().parsebytes(content)
+        found.append(
+            {
+                "id": name,
+                "time": str(int(status.st_mtime)),
+                "reason": _text(header.get("X-Amavis-Alert", os.path.basename(name).partition("-")[0])),
+                "sender": _text(header.get("X-Envelope-From", "")),
+                "recipients": _text(header.get("X-Envelope-To", "")),
+                "subject": _text(header.get("Subject", "")),
+            }
+        )
+    return sorted(found, key=lambda one: (int(one["time"]), one["id"])), strange
 
 
 def _text(value: str) -> str:
@@ -47,7 +56,9 @@ def carry_out(module: AnsibleModule) -> None:
     units.serve(module)
     request: dict[str, Any] = module.params["request"]
     folder = request["folder"]
-    mails = listed(folder) if os.path.isdir(folder) else []
+    mails, strange = listed(folder)
+    for sentence in strange:
+        module.warn(sentence)
     wanted = request.get("release") or []
     unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
     if unknown:

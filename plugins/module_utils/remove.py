@@ -7,11 +7,10 @@ Only files that the collection wrote go, and those that it replaced come back. M
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import os
 import shutil
 import stat
+from collections.abc import Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
@@ -41,8 +40,7 @@ class Removal:
         self.shared: list[str] = self.manifest.get("shared", [])
         self.folders: list[str] = sorted({*self.manifest.get("folders", ()), *self.mark.get("folders", ())})
         place = f"{self.home}/originals"
-        kept = [os.path.join(folder, name) for folder, _folders, names in os.walk(place) for name in names]
-        self.originals = {path.removeprefix(place): path for path in sorted(kept)}
+        self.originals = {f"/{name}": f"{place}/{name}" for name, _status in files.tree(place)}
         self.originals.pop(CONFIG, None)
 
     def did(self, done: str, do: str, what: str) -> bool:
@@ -54,11 +52,18 @@ class Removal:
         """Stop, delete, put back, forget: whatever is interrupted is taken up again by the next call."""
         self.stop()
         for path in sorted({*self.digests, *self.originals}):
-            self.take_away(path)
+            self.unless(files.Refused, self.take_away, path)
         for path in sorted(self.folders, key=len, reverse=True):
-            self.remove_folder(path)
+            self.unless(OSError, self.remove_folder, path)
         if not self.dry:
             self.forget()
+
+    def unless(self, what: type[OSError], do: Callable[[str], None], path: str) -> None:
+        """Leave what a service has put in the place of ours: it must not keep the rest from going."""
+        try:
+            do(path)
+        except what as error:
+            self.actions.append(f"left {path}, since {error}")
 
     def stop(self) -> None:
         """Stop and disable the units, those first that were started last."""
@@ -77,18 +82,19 @@ class Removal:
         """Put the original of a file back, or delete the file; what somebody has changed since is kept aside."""
         if not self.dry:
             files.remove(files.beside(path))
-        there = os.path.lexists(path)
-        known = {*self.digests.get(path, ()), files.digest(self.originals.get(path, "")), *self.old_copies(path)}
-        if there and files.digest(path) not in known:
+        there = files.status(path) is not None
+        known = {*self.digests.get(path, ()), *self.old_copies(path)}
+        known |= {files.digest(self.originals[path])} if path in self.originals else set()
+        if there and files.digest(path) not in known and (found := files.see(path)):
             aside = f"{self.home}/changed{path}"
             if self.did("kept", "keep", f"{path}, which somebody has changed, in {aside}"):
-                os.makedirs(os.path.dirname(aside), mode=0o700, exist_ok=True)
-                shutil.copy2(path, aside)
+                files.make_folder(os.path.dirname(aside))
+                files.replace(aside, found.content, found.mode, os.geteuid(), os.getegid())
         if path in self.originals:
             if self.did("put", "put", f"the original of {path} back"):
                 seen = files.see(self.originals[path])
                 if seen:
-                    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+                    files.make_folder(os.path.dirname(path))
                     files.replace(path, seen.content, seen.mode, seen.uid, seen.gid)
                     files.settle([path])
         elif there and self.did("removed", "remove", path):
@@ -101,41 +107,40 @@ class Removal:
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder that this collection made, where nothing of anybody else's is in it."""
-        if not os.path.isdir(path):
+        if files.folder(path) is None:
             return
         gone = {*self.digests, *self.folders} - set(self.originals) if self.dry else set()
-        inside = [os.path.join(path, name) for name in os.listdir(path)]
+        inside = [os.path.join(path, name) for name in files.names(path)]
         if not all(one in gone or _of_a_process(one) for one in inside):
             return
         if self.did("removed", "remove", f"folder {path}"):
             for one in inside:
                 files.remove(one)
-            os.rmdir(path)
+            files.remove_folder(path)
 
     def forget(self) -> None:
         """Remove the records; what is kept aside or needed for another install stays."""
         if any(path.startswith(UNIT_FILES) for path in self.digests):
             units.output("systemctl", "daemon-reload")
         for path in (f"{self.home}/pending", self.stage):
-            shutil.rmtree(path, ignore_errors=True)
+            files.remove_tree(path)
         files.remove(f"{self.home}/manifest.json")
         for path in self.originals.values():  # only now: without them a second call would delete what it put back
             files.remove(path)
-        for folder, _folders, _names in os.walk(self.home, topdown=False):
-            with contextlib.suppress(OSError):  # something is in it
-                os.rmdir(folder)
+        files.remove_empty(self.home)
 
 
 def claimed() -> list[str]:
     """Return the programs of which there is a record, in the order in which they go."""
-    found = {path.split("/")[-2] for path in glob.glob(f"{STATE}/*/manifest.json")}
-    found |= {path.split("/")[-3] for path in glob.glob(f"{STATE}/*/pending/mark.json")}
+    records = ("manifest.json", "pending/mark.json")
+    found = {name for name in files.names(STATE) if any(files.exists(f"{STATE}/{name}/{one}") for one in records)}
     return [*(name for name in FIRST if name in found), *sorted(found - set(FIRST))]
 
 
 def places(mail: str) -> dict[str, str]:
     """Return what stays on the host, and where it lies; mail: where Dovecot kept mailboxes."""
-    changed = ", ".join(glob.glob(f"{STATE}/*/changed"))
+    places_of = (f"{STATE}/{name}/changed" for name in files.names(STATE))
+    changed = ", ".join(path for path in places_of if files.exists(path))
     found = {
         "mailboxes": mail,
         "mailboxes of the directory's accounts": "/var/vmail",
@@ -152,11 +157,15 @@ def places(mail: str) -> dict[str, str]:
 
 def _of_a_process(path: str) -> bool:
     """Tell whether a file means nothing any more once its process has ended."""
-    return stat.S_ISSOCK(os.lstat(path).st_mode) or path.endswith((".pid", ".accept", ".lock"))
+    status = files.status(path)
+    if status is None or stat.S_ISDIR(status.st_mode):
+        return False
+    return stat.S_ISSOCK(status.st_mode) or path.endswith((".pid", ".accept", ".lock"))
 
 
 def _full(path: str) -> bool:
-    return bool(os.listdir(path)) if os.path.isdir(path) else os.path.exists(path)
+    mode = files.mode(path)
+    return bool(files.names(path)) if stat.S_ISDIR(mode) else bool(mode)
 
 
 def _mail_place() -> str:
@@ -187,9 +196,8 @@ def carry_out(module: AnsibleModule) -> None:
     except (Failed, OSError) as error:
         module.fail_json(msg=f"{error}; run it again to go on", changed=bool(actions), actions=actions)
     if programs and not module.check_mode:
-        shutil.rmtree(RUNTIME, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            os.rmdir(STATE)
+        files.remove_tree(RUNTIME)
+        files.remove_empty(STATE)
     module.exit_json(
         changed=bool(programs), actions=actions, stays=places(mail) if programs else {}, ran=sorted(set(ran))
     )

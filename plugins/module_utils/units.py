@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import dataclasses
-import glob
 import re
 import typing as t
 from collections.abc import Collection, Iterable
+
+from ansible_collections.postamt.mail.plugins.module_utils import files
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload"
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
@@ -88,7 +89,8 @@ def parse(names: list[str], shown: str) -> dict[str, UnitState]:
 
 def _enabled(name: str, state: str) -> bool:
     if state == "generated":  # from an init script: systemd knows nothing of the links that enable it
-        return bool(glob.glob(f"/etc/rc[2-5].d/S[0-9][0-9]{name.removesuffix('.service')}"))
+        starts = re.compile(f"S[0-9][0-9]{re.escape(name.removesuffix('.service'))}")
+        return any(starts.fullmatch(one) for level in range(2, 6) for one in files.names(f"/etc/rc{level}.d"))
     return state in _ENABLED
 
 
@@ -142,9 +144,5 @@ def taken(wanted: Collection[tuple[str, int]], mine: Collection[str]) -> list[st
 
 def _unit_of(process: str) -> str:
     """Return the unit that a process belongs to, by its control group (cgroups(7))."""
-    try:
-        with open(f"/proc/{process}/cgroup", encoding="ascii") as file:
-            names = re.findall(r"[^/\n]+\.(?:service|socket|scope)", file.read())
-    except OSError:
-        return ""
+    names = re.findall(r"[^/\n]+\.(?:service|socket|scope)", files.text(f"/proc/{process}/cgroup"))
     return names[-1].replace("\\x2d", "-") if names else ""

@@ -76,7 +76,10 @@ passwords_needed:
   elements: str
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils import watchdog
 
 
 def code_of(program):
@@ -143,7 +146,13 @@ def main():
         },
         supports_check_mode=True,
     )
-    code_of(module.params["program"]).carry_out(module)
+    program = module.params["program"]
+    watchdog.start(f"{program} on this host")
+    os.umask(0o022)  # for the commands that it calls: the login's may be stricter
+    try:
+        code_of(program).carry_out(module)
+    except OSError as error:
+        module.fail_json(msg=f"{program}: {error}")
 
 
 if __name__ == "__main__":

@@ -82,6 +82,12 @@ def mailboxes(host: Any) -> set[str]:
     return set(host.check_output("find /var/vmail -mindepth 1 -maxdepth 1 -printf '%p\\n'").split())
 
 
+def lead_away(host: Any, home: str) -> None:
+    """Have vmail put a link to a folder of root's in the place of a mailbox."""
+    host.check_output("mkdir -p -m 700 /root/canary && printf canary > /root/canary/file")
+    host.check_output(f"runuser -u vmail -- sh -c 'mv {home} {home}.aside && ln -s /root/canary {home}'")
+
+
 def test_a_renamed_account_keeps_its_mail_and_its_password(
     site: Any, at: Callable[[int], Endpoint], play: Run, accounts: Any
 ) -> None:
@@ -208,6 +214,10 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert play().changed == []
     assert f"would delete account {DORA} and its mail in {home}" in account(None, "purged", "--check")
     assert home in mailboxes(host)
+    lead_away(host, home)
+    said = account(state="purged")
+    assert f"{home} is a symbolic link, in a folder that vmail may change" in said
+    assert host.check_output(f"runuser -u vmail -- mv -T {home}.aside {home}; cat /root/canary/file") == "canary"
     assert f"deleted account {DORA} and its mail in {home}" in account(state="purged")
     assert mailboxes(host) == before
     assert DORA not in account()

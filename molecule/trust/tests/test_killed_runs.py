@@ -32,7 +32,10 @@ CHANGE = {
 
 @dataclass(frozen=True)
 class Point:
-    """Where a run is killed: at a system call whose first path this is, when it is made for so many a time."""
+    """Where a run is killed: at a system call on this name or in this folder, when it is made for so many a time.
+
+    The modules name a file by a descriptor of its folder; strace(1) knows the folder by path, the name as it stands.
+    """
 
     call: str
     path: str
@@ -42,23 +45,19 @@ class Point:
 
 
 POINTS = {
-    "a certificate is about to be served": Point("rename", "/etc/postamt/tls/.generations/.link"),
-    "slapd's change is about to be recorded": Point(
-        "rename", f"{STATE}/ldap/.applied.json.postamt-new", half="ldap", when=2
-    ),
-    "Dovecot's main file": Point("rename", "/etc/dovecot/.dovecot.conf.postamt-new", half="dovecot", often=False),
-    "staging": Point("openat", "/run/postamt/postfix.stage/etc/postfix/main.cf", often=False),
-    "writing beside the old file": Point("openat", "/etc/postfix/.main.cf.postamt-new", often=False),
-    "setting the mark": Point("rename", f"{STATE}/postfix/pending/.mark.json.postamt-new", often=False),
-    "before the first file": Point(
-        "rename", "/etc/postfix/tables/.header_checks.postamt-new", half="postfix", often=False
-    ),
-    "between two files": Point("rename", "/etc/postfix/.main.cf.postamt-new", half="postfix"),
+    "a certificate is about to be served": Point("renameat", ".link"),
+    "slapd's change is about to be recorded": Point("renameat", ".applied.json.postamt-new", half="ldap", when=2),
+    "Dovecot's main file": Point("renameat", ".dovecot.conf.postamt-new", half="dovecot", often=False),
+    "staging": Point("openat", "/run/postamt/postfix.stage/etc/postfix", when=2, often=False),
+    "writing beside the old file": Point("openat", ".main.cf.postamt-new", often=False),
+    "setting the mark": Point("renameat", f"{STATE}/postfix/pending", often=False),
+    "before the first file": Point("renameat", ".header_checks.postamt-new", half="postfix", often=False),
+    "between two files": Point("renameat", ".main.cf.postamt-new", half="postfix"),
     "between swap and reload": Point("fsync", "/etc/postfix", half="postfix"),
-    "during the reload": Point("openat", "/var/spool/postfix/pid/master.pid", half="postfix", when=3, often=False),
-    "before the record": Point("rename", f"{STATE}/postfix/.manifest.json.postamt-new", half="postfix", often=False),
-    "before the mark goes": Point("unlink", f"{STATE}/postfix/pending/mark.json", half="postfix", often=False),
-}  # fmt: skip
+    "during the reload": Point("openat", "/var/spool/postfix/pid", half="postfix", when=3, often=False),
+    "before the record": Point("renameat", f"{STATE}/postfix", half="postfix", often=False),
+    "before the mark goes": Point("unlinkat", f"{STATE}/postfix/pending", half="postfix", often=False),
+}
 CHOSEN = {name: point for name, point in POINTS.items() if SOAK or point.often}
 
 
@@ -114,9 +113,7 @@ def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
 def test_a_half_done_change_gives_way_to_another(
     host: Any, play: Any, mail_flows: Any, traced: Any, restored: None
 ) -> None:
-    assert play(
-        {**CHANGE, **traced("--inject=rename:signal=SIGKILL:when=1 -P /etc/postfix/.main.cf.postamt-new")}
-    ).failed
+    assert play({**CHANGE, **traced("--inject=renameat:signal=SIGKILL:when=1 -P .main.cf.postamt-new")}).failed
     done = play()
     assert not done.failed
     assert FINISHED in done.actions

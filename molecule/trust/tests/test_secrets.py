@@ -174,14 +174,14 @@ def test_nobody_reads_one_on_the_host(
         **given, "mail_relayhost": {**given["mail_relayhost"], "username": "firm"}, "mail_message_size_limit": "26M",
     }  # fmt: skip
     for call, path in (
-        ("rename", "/etc/postamt/tls/.generations/.link"),
-        ("openat", "/run/postamt/postfix.stage/etc/postfix/main.cf"),
-        ("rename", "/etc/postfix/.main.cf.postamt-new"),
-        ("rename", "/etc/dovecot/.dovecot.conf.postamt-new"),
+        ("renameat:signal=SIGKILL", ".link"),
+        ("openat:signal=SIGKILL:when=2", "main.cf"),  # the first opens the old one, the second is staged
+        ("renameat:signal=SIGKILL", ".main.cf.postamt-new"),
+        ("renameat:signal=SIGKILL", ".dovecot.conf.postamt-new"),
     ):
-        kill = traced(f"--inject={call}:signal=SIGKILL -P {path}")
+        kill = traced(f"--inject={call} -P {path}")
         more = {"dovecot_settings": {"mail_max_userip_connections": 8}, "mail_certificates": {"sni": {}}}
-        assert play({**changed, **(more if "postfix" not in path else {}), **kill}).failed
+        assert play({**changed, **(more if "main.cf" not in path else {}), **kill}).failed
         assert everywhere(host, {**known, **secrets()}) == [], path
     for name in ("saslauthd-postfix", "dovecot", "slapd"):
         host.run(f"systemctl kill -s SEGV {name}")

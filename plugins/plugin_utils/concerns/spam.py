@@ -85,7 +85,8 @@ _SERVICE = f"""\
 [Service]
 ExecStartPre=/bin/sh -c 'test -s {_KEYS}/pubring.kbx || exec runuser -u debian-spamd -- \\
     sa-update --gpghomedir {_KEYS} --import /usr/share/spamassassin/sa-update-pubkey.txt'
-ExecStopPost=find /var/lib/spamassassin -mindepth 1 -type d ( -name updates_* -o -name [0-9]* ) -empty -delete
+ExecStopPost=runuser -u debian-spamd -- find /var/lib/spamassassin -mindepth 1 -type d \\
+    ( -name updates_* -o -name [0-9]* ) -empty -delete
 """
 
 # Debian's own service fetches rules and restarts amavis afterwards; the timer is ours.

@@ -100,6 +100,7 @@ def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) ->
 
 INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
+LIBRARY = "/usr/local/lib/postamt/files.py"  # which the command reads
 
 _PATH = """\
 {head}
@@ -121,6 +122,7 @@ StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 ExecStart={command} serve
+TimeoutStartSec=30min
 """
 _WARN = """\
 {head}
@@ -130,6 +132,7 @@ Description=Write to postmaster of certificates that expire soon
 [Service]
 Type=oneshot
 ExecStart={command} warn
+TimeoutStartSec=30min
 """
 _DAILY = """\
 {head}
@@ -155,12 +158,16 @@ def _files(wanted: t.Iterable[str]) -> list[File]:
         "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND),
         "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
     }
-    with open(os.path.join(_MODULE_UTILS, "postamt_certificates.py"), encoding="utf-8") as source:
-        command = f"#!/usr/bin/python3\n{HEAD}\n{source.read()}"
     return [
-        File(COMMAND, command, "0755"),
+        File(LIBRARY, f"{HEAD}\n{_source('files.py')}"),
+        File(COMMAND, f"#!/usr/bin/python3\n{HEAD}\n{_source('postamt_certificates.py')}", "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
     ]
+
+
+def _source(name: str) -> str:
+    with open(os.path.join(_MODULE_UTILS, name), encoding="utf-8") as file:
+        return file.read()
 
 
 _MODULE_UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "module_utils")

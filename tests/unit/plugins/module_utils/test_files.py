@@ -1,13 +1,21 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writing, replacing and showing files."""
+"""Writing, replacing and showing files, also where somebody else may change a folder on the way."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import files
 
 ME = {"uid": os.getuid(), "gid": os.getgid()}
@@ -59,3 +67,224 @@ def test_passwords_of_somebody_else_are_left_out() -> None:
     shown = files.without_passwords(text)
     assert "hunter2" not in shown and "myhostname = mail.example.org" in shown
     assert "connect = host=db dbname=mail password=(hidden)" in shown
+
+
+# --- what others may change
+
+CANARY = b"canary"
+OTHERS = 0o777  # a folder that a service may change looks like this one, whoever runs the tests
+ACTIONS: dict[str, Callable[[str], object]] = {
+    "see": files.see,
+    "digest": files.digest,
+    "status": files.status,
+    "names": files.names,
+    "tree": files.tree,
+    "folder": files.folder,
+    "load": files.load,
+    "write": lambda path: files.write(path, b"new", **ME),
+    "replace": lambda path: files.replace(path, b"new", **ME),
+    "set_rights": lambda path: files.set_rights(path, 0o666, **ME),
+    "remove": files.remove,
+    "remove_tree": files.remove_tree,
+    "remove_folder": files.remove_folder,
+    "make_folder": lambda path: files.make_folder(path, 0o777, **ME),
+    "link": lambda path: files.link("/nonexistent", path),
+    "rename": lambda path: files.rename(path, f"{path}.moved"),
+    "put": files.put,
+    "settle": lambda path: files.settle([path]),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """What nobody but root may read or change: a folder with a file and another folder."""
+    (tmp_path / "root" / "below").mkdir(parents=True, mode=0o755)
+    (tmp_path / "root" / "file").write_bytes(CANARY)
+    (tmp_path / "root" / "below" / "file").write_bytes(CANARY)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """A folder that others may change."""
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs").chmod(OTHERS)
+    return tmp_path / "theirs"
+
+
+def state(folder: Path) -> list[object]:
+    found = [(path, path.lstat()) for path in sorted([folder, *folder.rglob("*")])]
+    return [(str(path), one.st_mode, one.st_uid, one.st_gid, one.st_mtime, one.st_nlink) for path, one in found]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_link_of_others_is_not_followed_at_any_depth(root: Path, theirs: Path, name: str, depth: int) -> None:
+    parts = ["a", "b", "below", "file"]
+    place = theirs.joinpath(*parts[:depth])
+    place.mkdir(parents=True, exist_ok=True)
+    (place / parts[depth]).symlink_to(root)
+    before = state(root)
+    path = str(theirs.joinpath(*parts[: depth + 1], "below" if name in ("names", "tree", "folder") else "file"))
+    with pytest.raises(files.Refused, match=f"{place / parts[depth]} is a symbolic link, in a folder that"):
+        ACTIONS[name](path)
+    assert state(root) == before
+
+
+@pytest.mark.parametrize("name", ["see", "digest", "load", "set_rights"])
+def test_a_link_in_the_last_place_is_not_followed(root: Path, theirs: Path, name: str) -> None:
+    (theirs / "file").symlink_to(root / "file")
+    with pytest.raises(files.Refused, match="is a symbolic link"):
+        ACTIONS[name](str(theirs / "file"))
+    assert files.text(str(theirs / "file")) == ""
+
+
+def test_what_acts_on_a_name_acts_on_the_link_itself(root: Path, theirs: Path) -> None:
+    before = state(root)
+    for name in ("file", "below"):
+        (theirs / name).symlink_to(root / name)
+    files.replace(str(theirs / "file"), b"new", **ME)
+    assert (theirs / "file").read_bytes() == b"new"
+    with pytest.raises(files.Refused):
+        files.remove_tree(str(theirs / "below"))
+    with pytest.raises(OSError):
+        files.remove_folder(str(theirs / "below"))
+    assert files.remove(str(theirs / "below"))
+    (theirs / "inside").mkdir()
+    (theirs / "inside" / "out").symlink_to(root)
+    (theirs / "inside" / "file").symlink_to(root / "file")
+    assert [name for name, _status in files.tree(str(theirs))] == ["file", "inside/file", "inside/out"]
+    assert files.remove_tree(str(theirs / "inside"))
+    assert state(root) == before
+
+
+def test_a_link_of_root_leads_on(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mail").symlink_to("root/../root")
+    (tmp_path / "root" / "again").symlink_to("below/../below")
+    (tmp_path / "root" / "below" / "up").symlink_to("../file")
+    seen = files.see(str(tmp_path / "mail" / "again" / "up"))
+    assert seen and seen.content == CANARY
+    assert files.folder(str(tmp_path / "mail"))
+    assert files.make_folder(str(tmp_path / "mail" / "new"), 0o750, **ME) == [str(root / "new")]
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises(OSError, match="Too many levels"):
+        files.names(str(tmp_path / "round"))
+    assert files.status("/nonexistent/file") is None and not files.exists("/nonexistent")
+
+
+def test_a_sticky_folder_is_one_that_others_may_change(root: Path, theirs: Path) -> None:
+    theirs.chmod(0o1777)
+    (theirs / "link").symlink_to(root)
+    with pytest.raises(files.Refused):
+        files.see(str(theirs / "link" / "file"))
+
+
+def test_what_is_no_file_is_named_and_never_waited_for(theirs: Path, tmp_path: Path) -> None:
+    os.mkfifo(theirs / "fifo")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(theirs / "socket"))
+    for name, kind in (("fifo", "a FIFO"), ("socket", "a socket")):
+        for action in ("see", "digest", "load", "set_rights"):
+            with pytest.raises(
+                files.Refused, match=f"{theirs / name} is {kind}, in a folder that others than root may"
+            ):
+                ACTIONS[action](str(theirs / name))
+        for action in ("names", "folder", "make_folder"):
+            with pytest.raises(files.Refused, match=f"{theirs / name} is {kind}"):
+                ACTIONS[action](str(theirs / name))
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(files.Refused, match="is a FIFO: it is not touched"):
+        files.see(str(tmp_path / "fifo"))
+
+
+def test_a_second_name_of_somebody_elses_file_is_refused(root: Path, theirs: Path) -> None:
+    (theirs / "file").hardlink_to(root / "file")
+    with pytest.raises(files.Refused, match="second name elsewhere"):
+        files.see(str(theirs / "file"))
+    (root / "other").hardlink_to(root / "file")
+    assert files.see(str(root / "other"))
+    with pytest.raises(files.Refused, match="second name"):
+        files.set_rights(str(root / "other"), 0o666, **ME)
+    files.replace(str(theirs / "file"), b"new", **ME)
+    assert (root / "file").read_bytes() == CANARY
+
+
+def test_a_folder_of_a_third_party_is_not_given_away(theirs: Path) -> None:
+    wanted = ME["uid"] + 1
+    (theirs / "full").mkdir()
+    (theirs / "full" / "file").write_bytes(CANARY)
+    with pytest.raises(files.Refused, match="is a folder of .* and not of"):
+        files.folder(str(theirs / "full"), wanted)
+    with pytest.raises(files.Refused, match="is a folder of .* and not of"):
+        files.make_folder(str(theirs / "full"), 0o700, wanted, wanted)
+    (theirs / "empty").mkdir()  # as a killed run leaves it
+    assert files.folder(str(theirs / "empty"), wanted)
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o027, 0o000])
+def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        files.make_folder(str(tmp_path / "a" / "b"))
+        files.make_folder(str(tmp_path / "c" / "d"), 0o2775, **ME)
+        files.private_folder(str(tmp_path / "e"))
+        files.write(str(tmp_path / "f"), b"", 0o664, **ME)
+        with files.temporary("g.", str(tmp_path)) as folder:
+            assert stat.S_IMODE(os.stat(folder).st_mode) == 0o755
+    finally:
+        os.umask(before)
+    found = {str(path.relative_to(tmp_path)): oct(path.stat().st_mode & 0o7777) for path in tmp_path.rglob("*")}
+    assert found == {"a": "0o755", "a/b": "0o755", "c": "0o755", "c/d": "0o2775", "e": "0o700", "f": "0o664"}
+
+
+_LOOP = """
+import os, shutil, sys
+place, real, link = sys.argv[1:]
+while True:
+    try:
+        os.rename(place, real)
+        os.rename(link, place)
+        os.rename(place, link)
+        os.rename(real, place)
+    except OSError:  # the other side has made one meanwhile
+        shutil.rmtree(place, ignore_errors=True)
+"""
+
+
+@pytest.fixture
+def exchanging(root: Path, theirs: Path) -> Iterator[Path]:
+    """A folder that somebody exchanges for a link to root's without a pause."""
+    (theirs / "place").mkdir()
+    (theirs / "place" / "below").mkdir()
+    (theirs / "place" / "file").write_bytes(b"theirs")
+    (theirs / "link").symlink_to(root)
+    words = [sys.executable, "-c", _LOOP, *(str(theirs / name) for name in ("place", "real", "link"))]
+    loop = subprocess.Popen(words)
+    try:
+        yield theirs / "place"
+    finally:
+        loop.send_signal(signal.SIGKILL)
+        loop.wait()
+
+
+def test_a_folder_that_is_exchanged_meanwhile(exchanging: Path, root: Path) -> None:
+    before = state(root)
+    seen, refused = set(), 0
+    until = time.monotonic() + 1.5
+    while time.monotonic() < until:
+        for name in ("see", "write", "replace", "set_rights", "make_folder", "tree", "remove", "remove_tree"):
+            path = str(exchanging / ("below" if name in ("tree", "make_folder", "remove_tree") else "file"))
+            try:
+                found = ACTIONS[name](path)
+            except files.Refused:
+                refused += 1
+            except OSError:
+                continue  # it was away just then
+            else:
+                if name == "see" and isinstance(found, files.Seen):
+                    seen.add(found.content)
+        with contextlib.suppress(OSError):
+            files.write(str(exchanging / "file"), b"new", **ME)
+    assert refused, "the loop never met an action"
+    assert CANARY not in seen
+    assert state(root) == before

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import files
 from ansible_collections.postamt.mail.plugins.module_utils import postamt_certificates as command
 from ansible_collections.postamt.mail.plugins.module_utils.postamt_certificates import CertificateError, Store
 
@@ -114,7 +115,7 @@ def test_what_is_shown_already_is_remembered(shown: dict[str, t.Any], tmp_path: 
     manifest.write_text(json.dumps({"files": ["/a"], "serves": [shown], "watch": {watched: "older"}}))
     assert command.serve(str(tmp_path / "state")) == ({}, [])
     kept = json.loads(manifest.read_text())
-    assert kept == {"files": ["/a"], "serves": [shown], "watch": {watched: command.digest(watched)}}
+    assert kept == {"files": ["/a"], "serves": [shown], "watch": {watched: files.digest(watched)}}
     assert manifest.stat().st_mode & 0o777 == 0o600
 
 
@@ -189,7 +190,11 @@ def test_a_letter_that_cannot_be_sent_is_tried_again(store: Store, tmp_path: Pat
 
 def test_the_lock_waits_and_says_so(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    with command.lock(1, path), pytest.raises(TimeoutError, match="held by somebody else"), command.lock(0.1, path):
+    with (
+        command.lock(1, path),
+        pytest.raises(TimeoutError, match=f"held for 0 seconds by process {os.getpid()}, "),
+        command.lock(0.1, path),
+    ):
         pass
     with command.lock(0.1, path):
         pass
