@@ -21,7 +21,9 @@ FORWARD = "PostfixBookMailForward"
 _SINGLE = ("mailQuota",)
 _RDN_CLASSES = {"o": ("organization",), "dc": ("organization", "dcObject"), "ou": ("organizationalUnit",)}
 # and what names an entry there
-BRANCHES = {"accounts": "mail", "aliases": "mail", "domains": "dc", "services": "cn", "clients": "cn"}
+BRANCHES = {
+    "accounts": "mail", "aliases": "mail", "domains": "dc", "services": "cn", "clients": "cn", "policies": "cn",
+}  # fmt: skip
 # Logins of programs and of other servers, by how their passwords are called: branch and structural class
 LOGINS = {"service": ("services", "applicationProcess"), "client": ("clients", "device")}
 
@@ -39,7 +41,7 @@ class Change:
     """One request on one entry."""
 
     verb: Verb
-    kind: str  # account, alias, domain, service, client, branch
+    kind: str  # account, alias, domain, service, client, policy, branch
     name: str
     dn: str
     before: Attributes | None  # None: a new entry
@@ -126,6 +128,7 @@ def merge(
     for kind, (branch, structural) in LOGINS.items():
         goals = dict.fromkeys(wanted["clients"], {}) if kind == "client" else wanted["services"]
         result.record[branch] = _logins(result, kind, structural, goals, found[branch], record.get(branch, []), suffix)
+    _policies(result, wanted["policies"], found["policies"], suffix)
     record = {**record, **_renamed(result, wanted, found["accounts"], record)}
     result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
     result.record["leaving"] = leaving(wanted["accounts"], current, record)
@@ -265,6 +268,17 @@ def _logins(
         if name in current:
             result.changes.append(Change("remove", kind, name, current[name].dn, current[name].attributes, None))
     return sorted(wanted)
+
+
+def _policies(result: Merge, wanted: Mapping[str, Attributes], current: Mapping[str, Entry], suffix: str) -> None:
+    """See to what passwords must be; further attributes of such an entry are somebody else's and stay."""
+    for name, goal in wanted.items():
+        entry = current.get(name)
+        if entry is not None:
+            _differs(result, "change", "policy", name, entry, {**entry.attributes, **goal})
+            continue
+        attributes = {"objectClass": ["applicationProcess", "pwdPolicy"], "cn": [name], **goal}
+        result.changes.append(Change("add", "policy", name, f"cn={name},ou=policies,{suffix}", None, attributes))
 
 
 def _accounts(

@@ -126,6 +126,34 @@ def test_a_user_reads_its_own_entry_only(host: Any, ldap: Endpoint, secret: Call
     assert {entry.dn for entry in ldap_search(ldap, "o=mail", bind=(dn, secret(ANNA))).entries} <= {dn}
 
 
+def test_what_a_user_may_do_with_the_own_password(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+    dn, old, own = dn_of(host, BEN), secret(BEN), "selbst gewählt 7"
+    assert ldap_passwd(ldap, (dn, old), dn, own).code == 50  # without the old one
+    assert ldap_passwd(ldap, (dn, old), dn, own, old="wrong").code == 53
+    assert ldap_passwd(ldap, (dn, old), dn, "zu kurz 9", old=old).code == 19
+    assert ldap_bind(ldap, dn, old).ok
+
+    def stored(value: str) -> str:
+        lines = f"dn: {dn}\nchangetype: modify\ndelete: userPassword\nuserPassword: {old}\n-\nadd: userPassword\n"
+        modify = f"LDAPTLS_CACERT=/etc/postamt/tls/ca.pem ldapmodify -ZZ -H ldap://localhost -D {dn}"
+        return str(host.run(f"{modify} -w {shlex.quote(old)} <<'END'\n{lines}userPassword: {value}\nEND").stderr)
+
+    for value in ("{CLEARTEXT}selbst gewaehlt 7", "{ClearText}selbst gewaehlt 7"):
+        assert "Insufficient access (50)" in stored(value)
+    for value in ("{SSHA}3tWsoCNbi5PMCEbwbPSJBmVPTx5gm4Wh", "{SASL}root@localhost", "zu kurz 9"):
+        assert "Constraint violation (19)" in stored(value)
+    assert stored("selbst gewaehlt 7") == ""
+    try:
+        for _times in range(12):  # locked out is nobody
+            assert ldap_bind(ldap, dn, "wrong").code == 49
+        assert ldap_bind(ldap, dn, "selbst gewaehlt 7").ok
+        assert asked(host, dn)[dn]["userPassword"][0].startswith("e0FSR09OMn0k")  # {ARGON2}$ in base64
+        (mine,) = ldap_search(ldap, dn, attributes=("*", "+"), bind=(dn, "selbst gewaehlt 7")).entries
+        assert "userPassword" not in mine.attributes
+    finally:
+        assert host.run(f"ldappasswd {ROOT} -s %s %s", old, dn).rc == 0
+
+
 def test_services_read_what_they_need(ldap: Endpoint, secret: Callable[[str], str]) -> None:
     def seen(service: str) -> dict[str, set[str]]:
         bind = (f"cn={service},ou=services,o=mail", secret(f"service:{service}"))
@@ -383,8 +411,26 @@ def test_a_renewed_certificate_is_served_without_a_restart(host: Any, play: Call
     assert play().changed == []
 
 
-def test_settings_that_leave_are_removed(host: Any, play: Callable[..., Any]) -> None:
+@pytest.fixture
+def fallen(host: Any) -> Iterator[Callable[[], str]]:
+    """Somebody has slapd's user, and wants root to read and write elsewhere: what came of it."""
+    link, goal, loot = "/etc/ldap/slapd.d/cn=config/zz", "/root/goal", "/var/lib/ldap-mail.loot"
+    rehearsal = "/run/postamt-ldap"
+    host.run(f"mkdir {goal}; install -o openldap /dev/null {loot}; runuser -u openldap -- ln -s /etc/shadow '{link}'")
+    loop = (
+        f"while :; do cat '{rehearsal}/slapd.d/cn=config/zz'; cp {rehearsal}/shadow /dev/stdout; "
+        f"mv {rehearsal}/slapd.d {rehearsal}/old && ln -s {goal} {rehearsal}/slapd.d && echo exchanged; "
+        f"ln -s /etc/shadow {rehearsal}/shadow && echo planted; done >> {loot} 2>/dev/null"
+    )
+    started = host.run(f"systemd-run --quiet --unit=fallen --uid=openldap sh -c {shlex.quote(loop)}")
+    assert started.rc == 0, started.stderr
+    yield lambda: host.run(f"cat {loot}; find {goal} -mindepth 1").stdout
+    host.run(f"systemctl stop fallen; rm -r '{link}' {goal} {loot}")
+
+
+def test_settings_that_leave_are_removed(host: Any, play: Callable[..., Any], fallen: Callable[[], str]) -> None:
     assert not play({"ldap_settings": {"database": {"olcDbNoSync": True}}}).failed
+    assert fallen() == ""
     assert any("olcDbNoSync" in entry for entry in asked(host, "cn=config").values())
     assert not play().failed
     assert not any("olcDbNoSync" in entry for entry in asked(host, "cn=config").values())

@@ -46,8 +46,9 @@ ROOT = "gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth"  # root through
 # Argon2 (RFC 9106) withstands graphics cards because it needs memory; OpenLDAP ships it in both releases. The cost is
 # Debian 13's default and one of OWASP's recommended, stated because Debian 12's default is weaker. About 15 ms a login.
 PASSWORD_HASH = "{ARGON2}"
-MODULES = ("argon2 m=7168 t=5 p=1", "syncprov")
+MODULES = ("argon2 m=7168 t=5 p=1", "ppolicy", "syncprov")
 REPLICA = "replica"  # the service that copies the provider's entries, and hands users' changes to it
+POLICY = "passwords"  # the entry that says what users' own passwords must be
 
 SECTIONS = ("global", "frontend", "database")  # what ldap_settings may reach, attribute by attribute
 
@@ -237,7 +238,9 @@ def overlays(site: Site) -> dict[str, dict[str, t.Any]]:
     """Return the overlays: syncprov(5) tells replicas what changes, chain(5) takes a change from them to the provider.
 
     Every directory has syncprov: so it knows at which change it is (contextCSN), and may become the provider. A change
-    is made at the provider in the name of the user who asks for it, whose rights decide there.
+    is made at the provider in the name of the user who asks for it, whose rights decide there. ppolicy(5) wants the old
+    password with a new one, so that a replica, which may speak for users, cannot set what it likes; and it hashes what
+    a user stores in clear. The directory's root is bound by none of this.
     """
     chain = {
         "olcDbURI": [_PROVIDER],
@@ -250,6 +253,15 @@ def overlays(site: Site) -> dict[str, dict[str, t.Any]]:
             "on": "database",
             "classes": ["olcOverlayConfig", "olcSyncProvConfig"],
             "attributes": {"olcSpCheckpoint": ["100 1"]},  # operations, minutes
+        },
+        "ppolicy": {
+            "wanted": True,
+            "on": "database",
+            "classes": ["olcOverlayConfig", "olcPPolicyConfig"],
+            "attributes": {
+                "olcPPolicyDefault": [f"cn={POLICY},ou=policies,{site.suffix}"],
+                "olcPPolicyHashCleartext": ["TRUE"],
+            },
         },
         "chain": {
             "wanted": site.has_replicas,
@@ -284,9 +296,10 @@ def _tls(pair: KeyPair, version: tuple[int, int]) -> Attributes:
 def access(site: Site, services: Mapping[str, Reader]) -> Values:
     """Return olcAccess (slapd.access(5)): first rule that fits decides, root is the database's root DN.
 
-    A user reads and changes its own password and reads its entry; a service reads what it needs, and only what TLS
-    protects; a disabled account does not even log in here. A replica reads everything, and writes nothing in its own
-    name. Another server's login is found by saslauthd alone.
+    A user changes its own password, not reading its hash, and reads its entry; a service reads what it needs, and only
+    what TLS protects; a disabled account does not even log in here. A replica reads everything, and writes nothing in
+    its own name. Another server's login is found by saslauthd alone. A password that slapd would keep in clear is
+    nobody's.
     """
     suffix, everyone = site.suffix, sorted(services)
 
@@ -308,7 +321,8 @@ def access(site: Site, services: Mapping[str, Reader]) -> Values:
         f'to dn.children="ou=accounts,{suffix}" filter="(mailEnabled=FALSE)" attrs=userPassword by * none',
         f'to dn.subtree="ou=services,{suffix}" attrs=userPassword by anonymous auth by * none',
         f'to dn.subtree="ou=services,{suffix}" by * none',
-        "to attrs=userPassword by self write by anonymous auth by * none",
+        r'to attrs=userPassword val.regex="^\{[Cc][Ll][Ee][Aa][Rr][Tt][Ee][Xx][Tt]\}" by * none',
+        "to attrs=userPassword by self =xw by anonymous auth by * none",
         f"to attrs=entry by self read{readers(everyone, 'read')} by * none",
         *(
             f"to attrs={','.join(attributes)} by self read{readers(names, 'read')} by * none"
@@ -385,6 +399,7 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
         "domains": sorted(site.domains),
         "services": dict(sorted(found.items())),
         "clients": sorted(clients),
+        "policies": {POLICY: policy(site)},
         "accounts": {account.address: account_attributes(account) for account in site.accounts},
         "aliases": {address: sorted(targets) for address, targets in sorted(site.all_aliases.items())},
         "new_account": {
@@ -402,6 +417,16 @@ def entries(site: Site, services: Mapping[str, t.Any]) -> dict[str, t.Any]:
             if old
         },
         "exclusive": site.core.mail_accounts_exclusive,
+    }
+
+
+def policy(site: Site) -> Attributes:
+    """Return what users' own passwords must be (slapo-ppolicy(5)): what cannot be checked, such as a hash, is not."""
+    return {
+        "pwdAttribute": ["userPassword"],
+        "pwdMinLength": [str(site.core.mail_password_min_length)],
+        "pwdCheckQuality": ["2"],
+        "pwdSafeModify": ["TRUE"],
     }
 
 

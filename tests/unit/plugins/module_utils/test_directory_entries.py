@@ -31,6 +31,7 @@ def wish(accounts: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
         "domains": ["example.org"],
         "services": {},
         "clients": [],
+        "policies": {},
         "stores": ["mail.example.org"],
         "aliases": {},
         "accounts": accounts,
@@ -406,3 +407,13 @@ def test_accounts_follow_the_store(directory: Directory) -> None:
     moved = wish({ANNA: account()}, stores=["new.example.org"], new_account=new)
     directory.run(moved)
     assert directory.account(ANNA).attributes["mailStorageDirectory"] == ["new.example.org"]
+
+
+def test_what_passwords_must_be_is_the_inventorys_and_what_else_stands_there_is_not(directory: Directory) -> None:
+    directory.run(wish(policies={"passwords": {"pwdAttribute": ["userPassword"], "pwdMinLength": ["10"]}}))
+    entry = directory.entries["cn=passwords,ou=policies,o=mail"]
+    entry.attributes["pwdMaxAge"] = ["7"]
+    goal = {"passwords": {"pwdAttribute": ["userPassword"], "pwdMinLength": ["12"]}}
+    assert verbs(directory.run(wish(policies=goal))) == [("change", "policy", "passwords")]
+    entry = directory.entries["cn=passwords,ou=policies,o=mail"]
+    assert (entry.attributes["pwdMinLength"], entry.attributes["pwdMaxAge"]) == (["12"], ["7"])

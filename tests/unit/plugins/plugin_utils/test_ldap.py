@@ -124,8 +124,18 @@ def test_a_suffix_that_is_one(suffix: str) -> None:
 def test_nobody_but_root_reads_a_password() -> None:
     rules = plan(make())["config"]["database"]["olcAccess"]
     assert rules[-1] == "to * by self read by * none"
-    assert all("userPassword" not in rule for rule in rules[4:])
+    assert rules[4] == "to attrs=userPassword by self =xw by anonymous auth by * none"
+    assert all("userPassword" not in rule for rule in rules[5:])
     assert all(rule.endswith("by * none") for rule in rules)
+
+
+def test_users_own_passwords_have_rules() -> None:
+    found = plan(make(mail_password_min_length=11))
+    assert found["entries"]["policies"]["passwords"] == {
+        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdCheckQuality": ["2"], "pwdSafeModify": ["TRUE"],
+    }  # fmt: skip
+    default = found["config"]["overlays"]["ppolicy"]["attributes"]["olcPPolicyDefault"]
+    assert default == ["cn=passwords,ou=policies,o=mail"]
 
 
 def test_the_system_back_end_needs_no_directory() -> None:
