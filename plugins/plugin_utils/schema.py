@@ -39,6 +39,7 @@ _field: Callable[..., t.Any] = operator.attrgetter("field")(dataclasses)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
+_LEADING = "|/-#"  # aliases(5), postmap(1), and command lines; : and " are in no address that is accepted here
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -117,6 +118,11 @@ def address(value: object) -> Address:
     local, at, host = value.strip().rpartition("@") if isinstance(value, str) else ("", "", "")
     if not at or len(local) > 64 or not _LOCAL.match(local):
         raise Refused(expected)
+    if local[0] in _LEADING:
+        raise Refused(
+            f"must not begin with {local[0]}: where addresses are read, that begins a command (|), a file (/), an "
+            "option (-) or a comment (#)"
+        )
     try:
         return Address(f"{local.lower()}@{domain(host)}")
     except Refused:
