@@ -94,7 +94,8 @@ class AccountsSource:
     """Accounts that another system exports."""
 
     file: str = var(
-        "JSON, YAML, CSV or docker-mailserver's postfix-accounts.cf on the controller, relative to the inventory.",
+        "JSON, YAML, CSV or docker-mailserver's postfix-accounts.cf on the controller, relative to the folder that "
+        "holds the inventory, and in no folder that Ansible reads.",
         example="people.csv",
     )
     query: str = var("JMESPath expression that turns the file's content into a list of accounts.", "@")
