@@ -99,10 +99,10 @@ class ActionModule(ActionBase):
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
-            if done and (gone := set(answer["deleted"]) & set(state.known_secrets())):
+            if done and (gone := set(answer.get("deleted") or ()) & set(state.known_secrets())):
                 state.set_secrets(dict.fromkeys(gone))  # who has the address next gets a password of their own
         self._tell(answer)
-        if done and answer["password_set"]:  # on the screen alone: in no result, and in no log file
+        if done and answer.get("password_set"):  # on the screen alone: in no result, and in no log file
             self._say(f"the new password of {asked.account} is {password}", screen_only=True)
         return answer
 

@@ -28,9 +28,12 @@ class ActionModule(ProgramAction):
         if seen.get("missing") and not check_mode:
             if failure := self._packages(seen["missing"], actions):
                 return failure
-            seen = self._call(state="seen", installed=seen["missing"]["packages"])
+            seen = self._call(state="seen", installed=seen["missing"].get("packages", []))
         if seen.get("failed"):
             return seen
+        if not {"actions", "diff", "served", "ca"} <= seen.keys():
+            place = self._vars.get("inventory_hostname")
+            return {"failed": True, "msg": f"host {place} answered wrongly: a key of its answer is missing"}
         answer = certificates.bring(plan, state, given, seen, self._call, check_mode=check_mode)
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]

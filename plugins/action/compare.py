@@ -22,8 +22,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         variables = task_vars or {}
         result: Result = super().run(tmp, variables)
         try:
-            site = run.site_for(self, variables)
-            plans = self._plans(site, variables)
+            plans = self._plans(variables)
         except (SiteError, compose.ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         secrets = [secret for plan in plans.values() for secret in plan["secrets"]]
@@ -33,16 +32,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         for note in answer["notes"]:
             self._display.display(f"{variables['inventory_hostname']}: {note}")
         result["changed"] = False
-        if answer["what"] and not site.core.mail_adopt:
+        if answer["what"] and not all(plan["adopt"] for plan in plans.values()):
             return {**result, "failed": True, "msg": refusal(answer["what"], answer["difference"])}
         if answer["problems"]:
             return {**result, "failed": True, "msg": "\n".join(["Nothing was changed:", *answer["problems"]])}
         return result
 
-    def _plans(self, site: t.Any, variables: Result) -> dict[str, compose.Plan]:
-        host = site.hosts[str(variables["inventory_hostname"])]
+    def _plans(self, variables: Result) -> dict[str, compose.Plan]:
         given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
-        plans = {name: compose.plan(name, site, host, given[name]) for name in host.look.unclaimed}
+        unclaimed = run.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
+        plans = {name: run.plan_for(self, variables, name, given[name]) for name in given if name in unclaimed}
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
         return plans

@@ -6,7 +6,8 @@ from __future__ import annotations
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import site_for, state_of
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import handed, site_for, state_dir
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 
 class ActionModule(ProgramAction):
@@ -21,7 +22,13 @@ class ActionModule(ProgramAction):
             self._forget_former_names(plan)
         if answer.get("failed") or not names:
             return answer
-        given = applied_passwords(site_for(self, self._vars), names)
+        known = set((plan.get("entries") or {}).get("fingerprints", {}))
+        strange = sorted(set(names) - known)
+        if strange:
+            place = self._vars.get("inventory_hostname")
+            wrong = f"passwords_needed has {strange[0]}, which is no account or service of its directory"
+            return {**answer, "failed": True, "msg": f"host {place} answered wrongly: {wrong}"}
+        given = self._passwords(names)
         secrets = [word for known in given.values() for word in known.values()]
         again = self._on_host({"plan": plan, "installed": [], "passwords": given}, secrets)
         again.pop("passwords_needed", None)
@@ -32,13 +39,20 @@ class ActionModule(ProgramAction):
             "diff": [*answer.get("diff", []), *again.get("diff", [])],
         }
 
+    def _passwords(self, names: list[str]) -> dict[str, dict[str, str]]:
+        left = handed(self._vars, "passwords")
+        if left is None:
+            return applied_passwords(site_for(self, self._vars), names)
+        return {name: left[name] for name in names}
+
     def _forget_former_names(self, plan: Plan) -> None:
         """Forget generated passwords by the names of before: whoever gets such an address next gets a new one."""
         entries = plan.get("entries") or {}
         former = {item["from"] for item in entries.get("renamed", {}).values()} - set(entries.get("accounts", {}))
         if not former:
             return
-        state = state_of(self, site_for(self, self._vars))
+        folder = handed(self._vars, "state_dir") or state_dir(site_for(self, self._vars))
+        state = State(folder, self._loader._vault)
         gone = former & set(state.known_secrets())
         if gone:
             state.set_secrets(dict.fromkeys(gone))

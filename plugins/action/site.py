@@ -25,13 +25,15 @@ class ActionModule(ActionBase):
         looks = run.seen(variables)
         try:
             site = run.derive(self, variables, looks)
-            for note in run.tried_plans(self, variables, site):
-                self._display.display(note)
-            for name in variables.get("ansible_play_hosts_all", ()):
-                if name not in looks:
-                    self._display.warning(f"{name} could not be reached: it stays as it is until a run reaches it")
+            plans = run.tried_plans(self, variables, site)
+            for (name, _program), (_overrides, plan) in plans.items():
+                for note in plan.get("notes", ()):
+                    self._display.display(f"{name}: {note}")
             result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
-            result["mark"] = run.hand_over(site)
+            result["away"] = run.away(self, variables, site, looks)
+            for sentence in result["away"]:
+                self._display.warning(sentence)
+            result["mark"] = run.hand_over(site, plans)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         result["changed"] = False

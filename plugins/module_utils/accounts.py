@@ -102,7 +102,8 @@ def do_left(module: AnsibleModule) -> None:
     for address in left.get("kick", ()) if not dry else ():
         kick(address)
     for address, home in left.get("delete", {}).items():
-        if home and os.path.dirname(home) != module.params["request"]["mailboxes"]:
+        root, name = os.path.split(home)
+        if home and (root != module.params["request"]["mailboxes"] or name.startswith(".") or not name):
             module.fail_json(msg=f"{home} is no mailbox", actions=actions)
         if delete(home, dry):
             actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {home}")

@@ -395,15 +395,24 @@ def shown(content: bytes | None, secret: bool) -> str:
     )
 
 
+_NAMES = r"(?:pass|secret|nonce|api_?key|_pw\b|pwd|bindpw|rootpw|dsn|credential|token)"
+_QUOTED = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s,;]+)"""
 _SECRETS = (
-    re.compile(r"(?im)^(\s*[^\s=:]*(?:pass|secret|nonce|api_key|_pw\b|dsn|credential)[^=:]*[=:]\s*)\S.*$"),
-    re.compile(r"(?i)((?:pass|secret)\w*\s*=\s*)[^\s,;]+"),
-    re.compile(r"(\bstatic:)\S+"),
+    re.compile(rf"(?im)^([ \t]*[^\s=:]*{_NAMES}[^=:\n]*[=:][ \t]*)\S.*$"),  # name = value, name: value
+    re.compile(r"(?im)^([ \t]*\w*(?:pw|pwd|passwd|password|secret|token)[ \t]+)(?![=:{])\S.*$"),  # name value
+    re.compile(rf"(?i)({_NAMES}\w*\s*=\s*){_QUOTED}"),  # ... name=value ...
+    re.compile(rf"(?i)(-[\w-]*(?:pass|pwd|secret|token|key|auth)[\w-]*[=\s]\s*){_QUOTED}"),  # --name value
+    re.compile(rf"(?<=\s)(-[pw]\s+){_QUOTED}"),
+    re.compile(rf"(\b(?:mysql|mariadb)\w*\b.*\s-p){_QUOTED}"),
+    re.compile(r"(?i)(\b(?:basic|bearer)[ \t]+)[\w+/=.~-]{8,}"),  # of an Authorization header
+    re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s@]+(?=@)"),  # scheme://user:password@host
+    re.compile(r"(\bstatic:)(?:\{[^}]*\}|\S+)"),
+    re.compile(r"(\binline:\s*)\{(?:[^{}]|\{[^{}]*\})*\}"),
 )
 
 
 def without_passwords(text: str) -> str:
-    """Return somebody else's settings without the values of those whose names speak of passwords."""
+    """Return somebody else's settings without what looks like a password, by its name or by where it stands."""
     for pattern in _SECRETS:
         text = pattern.sub(r"\1(hidden)", text)
     return text

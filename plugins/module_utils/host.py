@@ -42,8 +42,13 @@ PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
 def output(module: AnsibleModule, *command: str) -> str:
-    """Return what a command prints, whatever its exit code (dpkg-query complains of unknown packages); else nothing."""
-    return str(module.run_command([*command], environ_update={"LC_ALL": "C"}, handle_exceptions=False)[1])
+    """Return what a command prints, whatever its exit code (dpkg-query complains of unknown packages).
+
+    Nothing where there is no such command: a host without nft has no rules of nft.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        return str(module.run_command([*command], environ_update={"LC_ALL": "C"}, handle_exceptions=False)[1])
+    return ""
 
 
 def release() -> str:

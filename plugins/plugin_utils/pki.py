@@ -22,7 +22,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, S
 
 try:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -81,9 +81,10 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def common_name(name: x509.Name) -> str:
-    """Return a name for people: its common name, else all of it."""
+    """Return a name for people: its common name, else all of it; a host's certificate may hold anything."""
     found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else name.rfc4514_string()
+    text = str(found[0].value) if found else name.rfc4514_string()
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def names_of(certificate: x509.Certificate) -> list[str]:
@@ -270,10 +271,13 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int, ca
     """
     if wrong := outside(authority, (name for name in names if not _is_address(name))):
         raise ValueError(f"the site's CA may not sign {', '.join(wrong)}")
-    asked = x509.load_pem_x509_csr(request.encode())
-    if not asked.is_signature_valid:
+    try:
+        asked = x509.load_pem_x509_csr(request.encode())
+        valid, public = asked.is_signature_valid, asked.public_key()
+    except UnsupportedAlgorithm as error:
+        raise ValueError(str(error)) from None
+    if not valid:
         raise ValueError("the signing request is not signed by its own key")
-    public = asked.public_key()
     short = names[0] if len(names[0]) <= COMMON_NAME_LENGTH else ""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)] if short else [])
     issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -8,7 +8,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan, concerns
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import on_host, plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import on_host, plan_for, stock
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
@@ -61,9 +61,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return on_host(self, self._vars, self.code or self.program, request, secrets)
 
     def _stock(self, name: str, arguments: Result) -> Result:
-        answer: Result = self._execute_module(module_name=name, module_args=arguments, task_vars=self._vars)
-        answer.pop("invocation", None)
-        return answer
+        return stock(self, self._vars, name, arguments)
 
     def _packages(self, missing: Result, actions: list[str]) -> Result | None:
         names = missing.get("packages")

@@ -2,9 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """From Ansible's variables to the Site, once a run, and from the Site to a program's plan.
 
-Task `postamt.mail.site` derives the site for all hosts and leaves it, pickled and 0600, in the private temporary folder
-of this ansible-playbook process; the roles' tasks, each in a fork of its own, read it there. A role that runs alone
-derives for itself. So secrets travel neither in facts nor in results.
+Task `postamt.mail.site` derives the site for all hosts and leaves each host's plans, as JSON and 0600, in the private
+temporary folder of this ansible-playbook process; the roles' tasks, each in a fork of its own, read theirs there. A
+role that runs alone derives for itself. So secrets travel neither in facts nor in results.
+
+Two doors are watched here: what comes from the inventory is never taken from facts (`from_facts()`), and what a host
+answers is nothing but what it was asked (`on_host()`).
 """
 
 from __future__ import annotations
@@ -13,16 +16,18 @@ import dataclasses
 import hashlib
 import json
 import os
-import pickle
 import re
+import secrets as random_secrets
 import ssl
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
 from ansible import constants
 from ansible.errors import AnsibleError
-from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose, pki
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
+from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, answers, compose, pki
+from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     DUTIES,
@@ -40,7 +45,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, S
 MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
 GROUP = "mail"
+Overrides = dict[str, t.Any]  # a program's own variables
 HOSTS_FILE = "hosts.json"  # in the state folder: what was last seen of each host
+ASKED_FILE = "asked.json"  # in the state folder: which directory's changes each host asks for since its last run
 
 
 class StoredSecrets(Secrets):
@@ -135,6 +142,9 @@ def derive(
     def template(value: t.Any) -> t.Any:
         return plain(value if literal(value) else action._templar.template(value))
 
+    problems = from_facts(task_vars, [*members, str(task_vars["inventory_hostname"])])
+    if problems:
+        raise SiteError(problems)
     # A host that is a member of no group of the site (a play's own hosts) still has the variables of its play.
     variables = {name: template(value) for name, value in task_vars.items() if name.startswith("mail_")}
     belongs: dict[str, list[str]] = {}
@@ -147,10 +157,10 @@ def derive(
         raw = raw if isinstance(raw, Mapping) else {}
         said = {key: template(raw[key]) for key in host_names if key in raw}
         look = looks.get(name)
-        hosts[name] = HostInput(belongs.get(name, []), said, Look(**plain(look)) if look else Look())
+        hosts[name] = HostInput(belongs.get(name, []), said, look_of(name, look) if look else Look())
     for name in host_names:
         variables.pop(name, None)
-    variables, problems = _with_source(action, variables, str(task_vars.get("inventory_dir") or "."))
+    variables, problems = _with_source(action, variables, DataFiles.of(task_vars))
     listed = {group: list(names) for group, names in groups.items() if group in DUTIES}
     try:
         found = compose.concerns().values()
@@ -173,23 +183,87 @@ def derive(
     return site
 
 
+def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str]) -> list[Problem]:
+    """Return what a host's facts would decide for the site: Ansible lets facts win over the inventory.
+
+    Whoever sets a variable with set_fact means it, and it is no fact to Ansible, unless it is made cacheable.
+    """
+    known = {f"{program}_{kind}" for program in compose.programs() for kind in ("settings", "services")}
+    known |= {"inventory_dir", "inventory_file"}
+    allowed = (
+        "is among the host's facts, and facts decide nothing here: the site's variables come from the inventory, the "
+        "play or the command line. Find out what set the fact (a module, a fact cache, set_fact with cacheable)"
+    )
+    found = []
+    for name in dict.fromkeys(names):
+        raw = task_vars["hostvars"].raw_get(name)
+        facts = raw.get("ansible_facts") if isinstance(raw, Mapping) else None
+        for fact in facts if isinstance(facts, Mapping) else ():
+            if str(fact) in known or str(fact).startswith(("mail_", "__mail_")):
+                found.append(Problem(f"{answers.clean(str(fact))[:80]} of host {name}", None, allowed))
+    return found
+
+
+def look_of(name: str, value: t.Any) -> Look:
+    """Return a host's look typed; raises SiteError where it is none. name: the host in the inventory."""
+    try:
+        return Look(**answers.look(plain(value)))
+    except answers.Wrong as wrong:
+        raise SiteError([Problem(f"what host {name} says of itself", None, str(wrong))]) from None
+
+
 def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> Site:
     """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them."""
     if len(site.hosts) == 1:
         return site
     known = json.loads(state.read(HOSTS_FILE) or b"{}")
     # The role certificates, which comes first, gives each host that is seen a name for its links.
-    looks = {n: dataclasses.replace(item.look, link_named=True) for n, item in inputs.items() if item.look.addresses}
-    seen = {name: dataclasses.asdict(look) for name, look in looks.items()}
-    hosts = {name: dataclasses.replace(host, look=looks.get(name, host.look)) for name, host in site.hosts.items()}
+    seen = {
+        name: {**dataclasses.asdict(item.look), "link_named": True}
+        for name, item in inputs.items()
+        if item.look.addresses
+    }
+    hosts = dict(site.hosts)
     for name, host in site.hosts.items():
         if name in known and name not in seen:
-            look = Look(**known[name])
-            hosts[name] = dataclasses.replace(host, look=look, addresses=host.addresses or tuple(look.addresses))
+            kept = dict(known[name]) if isinstance(known[name], dict) else known[name]
+            named = isinstance(kept, dict) and kept.pop("link_named", False) is True
+            try:
+                look = look_of(name, kept)
+            except SiteError as error:
+                place = state.path(HOSTS_FILE)
+                raise StateError(f"{place}: {error.problems[0]}; run with that host, or remove it there") from None
+            addresses = host.addresses or tuple(look.addresses)
+            hosts[name] = dataclasses.replace(host, look=look, addresses=addresses, link_named=named)
     now = {name: look for name, look in {**known, **seen}.items() if name in inputs}
     if remember and now != known:
         state.write(HOSTS_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
     return site.on(hosts)
+
+
+def away(action: t.Any, task_vars: Mapping[str, t.Any], site: Site, looks: t.Collection[str]) -> list[str]:
+    """Return a sentence on each host that this run does not reach, and that an administrator has to know of."""
+    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"]
+    former = still_asked(site, state_of(action, site), looks, remember=whole and not action._task.check_mode)
+    found = [
+        f"{name} was not reached and still asks the directory of {old}, which is not the site's any more: until a run "
+        f"reaches {name}, passwords and accounts there are what {old} says. Make sure that {old} never serves again"
+        for name, old in former.items()
+    ]
+    quiet = [name for name in task_vars.get("ansible_play_hosts_all", ()) if name not in looks and name not in former]
+    return found + [f"{name} was not reached: it stays as it is until a run reaches it" for name in quiet]
+
+
+def still_asked(site: Site, state: State, reached: t.Collection[str], remember: bool) -> dict[str, str]:
+    """Return the hosts that this run does not reach and whose directory's provider is another now, with that one."""
+    provider = site.provider
+    if provider is None or len(site.hosts) == 1:
+        return {}
+    known = json.loads(state.read(ASKED_FILE) or b"{}")
+    now = {name: provider.inventory_name if name in reached else known.get(name, "") for name in site.hosts}
+    if remember and now != known:
+        state.write(ASKED_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
+    return {name: old for name, old in now.items() if old and old != provider.inventory_name}
 
 
 def refuse_strangers(site: Site, state: State) -> None:
@@ -212,13 +286,17 @@ def refuse_strangers(site: Site, state: State) -> None:
         )
 
 
-def _with_source(action: t.Any, variables: dict[str, t.Any], folder: str) -> tuple[dict[str, t.Any], list[Problem]]:
+def _with_source(
+    action: t.Any, variables: dict[str, t.Any], files: DataFiles
+) -> tuple[dict[str, t.Any], list[Problem]]:
     source = variables.get("mail_accounts_source")
     if not isinstance(source, Mapping) or "file" not in source:
         return variables, []
-    path = os.path.join(folder, os.path.expanduser(str(source["file"])))
     try:
+        path = files.path(str(source["file"]))
         found = accounts_source.load(path, str(source.get("query", "@")), action._loader._vault)
+    except Refused as refused:
+        return variables, [Problem("mail_accounts_source.file", source["file"], str(refused))]
     except SiteError as error:
         return variables, error.problems
     return {**variables, "mail_accounts": [*(variables.get("mail_accounts") or []), *found]}, []
@@ -231,7 +309,7 @@ def on_host(
     request: Mapping[str, t.Any] | None = None,
     secrets: Iterable[str] = (),
 ) -> dict[str, t.Any]:
-    """Run a program's code on the task's host and return its answer.
+    """Run a program's code on the task's host and return its answer: what this program may answer, and nothing else.
 
     Module arguments would otherwise reach the host's journal, secrets included.
     """
@@ -240,8 +318,38 @@ def on_host(
         module_args={"program": program, "request": dict(request or {}), "secrets": list(secrets)},
         task_vars={**task_vars, "ansible_no_target_syslog": True},
     )
-    answer.pop("invocation", None)
-    return answer
+    return answer_of(action, task_vars, answer, lambda said: answers.checked(program, said))
+
+
+def stock(action: t.Any, task_vars: Mapping[str, t.Any], name: str, arguments: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Run one of Ansible's own modules on the task's host; returns failed, msg and changed."""
+    answer = action._execute_module(module_name=name, module_args=dict(arguments), task_vars=task_vars)
+    return answer_of(action, task_vars, answer, answers.stock)
+
+
+def answer_of(
+    action: t.Any,
+    task_vars: Mapping[str, t.Any],
+    answer: Mapping[str, t.Any],
+    check: Callable[[Mapping[str, t.Any]], dict[str, t.Any]],
+) -> dict[str, t.Any]:
+    """Return a host's answer, checked; where it is not of its form, the failure of this host's task."""
+    # The interpreter that Ansible has found is the one fact that it adds itself, and that spares the next search.
+    found_by_ansible = getattr(action, "_discovered_interpreter_key", None)
+    facts = answer.get("ansible_facts") or {}
+    try:
+        if not isinstance(facts, Mapping) or set(facts) - {found_by_ansible}:
+            raise answers.Wrong("ansible_facts is no key that it may have")
+        if answer.get("failed") and "module_stderr" in answer:  # no answer at all: say what came instead
+            words = f"{answer.get('module_stderr')}\n{answer.get('module_stdout')}".split("\n")
+            said = "; ".join(word.strip() for word in words if word.strip())[-500:]
+            answer = {"failed": True, "msg": f"{answer.get('msg')} {said}"}
+        found = check(answer)
+    except answers.Wrong as wrong:
+        return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {wrong}"}
+    if found_by_ansible and facts:
+        found["ansible_facts"] = {found_by_ansible: action._discovered_interpreter}
+    return found
 
 
 def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -261,19 +369,48 @@ def state_of(action: t.Any, site: Site) -> State:
     return State(state_dir(site), action._loader._vault)
 
 
-def hand_over(site: Site) -> str:
-    """Leave the site for the later tasks of this run; returns the mark by which they find it."""
-    if isinstance(site.secrets, StoredSecrets):
-        site.secrets.state = State(site.secrets.state.folder)  # without the vault's secrets
-    data = pickle.dumps(site, protocol=pickle.HIGHEST_PROTOCOL)
-    mark = hashlib.sha256(data).hexdigest()[:16]
-    with open(_handed(mark), "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        file.write(data)
+def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]]) -> str:
+    """Leave the plans for the later tasks of this run; returns the mark by which they find them.
+
+    plans: by host and program, with the program's own variables that are in it.
+    """
+    mark = random_secrets.token_hex(16)
+    os.mkdir(_folder(mark), 0o700)
+    for (host, program), (overrides, plan) in plans.items():
+        _leave(mark, f"{host}/{program}", {"overrides": overrides, "plan": plan})
+    _leave(mark, "state_dir", state_dir(site))
+    provider = site.provider
+    if provider:
+        names = list(plans[provider.inventory_name, "ldap"][1]["entries"]["fingerprints"])
+        _leave(mark, "passwords", applied_passwords(site, names))
     return mark
 
 
-def _handed(mark: str) -> str:
-    return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-site-{mark}")
+def _folder(mark: str) -> str:
+    return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-{mark}")
+
+
+def _place(mark: str, what: str) -> str:
+    return os.path.join(_folder(mark), hashlib.sha256(what.encode()).hexdigest())  # a host's name may hold anything
+
+
+def _leave(mark: str, what: str, data: t.Any) -> None:
+    descriptor = os.open(_place(mark, what), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(data))
+
+
+def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
+    """Return what `hand_over()` has left in this run; None where it has not."""
+    result = task_vars.get(MARK)
+    mark = result.get("mark") if isinstance(result, Mapping) else None
+    if not isinstance(mark, str) or not re.fullmatch(r"[0-9a-f]{32}", mark):
+        return None
+    try:
+        with open(_place(mark, what), encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
 
 
 def place_of(action: t.Any, task_vars: Mapping[str, t.Any]) -> str:
@@ -282,15 +419,7 @@ def place_of(action: t.Any, task_vars: Mapping[str, t.Any]) -> str:
 
 
 def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -> Site:
-    """Return the site for a role's task: what `postamt.mail.site` left, else derived here for this host alone."""
-    result = task_vars.get(MARK)
-    mark = result.get("mark") if isinstance(result, Mapping) else None
-    if mark:
-        with open(_handed(str(mark)), "rb") as file:
-            site: Site = pickle.load(file)
-        if isinstance(site.secrets, StoredSecrets):
-            site.secrets.state = State(site.secrets.state.folder, action._loader._vault)
-        return site
+    """Return the site, derived here from the inventory and from what this play has seen of its hosts."""
     looks = seen(task_vars)
     name = place_of(action, task_vars)
     if name not in looks:
@@ -307,7 +436,7 @@ def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
     found = {}
     for name in task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]:
         answer = hostvars.raw_get(name).get(LOOK)
-        if answer and "look" in answer:
+        if isinstance(answer, Mapping) and answer.get("look"):
             found[name] = answer["look"]
     return found
 
@@ -324,19 +453,21 @@ def overrides_in(variables: Mapping[str, t.Any], read: Callable[[t.Any], t.Any])
     }
 
 
-def tried_plans(action: t.Any, task_vars: Mapping[str, t.Any], site: Site) -> list[str]:
-    """Derive every program's plan for every host, and raise SiteError with all that cannot be; return their notes.
+def tried_plans(
+    action: t.Any, task_vars: Mapping[str, t.Any], site: Site
+) -> dict[tuple[str, str], tuple[Overrides, compose.Plan]]:
+    """Derive every program's plan for every host, and raise SiteError with all that cannot be.
 
     This is before any host is touched: a role's own task would find it when others have been changed already.
     """
-    notes: list[str] = []
+    plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
     problems: dict[str, Problem] = {}
     for name, host in site.hosts.items():
         given = overrides_in(task_vars["hostvars"][name], plain)
         for program, module in compose.programs().items():
             try:
                 plan = compose.plan(program, site, host, given[program])
-                notes += [f"{name}: {note}" for note in plan.get("notes", [])]
+                plans[name, program] = given[program], plan
                 if hasattr(module, "supplied"):
                     module.supplied(plan, lambda path: controller_file(action, task_vars, path))
             except SiteError as error:
@@ -347,25 +478,34 @@ def tried_plans(action: t.Any, task_vars: Mapping[str, t.Any], site: Site) -> li
                     problems[line] = Problem(where, None, allowed)
     if problems:
         raise SiteError(problems.values())
-    return notes
+    return plans
 
 
 def controller_file(action: t.Any, task_vars: Mapping[str, t.Any], path: str) -> bytes:
-    """Return a file's content, decrypted where ansible-vault encrypted it; path: relative to the inventory."""
-    folder, name = os.path.split(os.path.join(task_vars.get("inventory_dir") or ".", os.path.expanduser(path)))
+    """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory (DataFiles).
+
+    Raises Refused where the file lies where Ansible would read it as inventory.
+    """
+    place = DataFiles.of(task_vars).path(path)
+    folder, name = os.path.split(place)
     content = State(folder, action._loader._vault).read(name)
     if content is None:
-        raise FileNotFoundError(2, os.strerror(2), path)
+        raise FileNotFoundError(2, os.strerror(2), place)
     return content
 
 
 def plan_for(
     action: t.Any, task_vars: Mapping[str, t.Any], program: str, overrides: Mapping[str, t.Any] | None = None
 ) -> compose.Plan:
-    """Return a program's plan for the task's host; raises SiteError or ComposeError, whose text is for the user.
+    """Return a program's plan for the task's host: what `postamt.mail.site` left, else one that is derived here.
 
-    overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix.
+    overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix. A plan that was
+    left with others is not this task's. Raises SiteError or ComposeError, whose text is for the user.
     """
+    name = str(task_vars["inventory_hostname"])
+    said: Overrides = {kind: value for kind, value in plain(overrides or {}).items() if value}
+    left = handed(task_vars, f"{name}/{program}")
+    if left and {kind: value for kind, value in left["overrides"].items() if value} == said:
+        return t.cast(compose.Plan, left["plan"])
     site = site_for(action, task_vars)
-    host = site.hosts[str(task_vars["inventory_hostname"])]
-    return compose.plan(program, site, host, plain(overrides or {}))
+    return compose.plan(program, site, site.hosts[name], said)

@@ -28,12 +28,18 @@ IPAddress = t.NewType("IPAddress", str)
 Network = t.NewType("Network", str)
 Path = t.NewType("Path", str)
 Secret = t.NewType("Secret", str)
+# What hosts say of themselves
+Word = t.NewType("Word", str)
+Version = t.NewType("Version", str)
+Digest = t.NewType("Digest", str)
+Count = t.NewType("Count", int)
 
 # Fields are declared through var(), outside the class body, which linters do not expect of dataclasses.field itself.
 _field: Callable[..., t.Any] = operator.attrgetter("field")(dataclasses)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
+_LEADING = "|/-#"  # aliases(5), postmap(1), and command lines; : and " are in no address that is accepted here
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -112,6 +118,11 @@ def address(value: object) -> Address:
     local, at, host = value.strip().rpartition("@") if isinstance(value, str) else ("", "", "")
     if not at or len(local) > 64 or not _LOCAL.match(local):
         raise Refused(expected)
+    if local[0] in _LEADING:
+        raise Refused(
+            f"must not begin with {local[0]}: where addresses are read, that begins a command (|), a file (/), an "
+            "option (-) or a comment (#)"
+        )
     try:
         return Address(f"{local.lower()}@{domain(host)}")
     except Refused:
@@ -136,16 +147,23 @@ def hostname(value: object) -> HostName:
 
 def _ip(value: object) -> IPAddress:
     try:
-        return IPAddress(str(ipaddress.ip_address(t.cast(str, value))))
+        return IPAddress(str(ipaddress.ip_address(_unscoped(value))))
     except ValueError:
         raise Refused("must be an IPv4 or IPv6 address") from None
 
 
 def _network(value: object) -> Network:
     try:
-        return Network(str(ipaddress.ip_network(t.cast(str, value), strict=False)))
+        return Network(str(ipaddress.ip_network(_unscoped(value), strict=False)))
     except ValueError:
         raise Refused("must be a network such as 192.0.2.0/24 or 2001:db8::/64") from None
+
+
+def _unscoped(value: object) -> str:
+    """Return text without an IPv6 scope (%eth0), after which Python takes anything, line breaks too."""
+    if not isinstance(value, str) or "%" in value:
+        raise ValueError
+    return value
 
 
 def _path(value: object) -> Path:
@@ -188,9 +206,31 @@ def _float(value: object) -> float:
     return float(value)
 
 
+def _matching(pattern: str, allowed: str) -> Callable[[object], str]:
+    compiled = re.compile(pattern)
+
+    def check(value: object) -> str:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise Refused(allowed)
+        return value
+
+    return check
+
+
+def _count(value: object) -> int:
+    number = _int(value)
+    if not 0 <= number < 1 << 60:
+        raise Refused("must be a whole number that is not negative")
+    return number
+
+
 _SCALARS: dict[object, Callable[[object], t.Any]] = {
     Domain: domain, Address: address, Size: size, HostName: hostname, IPAddress: _ip, Network: _network, Path: _path,
     Secret: _secret, str: _text, bool: _bool, int: _int, float: _float, t.Any: lambda value: value,
+    Word: _matching(r"[A-Za-z0-9_][A-Za-z0-9 ._+-]{0,63}", "must be a name"),
+    Version: _matching(r"[0-9]{1,4}\.[0-9]{1,4}(\.[A-Za-z0-9]{1,16}){0,4}", "must be a version such as 3.10.13"),
+    Digest: _matching(r"([0-9A-F]{64})?", "must be a SHA-256 in hexadecimal, or empty"),
+    Count: _count,
 }  # fmt: skip
 TYPE_WORDS: dict[object, str] = {
     Domain: "domain name", Address: "mail address", Size: "size", HostName: "host name", IPAddress: "IP address",

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
+    Count,
+    Digest,
     Domain,
     HostName,
     IPAddress,
@@ -25,6 +27,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Secret,
     SiteError,
     Size,
+    Version,
+    Word,
     field_types,
     hostname,
     nearest,
@@ -91,7 +95,8 @@ class AccountsSource:
     """Accounts that another system exports."""
 
     file: str = var(
-        "JSON, YAML, CSV or docker-mailserver's postfix-accounts.cf on the controller, relative to the inventory.",
+        "JSON, YAML, CSV or docker-mailserver's postfix-accounts.cf on the controller, relative to the folder that "
+        "holds the inventory, and in no folder that Ansible reads.",
         example="people.csv",
     )
     query: str = var("JMESPath expression that turns the file's content into a list of accounts.", "@")
@@ -178,22 +183,24 @@ class HostVariables:
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What one read-only look at a host found; a fresh host has no versions of mail programs."""
+    """What one read-only look at a host found; a fresh host has no versions of mail programs.
 
-    release: str = "trixie"
-    architecture: str = "amd64"
-    memory: int = 0
-    swap: int = 0
-    cores: int = 1
-    versions: dict[str, str] = dataclasses.field(default_factory=dict)
-    addresses: list[str] = dataclasses.field(default_factory=list)
+    It is the host that says so: the types are what other hosts' configurations may get of it.
+    """
+
+    release: Word = Word("trixie")
+    architecture: Word = Word("amd64")
+    memory: Count = Count(0)
+    swap: Count = Count(0)
+    cores: Count = Count(1)
+    versions: dict[Word, Version] = dataclasses.field(default_factory=dict)
+    addresses: list[IPAddress] = dataclasses.field(default_factory=list)
     ipv6: bool = True
-    ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
-    unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
-    claimed: list[str] = dataclasses.field(default_factory=list)  # programs that it has set up
+    ca: Digest = Digest("")  # SHA-256 of the CA that the host trusts as the site's
+    unclaimed: list[Word] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
+    claimed: list[Word] = dataclasses.field(default_factory=list)  # programs that it has set up
     firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
-    holds: list[str] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
-    link_named: bool = False  # whether its certificate for links has a name of their own, or gets it in this run
+    holds: list[Word] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,6 +222,7 @@ class Host:
     duties: frozenset[str]
     look: Look
     client_senders: tuple[Address, ...] = ()
+    link_named: bool = True  # whether its certificate has the name by which other hosts know its links
 
     def does(self, duty: str) -> bool:
         """Tell whether the host has a duty such as mail_store."""
@@ -222,7 +230,7 @@ class Host:
 
     def version(self, program: str) -> tuple[int, int]:
         """Return major and minor version of a program: the installed one, else the release's."""
-        text = self.look.versions.get(program) or RELEASES[self.look.release].get(program, "0.0")
+        text = self.look.versions.get(Word(program)) or RELEASES[self.look.release].get(program, "0.0")
         major, minor, *_rest = text.split(".")
         return int(major), int(minor)
 

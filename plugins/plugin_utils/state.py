@@ -191,9 +191,10 @@ class State:
                     )
                 os.chmod(self.folder, 0o700)
             for name in names:
-                status = os.lstat(self.path(name))
-                if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:  # such as after a git checkout
-                    os.chmod(self.path(name), 0o600)
+                with contextlib.suppress(FileNotFoundError):  # another fork's .new-*, which has its own name by now
+                    status = os.lstat(self.path(name))
+                    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:  # such as after a git checkout
+                        os.chmod(self.path(name), 0o600)
         except OSError as error:
             raise StateError(f"mail_state_dir {self.folder} cannot be used: {error.strerror}") from None
 

@@ -37,8 +37,8 @@ class Variables:
         "Further files of signatures that freshclam fetches.", [], example="['https://example.net/extra.ndb']"
     )
     mail_clamav_signatures: list[str] = var(
-        "Files of signatures on the controller, relative to the inventory, in a text format.", [],
-        example="[files/own.ndb]",
+        "Files of signatures on the controller, in a text format, relative to the folder that holds the inventory, and "
+        "in no folder that Ansible reads.", [], example="[files/own.ndb]",
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis impor
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"  # RFC 6838, section 4.2: no quote, which would end Perl's pattern
 _DOUBLE = "exe|vbs|pif|scr|bat|cmd|com|cpl|dll"  # as amavis ships it
 
 
@@ -33,6 +34,9 @@ def check(site: Site) -> Iterator[Problem]:
     for ending in site.of(Variables).mail_banned_extensions:
         if not re.fullmatch(r"[A-Za-z0-9_-]+", ending):
             yield Problem("mail_banned_extensions", ending, "must be an ending without its dot, such as exe")
+    for kind in site.of(Variables).mail_banned_types:
+        if not re.fullmatch(rf"{_NAME}/{_NAME}", kind):
+            yield Problem("mail_banned_types", kind, "must be a MIME type such as application/hta")
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:

@@ -24,8 +24,9 @@ class Certificate:
     names: list[HostName] = var("Names that it must cover; by default mail_server_name and the host's own name.", [])
     key_type: t.Literal["ec", "rsa"] = var("Key that a host makes for itself: EC P-256, or RSA of 3072 bits.", "ec")
     certificate: str | None = var(
-        "File on the controller, relative to the inventory: the certificate, and what follows it in the chain. "
-        "By default the site's own CA issues one.", None, example="files/mail.example.org.pem",
+        "File on the controller, relative to the folder that holds the inventory, and in no folder that Ansible reads: "
+        "the certificate, and what follows it in the chain. By default the site's own CA issues one.", None,
+        example="files/mail.example.org.pem",
     )  # fmt: skip
     key: str | None = var("File of its private key, without a pass phrase; ansible-vault works.", None)
     chain: str | None = var("File of the intermediate certificates, where certificate lacks them.", None)

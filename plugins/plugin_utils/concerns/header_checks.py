@@ -48,10 +48,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     checks = site.of(Variables).mail_header_checks
     if not checks or not site.sends(host):
         return None
-    lines = [
-        f"/{item.match.replace('/', chr(92) + '/')}/ {item.action.upper()} {item.text}".rstrip() for item in checks
-    ]
+    lines = [f"/{_within_slashes(item.match)}/ {item.action.upper()} {item.text}".rstrip() for item in checks]
     return Postfix(
         parameters={"header_checks": [table("header_checks", "pcre")]},
         tables={"header_checks": Table("pcre", "".join(f"{line}\n" for line in lines))},
     )
+
+
+def _within_slashes(pattern: str) -> str:
+    """Return a pattern whose own slashes do not end it; what has a backslash before it has that already."""
+    return re.sub(r"\\.|/", lambda found: "\\/" if found[0] == "/" else found[0], pattern)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged, united
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -176,7 +176,7 @@ _MODULE_UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
     """Return the content of the files that the user supplies, by certificate; raises SiteError with every problem.
 
-    read: returns a file's content, decrypted if vaulted; raises OSError or StateError.
+    read: returns a file's content, decrypted if vaulted; raises OSError, StateError or Refused.
     """
     found: dict[str, pki.Supplied] = {}
     problems: list[Problem] = []
@@ -190,8 +190,11 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
             try:
                 content[key] = read(path)
             except OSError as error:
-                allowed = f"must be a file on the controller, relative to the inventory ({error.strerror})"
+                why = f"{error.strerror}: {error.filename}"
+                allowed = f"must be a file on the controller, relative to the folder that holds the inventory ({why})"
                 problems.append(Problem(f"mail_certificates.{name}.{key}", path, allowed))
+            except Refused as refused:
+                problems.append(Problem(f"mail_certificates.{name}.{key}", path, str(refused)))
             except StateError as error:
                 problems.append(Problem(f"mail_certificates.{name}.{key}", path, f"cannot be read: {error}"))
         if len(problems) > before:
@@ -294,7 +297,10 @@ def _issue(
         return chains, asked
     for name in own:
         item = items[name]
-        chains[name] = pki.sign(authority, asked["requests"][name], item["names"], item["days"], item["calls"])
+        try:
+            chains[name] = pki.sign(authority, asked["requests"][name], item["names"], item["days"], item["calls"])
+        except (KeyError, ValueError, TypeError) as error:
+            return chains, {"failed": True, "msg": f"the host's signing request for {name} cannot be used: {error}"}
     return chains, {}
 
 

@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     Unit,
     make_plan,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 MAIN = "/etc/clamav/clamd.conf"
@@ -83,7 +83,10 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> list[File]:
         try:
             content = read(path).decode("ascii")
         except FileNotFoundError:
-            problems.append(Problem("mail_clamav_signatures", path, "must be a file on the controller"))
+            allowed = "must be a file on the controller, relative to the folder that holds the inventory"
+            problems.append(Problem("mail_clamav_signatures", path, allowed))
+        except Refused as refused:
+            problems.append(Problem("mail_clamav_signatures", path, str(refused)))
         except UnicodeDecodeError:
             problems.append(Problem("mail_clamav_signatures", path, "must be signatures in a text format"))
         else:

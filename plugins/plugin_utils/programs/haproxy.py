@@ -215,7 +215,7 @@ def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
         yield f"server here {link.local}{'' if link.check == 'tls' else ' check'}"
     for index, other in enumerate(link.to):
         backup = " backup" if link.local or (index and not link.spread) else ""
-        name = links.name_of(other) if other.look.link_named else other.name
+        name = links.name_of(other) if other.link_named else other.name
         tls = f"ssl crt {PEM} ca-file {CA_FILE} verify required verifyhost {name}"
         yield f"server {other.name} {_address(host, other)}:{link.port} {_known(host, other)} {tls} check{backup}"
 

@@ -59,3 +59,20 @@ def test_a_mailbox_is_a_folder_of_its_own() -> None:
 def test_no_other_folder_is_deleted(home: str) -> None:
     with pytest.raises(Failed, match="of anna@example.org is not one folder of its own in /var/vmail"):
         accounts.mailbox(entry("anna", home=home), [entry("ben")], "/var/vmail")
+
+
+class Ended(Exception):
+    """The module has ended with this answer."""
+
+
+@pytest.mark.parametrize("home", ["/var/vmail/..", "/var/vmail/", "/var/vmail/.x", "/var/vmail/a/b", "/etc", "x"])
+def test_nothing_but_a_mailbox_is_deleted_for_another_host(home: str) -> None:
+    class Module:
+        check_mode = True
+        params = {"request": {"left": {"delete": {"x@example.org": home}}, "mailboxes": "/var/vmail"}}
+
+        def fail_json(self, **answer: object) -> None:
+            raise Ended(str(answer["msg"]))
+
+    with pytest.raises(Ended, match="is no mailbox$"):
+        accounts.do_left(Module())  # type: ignore[arg-type]

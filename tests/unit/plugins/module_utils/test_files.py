@@ -54,6 +54,48 @@ def test_secrets_are_shown_as_fingerprints_that_tell_equal_from_different() -> N
     assert "hunter" not in first
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "smtp_sasl_password_maps = static:{me:hunter 2}",
+        "smtp_sasl_password_maps=inline:{ {mx.example.org=me:hunter2} }",
+        "relay_maps = inline:{\n    { mx.example.org = me:hunter2 },\n    { x = y } }",
+        "hosts = mysql://mail:hunter2@db.example.org/mail",
+        "uris = ldap://cn=x:hunter2/3@ldap.example.org",
+        "db_pwd = hunter2",
+        "relay_token: hunter2",
+        "rootpw hunter2",
+        "bindpw   hunter2",
+        "  flags=R user=x argv=/usr/bin/deliver --password hunter2 ${recipient}",
+        "  flags=R user=x argv=/usr/bin/deliver --token=hunter2 ${recipient}",
+        "  flags=R user=x argv=/usr/bin/deliver --api-key 'hunter2 x' ${recipient}",
+        "  flags=R user=x argv=/usr/bin/deliver -u me -p hunter2 ${recipient}",
+        "  argv=/usr/bin/mysql -u me -phunter2 mail",
+        "header = Authorization: Bearer hunter2hunter2",
+        'connect = host=db user=x password="hunter2 x" dbname=mail',
+        "sql_dsn = DBI:mysql:mail:hunter2",
+    ],
+)
+def test_a_password_is_known_by_its_name_or_by_its_place(line: str) -> None:
+    text = f"myhostname = mail.example.org\n{line}\nmynetworks = 192.0.2.0/24\n"
+    shown = files.without_passwords(text)
+    assert "hunter" not in shown and "(hidden)" in shown
+    assert shown.startswith("myhostname = mail.example.org\n") and shown.endswith("\nmynetworks = 192.0.2.0/24\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "passdb {\n  driver = pam\n}\nnamespace inbox {\n  inbox = yes\n}\n",
+        "virtual_alias_maps = hash:/etc/postfix/virtual\nrelayhost = [smtp.example.org]:587\n",
+        "smtp      inet  n       -       y       -       -       smtpd\n  -o smtpd_tls_security_level=may\n",
+        "listener = http://127.0.0.1:80/\n",
+    ],
+)
+def test_what_is_no_password_is_shown(text: str) -> None:
+    assert files.without_passwords(text) == text
+
+
 def test_passwords_of_somebody_else_are_left_out() -> None:
     text = (
         "smtp_sasl_password_maps = static:me:hunter2\n"

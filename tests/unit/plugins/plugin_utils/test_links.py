@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
@@ -28,7 +30,9 @@ def plan(found: Site, program: str, host: str) -> compose.Plan:
     ("named", "expected"), [(True, "store.example.org.link.internal"), (False, "store.example.org")]
 )
 def test_a_link_knows_its_other_end_by_a_name_that_no_user_is_shown(named: bool, expected: str) -> None:
-    found = site(store=Look(addresses=["192.0.2.2"], link_named=named))
+    found = site(store=Look(addresses=["192.0.2.2"]))
+    store = dataclasses.replace(found.hosts["store.example.org"], link_named=named)
+    found = found.on({**found.hosts, "store.example.org": store})
     configuration = next(f["content"] for f in plan(found, "haproxy", "mail")["files"] if f["path"].endswith(".cfg"))
     assert f"verifyhost {expected} check" in configuration
     certificates = plan(found, "certificates", "mail")["certificates"]

@@ -49,6 +49,21 @@ def test_header_checks() -> None:
     assert files(mail_header_checks=[check])["header_checks"] == "/^Subject: a\\/b/ REJECT no\n"
 
 
+@pytest.mark.parametrize(
+    ("match", "written"),
+    [
+        ("a/b", r"/a\/b/"),
+        (r"a\/b", r"/a\/b/"),
+        (r"a\\/b", r"/a\\\/b/"),
+        ("[/]//", r"/[\/]\/\//"),
+        (r"\d+\.\w", r"/\d+\.\w/"),
+    ],
+)
+def test_nothing_ends_the_pattern_of_a_header_check(match: str, written: str) -> None:
+    check = {"match": match, "action": "reject"}
+    assert files(mail_header_checks=[check])["header_checks"] == f"{written} REJECT\n"
+
+
 def test_relayhost_with_login() -> None:
     found = files(mail_relayhost={"host": "smtp.example.net", "username": "u", "password": "p"})
     assert found["relayhost_login"] == "[smtp.example.net]:587\tu:p\n"

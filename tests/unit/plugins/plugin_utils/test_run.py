@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import types
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -96,9 +99,84 @@ def test_a_host_that_no_run_has_seen_since_is_known_by_the_old_name_of_its_links
     inputs = {"mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])), "old.example.org": HostInput()}
     site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
     known = run.recall(site, state, inputs, remember=True).hosts
-    assert {name: host.look.link_named for name, host in known.items()} == {
+    assert {name: host.link_named for name, host in known.items()} == {
         "mx.example.org": True,
         "old.example.org": False,
     }
     later = run.recall(site, state, {name: HostInput() for name in inputs}, remember=False).hosts
-    assert later["mx.example.org"].look.link_named
+    assert later["mx.example.org"].link_named
+
+
+def test_what_is_kept_of_a_host_is_looked_at_like_what_it_says(state: State) -> None:
+    inputs = {
+        "mx.example.org": HostInput(("mail", "mail_mx"), look=Look(addresses=["192.0.2.1"])),
+        "store.example.org": HostInput(("mail", "mail_store")),
+    }
+    site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+    for wrong in ({"addresses": ["fe80::1%x\nroot"]}, {"mail_domains": ["evil.example"]}, []):
+        state.write(run.HOSTS_FILE, json.dumps({"store.example.org": wrong}).encode(), secret=False)
+        with pytest.raises(
+            StateError, match=r"hosts.json: what host store.example.org says of itself: look.* run with"
+        ):
+            run.recall(site, state, inputs, remember=True)
+
+
+def hostvars(**hosts: dict[str, object]) -> t.Any:
+    return types.SimpleNamespace(raw_get=lambda name: hosts[name])
+
+
+def test_no_variable_of_the_site_may_be_a_fact() -> None:
+    facts = {
+        "distribution": "Debian",
+        "mail_relayhost": {},
+        "postfix_settings": {},
+        "__mail_site": {},
+        "inventory_dir": "/",
+    }
+    variables = {"hostvars": hostvars(mx={"ansible_facts": facts}, store={"mail_relayhost": {}}, new={})}
+    found = [problem.where for problem in run.from_facts(variables, ["mx", "store", "new", "mx"])]
+    assert found == [
+        f"{name} of host mx" for name in ("mail_relayhost", "postfix_settings", "__mail_site", "inventory_dir")
+    ]
+
+
+@pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
+def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
+    assert run.handed({run.MARK: {"mark": mark}}, "mx.example.org/postfix") is None
+    assert run.handed({run.MARK: mark}, "mx.example.org/postfix") is None
+
+
+def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HERE}, compose.concerns().values())
+    host = site.hosts["mx.example.org"]
+    plans = {
+        ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
+    }
+    said = {run.MARK: {"mark": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
+    left = list(tmp_path.rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
+    assert len(left) == 1 + len(plans) + 2
+    for program in compose.programs():
+        assert run.plan_for(None, said, program, {"settings": {}}) == json.loads(
+            json.dumps(plans["mx.example.org", program][1])
+        )
+    assert set(run.handed(said, "passwords")) >= {"service:postfix"}
+
+
+def test_hosts_that_still_ask_a_former_provider_are_named(state: State) -> None:
+    def asked(provider: str, *reached: str, remember: bool = True) -> dict[str, str]:
+        groups = {"mx": "mail_mx", "one": "mail_store", "two": "mail_client"}
+        inputs = {
+            f"{name}.example.org": HostInput(("mail", group, *(["mail_directory"] if name != "two" else [])))
+            for name, group in groups.items()
+        }
+        said = {"mail_domains": ["example.org"], "mail_directory_provider": f"{provider}.example.org"}
+        site = parse_site(said, inputs, compose.concerns().values())
+        return run.still_asked(site, state, [f"{name}.example.org" for name in reached], remember)
+
+    assert asked("one", "mx", "one", "two") == {}
+    assert asked("mx", "mx", "one", remember=False) == {"two.example.org": "one.example.org"}
+    assert asked("one", "mx") == {}  # check mode has changed nothing
+    assert asked("mx", "mx") == {"one.example.org": "one.example.org", "two.example.org": "one.example.org"}
+    assert asked("mx", "mx", "one", "two") == {}

@@ -76,6 +76,20 @@ def test_the_smallest_site() -> None:
             },
             "is for accounts in the directory",
         ),
+        *(
+            (changes, f"is '{start}x@example.org': must not begin with {start}: where addresses are read")
+            for start in "|/-#"
+            for changes in (
+                {"mail_postmaster": f"{start}x@example.org"},
+                {"mail_accounts": [{"address": f"{start}x@example.org"}]},
+                {"mail_accounts": [{"address": "a@example.org", "aliases": [f"{start}x@example.org"]}]},
+                {"mail_aliases": {"a@example.org": [f"{start}x@example.org"]}},
+            )
+        ),
+        ({"mail_aliases": {'"|id"@example.org': ["a@example.org"]}}, "must be a mail address"),
+        ({"mail_aliases": {"a@example.org": [":include:/x@example.org"]}}, "must be a mail address"),
+        ({"mail_banned_types": ["x/y'i, qr'z"]}, "must be a MIME type such as application/hta"),
+        ({"mail_clamav_server": "fe80::1%eth0"}, "must be an IPv4 or IPv6 address"),
         ({"mail_accounts_grace_days": -1}, "mail_accounts_grace_days is -1: must be 0 or more"),
         ({"mail_accounts_backend": "ldpa"}, "mail_accounts_backend is 'ldpa': must be one of directory, system"),
         ({"mail_relayhost": {"host": "r.example.net", "username": "u"}}, "must have both username and password"),

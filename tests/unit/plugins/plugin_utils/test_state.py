@@ -147,6 +147,14 @@ def test_parallel_forks_lose_nothing(state: State) -> None:
     assert [name for name in os.listdir(state.folder) if name.startswith(".new-")] == []
 
 
+def test_a_file_that_another_fork_has_just_renamed_is_not_missed(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    state.add_secrets({"a": "1"})
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: [*listed(path), ".new-gone"])
+    state.add_secrets({"b": "2"})
+    assert state.known_secrets() == {"a": "1", "b": "2"}
+
+
 def test_an_open_folder_of_ours_is_closed(state: State) -> None:
     state.add_secrets({"a": "1"})
     os.chmod(state.folder, 0o755)  # such as after a git checkout

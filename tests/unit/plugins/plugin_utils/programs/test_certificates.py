@@ -276,7 +276,8 @@ def test_every_problem_of_every_file_is_listed_with_its_path(files: dict[str, st
     with pytest.raises(SiteError) as caught:
         certificates.supplied(plan(mail_certificates=said), read)
     text = str(caught.value)
-    assert "none.pem': must be a file on the controller, relative to the inventory (No such file or directory)" in text
+    where = "relative to the folder that holds the inventory (No such file or directory: "
+    assert f"none.pem': must be a file on the controller, {where}" in text
     assert f"mail_certificates.sni.key is '{files['certificate']}': must be a private key in PEM" in text
     assert f"mail_certificates.sni.certificate is '{files['certificate']}': must be for imap.example.org" in text
 
