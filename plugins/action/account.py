@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
-            if done and (gone := set(answer.get("deleted") or ()) & set(state.known_secrets())):
+            if done and (gone := forgotten(site, answer.get("deleted") or ()) & set(state.known_secrets())):
                 state.set_secrets(dict.fromkeys(gone))  # who has the address next gets a password of their own
         self._tell(answer)
         if done and answer.get("password_set"):  # on the screen alone: in no result, and in no log file
@@ -140,6 +140,11 @@ class ActionModule(ActionBase):
 
     def _say(self, text: str, **how: bool) -> None:
         self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
+
+
+def forgotten(site: Site, deleted: t.Iterable[str]) -> set[str]:
+    """Return the accounts whose passwords go with them: no word of the directory's host makes another one forgotten."""
+    return {name for name in deleted if "@" in name} - {account.address for account in site.accounts}
 
 
 def keeps(site: Site, address: str) -> bool:

@@ -44,4 +44,10 @@ linked:
   returned: success
   type: list
   elements: str
+away:
+  description: >-
+    A sentence on each host that this run does not reach, and on each that asks a directory that is the site's no longer.
+  returned: success
+  type: list
+  elements: str
 """

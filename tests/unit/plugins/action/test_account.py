@@ -82,3 +82,8 @@ def test_users_of_the_host_are_not_the_collections() -> None:
 def test_the_controller_keeps_generated_passwords_only() -> None:
     kept = {address: account.keeps(site(), address) for address in (ANNA, BEN, DORA, "left@example.org")}
     assert kept == {ANNA: False, BEN: True, DORA: False, "left@example.org": True}
+
+
+def test_no_password_but_a_deleted_accounts_is_forgotten() -> None:
+    deleted = ["left@example.org", ANNA, BEN, "service:postfix", "client:app1.example.org", "fingerprint-key"]
+    assert account.forgotten(site(), deleted) == {"left@example.org"}

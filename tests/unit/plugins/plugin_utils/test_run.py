@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
+from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -180,3 +182,27 @@ def test_hosts_that_still_ask_a_former_provider_are_named(state: State) -> None:
     assert asked("one", "mx") == {}  # check mode has changed nothing
     assert asked("mx", "mx") == {"one.example.org": "one.example.org", "two.example.org": "one.example.org"}
     assert asked("mx", "mx", "one", "two") == {}
+
+
+def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_path: Path) -> None:
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "people.csv").write_text("address\nanna@example.org\n")
+    place = {"ansible_inventory_sources": [str(tmp_path / "inventory")], "inventory_dir": str(tmp_path / "inventory")}
+    said = {"mail_accounts_source": {"file": "people.csv"}}
+    files = DataFiles.of(place)
+    found, problems = run._with_source(ACTION, said, files)
+    assert found == said
+    assert [str(problem) for problem in problems] == [
+        f"mail_accounts_source.file is 'people.csv': lies in {tmp_path}/inventory, where Ansible reads every file as "
+        "inventory or variables, so that the text of this one could set variables and run commands on this machine: "
+        f"move it out, such as to {tmp_path}/people.csv"
+    ]
+    with pytest.raises(Refused, match="lies in"):
+        run.controller_file(ACTION, place, "people.csv")
+    (tmp_path / "inventory" / "people.csv").rename(tmp_path / "people.csv")
+    found, problems = run._with_source(ACTION, said, files)
+    assert not problems and found["mail_accounts"] == [{"address": "anna@example.org"}]
+    assert run.controller_file(ACTION, place, "people.csv") == b"address\nanna@example.org\n"
+
+
+ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
