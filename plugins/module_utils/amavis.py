@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
@@ -53,8 +52,9 @@ class Amavis(Program):
             return []
         with files.temporary("postamt-rules.") as site:
             here = os.path.dirname(RULES)
-            for name in files.names(here):  # SpamAssassin reads nothing below; the keys there are another user's
-                if not stat.S_ISDIR(files.mode(f"{here}/{name}")):
+            for name, status in files.tree(here):
+                if status.st_uid == 0:  # not the keys of SpamAssassin's own user
+                    files.make_folder(os.path.dirname(f"{site}/{name}"))
                     files.copy(f"{here}/{name}", f"{site}/{name}")
             files.copy(stage + RULES, f"{site}/{os.path.basename(RULES)}", 0o644)
             # as nobody, since it makes folders in the home of whoever asks

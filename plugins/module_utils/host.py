@@ -124,10 +124,11 @@ def claimed() -> list[str]:
     found = []
     for name in files.names(STATE):
         with contextlib.suppress(OSError, ValueError):
-            if files.load(f"{STATE}/{name}/manifest.json").get("files") or files.exists(
-                f"{STATE}/{name}/pending/mark.json"
-            ):
+            if files.load(f"{STATE}/{name}/manifest.json").get("files"):
                 found.append(name)
+                continue
+        if files.exists(f"{STATE}/{name}/pending/mark.json"):
+            found.append(name)
     return found
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,34 @@ def test_a_killed_removal_is_finished(etc: Path) -> None:
     Removal("postfix", dry=False).take_away(str(etc / "main.cf"))
     Removal("postfix", dry=False).carry_out()
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
+
+
+def test_links_of_a_service_are_left_and_keep_nothing_from_going(etc: Path, tmp_path: Path) -> None:
+    """Of two folders of ours in a service's folder, one is a link to a folder of root's, the other holds a link."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    for name in ("bus.pid", "file"):
+        (outside / name).write_text(STRANGE)
+    service = tmp_path / "service"
+    service.mkdir()
+    service.chmod(0o777)
+    (service / "site").symlink_to(outside)
+    (service / "rules").mkdir()
+    (service / "rules" / "x.pid").symlink_to(outside / "file")
+    (service / "rules" / "folder.pid").mkdir()
+    os.mkfifo(service / "fifo")
+    record = tmp_path / "state" / "postfix" / "manifest.json"
+    manifest = json.loads(record.read_text())
+    manifest["folders"] += [str(service / name) for name in ("site", "rules")]
+    manifest["files"] |= {str(service / "site" / "file"): "ours", str(service / "fifo"): "ours"}
+    record.write_text(json.dumps(manifest))
+    predicted = Removal("postfix", dry=True)
+    predicted.carry_out()
+    done = Removal("postfix", dry=False)
+    done.carry_out()
+    assert contents(outside) == {"bus.pid": STRANGE, "file": STRANGE}
+    left = [words for words in done.actions if words.startswith("left ")]
+    assert [words.split(",")[0].removeprefix(f"left {service}/") for words in left] == ["fifo", "site/file", "site"]
+    assert left == [words for words in predicted.actions if words.startswith("left ")]
+    assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
+    assert remove.claimed() == []
