@@ -177,6 +177,10 @@ def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
         yield Problem(
             "account", asked.account, "is in the inventory: take it out there and run postamt.mail.site first"
         )
+    elif asked.state == "disabled" and mine and asked.account == site.postmaster:
+        yield Problem(
+            "account", asked.account, "reads mail to root and postmaster: let mail_postmaster name another one"
+        )
     elif asked.state == "enabled" and listed and mine and not listed.enabled:
         yield Problem("account", asked.account, "is disabled in the inventory: take enabled: false out there")
     elif asked.state == "enabled" and not mine and site.core.mail_accounts_exclusive:

@@ -148,18 +148,23 @@ class Accounts:
 
     def look(self) -> None:
         tree = self.connection.search(self.wanted["suffix"], "subtree", names=directory.ENTRY_ATTRIBUTES)
-        self.current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
+        self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
+        self.current = entries.whole(self.actual, self.record)
 
     def did(self, verb: entries.Verb, what: str) -> bool:
         self.actions.append(f"would {verb} {what}" if self.dry else f"{directory.PAST[verb]} {what}")
         return not self.dry
 
-    def send(self, change: entries.Change, more: str = "") -> None:
-        """Send a change of one account and say so, unless nothing differs."""
-        if change.before is not None and change.after is not None and not change.modifications():
-            return
-        if self.did(change.verb, f"account {change.name}{more}"):
-            self.connection.all_of([self.connection.entry_request(change)])
+    def send(self, change: entries.Change) -> None:
+        """Send a change of one account, and of the aliases and forwards that point to it, and say so."""
+        changes, withdrawn = entries.expanded([change], self.actual, self.record)
+        if not self.dry:  # before the first change: what is lost of it would be lost for good
+            self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
+            files.save(directory.RECORD, self.record)
+        for one in changes:
+            if self.did(one.verb, f"{one.kind} {one.name}"):
+                self.connection.all_of([self.connection.entry_request(one)])
+        self.record["withdrawn"] = withdrawn
 
     def entry(self, address: str) -> entries.Entry | None:
         by_address = {account["address"]: account["dn"] for account in listed(self.wanted, self.current, self.record)}

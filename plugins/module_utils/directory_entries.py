@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Attributes = dict[str, list[str]]
@@ -121,6 +121,7 @@ def merge(
     """
     result = Merge()
     suffix = wanted["suffix"]
+    actual, current = current, whole(current, record)
     found = {name: _named(current, f",ou={name},{suffix}".lower(), attribute) for name, attribute in BRANCHES.items()}
     _branches(result, wanted, {dn.lower() for dn in current})
     result.record["domains"] = _domains(result, wanted, found["domains"], record.get("domains", []))
@@ -133,10 +134,90 @@ def merge(
     result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
     result.record["leaving"] = leaving(wanted["accounts"], current, record)
     _passwords(result, wanted, found, record, digest)
+    result.changes, result.record["withdrawn"] = expanded(result.changes, actual, record)
     if result.theirs:
         listed = names(sorted(set(result.theirs)))
         result.notes.append(f"addresses of others that do not stay (mail_accounts_exclusive): {listed}")
     return result
+
+
+def whole(current: Mapping[str, Entry], record: Mapping[str, Any]) -> dict[str, Entry]:
+    """Return entries with the targets, too, that are kept out of them while nobody gets mail there."""
+    found = dict(current)
+    for dn, targets in record.get("withdrawn", {}).items():
+        if dn in current:
+            attributes = current[dn].attributes
+            have = attributes.get("mailForwardingAddress", [])
+            both = three_way(have, (), targets)
+            found[dn] = Entry(dn, {**attributes, "mailForwardingAddress": both})
+    return found
+
+
+def expanded(
+    changes: Collection[Change], current: Mapping[str, Entry], record: Mapping[str, Any]
+) -> tuple[list[Change], dict[str, list[str]]]:
+    """Return changes of whole() entries as they are made, and by DN the targets of aliases and forwards that stay out.
+
+    Mail to such a target, an address of disabled accounts alone, would be taken first and come back later.
+    current: the entries as they are.
+    """
+    asked = {change.dn: change for change in changes}
+    after = {dn: entry.attributes for dn, entry in whole(current, record).items()}
+    after.update({dn: change.after or {} for dn, change in asked.items()})
+    was = {(dn, target.casefold()) for dn, targets in record.get("withdrawn", {}).items() for target in targets}
+    owners = _owners(after)
+    withdrawn: dict[str, list[str]] = {}
+    made = {dn: change for dn, change in asked.items() if change.after is None}
+    for dn, attributes in after.items():
+        targets = attributes.get("mailForwardingAddress", [])
+        if not attributes or not (targets or dn in asked):
+            continue
+        kept = [
+            target
+            for target in targets
+            if _disabled(attributes) or _answers(target, owners, (dn, target.casefold()) in was)
+        ]
+        if kept != targets:
+            withdrawn[dn] = sorted(set(targets) - set(kept))
+        goal = {name: values for name, values in {**attributes, "mailForwardingAddress": kept}.items() if values}
+        have = current[dn].attributes if dn in current else None
+        if dn in asked:
+            change = replace(asked[dn], before=have, after=goal)
+        else:
+            kind = "account" if is_account(current[dn]) else "alias"
+            change = Change("change", kind, "".join(attributes.get("mail", [dn])[:1]).lower(), dn, have, goal)
+        if have is None or change.modifications():
+            made[dn] = change
+    return [made[dn] for dn in dict.fromkeys([*asked, *made]) if dn in made], withdrawn
+
+
+def _owners(entries: Mapping[str, Attributes]) -> dict[str, bool]:
+    """Return whether mail to an address reaches somebody, for each that an account or alias has."""
+    accounts, aliases = [], []
+    for dn, attributes in entries.items():
+        names = [value.casefold() for key in ("mail", "mailAlias") for value in attributes.get(key, [])]
+        if names and is_account(Entry(dn, attributes)):
+            accounts.append((names, not _disabled(attributes)))
+        elif names and attributes.get("mailForwardingAddress"):
+            aliases.append((names, attributes["mailForwardingAddress"]))
+    found: dict[str, bool] = dict.fromkeys((name for names, _targets in aliases for name in names), True)
+    while True:
+        now: dict[str, bool] = {}
+        for names, alive in accounts:
+            now.update({name: alive or now.get(name, False) for name in names})
+        for names, targets in aliases:
+            alive = any(_answers(target, found | now, False) for target in targets)
+            now.update({name: alive or now.get(name, False) for name in names})
+        if now == found:
+            return found
+        found = now
+
+
+def _answers(target: str, owners: Mapping[str, bool], was_out: bool) -> bool:
+    """Tell whether mail to a target reaches somebody; an address that is nobody's stays out if it was."""
+    local, _at, domain = target.casefold().partition("@")
+    known = (owners[name] for name in (f"{local}@{domain}", f"{local.partition('+')[0]}@{domain}") if name in owners)
+    return next(known, not was_out)
 
 
 def _named(current: Mapping[str, Entry], below: str, attribute: str) -> dict[str, Entry]:
@@ -156,7 +237,11 @@ def escaped(value: str) -> str:
 
 def disabled(entry: Entry) -> bool:
     """Tell whether an account is disabled."""
-    return entry.attributes.get("mailEnabled") == ["FALSE"]
+    return _disabled(entry.attributes)
+
+
+def _disabled(attributes: Attributes) -> bool:
+    return attributes.get("mailEnabled") == ["FALSE"]
 
 
 def leaving(listed: Collection[str], current: Mapping[str, Entry], record: Mapping[str, Any]) -> dict[str, str]:
@@ -428,18 +513,20 @@ def _passwords(
     result.record["key"] = wanted["key"]
 
 
+def both(left: Mapping[str, list[str]], right: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return what either says, by name."""
+    return {name: [*dict.fromkeys([*left.get(name, ()), *right.get(name, ())])] for name in {**left, **right}}
+
+
 def united(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return the record while a merge is under way: what either says was applied."""
-
-    def both(left: Mapping[str, list[str]], right: Mapping[str, list[str]]) -> dict[str, list[str]]:
-        return {name: [*dict.fromkeys([*left.get(name, ()), *right.get(name, ())])] for name in {**left, **right}}
-
     was, now = old.get("accounts", {}), new["accounts"]
     return {
         **{name: sorted({*old.get(name, ()), *new[name]}) for name, _class in LOGINS.values() if name in new},
         "domains": sorted({*old.get("domains", ()), *new["domains"]}),
         "aliases": both(old.get("aliases", {}), new["aliases"]),
         "accounts": {name: both(was.get(name, {}), now.get(name, {})) for name in {**was, **now}},
+        "withdrawn": both(old.get("withdrawn", {}), new["withdrawn"]),
     }
 
 

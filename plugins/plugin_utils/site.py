@@ -641,6 +641,10 @@ def _rules(site: Site) -> Iterable[Problem]:
     known = set(owner) | set(site.aliases) | roles
     yield from _targets(site, local, known)
     yield from _circles(site)
+    reader = site.core.mail_postmaster
+    off = {used for account in site.accounts if not account.enabled for used in (account.address, *account.aliases)}
+    if reader and off.issuperset(site.aliases.get(reader, [reader])):
+        yield Problem("mail_postmaster", reader, "is disabled: name somebody who reads mail to root and postmaster")
 
 
 def _short_passwords(site: Site) -> Iterable[Problem]:

@@ -184,12 +184,22 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert play().changed == []
     assert arrives(at, DORA, DORA, password)
     (home,) = mailboxes(host) - before
+    crew = "crew@example.test"  # somebody's own list, of which the inventory knows nothing
+    made = (
+        f"dn: cn=crew,ou=aliases,o=mail\nobjectClass: organizationalRole\nobjectClass: PostfixBookMailForward\n"
+        f"mail: {crew}\nmailAlias: {crew}\nmailForwardingAddress: {DORA}\n"
+    )
+    assert host.run(f"ldapadd -Q -Y EXTERNAL -H ldapi:/// <<'END'\n{made}END").rc == 0
+    assert takes(at(25), crew)
 
     context = ssl.create_default_context(cafile=at(993).ca_file)
     context.check_hostname = False  # by address
     session = imaplib.IMAP4_SSL(at(993).host, 993, ssl_context=context, timeout=30)
     session.login(DORA, password)
+    assert f"would change alias {crew}" in account(DORA, "disabled", "--check")
+    assert takes(at(25), crew)
     assert f"disabled account {DORA}" in account(DORA, "disabled")
+    assert not takes(at(25), crew)
     with pytest.raises(imaplib.IMAP4.error):
         session.noop()
         session.noop()
@@ -200,7 +210,7 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert not takes(at(25), DORA)
 
     assert f"enabled account {DORA}" in account(DORA, "enabled")
-    assert arrives(at, DORA, DORA, password)
+    assert arrives(at, crew, DORA, password)
     assert "may be deleted from" in account(DORA, "absent")
     assert not takes(at(25), DORA)
     assert "changed=0" in account(DORA, "absent")
@@ -222,6 +232,8 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert mailboxes(host) == before
     assert DORA not in account()
     assert not takes(at(25), DORA)
+    assert not takes(at(25), crew)
+    assert host.run("ldapdelete -Q -Y EXTERNAL -H ldapi:/// cn=crew,ou=aliases,o=mail").rc == 0
     assert f"there is no account {DORA}" in account(DORA, "absent")
     assert play().changed == []
 

@@ -84,6 +84,12 @@ def test_a_disabled_account_neither_logs_in_nor_gets_mail(site: Any, ask: Any) -
     assert smtp_rcpt(ask(25), STRANGER, [FRED]).rcpt[FRED].code == 550
 
 
+def test_a_list_leaves_disabled_members_out_and_nobody_gets_a_bounce(host: Any, site: Any, ask: Any, give: Any) -> None:
+    assert imap_find(ask(993), ANNA, site.passwords[ANNA], give("crew@example.test"))
+    assert smtp_rcpt(ask(25), STRANGER, ["gone@example.test"]).rcpt["gone@example.test"].code == 550
+    assert host.run(f"journalctl -o cat | grep -E 'status=bounced|to=<{FRED}>'").stdout == ""
+
+
 @pytest.mark.parametrize("port", [993, 995])
 def test_tls_1_1_is_refused(ask: Any, port: int) -> None:
     assert tls_refuses(ask(port), "TLSv1.1").refused

@@ -363,14 +363,20 @@ def test_passwords_come_from_where_ansible_finds_them(
 
 
 def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Any, play: Callable[..., Any]) -> None:
-    dn = dn_of(host, ANNA)
+    dn, info = dn_of(host, ANNA), "cn=info@example.test,ou=aliases,o=mail"
     change = f"dn: {dn}\nchangetype: modify\nreplace: mailEnabled\nmailEnabled: "
     modify(host, change + "FALSE\n")
     try:
-        assert play().changed == []
+        left = play().actions
+        assert "changed alias: info@example.test" in left
+        assert f"changed account: {BEN}" in left  # forwards to anna
         assert asked(host, dn)[dn]["mailEnabled"] == ["FALSE"]
+        assert asked(host, info)[info]["mailForwardingAddress"] == [BEN]
+        assert play().changed == []
     finally:
         modify(host, change + "TRUE\n")
+    assert not play().failed
+    assert sorted(asked(host, info)[info]["mailForwardingAddress"]) == [ANNA, BEN]
 
 
 @pytest.mark.parametrize(

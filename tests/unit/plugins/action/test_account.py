@@ -48,6 +48,7 @@ def said(state: str, address: str | None = None, on: Site | None = None, **more:
         ("present", DORA, {"quota": "much"}, "quota is 'much': must be a size"),
         ("present", "dora", {}, "account is 'dora': must be a mail address"),
         ("disabled", DORA, {"quota": 1024}, "quota: can be said with state=present only"),
+        ("disabled", ANNA, {}, f"account is '{ANNA}': reads mail to root and postmaster"),
         ("password", None, {}, "account: must name an account: -e account=ADDRESS"),
         ("purged", DORA, {}, "state is 'purged': goes for all accounts"),
     ],
@@ -61,7 +62,7 @@ def test_what_cannot_be_is_said(state: str, address: str | None, more: dict[str,
     ("state", "address"),
     [
         ("listed", None), ("purged", None), ("present", DORA), ("absent", DORA), ("enabled", DORA), ("enabled", ANNA),
-        ("disabled", ANNA), ("password", BEN), ("password", DORA),
+        ("disabled", BEN), ("password", BEN), ("password", DORA),
     ],
 )  # fmt: skip
 def test_the_rest_is_for_the_host_to_decide(state: str, address: str | None) -> None:

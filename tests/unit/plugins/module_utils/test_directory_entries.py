@@ -218,7 +218,8 @@ def test_a_service_whose_password_somebody_changed_gets_its_own_back(directory: 
 def test_a_record_of_a_run_that_ended_half_way_holds_both(directory: Directory) -> None:
     old = {"accounts": {ANNA: account("a@example.org")}, "aliases": {"x@e.org": [ANNA]}, "domains": ["a"]}
     new = {"accounts": {ANNA: account("b@example.org")}, "aliases": {"y@e.org": [ANNA]}, "domains": ["b"]}
-    both = entries.united(old, new)
+    both = entries.united(old, {**new, "withdrawn": {"cn=y": [ANNA]}})
+    assert both["withdrawn"] == {"cn=y": [ANNA]}
     assert both["accounts"][ANNA]["mailAlias"] == ["a@example.org", "b@example.org"]
     assert list(both["aliases"]) == ["x@e.org", "y@e.org"]
     assert both["domains"] == ["a", "b"]
@@ -417,3 +418,65 @@ def test_what_passwords_must_be_is_the_inventorys_and_what_else_stands_there_is_
     assert verbs(directory.run(wish(policies=goal))) == [("change", "policy", "passwords")]
     entry = directory.entries["cn=passwords,ou=policies,o=mail"]
     assert (entry.attributes["pwdMinLength"], entry.attributes["pwdMaxAge"]) == (["12"], ["7"])
+
+
+TEAM, LIST, ALL = (f"{name}@example.org" for name in ("team", "list", "all"))
+
+
+def targets(directory: Directory, name: str) -> list[str]:
+    (found,) = (e for e in directory.entries.values() if e.attributes.get("mail") == [name])
+    return found.attributes.get("mailForwardingAddress", [])
+
+
+def two(ben: str = "TRUE", **more: Any) -> dict[str, Any]:
+    aliases = {TEAM: [ANNA, "ben+team@example.org"], LIST: [BEN], ALL: [LIST, "x@example.net"]}
+    return wish({ANNA: account(), BEN: account("b@example.org", mailEnabled=[ben])}, aliases=aliases, **more)
+
+
+def test_who_is_disabled_leaves_lists_and_comes_back(directory: Directory) -> None:
+    directory.run(two())
+    record = dict(directory.record)
+    changed = verbs(directory.run(two("FALSE")))
+    assert changed == [("change", "account", BEN), *(("change", "alias", name) for name in (TEAM, LIST, ALL))]
+    assert [targets(directory, name) for name in (TEAM, LIST, ALL)] == [[ANNA], [], ["x@example.net"]]
+    assert {name: directory.record[name] for name in ("aliases", "domains")} == {
+        name: record[name] for name in ("aliases", "domains")
+    }
+    directory.run(two())
+    assert [sorted(targets(directory, name)) for name in (TEAM, LIST, ALL)] == [
+        [ANNA, "ben+team@example.org"], [BEN], [LIST, "x@example.net"],
+    ]  # fmt: skip
+    assert directory.record["withdrawn"] == {}
+
+
+def test_who_was_disabled_in_the_directory_leaves_lists_too_and_others_targets_come_back(directory: Directory) -> None:
+    directory.run(two())
+    (team,) = (e for e in directory.entries.values() if e.attributes.get("mail") == [TEAM])
+    team.attributes["mailForwardingAddress"] += ["b@example.org", "theirs@example.net"]
+    ben = directory.account(BEN)
+    ben.attributes["mailEnabled"] = ["FALSE"]
+    directory.run(two())
+    assert targets(directory, TEAM) == [ANNA, "theirs@example.net"]
+    directory.account(BEN).attributes["mailEnabled"] = ["TRUE"]
+    directory.run(two())
+    assert sorted(targets(directory, TEAM)) == sorted(
+        [ANNA, "b@example.org", "ben+team@example.org", "theirs@example.net"]
+    )
+
+
+def test_a_forward_to_a_disabled_account_leaves_the_own_mailbox(directory: Directory) -> None:
+    anna = account(ANNA, mailForwardingAddress=[BEN])
+    directory.run(wish({ANNA: anna, BEN: account(mailEnabled=["FALSE"])}))
+    assert targets(directory, ANNA) == []
+    directory.run(wish({ANNA: anna, BEN: account()}))
+    assert targets(directory, ANNA) == [BEN]
+
+
+def test_whoever_is_deleted_stays_out_until_somebody_has_the_address(directory: Directory) -> None:
+    directory.run(two("FALSE"))
+    del directory.entries[directory.account(BEN).dn]
+    without = {**two(), "accounts": {ANNA: account()}, "fingerprints": {ANNA: "p"}}
+    directory.run(without)
+    assert targets(directory, LIST) == []
+    directory.run(two())
+    assert targets(directory, LIST) == [BEN]

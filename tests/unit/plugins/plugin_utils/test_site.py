@@ -22,6 +22,9 @@ def site(hosts: t.Any = None, **changes: t.Any) -> Site:
     return parse_site({**GOOD, **changes}, hosts or HOST, compose.concerns().values())
 
 
+OFF = {"address": "off@example.org", "enabled": False}
+
+
 def message(hosts: t.Any = None, **changes: t.Any) -> str:
     with pytest.raises(SiteError) as caught:
         site(hosts, **changes)
@@ -49,6 +52,10 @@ def test_the_smallest_site() -> None:
         ({"mail_accounts": [{"address": "alice"}]}, "mail_accounts[0].address is 'alice': must be a mail address"),
         ({"mail_accounts": [{"address": "a@other.org"}]}, "is 'a@other.org': must be in one of mail_domains"),
         ({"mail_accounts": [{"address": "a@example.org", "quota": "much"}]}, "quota is 'much': must be a size"),
+        (
+            {"mail_accounts": [*GOOD["mail_accounts"], OFF], "mail_postmaster": "off@example.org"},
+            "mail_postmaster is 'off@example.org': is disabled: name somebody who reads mail",
+        ),
         ({"mail_accounts": [GOOD["mail_accounts"][0]] * 2}, "is taken already by mail_accounts alice@example.org"),
         ({"mail_aliases": {"x@example.org": ["nobody@example.org"]}}, "is 'nobody@example.org': does not exist"),
         ({"mail_aliases": {"x@example.org": ["y@example.org"], "y@example.org": ["x@example.org"]}}, "in a circle: "),
