@@ -72,7 +72,7 @@ class Amavis(Program):
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """A reload runs it anew over the same sockets; others need a restart."""
-        ports = re.compile(r"(?m)^\$(?:inet_socket|unix_socketname).*$")
+        ports = re.compile(r"(?m)^(?:\$inet_socket|\$unix_socketname|@listen_sockets).*$")
         return ports.findall(old.get(MAIN) or "") != ports.findall(new.get(MAIN) or "") if MAIN in new else False
 
 

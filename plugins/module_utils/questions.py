@@ -133,8 +133,10 @@ def _reply(reply: Reply) -> Answer:
     return Answer(LATER if 400 <= reply.code < 500 else NO, text)
 
 
-def _smtp_greeting(port: int, tls: Tls = "none", address: str = "") -> Answer:
-    """Does it greet, and with tls "starttls" or "implicit", does TLS work?"""
+def _smtp_greeting(port: int = 0, tls: Tls = "none", address: str = "", path: str = "") -> Answer:
+    """Does it greet, at a port or a socket's path, and with tls "starttls" or "implicit", does TLS work?"""
+    if path:
+        return _reply(smtp_greeting(Endpoint(path, timeout=TIMEOUT)))
     if tls == "starttls":
         return _reply(smtp_ehlo(_endpoint(port, address), tls=tls).reply)
     return _reply(smtp_greeting(_endpoint(port, address), tls=tls))

@@ -5,6 +5,9 @@
 A program asks a socket on its own host, as if the other program ran there. HAProxy takes it to a host that has it, over
 TLS: both ends show certificates of the site's CA, each verifies the other's name, and a port takes only the hosts that
 need it. So no other program listens for other hosts, whatever it can do about TLS. A site of one host has no links.
+
+Mail on its way through the filter passes Unix sockets only, in folders that belong to those who may use them: any user
+of a host may connect to a port of loopback, and take one above 1023 while the program that listens there is away.
 """
 
 from __future__ import annotations
@@ -29,12 +32,19 @@ USER = "haproxy"  # as whom the links' worker runs
 # Below 1024, where no user's program can listen, and assigned to nobody (IANA's registry of ports)
 OWN = 940  # on loopback alone: where a host's links show their certificate to the host itself
 LMTP, QUOTA, DIRECTORY, BACK, RELAY = 941, 942, 943, 944, 945
-FILTER = {10024: 946, 10026: 947, 10027: 948}  # amavis's ports (from the world, from users, from hosts) and the links'
+HAND_OVER = 949  # on loopback alone: where hosts that do not send mail themselves hand it to those that do
+FILTER = {"world": 946, "users": 947, "hosts": 948}  # from whom mail to be filtered is
 
 DOMAIN = "link.internal"  # below it are names that no certificate for users has, whoever has issued it
-FILTERS = "127.0.0.2"  # where a sender's Postfix finds amavis's ports, wherever amavis is
-FILTERED = 10025  # where Postfix takes filtered mail
-HAND_OVER = 10028  # where hosts that do not send mail themselves hand it to those that do
+# Sockets of Postfix, relative to the chroot. Folder public is for group postdrop, in which amavis and HAProxy are: by
+# it Debian has every user's sendmail(1) leave mail, but no user's own program is in it.
+POSTDROP = "postdrop"
+FILTERED = "filtered"  # takes filtered mail
+HANDED_OVER = "handed-over"  # takes mail of the site's other hosts
+HANDED_OVER_SERVICE = f"{HANDED_OVER}/unix"
+# Sockets of amavis: for this host's Postfix in its chroot, for HAProxy elsewhere
+AMAVIS_FOLDER = "amavis"
+AMAVIS_LINKS = "/var/lib/amavis-links"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +71,17 @@ class Outgoing:
 class Incoming:
     """A port of this host that takes links of other hosts.
 
-    target: where the service listens on this host (a path or ADDRESS:PORT); sources: from which address each caller's
-    connection arrives there, where that matters.
+    target: the socket where the service listens on this host; targets: the one for each caller, by its name, where the
+    service has to know who calls; reject: whether a link ends before it begins while nobody listens, so that the caller
+    asks another host.
     """
 
     name: str
     port: int
     callers: tuple[Host, ...]
-    target: str
-    sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    target: str = ""
+    targets: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    reject: bool = False
 
 
 def outgoing(site: Site, host: Host) -> list[Outgoing]:
@@ -81,12 +93,13 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
         found.append(Outgoing("quota", f"{CHROOT}/{QUOTA_SOCKET}", QUOTA, stores, "postfix"))
     if filter_is_linked(site, host):
         others = _others(site.filter_hosts, host)
-        for amavis, port in FILTER.items():
-            local = f"127.0.0.1:{amavis}" if site.filters(host) else ""
-            found.append(Outgoing(f"filter-{amavis}", f"{FILTERS}:{amavis}", port, others, local=local, spread=True))
+        for way, port in FILTER.items():
+            local = amavis_socket(site, host, host, way) if site.filters(host) else ""
+            socket = f"{CHROOT}/{filter_socket(site, host, way)}"
+            found.append(Outgoing(f"filter-{way}", socket, port, others, "postfix", local=local, spread=True))
     if site.filters(host):
-        for caller, source in _sources(site, host):
-            found.append(Outgoing(f"back-{caller.name}", f"{source}:{FILTERED}", BACK, (caller,)))
+        for caller in _others(site.senders, host):
+            found.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
     if directory_is_linked(site, host):
         holders = site.hosts_with("mail_directory")
         local = SLAPD if host in holders else ""
@@ -111,14 +124,14 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
         asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, SLAPD))
     if site.filters(host):
-        sources = {str(caller.name): source for caller, source in _sources(site, host)}
-        for amavis, port in FILTER.items():
-            found.append(Incoming(f"filter-{amavis}", port, senders, f"127.0.0.1:{amavis}", sources))
+        for way, port in FILTER.items():
+            targets = {str(caller.name): amavis_socket(site, host, caller, way) for caller in senders}
+            found.append(Incoming(f"filter-{way}", port, senders, targets=targets, reject=True))
     if filter_is_linked(site, host):
-        found.append(Incoming("back", BACK, _others(site.filter_hosts, host), f"127.0.0.1:{FILTERED}"))
+        found.append(Incoming("back", BACK, _others(site.filter_hosts, host), public(FILTERED), reject=True))
     if host.does("mail_submission"):
         handing = tuple(one for one in site.hosts.values() if hands_over(site, one))
-        found.append(Incoming("relay", RELAY, handing, f"127.0.0.1:{HAND_OVER}"))
+        found.append(Incoming("relay", RELAY, handing, public(HANDED_OVER), reject=True))
     return [one for one in found if one.callers]
 
 
@@ -147,14 +160,15 @@ def _calls_directory(site: Site, caller: Host, host: Host) -> bool:
 
 
 def trusting_services(site: Site, host: Host) -> list[str]:
-    """Return the services of Postfix at which a submission host takes mail without a login, all of them on loopback.
+    """Return the services of Postfix at which a submission host takes mail without a login.
 
-    One is for its own programs, where it has no port 25 for everybody, one for the site's hosts that hand theirs over.
+    One is for its own programs, on loopback, where it has no port 25 for everybody, one for links of the site's hosts
+    that hand theirs over.
     """
     if not host.does("mail_submission"):
         return []
     own = [] if host.does("mail_mx") else ["127.0.0.1:smtp/inet"]
-    return [*own, *([f"127.0.0.1:{HAND_OVER}/inet"] if called(site, host, "relay") else [])]
+    return [*own, *([HANDED_OVER_SERVICE] if called(site, host, "relay") else [])]
 
 
 def packages(site: Site, host: Host) -> list[str]:
@@ -200,9 +214,26 @@ def hands_over(site: Site, host: Host) -> bool:
     return bool(host.duties) and not site.sends(host) and not host.does("mail_client")
 
 
-def _sources(site: Site, host: Host) -> list[tuple[Host, str]]:
-    """Return the loopback address by which amavis on a host knows each other sender, and finds its way back to it."""
-    return [(one, f"127.0.{1 + i // 250}.{1 + i % 250}") for i, one in enumerate(site.senders) if one != host]
+def public(name: str) -> str:
+    """Return the path of a service of Postfix that programs of group postdrop may use (master(5), private: n)."""
+    return f"{CHROOT}/public/{name}"
+
+
+def filter_socket(site: Site, host: Host, way: str) -> str:
+    """Return where a host's Postfix finds the filter, relative to its chroot: amavis, or the link to it."""
+    return f"private/filter-{way}" if filter_is_linked(site, host) else f"{AMAVIS_FOLDER}/{way}"
+
+
+def amavis_socket(site: Site, host: Host, sender: Host, way: str) -> str:
+    """Return where amavis on a host takes a sender's mail, which is how it knows whose it is."""
+    if sender == host and not filter_is_linked(site, host):
+        return f"{CHROOT}/{filter_socket(site, host, way)}"
+    return f"{AMAVIS_LINKS}/{way}-{sender.name}"
+
+
+def back_socket(host: Host, sender: Host) -> str:
+    """Return where amavis on a host hands a sender's mail back: Postfix, or the link to the sender's."""
+    return public(FILTERED) if sender == host else f"{FOLDER}/back-{sender.name}"
 
 
 def _others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:

@@ -8,8 +8,8 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl, perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     TRUSTING,
     Extension,
@@ -21,8 +21,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
 
-WORLD, USERS, HOST = 10024, 10026, 10027  # amavis's ports, by who sends: each has its policy bank
-BACK = f"127.0.0.1:{links.FILTERED}"  # where Postfix takes filtered mail
+WORLD, USERS, HOST = links.FILTER  # amavis's sockets, by who sends
 
 # What amavis opens archives with
 _DECODERS = ("arj", "binutils", "cabextract", "cpio", "lz4", "lzop", "p7zip-full", "rpm2cpio", "unrar-free", "xz-utils")
@@ -49,18 +48,19 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     if not site.filter_hosts or not site.sends(host):
         return None
     size = sizing(site, host)
-    amavis = links.FILTERS if links.filter_is_linked(site, host) else "127.0.0.1"
     before = site.core.mail_content_filter == "before_queue"
 
-    def queued(port: int) -> dict[str, Value]:
+    def queued(way: str) -> dict[str, Value]:
         # Addresses are rewritten once, when mail comes back: policies go by the recipient as it was written.
-        return {"content_filter": f"amavis:[{amavis}]:{port}", "receive_override_options": "no_address_mappings"}
+        amavis = f"amavis:unix:{links.filter_socket(site, host, way)}"
+        return {"content_filter": amavis, "receive_override_options": "no_address_mappings"}
 
-    def through(port: int) -> dict[str, Value]:
+    def through(way: str) -> dict[str, Value]:
         if not before:
-            return queued(port)
+            return queued(way)
         # Postfix takes the whole message before it connects, so that slow clients keep no amavis process busy.
-        return {"smtpd_proxy_filter": f"{amavis}:{port}", "smtpd_proxy_options": "speed_adjust"}
+        amavis = f"unix:{links.filter_socket(site, host, way)}"
+        return {"smtpd_proxy_filter": amavis, "smtpd_proxy_options": "speed_adjust"}
 
     # Mail of programs has nobody in front of it who could be told in the SMTP dialogue: it is filtered after the queue.
     own = ["pickup/unix", *links.trusting_services(site, host)]
@@ -72,27 +72,29 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     return Postfix(
         services={
             "amavis/unix": Service(
-                "smtp",
+                "lmtp",  # the client of Postfix that knows Unix sockets
                 maxproc=str(size.processes),
                 options={
-                    "smtp_send_xforward_command": True,
-                    "smtp_data_done_timeout": "1200s",
-                    "smtp_tls_security_level": "none",
-                    "smtp_tls_policy_maps": "",
-                    "smtp_sasl_auth_enable": False,
-                    "smtp_connection_cache_on_demand": False,  # an idle connection keeps a process of amavis busy
-                    "disable_dns_lookups": True,
+                    "lmtp_send_xforward_command": True,
+                    "lmtp_data_done_timeout": "1200s",
+                    "lmtp_tls_security_level": "none",
+                    "lmtp_tls_policy_maps": "",
+                    "lmtp_sasl_auth_enable": False,
+                    "lmtp_connection_cache_on_demand": False,  # an idle connection keeps a process of amavis busy
                     "max_use": 20,
                 },
             ),
-            f"{BACK}/inet": Service("smtpd", private="n", options=_back(before)),
+            f"{links.FILTERED}/unix": Service("smtpd", private="n", options=_back(before)),
         },
         extensions=extensions,
     )
 
 
 def _back(before: bool) -> dict[str, Value]:
-    """Return the options of the port that takes filtered mail from this host, without asking everything again."""
+    """Return the options of the smtpd that takes filtered mail, without asking everything again.
+
+    At a Unix socket each client is 127.0.0.1 for smtpd; the folder says who may be one.
+    """
     once = ["no_unknown_recipient_checks", "no_milters"]
     return {
         **TRUSTING,
@@ -120,9 +122,7 @@ def _back(before: bool) -> dict[str, Value]:
 def amavis(site: Site, host: Host) -> Amavis | None:
     if not site.filters(host):
         return None
-    # To whom amavis got it from: each sender that is another host has an address of its own here.
-    sender = "*" if links.called(site, host, f"filter-{WORLD}") else "[127.0.0.1]"
-    back = f"smtp:{sender}:{links.FILTERED}"
+    home = links.back_socket(host, host if site.sends(host) else site.senders[0])
     settings: dict[str, t.Any] = {
         "$myhostname": str(host.name),
         "$mydomain": str(site.domains[0]),
@@ -133,15 +133,13 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$MAX_EXPANSION_QUOTA": sizing(site, host).largest,
         "$child_timeout": 300,
         "$enable_db": False,
-        "$inet_socket_bind": "127.0.0.1",
-        "$inet_socket_port": [WORLD, USERS, HOST],
-        "@inet_acl": ["127.0.0.0/8"],
+        "$inet_socket_port": [],  # amavis's default is 10024
+        "$unix_socket_mode": Perl("0660"),
         # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
         "@client_ipaddr_policy": [[*site.own_addresses], "HOST"],
-        f"$interface_policy{{'{USERS}'}}": "USERS",
-        f"$interface_policy{{'{HOST}'}}": "HOST",
-        "$forward_method": back,
-        "$notify_method": back,
+        # For what comes from no Postfix: mail that is released from the quarantine
+        "$forward_method": f"smtp:{home}",
+        "$notify_method": f"smtp:{home}",
         "$X_HEADER_LINE": f"amavis at {host.name}",
         "$remove_existing_x_scanned_headers": True,
         "$remove_existing_spam_headers": True,
@@ -155,8 +153,37 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     }
     settings["$policy_bank{'USERS'}"] = {**bank, "client_ipaddr_policy": []}
     settings["$policy_bank{'HOST'}"] = bank
+    sockets: list[str] = []
+    for sender in site.senders:
+        for way, base in {WORLD: "", USERS: "USERS", HOST: "HOST"}.items():
+            socket, name = links.amavis_socket(site, host, sender, way), f"{way}-{sender.name}"
+            settings[f"$interface_policy{{'{socket}'}}"] = name
+            settings[f"$policy_bank{{'{name}'}}"] = _bank(base, f"smtp:{links.back_socket(host, sender)}")
+            sockets.append(socket)
+    settings["@listen_sockets"] = sockets
+    in_chroot = any(socket.startswith(links.CHROOT) for socket in sockets)
+    for_links = any(socket.startswith(links.AMAVIS_LINKS) for socket in sockets)
+    # A socket takes its group from the folder.
+    folders = {
+        Directory(f"{links.CHROOT}/{links.AMAVIS_FOLDER}", "2750", "amavis", "postfix"): in_chroot,
+        Directory(links.AMAVIS_LINKS, "2750", "amavis", links.USER): for_links,
+    }
     return Amavis(
         settings=settings,
-        packages=[*_DECODERS, "libfile-libmagic-perl"],  # which spares a process of file(1) for each part
-        questions=[Question("smtp_greeting", {"port": port, "address": "127.0.0.1"}) for port in (WORLD, USERS, HOST)],
+        groups=[links.POSTDROP],
+        directories=[folder for folder, used in folders.items() if used],
+        packages=[
+            *_DECODERS,
+            "libfile-libmagic-perl",  # which spares a process of file(1) for each part
+            "postfix",
+            *(["haproxy"] if for_links else []),
+        ],
+        questions=[Question("smtp_greeting", {"path": socket}) for socket in sockets],
     )
+
+
+def _bank(base: str, back: str) -> Perl:
+    """Return a socket's policy bank: what holds for a way of mail, which is written before it, and the way back."""
+    inherited = f"%{{$policy_bank{{'{base}'}}}}, " if base else ""
+    own = {"protocol": "SMTP", "forward_method": back, "notify_method": back}
+    return Perl(f"{{{inherited}{perl(own).strip('{}')}}}")

@@ -47,7 +47,6 @@ def postfix(site: Site, host: Host) -> Postfix:
             "mynetworks": ["127.0.0.0/8", "[::ffff:127.0.0.0]/104", "[::1]/128"],
             "smtpd_banner": "$myhostname ESMTP",
             "biff": False,
-            "mailbox_size_limit": 0,
             "virtual_mailbox_limit": 0,
             # No later hop of this stack (Dovecot's LMTP) takes SMTPUTF8 (RFC 6531), so it is not offered.
             "smtputf8_enable": False,

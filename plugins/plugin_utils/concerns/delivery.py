@@ -24,7 +24,11 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
     path = f"{links.CHROOT}/{SOCKET}"
-    listeners = {f"unix_listener {path}": {"user": "postfix", "group": "postfix", "mode": "0600"}}
+    listeners: dict[str, dict[str, str | int]] = {
+        f"unix_listener {path}": {"user": "postfix", "group": "postfix", "mode": "0600"},
+        # Dovecot's own is for every user of the host, who would deliver past the filter; 0 means none.
+        "unix_listener lmtp": {"mode": 0},
+    }
     if links.called(site, host, "lmtp"):
         listeners[f"unix_listener {links.DOVECOT_LMTP}"] = {"user": links.USER, "mode": "0600"}
     someone = {"recipient": site.postmaster, "path": path, "needs": links.directory_needs(site, host)}

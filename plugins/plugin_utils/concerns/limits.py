@@ -26,6 +26,7 @@ def postfix(site: Site, host: Host) -> Postfix:
     return Postfix(
         parameters={
             "message_size_limit": wanted.mail_message_size_limit,
+            "mailbox_size_limit": 10 * wanted.mail_message_size_limit,  # in /var/mail, where root's may be
             "smtpd_recipient_limit": wanted.mail_recipient_limit,
             "smtpd_client_connection_count_limit": wanted.mail_client_connection_limit,
             "smtpd_client_auth_rate_limit": wanted.mail_client_auth_rate_limit,

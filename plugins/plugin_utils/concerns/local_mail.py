@@ -1,10 +1,21 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Mail of the host itself: what cron and daemons send to root and to role names reaches a person."""
+"""Mail of the host itself: what cron and daemons send to root, to role names and to users of the host reaches a person.
+
+From outside, root and role names are recipients, other users of the host are none.
+"""
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import HOST_ALIASES, Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.backends.system import user_of
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
+    HOST_ALIASES,
+    Extension,
+    Postfix,
+    Table,
+    Value,
+    table,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import ROLE_ADDRESSES, Host, Site
 
 
@@ -13,14 +24,26 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         return None  # concern null_client has that host's mail read elsewhere
     reader = site.postmaster
     names = {name: str(reader) for name in ("root", *ROLE_ADDRESSES, "mailer-daemon", "nobody")} if reader else {}
-    own = [table("local_aliases", "lmdb")]
-    # Where users are the host's, so are their aliases: what its administrator says there comes first.
-    parameters: dict[str, object] = {"alias_maps": own if site.uses_directory else [HOST_ALIASES, *own]}
-    if not site.uses_directory:
-        parameters["alias_database"] = HOST_ALIASES  # for newaliases(1)
+    tables = {"local_aliases": Table("lmdb", names)}
+    # Where accounts are the host's users, so are their aliases: what its administrator says there comes first.
+    known = [*([] if site.uses_directory else [HOST_ALIASES]), table("local_aliases", "lmdb")]
+    parameters: dict[str, Value] = {"alias_maps": known}
+    extensions = {}
     if site.uses_directory:
-        # As Postfix has it by default; said aloud, so that the staged check can do without a running proxymap.
-        parameters["local_recipient_maps"] = ["proxy:unix:passwd.byname", "$alias_maps"]
         here = ["localhost.$mydomain", "localhost"]
         parameters["mydestination"] = here if str(host.name) in map(str, site.domains) else ["$myhostname", *here]
-    return Postfix(parameters=parameters, tables={"local_aliases": Table("lmdb", names)})  # type: ignore[arg-type]
+        parameters["local_recipient_maps"] = "$alias_maps"
+        parameters["forward_path"] = ""
+        parameters["allow_mail_to_commands"] = parameters["allow_mail_to_files"] = ""
+    else:
+        parameters["alias_database"] = HOST_ALIASES  # for newaliases(1)
+    if reader:
+        # What programs send to any other user of the host: no mailbox in /var/mail that nobody reads, and no program of
+        # a .forward file. It is known to local(8) alone, so that none of them is a recipient for a stranger.
+        users = [] if site.uses_directory else [user_of(one.address) for one in site.accounts if one.enabled]
+        tables["local_users"] = Table("lmdb", {user: user for user in users})  # the mailbox of its own
+        # owner-NAME is what local(8) looks for beside each NAME (aliases(5)).
+        tables["local_others"] = Table("regexp", f"!/^owner-/\t{reader}\n")
+        further = [table("local_users", "lmdb"), table("local_others", "regexp")]
+        extensions["local/unix"] = Extension(options={"alias_maps": [*known, *further]})
+    return Postfix(parameters=parameters, tables=tables, extensions=extensions)

@@ -7,6 +7,8 @@ Servers of other kinds (group mail_client) log in at the submission hosts; the s
 
 from __future__ import annotations
 
+import dataclasses
+
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     TRUSTING,
@@ -22,7 +24,13 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, 
 def postfix(site: Site, host: Host) -> Postfix | None:
     """Set up a loopback-only Postfix without mailboxes (Postfix's STANDARD_CONFIGURATION_README), or let clients in."""
     if host.does("mail_submission"):
-        return Postfix(services=dict.fromkeys(links.trusting_services(site, host), _TRUSTING), tables=_senders(site))
+        services = dict.fromkeys(links.trusting_services(site, host), _TRUSTING)
+        tables = _senders(site)
+        if links.HANDED_OVER_SERVICE in services:
+            services[links.HANDED_OVER_SERVICE] = _HANDED_OVER
+            handing = [one.name for one in site.hosts.values() if links.hands_over(site, one)]
+            tables["handed_over"] = Table("lmdb", dict.fromkeys(map(str, [*handing, *site.domains, "<>"]), "OK"))
+        return Postfix(services=services, tables=tables)
     if site.sends(host) or not host.duties:
         return None
     hop = _login(site, host) if host.does(CLIENT) else _link()
@@ -80,6 +88,20 @@ _TRUSTING = Service(
         **TRUSTING,
         "syslog_name": "postfix/hosts",
         "smtpd_recipient_restrictions": ["reject_non_fqdn_recipient", "reject_unlisted_recipient"],
+    },
+)
+
+# Links of several hosts end there: the sender is one of theirs, or an account.
+_HANDED_OVER = dataclasses.replace(
+    _TRUSTING,
+    options={
+        **_TRUSTING.options,
+        "smtpd_sender_restrictions": [
+            "reject_unlisted_sender",
+            f"check_sender_access {table('handed_over', 'lmdb')}",
+            "reject",
+        ],
+        "parent_domain_matches_subdomains": "",
     },
 )
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, File
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE, Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -36,7 +36,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         settings={
             "$QUARANTINEDIR": QUARANTINE,
             "$unix_socketname": SOCKET,
-            "$interface_policy{'SOCK'}": "RELEASE",
+            "$interface_policy{'SOCK'}": Perl("undef"),  # Debian's, for each Unix socket
+            f"$interface_policy{{'{SOCKET}'}}": "RELEASE",
             "$policy_bank{'RELEASE'}": {"protocol": "AM.PDP", "auth_required_release": False},
         },
         files=[File("/etc/tmpfiles.d/postamt-quarantine.conf", f"{HEAD}\nd {QUARANTINE} 0750 amavis amavis {days}d\n")],

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -12,14 +13,19 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
+    # Hosts that send take mail of the site's senders only from one that does not.
+    forwarded = {"sieve_redirect_envelope_from": "user_email"} if links.hands_over(site, host) else {}
     return Dovecot(
         # A program started by LMTP could not write to the user's folder, so what Sieve sends goes out over SMTP.
         trunk={
             "submission_host": "127.0.0.1:25",
             "postmaster_address": str(site.postmaster or f"postmaster@{host.name}"),
         },
-        v23={"plugin": {"sieve": "file:~/sieve;active=~/.dovecot.sieve"}},
-        v24={"sieve_script personal": {"driver": "file", "path": "~/sieve", "active_path": "~/.dovecot.sieve"}},
+        v23={"plugin": {"sieve": "file:~/sieve;active=~/.dovecot.sieve", **forwarded}},
+        v24={
+            "sieve_script personal": {"driver": "file", "path": "~/sieve", "active_path": "~/.dovecot.sieve"},
+            **forwarded,
+        },
         plugins={"lmtp": ["sieve"]},
         protocols=["sieve"],
         packages=["dovecot-sieve", "dovecot-managesieved"],

@@ -40,7 +40,7 @@ Settings = Mapping[str, Mapping[str, Value]]
 
 GLOBAL: dict[str, Value] = {
     "user": links.USER,
-    "group": links.USER,
+    "group": links.POSTDROP,  # links end at sockets of Postfix for which that is needed
     "log": "/dev/log daemon notice",
     "maxconn": 2000,
     "nbthread": 1,
@@ -69,48 +69,45 @@ DEFAULTS: dict[str, Value] = {
 # How fast a host that does not work is passed over; where there is no other one, a busy host is given more time.
 ONE_OF_SEVERAL = ("timeout check 1s", "default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1")
 ALONE = ("timeout check 5s", "default-server inter 2s fall 3 rise 1")
-# Twice a second, inside HAProxy: servers named "here" are in maintenance while nobody listens at their port, which is
+# Twice a second, inside HAProxy: servers named "here" are in maintenance while nobody listens at their socket, which is
 # seen without a connection that would take a process of amavis or a line of Postfix's log; and what still hangs on a
 # server that has been down for two seconds is ended. HAProxy's own on-marked-down does that at once, and in 3.0.11 a
 # connection that is just being made then hangs for ever; after `timeout connect` there is none.
 _WATCH = """\
 -- Written by postamt.mail; change the site's variables instead.
 local function listening()
-    local ports = {}
-    for _, path in ipairs({ "/proc/net/tcp", "/proc/net/tcp6" }) do
-        local file = io.open(path)
-        for line in file and file:lines() or function() end do
-            local address, port, state = line:match("^ *%d+: (%x+):(%x+) %x+:%x+ (%x%x)")
-            if state == "0A" and (address == "0100007F" or address:match("^0+$")) then
-                ports[tonumber(port, 16)] = true
-            elseif state and state ~= "0A" then
-                break -- those that listen come first
-            end
-        end
-        if file then
-            file:close()
+    local paths = {}
+    local file = io.open("/proc/net/unix")
+    for line in file and file:lines() or function() end do
+        local flags, path = line:match("^%x+: %x+ %x+ (%x+) %x+ %x+ +%d+ (.+)$")
+        if flags == "00010000" then -- it accepts connections
+            paths[path:match("^/") and path or "/var/spool/postfix/" .. path] = true -- Postfix's are relative
         end
     end
-    return ports
+    if file then
+        file:close()
+    end
+    return paths
 end
 
 core.register_task(function()
     local down, away = {}, {}
     while true do
-        local ports = listening()
+        local paths = listening()
         for backend, proxy in pairs(core.backends) do
             for name, server in pairs(proxy.servers) do
                 local link = backend .. "/" .. name
-                local port = name == "here" and server:get_addr():match("^127%.0%.0%.1:(%d+)$")
-                if port then
-                    local gone = not ports[tonumber(port)]
+                local path = name == "here" and server:get_addr()
+                if path then
+                    local gone = not paths[path]
                     if gone and not away[link] then
                         server:set_maint()
                     elseif away[link] and not gone then
                         server:set_ready()
                     end
                     away[link] = gone
-                elseif server:get_stats().status == "DOWN" then
+                end
+                if server:get_stats().status == "DOWN" then
                     down[link] = (down[link] or 0) + 1
                     if down[link] == 4 then
                         server:shut_sess()
@@ -193,9 +190,8 @@ def configuration(host: Host, outgoing: Iterable[Outgoing], incoming: Iterable[I
         lines += ["", f"listen to-{out.name}", *(f"    {line}" for line in _outgoing(host, out))]
     for link in incoming:
         lines += ["", f"listen from-{link.name}", *(f"    {line}" for line in _incoming(host, link))]
-        for caller, source in link.sources.items():
-            server = f"server here {link.target} source {source}"
-            lines += ["", f"backend from-{link.name}-{caller}", f"    {server}"]
+        for caller, target in link.targets.items():
+            lines += ["", f"backend from-{link.name}-{caller}", f"    server here {target}"]
     return "\n".join([*lines, ""])
 
 
@@ -211,8 +207,8 @@ def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
     if link.spread and link.local:
         yield "option allbackups"
     if link.local:
-        # Whether somebody listens at a port of this host is seen without a connection, by _WATCH.
-        yield f"server here {link.local}{'' if link.check == 'tls' else ' check'}"
+        # Whether somebody listens at a socket of this host is seen without a connection, by _WATCH.
+        yield f"server here {link.local}" if link.check == "tls" else f"server own {link.local} check"
     for index, other in enumerate(link.to):
         backup = " backup" if link.local or (index and not link.spread) else ""
         name = links.name_of(other) if other.link_named else other.name
@@ -223,14 +219,15 @@ def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
 def _incoming(host: Host, link: Incoming) -> Iterable[str]:
     everywhere = "[::]:{} v4v6" if host.look.ipv6 else "0.0.0.0:{}"
     yield f"bind {everywhere.format(link.port)} ssl crt {PEM} ca-file {CA_FILE} verify required"
-    if not link.target.startswith("/"):
+    target = link.target or next(iter(link.targets.values()))
+    if link.reject:
         # The other end takes a handshake that fails for an answer: it asks another host.
         yield f"tcp-request connection reject if {{ nbsrv(from-{link.name}) lt 1 }}"
     callers = " ".join(caller.name for caller in link.callers)
     yield f"tcp-request session reject unless {{ ssl_c_s_dn(cn) -m str {callers} }}"
-    for caller in link.sources:
+    for caller in link.targets:
         yield f"use_backend from-{link.name}-{caller} if {{ ssl_c_s_dn(cn) -m str {caller} }}"
-    yield f"server here {link.target}"
+    yield f"server here {target}"
 
 
 def _rights(link: Outgoing) -> str:

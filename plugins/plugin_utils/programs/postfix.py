@@ -59,7 +59,7 @@ class Service:
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
 
-# Options of an smtpd on loopback that takes mail from programs of this host and from links, and from nobody else
+# Options of an smtpd on loopback or at a Unix socket: takes mail from this host's programs and links, and nobody else
 TRUSTING: Mapping[str, Value] = {
     "mynetworks": "127.0.0.0/8",
     "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
@@ -173,7 +173,11 @@ def questions(
     site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
 ) -> list[Question]:
     """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
-    found = []
+    found = [
+        Question("smtp_greeting", {"path": links.public(key.rsplit("/", 1)[0])})
+        for key, service in sorted(services.items())
+        if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
+    ]
     for greeting, _settings in _greetings(parameters, services):
         found.append(greeting)
         if greeting.arguments["port"] == 25 and site.sends(host):

@@ -70,7 +70,7 @@ def test_after_the_queue_nothing_is_refused() -> None:
     found = content("amavis", "60-postamt", mail_content_filter="after_queue")
     assert "'.' => D_REJECT" not in found
     master = content("postfix", "master.cf", mail_content_filter="after_queue")
-    assert "content_filter = amavis:[127.0.0.1]:10024" in master and "smtpd_proxy_filter = 127" not in master
+    assert "content_filter = amavis:unix:amavis/world" in master and "smtpd_proxy_filter = unix" not in master
 
 
 def test_a_tag_is_for_those_who_want_it() -> None:
@@ -128,7 +128,7 @@ def test_postfix_amavis_and_clamd_agree() -> None:
         size = sizing(found, found.hosts[NAME])
         master = content("postfix", "master.cf", **variables)
         assert f"$max_servers = {size.processes};" in content("amavis", "60-postamt", **variables)
-        assert f"amavis unix - - y - {size.processes} smtp" in master
+        assert f"amavis unix - - y - {size.processes} lmtp" in master
         assert f"smtp inet n - y - {size.connections} smtpd" in master
         assert f"MaxThreads {size.processes + 1}\n" in content("clamav", "clamd.conf", **variables)
 
