@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import (
+    HOST,
+    TEST,
+    TEST_CLIENT,
+    USERS,
+    WORLD,
+    Amavis,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     TRUSTING,
     Extension,
@@ -21,7 +28,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
 
-WORLD, USERS, HOST = 10024, 10026, 10027  # amavis's ports, by who sends: each has its policy bank
 BACK = f"127.0.0.1:{links.FILTERED}"  # where Postfix takes filtered mail
 
 # What amavis opens archives with
@@ -137,7 +143,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$inet_socket_port": [WORLD, USERS, HOST],
         "@inet_acl": ["127.0.0.0/8"],
         # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
-        "@client_ipaddr_policy": [[*site.own_addresses], "HOST"],
+        "@client_ipaddr_policy": [[TEST_CLIENT], TEST, [*site.own_addresses], "HOST"],
         f"$interface_policy{{'{USERS}'}}": "USERS",
         f"$interface_policy{{'{HOST}'}}": "HOST",
         "$forward_method": back,
