@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import typing as t
 
 Plan = dict[str, t.Any]
@@ -27,6 +28,17 @@ class File:
     group: str = "root"
     secret: bool = False
     build: str = ""  # "lmdb" where postmap makes a table of it, "sieve" where sievec compiles it
+
+
+def library(module: str) -> str:
+    """Return a file of module_utils as a host gets it for its own commands."""
+    source = pathlib.Path(__file__).parents[1] / "module_utils" / f"{module}.py"
+    return f"{HEAD}\n{source.read_text('utf-8')}"
+
+
+def command(module: str) -> str:
+    """Return a file of module_utils as a command of the host: it needs files.py and Python's standard library."""
+    return f"#!/usr/bin/python3\n{library(module)}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,6 +160,17 @@ def test_odd_mail_gets_its_answer_at_once(send: Any, has: Any, kind: str, answer
         assert has(ANNA, token, wait=5) or has(ANNA, token, folder="Junk", wait=0)
 
 
+def test_what_exceeds_clamds_limits_is_no_virus(host: Any, send: Any, has: Any) -> None:
+    limit = int(host.check_output("sed -n 's/^MaxFileSize \\(.*\\)M$/\\1/p' /etc/clamav/clamd.conf"))
+    token, large = new_token(), zipped("zero.txt", bytes((limit + 1) << 20))
+    refused = send(letter(new_token(), a_zip=large))
+    assert code(refused) == 554 and "over limits" in str(refused.answers[ANNA])
+    assert code(send(letter(token, a_zip=large), DORA)) == 250
+    assert has(DORA, f"***UNCHECKED*** {token}"), "what the policy says of viruses was done to it"
+    refused = send(letter(new_token(), a_zip=large, b_txt=EICAR))
+    assert code(refused) == 554 and "INFECTED: Eicar" in str(refused.answers[ANNA])
+
+
 def test_clamd_of_another_host_is_asked(site: Any, host: Any, play: Any, send: Any, has: Any) -> None:
     """The other host is this one by its outside address, with a clamd that the collection knows nothing of."""
     lines = [f"TCPAddr {site.ipv4}", "TCPSocket 3310", "DatabaseDirectory /tmp/signatures", "Foreground yes"]

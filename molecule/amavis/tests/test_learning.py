@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_append, imap_move
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
-from letters import ANNA, BEN, CARL, code, letter
+from letters import ANNA, BEN, CARL, DORA, code, letter
 
 SHOP = "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
 CLUB = "The choir rehearses Monteverdi on Thursday evening, sopranos please bring the second volume of the score\n"
+KNOCK = 'import socket; socket.socket(socket.AF_UNIX).connect("/run/dovecot/learn")'
 COUNTS = "runuser -u amavis -- sa-learn --dbpath /var/lib/amavis/bayes/{whose}/bayes --dump magic"
 
 
@@ -41,7 +43,7 @@ def teach(site: Any, host: Any, ask: Any) -> Callable[..., None]:
                 assert imap_append(ask(993), who, site.passwords[who], content, folder=folder).ok
         assert imap_move(ask(993), who, site.passwords[who], spam, source="INBOX", target="Junk").ok
         assert imap_move(ask(993), who, site.passwords[who], ham, source="Junk", target="INBOX").ok
-        until = time.monotonic() + 60
+        until = time.monotonic() + 120
         # The numbers come before the words: sa-learn puts those into the database at its end.
         while learned(host, whose) != (before[0] + count, before[1] + count) or learning(host):
             assert time.monotonic() < until, f"{whose}: {learned(host, whose)} since {before}"
@@ -69,7 +71,9 @@ def test_what_one_user_moves_counts_for_the_site(host: Any, teach: Any, judged: 
     teach(ANNA, "site", 6)
     assert b"BAYES_9" in judged(CARL, SHOP)
     assert b"BAYES_0" in judged(CARL, CLUB)
-    assert host.check_output("find /var/lib/amavis/learn -type f") == "", "users' mail stays in the spool"
+    assert host.check_output("find /var/lib/amavis/learn -type f ! -path '*/taught/*'") == "", (
+        "users' mail stays in the spool"
+    )
     assert host.check_output("find /var/lib/amavis/bayes /var/lib/amavis/learn ! -user amavis") == ""
 
 
@@ -79,6 +83,39 @@ def test_what_is_thrown_away_is_no_ham(site: Any, host: Any, ask: Any) -> None:
     assert imap_move(ask(993), ANNA, site.passwords[ANNA], token, source="Junk", target="Trash").ok
     time.sleep(5)  # longer than learning takes: nothing must come of it
     assert learned(host, "site") == before
+
+
+def test_one_account_teaches_no_more_than_its_share(site: Any, host: Any, ask: Any) -> None:
+    before, token = learned(host, "site"), new_token()
+    large = letter(token, "x" * 70 + "\n" + "y\n" * (150 << 10), to=DORA)
+    for content in (large, *(letter(f"{token} {number}", f"{SHOP}{number}\n", to=DORA) for number in range(23))):
+        assert imap_append(ask(993), DORA, site.passwords[DORA], content).ok
+    assert imap_move(ask(993), DORA, site.passwords[DORA], token, target="Junk").ok
+    until = time.monotonic() + 120
+    while learned(host, "site")[0] < before[0] + 20 or learning(host):
+        assert time.monotonic() < until, learned(host, "site")
+        time.sleep(0.5)
+    assert learned(host, "site") == (before[0] + 20, before[1])
+    logged = host.check_output("journalctl -q -o cat -u dovecot --since=-2min")
+    assert f"a message of {DORA} is larger than 262144 bytes" in logged
+    assert f"{DORA} has taught 20 messages today" in logged
+
+
+def test_the_spool_is_bounded_and_nobody_else_reaches_it(host: Any) -> None:
+    keep = "runuser -u amavis -- /usr/local/lib/postamt/keep-for-learning"
+    host.check_output("systemctl stop postamt-learn.path")
+    try:
+        made = "for n in $(seq 1000); do echo spam:x@example.test:$n; done | xargs touch"
+        host.check_output(f"cd /var/lib/amavis/learn/new && runuser -u amavis -- sh -c '{made}'")
+        done = host.run(f"echo letter | {keep} spam {BEN}")
+        assert (done.rc, done.stderr.strip()) == (0, "not learned, since 1000 messages wait already")
+        assert host.check_output("ls /var/lib/amavis/learn/new | wc -l") == "1000"
+    finally:
+        host.run("find /var/lib/amavis/learn/new -type f -delete; systemctl start postamt-learn.path")
+    for words in ("spam ../x", "spam x/y", "spam 'x;y'", "spam ''", "eggs x"):
+        assert host.run(f"echo letter | {keep} {words}").rc == 64
+    refused = host.run(f"runuser -u nobody -- python3 -c {shlex.quote(KNOCK)}")
+    assert "PermissionError" in refused.stderr
 
 
 def test_users_may_be_judged_by_their_own(play: Any, teach: Any, judged: Any, host: Any) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import imaplib
 import re
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +30,9 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import po
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
 from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
 
-ANNA, BEN, DORA, EMIL, FRED, GITA = (f"{name}@example.test" for name in ("anna", "ben", "dora", "emil", "fred", "gita"))
+ANNA, BEN, DORA, EMIL, FRED, GITA, HANS = (
+    f"{name}@example.test" for name in ("anna", "ben", "dora", "emil", "fred", "gita", "hans")
+)
 STRANGER = "stranger@outside.example"
 LMTP = "/var/spool/postfix/private/dovecot-lmtp"
 
@@ -117,6 +121,42 @@ def fill(ask: Any, who: str, password: str, size: int) -> None:
         ask(993), who, password, message(STRANGER, who, "fill", "x" * 70 + "\n" + "y\n" * (size // 3))
     ).ok:
         assert imap_count(ask(993), who, password) < 500
+
+
+@pytest.fixture
+def imap(site: Any) -> Iterator[imaplib.IMAP4_SSL]:
+    """A session of a user who keeps nothing that other tests look for."""
+    trusted = ssl.create_default_context(cafile=site.ca_file)
+    trusted.check_hostname = False  # it is called by its address
+    with imaplib.IMAP4_SSL(site.ipv4, 993, ssl_context=trusted) as imap:
+        imap.login(HANS, site.passwords[HANS])
+        yield imap
+
+
+def test_folders_count(host: Any, imap: imaplib.IMAP4_SSL) -> None:
+    """Dovecot 2.3 has no limit of their number."""
+    answers = [imap.create(f"f{number}")[0] for number in range(25)]
+    taken = answers.count("OK")
+    if host.check_output("dovecot --version").startswith("2.3"):
+        assert taken == 25
+    else:
+        assert answers == ["OK"] * taken + ["NO"] * (25 - taken)
+        assert 14 <= taken <= 20, "those with a use count once they have been opened"
+
+
+def test_messages_count_however_small(ask: Any, imap: imaplib.IMAP4_SSL) -> None:
+    answers = [imap.append("Archive", "", "", b"x\n")[0] for _number in range(103)]
+    assert answers == ["OK"] * 100 + ["NO"] * 3
+    assert smtp_rcpt(ask(25), STRANGER, [HANS], size=10).rcpt[HANS].code == 552
+
+
+def test_sieve_scripts_count(site: Any, ask: Any) -> None:
+    def put(name: str, size: int) -> str:
+        return sieve_put(ask(4190), HANS, site.passwords[HANS], name, f"keep; #{'x' * size}\n").code
+
+    assert put("large", 21 << 10) == "QUOTA/MAXSIZE"
+    assert [put(name, 9 << 10) for name in ("a", "b", "c")] == ["", "", "QUOTA/MAXSTORAGE"]
+    assert [put(name, 10) for name in ("c", "d", "a")] == ["", "QUOTA/MAXSCRIPTS", ""]
 
 
 @pytest.mark.parametrize("to", [GITA, "g@example.test", "gita+shop@example.test", "g+shop@example.test"])

@@ -79,6 +79,8 @@ def test_the_content_filter_learns_from_users_of_the_host(host: Any, ask: Any, p
     while not host.file("/var/lib/amavis/bayes/anna/bayes_toks").exists:
         assert time.monotonic() < until, "anna's own database has not come"
         time.sleep(0.5)
+    knock = "import socket; socket.socket(socket.AF_UNIX).connect('/run/dovecot/learn')"
+    assert "PermissionError" in host.run(f'runuser -u ben -- python3 -c "{knock}"').stderr, "ben teaches as anybody"
     assert play(filtered).changed == []
     assert not play().failed
 

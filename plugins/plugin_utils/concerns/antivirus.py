@@ -130,10 +130,24 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     return Amavis(
         settings={
             "@bypass_virus_checks_maps": [],
-            "@av_scanners": [["ClamAV", Perl(r"\&ask_daemon"), ask, Perl(r"qr/\bOK$/m"), Perl(r"qr/\bFOUND$/m"), name]],
+            "@av_scanners": [["ClamAV", Perl(_ASK), ask, Perl(r"qr/\bOK$/m"), Perl(r"qr/\bFOUND$/m"), name]],
             "@av_scanners_backup": [],
             "$virus_scanners_failure_is_fatal": defers,  # the answer is then "later", and nothing is bounced
             "$subject_tag_maps_by_ccat{+CC_UNCHECKED}": [] if defers else ["***UNCHECKED*** "],
         },
         groups=[] if server else ["clamav"],
     )
+
+
+# clamd calls what exceeds its limits a virus (AlertExceedsMax). It is mail that nobody can look into, as what unpacks
+# to too much is for amavis itself, and gets the same category; a virus beside it remains one.
+_ASK = r"""sub {
+  my($status, $output, $names) = ask_daemon(@_);
+  my(@viruses) = grep(!/^Heuristics\.Limits\.Exceeded/, @{$names || []});
+  return ($status, $output, $names)  if !$status || !$names || @viruses == @$names;
+  return ($status, $output, \@viruses)  if @viruses;
+  for my $what ($Amavis::MSGINFO, grep(!$_->bypass_virus_checks, @{$Amavis::MSGINFO->per_recip_data})) {
+    $what->add_contents_category(CC_UNCHECKED, $_)  for (0, 2);
+  }
+  return (0, $output, []);
+}"""

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl, perl
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import (
+    TEST,
+    TEST_CLIENT,
+    Amavis,
+    Perl,
+    perl,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     TRUSTING,
     Extension,
@@ -136,7 +142,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$inet_socket_port": [],  # amavis's default is 10024
         "$unix_socket_mode": Perl("0660"),
         # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
-        "@client_ipaddr_policy": [[*site.own_addresses], "HOST"],
+        "@client_ipaddr_policy": [[TEST_CLIENT], TEST, [*site.own_addresses], "HOST"],
         # For what comes from no Postfix: mail that is released from the quarantine
         "$forward_method": f"smtp:{home}",
         "$notify_method": f"smtp:{home}",

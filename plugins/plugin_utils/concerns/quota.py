@@ -1,12 +1,20 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Quota: a limit for each mailbox; a full one is refused at RCPT, for the address and its aliases."""
+"""Quota: limits of what an account may store; a full mailbox is refused at RCPT, for the address and its aliases.
+
+The size of a mailbox is mail_quota, or quota of the account. What has no size counts by number: folders, messages and
+Sieve scripts, which take room on the disk however small they are.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
@@ -22,6 +30,27 @@ _ANSWERS = {
     # 2.4 sends the other text, but without this one it answers nothing, and Postfix would accept.
     "quota_status_toolarge": "552 5.2.3 Message is too large for the mailbox",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """What an account may store beside the size of its mail."""
+
+    mail_quota_messages: int = var("Most messages that an account keeps; 0 for no limit.", 1_000_000)
+    mail_quota_folders: int = var(
+        "Most folders that an account has, where Dovecot is 2.4 (Debian 13): 2.3 has no such limit; 0 for no limit.",
+        1000,
+    )
+    mail_quota_sieve_scripts: int = var("Most Sieve scripts that an account uploads; 0 for no limit.", 20)
+    mail_quota_sieve_size: Size = var(
+        "Size of all Sieve scripts of an account, and so of each; 0 for no limit.", Size(1 << 20), example="256K"
+    )
+
+
+def check(site: Site) -> Iterator[Problem]:
+    for name, value in vars(site.of(Variables)).items():
+        if value < 0:
+            yield Problem(name, value, "must be a number from 0 on")
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
@@ -41,6 +70,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
+    said = site.of(Variables)
     limit = f"{site.core.mail_quota // 1024}K"
     listeners = {f"unix_listener {links.CHROOT}/{_SOCKET}": {"user": "postfix", "mode": "0600"}}
     if links.called(site, host, "quota"):
@@ -57,6 +87,10 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
                 "quota_vsizes": True,
                 "quota_grace": 0,
                 "quota_rule": f"*:storage={limit}",
+                "quota_rule2": f"*:messages={said.mail_quota_messages}",  # the directory replaces the first alone
+                "sieve_max_script_size": int(said.mail_quota_sieve_size),
+                "sieve_quota_max_scripts": said.mail_quota_sieve_scripts,
+                "sieve_quota_max_storage": int(said.mail_quota_sieve_size),
                 **_ANSWERS,
             },
         },
@@ -65,6 +99,11 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             'quota "User quota"': {"driver": "count"},
             "quota_storage_grace": 0,
             "quota_storage_size": limit,
+            "quota_message_count": said.mail_quota_messages,
+            "quota_mailbox_count": said.mail_quota_folders,
+            "sieve_max_script_size": int(said.mail_quota_sieve_size),
+            "sieve_quota_script_count": said.mail_quota_sieve_scripts,
+            "sieve_quota_storage_size": int(said.mail_quota_sieve_size),
             **_ANSWERS,
         },
         plugins={"": ["quota"], "imap": ["imap_quota"]},

@@ -3,19 +3,21 @@
 """Learning: a message that a user moves into Junk, or out of it, teaches SpamAssassin (its Bayes database).
 
 Dovecot hands the message to a script that runs as amavis and keeps it in a spool; systemd has it learned from there, so
-that nobody waits for SpamAssassin and no user reaches the database.
+that nobody waits for SpamAssassin and no user reaches the database. What is kept there is bounded, and what one account
+may teach in a day too, since one database for the site believes all of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import typing as t
+from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.backends.system import user_of
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import VMAIL, Host, Site
 
 BAYES = "/var/lib/amavis/bayes"  # a folder for each account below, or one for the site
@@ -23,6 +25,7 @@ SPOOL = "/var/lib/amavis/learn"
 PROGRAMS = "/usr/local/lib/postamt"
 PLUGIN = RULES.replace("postamt.cf", "postamt-bayes.pm")
 SCRIPTS = "/etc/dovecot/sieve"
+GROUP = "postamt-learn"  # may use the socket where mailboxes belong to the host's users
 SOCKETS = "."  # relative to Dovecot's own, which is there on both versions; only 2.4 would make another
 
 
@@ -35,6 +38,20 @@ class Variables:
         "each account. A database counts from 200 messages of each kind on.",
         "site",
     )
+    mail_spam_learning_daily: int = var(
+        "Most messages that one account teaches in a day, so that none decides for all; others are left out.", 50
+    )
+
+
+LARGEST = 256 << 10  # bytes of a message; SpamAssassin learns from no larger one (sa-learn(1), --max-size)
+MOST = 1000  # messages in the spool
+FOLDERS = ("new", "taught", "tmp", "work")  # of the spool
+
+
+def check(site: Site) -> Iterator[Problem]:
+    daily = site.of(Variables).mail_spam_learning_daily
+    if daily < 1:
+        yield Problem("mail_spam_learning_daily", daily, "must be at least 1; mail_spam_learning: off learns nothing")
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
@@ -54,16 +71,26 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         ],
         directories=[
             Directory(path, "0700", "amavis", "amavis")
-            for path in (BAYES, f"{BAYES}/site", SPOOL, f"{SPOOL}/new", f"{SPOOL}/tmp", f"{SPOOL}/work")
+            for path in (
+                BAYES,
+                f"{BAYES}/site",
+                *(f"{SPOOL}{name}" for name in ("", "/new", "/taught", "/tmp", "/work")),
+            )
         ],
         files=[
-            File(f"{PROGRAMS}/learn", _LEARN.format(head=HEAD, spool=SPOOL, bayes=BAYES), "0755"),
+            File(f"{PROGRAMS}/learn", _learn(each), "0755"),
             File(f"{UNITS}/postamt-learn.service", _SERVICE.format(head=HEAD, program=f"{PROGRAMS}/learn")),
             File(f"{UNITS}/postamt-learn.path", _PATH.format(head=HEAD, spool=SPOOL)),
             *([File(PLUGIN, _BAYES_OF_ACCOUNT.replace("FOLDER", BAYES))] if each else []),
         ],
         units=[Unit("postamt-learn.path")],
     )
+
+
+def _learn(each: bool) -> str:
+    """Return the script that teaches what lies in the spool: each account's database, or the site's."""
+    chosen = 'database=$account some="work/$kind:$account:"' if each else 'database=site some="work/$kind:"'
+    return _LEARN.format(head=HEAD, spool=SPOOL, bayes=BAYES, chosen=chosen)
 
 
 def _owners(site: Site) -> list[t.Any]:
@@ -84,11 +111,13 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     mode = site.of(Variables).mail_spam_learning
     if mode == "off" or not host.does("mail_store") or not site.filters(host):
         return None
-    who = '"${who}"' if mode == "user" else '"site"'
     spam, ham = f"{SCRIPTS}/learn-spam.sieve", f"{SCRIPTS}/learn-ham.sieve"
-    listener = {"user": VMAIL, "mode": "0600"} if site.uses_directory else {"mode": "0666"}
+    # Dovecot's processes alone get there. Where they run as the host's users they have the socket's group besides.
+    listener = {"user": VMAIL, "mode": "0600"} if site.uses_directory else {"group": GROUP, "mode": "0660"}
+    daily = site.of(Variables).mail_spam_learning_daily
     return Dovecot(
         trunk={
+            **({} if site.uses_directory else {"mail_access_groups": GROUP}),
             "service learn": {
                 "executable": f"script {PROGRAMS}/keep-for-learning",
                 "user": "amavis",
@@ -119,10 +148,11 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         plugins={"imap": ["imap_sieve"]},
         directories=[Directory(SCRIPTS)],
         files=[
-            File(f"{PROGRAMS}/keep-for-learning", _KEEP.format(head=HEAD, spool=SPOOL), "0755"),
-            File(spam, _SIEVE.format(head=HEAD, but="", kind="spam", who=who), build="sieve"),
-            File(ham, _SIEVE.format(head=HEAD, but=_NOT_TRASH, kind="ham", who=who), build="sieve"),
+            File(f"{PROGRAMS}/keep-for-learning", _keep(daily), "0755"),
+            File(spam, _SIEVE.format(head=HEAD, but="", kind="spam"), build="sieve"),
+            File(ham, _SIEVE.format(head=HEAD, but=_NOT_TRASH, kind="ham"), build="sieve"),
         ],
+        users=[] if site.uses_directory else [User(GROUP)],
         packages=["dovecot-sieve", "amavisd-new"],  # the script runs as amavis's user
     )
 
@@ -138,39 +168,62 @@ require ["copy", "environment", "imapsieve", "variables", "vnd.dovecot.pipe"];
 {but}if environment :matches "imap.user" "*" {{
     set :lower "who" "${{1}}";
 }}
-pipe :copy "learn" ["{kind}", {who}];
+pipe :copy "learn" ["{kind}", "${{who}}"];
 """
+
+
+def _keep(daily: int) -> str:
+    """Return the script that takes a message from Dovecot; daily: most that an account teaches in a day."""
+    return _KEEP.format(head=HEAD, spool=SPOOL, daily=daily, largest=LARGEST, most=MOST)
+
 
 _KEEP = """\
 #!/bin/sh
 {head}
-# Keep the message on standard input until it is learned; $1: spam or ham, $2: whose.
+# Keep the message on standard input until it is learned, if there is room; $1: spam or ham, $2: the account.
 set -eu
 umask 077
 case "$1" in spam | ham) ;; *) exit 64 ;; esac
-case "$2" in .* | *[!A-Za-z0-9@._+-]*) exit 64 ;; esac
-file=$(mktemp "{spool}/tmp/$1:$2:XXXXXXXX")
-cat > "$file"
-mv "$file" "{spool}/new/"
+case "$2" in "" | .* | *[!A-Za-z0-9@._+-]*) exit 64 ;; esac
+cd {spool}
+leave_out() {{
+    cat > /dev/null # Dovecot would take a pipe that is closed early for a failure
+    echo "not learned, since $1" >&2
+    exit 0
+}}
+today=taught/$(date +%F)
+mkdir -p "$today"
+taught=$(cat "$today/$2" 2> /dev/null | wc -c)
+[ "$taught" -lt {daily} ] || leave_out "$2 has taught {daily} messages today"
+[ "$(find . -path ./taught -prune -o -type f -print | wc -l)" -lt {most} ] || leave_out "{most} messages wait already"
+file=$(mktemp "tmp/$1:$2:XXXXXXXX")
+trap 'rm -f "$file"' EXIT
+head -c {largest} > "$file"
+[ "$(head -c 1 | wc -c)" -eq 0 ] || leave_out "a message of $2 is larger than {largest} bytes"
+printf . >> "$today/$2"
+mv "$file" new/
 """
 
 _LEARN = """\
 #!/bin/sh
 {head}
-# Teach SpamAssassin what lies in the spool, one call for each account and kind.
+# Teach SpamAssassin what lies in the spool, one call for each database and kind.
 set -eu
 umask 077
 cd {spool}
+find taught -mindepth 1 -maxdepth 1 ! -name "$(date +%F)" -exec rm -r {{}} +
+find tmp -type f -mmin +60 -delete # left by a script that was killed
 find new -type f -exec mv -t work {{}} +
 for first in work/*; do
     [ -e "$first" ] || continue # learned with an earlier one
     name=${{first#work/}}
     kind=${{name%%:*}} name=${{name#*:}}
     account=${{name%:*}}
-    mkdir -p "batch" "{bayes}/$account"
-    mv "work/$kind:$account:"* batch/
-    sa-learn --"$kind" --no-sync --dbpath "{bayes}/$account/bayes" batch || echo "not learned: $kind of $account" >&2
-    sa-learn --sync --dbpath "{bayes}/$account/bayes"
+    {chosen}
+    mkdir -p "batch" "{bayes}/$database"
+    mv "$some"* batch/
+    sa-learn --"$kind" --no-sync --dbpath "{bayes}/$database/bayes" batch || echo "not learned: $kind of $database" >&2
+    sa-learn --sync --dbpath "{bayes}/$database/bayes"
     rm -rf batch
 done
 """

@@ -32,7 +32,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
 MAIN = "/etc/amavis/conf.d/60-postamt"  # read after Debian's own, whose decoders and scanners stay
 QUARANTINE = "/var/lib/amavis/virusmails"
 RULES = "/etc/spamassassin/postamt.cf"
-OURS = ("postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
+OURS = ("postamt-filter-test.timer", "postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
+TEST, TEST_CLIENT = "TEST", "127.127.127.127"  # the policy bank of the filter's test, and the client that has it
 NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})*\Z")
 
 

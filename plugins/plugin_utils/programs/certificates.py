@@ -11,13 +11,21 @@ key.
 from __future__ import annotations
 
 import dataclasses
-import os
 import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged, united
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
+    UNITS,
+    File,
+    Plan,
+    Unit,
+    command,
+    library,
+    make_plan,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
@@ -100,7 +108,7 @@ def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) ->
 
 INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
-LIBRARY = "/usr/local/lib/postamt/files.py"  # which the command reads
+LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
 
 _PATH = """\
 {head}
@@ -159,18 +167,10 @@ def _files(wanted: t.Iterable[str]) -> list[File]:
         "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
     }
     return [
-        File(LIBRARY, f"{HEAD}\n{_source('files.py')}"),
-        File(COMMAND, f"#!/usr/bin/python3\n{HEAD}\n{_source('postamt_certificates.py')}", "0755"),
+        File(LIBRARY, library("files")),
+        File(COMMAND, command("postamt_certificates"), "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
     ]
-
-
-def _source(name: str) -> str:
-    with open(os.path.join(_MODULE_UTILS, name), encoding="utf-8") as file:
-        return file.read()
-
-
-_MODULE_UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "module_utils")
 
 
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:

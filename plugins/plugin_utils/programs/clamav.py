@@ -25,6 +25,7 @@ MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"
 SOCKET = "/run/clamav/clamd.ctl"
 SIGNATURES = "/var/lib/clamav"
+TEST_SIGNATURE = f"{SIGNATURES}/postamt-test.ndb"  # by which the filter's test finds something
 ONCE = ("clamav-freshclam-once.timer", "clamav-freshclam-once.service")  # fetch at each boot, whatever the site wants
 TYPES = ("ndb", "hdb", "hsb", "mdb", "ldb", "fp", "ign2", "yar", "yara")  # signatures that are text
 
@@ -44,6 +45,7 @@ class Clamav:
     signatures: Iterable[str] = ()
     readers: Iterable[str] = ()
     packages: Iterable[str] = ()
+    files: Iterable[File] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -65,6 +67,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         files=[
             File(f"{UNITS}/{socket}.d/postamt.conf", _socket_drop_in()),
             File(f"{UNITS}/{daemon}.d/postamt.conf", _drop_in([g for _c, part in parts for g in part.readers])),
+            *(file for _concern, part in parts for file in part.files),
             *([File(UPDATER, options(fetched), "0644")] if fetched else []),
             File(MAIN, options(settings)),
         ],
@@ -123,6 +126,7 @@ def _drop_in(readers: list[str]) -> str:
     What Debian prepares as root is the socket's folder, which systemd makes. Where no signatures are there they are
     fetched first, since without any clamd would not start.
     """
+    found = f'find {SIGNATURES} -type f ! -name "*.dat" ! -path {TEST_SIGNATURE} | grep -q .'
     return f"""\
 {HEAD}
 [Unit]
@@ -131,7 +135,7 @@ ConditionPathExistsGlob=
 User=clamav
 SupplementaryGroups={" ".join(sorted(set(readers)))}
 ExecStartPre=
-ExecStartPre=/bin/sh -c 'find {SIGNATURES} -type f ! -name "*.dat" | grep -q . || exec freshclam --stdout'
+ExecStartPre=/bin/sh -c '{found} || exec freshclam --stdout'
 Restart=on-failure
 RestartSec=5
 """

@@ -70,7 +70,8 @@ DEFAULTS: dict[str, Value] = {
 ONE_OF_SEVERAL = ("timeout check 1s", "default-server inter 1s fastinter 500ms downinter 1s fall 2 rise 1")
 ALONE = ("timeout check 5s", "default-server inter 2s fall 3 rise 1")
 # Twice a second, inside HAProxy: servers named "here" are in maintenance while nobody listens at their socket, which is
-# seen without a connection that would take a process of amavis or a line of Postfix's log; and what still hangs on a
+# seen without a connection that would take a process of amavis or a line of Postfix's log, or, where it is a filter,
+# while that does not pass its own test (concern filter_test); and what still hangs on a
 # server that has been down for two seconds is ended. HAProxy's own on-marked-down does that at once, and in 3.0.11 a
 # connection that is just being made then hangs for ever; after `timeout connect` there is none.
 _WATCH = """\
@@ -90,16 +91,24 @@ local function listening()
     return paths
 end
 
+local function filter_is_down()
+    local file = io.open("/run/postamt-filter/down")
+    if file then
+        file:close()
+    end
+    return file ~= nil
+end
+
 core.register_task(function()
     local down, away = {}, {}
     while true do
-        local paths = listening()
+        local paths, no_filter = listening(), filter_is_down()
         for backend, proxy in pairs(core.backends) do
             for name, server in pairs(proxy.servers) do
                 local link = backend .. "/" .. name
                 local path = name == "here" and server:get_addr()
                 if path then
-                    local gone = not paths[path]
+                    local gone = not paths[path] or (no_filter and backend:match("^%a+%-filter%-"))
                     if gone and not away[link] then
                         server:set_maint()
                     elseif away[link] and not gone then

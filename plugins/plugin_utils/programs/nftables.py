@@ -1,6 +1,9 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""nftables: one table of the collection's own, about the ports of the site's links and nothing else."""
+"""nftables: one table of the collection's own, about the ports of the site's links and nothing else.
+
+A small daemon owns it, so that nobody else's `flush ruleset` takes it away (module_utils/postamt_firewall.py).
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,20 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contributions
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
+    HEAD,
+    UNITS,
+    File,
+    Plan,
+    Unit,
+    command,
+    make_plan,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 CONFIGURATION = "/etc/postamt/nftables.conf"
 UNIT = "postamt-firewall.service"
+DAEMON = "/usr/local/lib/postamt/firewall"
 TABLE = "inet postamt"
 
 
@@ -33,19 +45,22 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
     return make_plan(
         packages=["nftables"],
-        files=[File(f"{UNITS}/{UNIT}", unit()), File(CONFIGURATION, rules(guarded), "0600")],
+        files=[
+            File(f"{UNITS}/{UNIT}", unit()),
+            File(DAEMON, command("postamt_firewall"), "0755"),
+            File(CONFIGURATION, rules(guarded), "0600"),
+        ],
         units=[Unit(UNIT)],
     )
 
 
 def rules(guarded: Iterable[Incoming]) -> str:
-    """Return the table, made anew in one transaction: other tables are not touched, and other ports not looked at."""
+    """Return the table: other tables are not touched, and other ports not looked at."""
     guarded = list(guarded)
     ports = ", ".join(str(link.port) for link in guarded)
     lines = [
-        f"table {TABLE}",
-        f"delete table {TABLE}",
         f"table {TABLE} {{",
+        "    flags owner",
         "    chain input {",
         "        type filter hook input priority filter; policy accept;",
         f"        tcp dport {{ {ports} }} jump links",
@@ -64,7 +79,7 @@ def rules(guarded: Iterable[Incoming]) -> str:
 
 
 def unit() -> str:
-    """Return the unit: before the network, after those that flush all tables, and again whenever they did."""
+    """Return the unit: before the network and the links at boot, and after them when the host goes down."""
     return f"""\
 {HEAD}
 [Unit]
@@ -72,23 +87,38 @@ Description=Firewall of the mail site's internal ports
 Documentation=man:nft(8)
 DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target shutdown.target
+Before=network-pre.target postamt-links.service shutdown.target
 Conflicts=shutdown.target
-# Debian's nftables.service begins by a flush of all tables, this one included.
-After=local-fs.target nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
+After=local-fs.target
+StartLimitIntervalSec=0
 
 [Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {CONFIGURATION}
-ExecReload=/usr/sbin/nft -f {CONFIGURATION}
-ExecStop=-/usr/sbin/nft delete table {TABLE}
-ProtectHome=yes
-ProtectSystem=full
+Type=notify
+ExecStart={DAEMON}
+ExecReload={DAEMON} $MAINPID
+Restart=always
+RestartSec=1
+RuntimeDirectory=postamt-firewall
+CapabilityBoundingSet=CAP_NET_ADMIN
+RestrictAddressFamilies=AF_NETLINK AF_UNIX
 NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictNamespaces=yes
+RestrictSUIDSGID=yes
+RestrictRealtime=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
 
 [Install]
-WantedBy=sysinit.target nftables.service
+WantedBy=sysinit.target
 """

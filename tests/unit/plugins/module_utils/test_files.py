@@ -280,7 +280,7 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path, umask: int) -> None:
 
 
 _LOOP = """
-import os, shutil, sys
+import contextlib, os, shutil, sys
 place, real, link = sys.argv[1:]
 while True:
     try:
@@ -288,8 +288,13 @@ while True:
         os.rename(link, place)
         os.rename(place, link)
         os.rename(real, place)
-    except OSError:  # the other side has made one meanwhile
-        shutil.rmtree(place, ignore_errors=True)
+    except OSError:  # the other side has made a folder meanwhile: begin again
+        with contextlib.suppress(OSError):
+            if os.path.islink(place):
+                os.rename(place, link)
+            elif os.path.exists(real):
+                shutil.rmtree(place, ignore_errors=True)
+                os.rename(real, place)
 """
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.postamt_filter_test import SAMPLES
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Perl, perl
@@ -101,17 +102,58 @@ def test_an_alias_is_judged_by_what_its_owner_has_taught() -> None:
 @pytest.mark.parametrize(
     ("variables", "units"),
     [
-        ({}, {"postamt-learn.path": True, "postamt-spam-rules.timer": True}),
+        (
+            {},
+            {"postamt-filter-test.timer": True, "postamt-learn.path": True, "postamt-spam-rules.timer": True},
+        ),
         (
             {"mail_spam_learning": "off", "mail_spam_updates": False},
-            {"postamt-learn.path": False, "postamt-spam-rules.timer": False},
+            {"postamt-filter-test.timer": True, "postamt-learn.path": False, "postamt-spam-rules.timer": False},
         ),
-        ({"mail_content_filter": "off"}, {"postamt-learn.path": False, "postamt-spam-rules.timer": False}),
+        (
+            {"mail_content_filter": "off"},
+            {"postamt-filter-test.timer": False, "postamt-learn.path": False, "postamt-spam-rules.timer": False},
+        ),
     ],
 )
 def test_units_come_and_go_with_what_they_are_for(variables: dict[str, t.Any], units: dict[str, bool]) -> None:
     found = {unit["name"]: unit["running"] for unit in plan("amavis", **variables)["units"]}
     assert {name: running for name, running in found.items() if name != "amavis.service"} == units
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "--virus --official"),
+        ({"mail_clamav_official": False, "mail_clamav_urls": ["https://x/y.ndb"]}, "--virus"),
+        ({"mail_clamav_server": "192.0.2.9"}, "--virus"),
+        ({"mail_antivirus": False}, ""),
+    ],
+)
+def test_a_filter_is_tested_by_what_it_must_find(variables: dict[str, t.Any], words: str) -> None:
+    unit = content("amavis", "postamt-filter-test.service", **variables)
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert command.rstrip().endswith(f" /var/spool/postfix/amavis/world 127.127.127.127 {words}".rstrip())
+
+
+def test_the_test_signature_finds_what_the_test_sends() -> None:
+    kind, _target, offset, found = content("clamav", "postamt-test.ndb").splitlines()[1].split(":")
+    assert (kind, offset, bytes.fromhex(found).decode()) == ("Postamt-Filter-Test", "*", SAMPLES[0])
+    daemon = content("clamav", "clamav-daemon.service.d/postamt.conf")
+    assert "! -path /var/lib/clamav/postamt-test.ndb" in daemon, "no official signatures are fetched for it"
+
+
+def test_a_site_has_one_database_and_accounts_of_their_own_each_another() -> None:
+    assert 'database=site some="work/$kind:"' in content("amavis", "postamt/learn")
+    assert "database=$account" in content("amavis", "postamt/learn", mail_spam_learning="user")
+    assert "-lt 7 ] ||" in content("dovecot", "keep-for-learning", mail_spam_learning_daily=7)
+
+
+def test_users_of_the_host_reach_the_learning_socket_through_dovecot_alone() -> None:
+    found = content("dovecot", "dovecot.conf", mail_accounts_backend="system")
+    assert "mail_access_groups = postamt-learn\n" in found
+    assert "unix_listener learn {\n    group = postamt-learn\n    mode = 0660\n" in found
+    assert "mail_access_groups" not in content("dovecot", "dovecot.conf")
 
 
 def test_off_leaves_nothing() -> None:
@@ -163,6 +205,7 @@ def test_a_host_that_is_too_small_is_refused_with_ways_out() -> None:
         ({"mail_antivirus_failure": "pass"}, "must be one of defer, tag"),
         ({"mail_spam_learning": True}, "must be one of off, site, user"),
         ({"mail_quarantine_days": 0}, "must be at least 1"),
+        ({"mail_spam_learning_daily": 0}, "mail_spam_learning_daily is 0: must be at least 1"),
     ],
 )
 def test_what_is_wrong_is_said(variables: dict[str, t.Any], sentence: str) -> None:

@@ -1,0 +1,109 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The filter's test: each minute a filter has to find a virus of the collection's own, or the links pass it over.
+
+The message goes through amavis and clamd as any other, so a full disk, a scanner that hangs and wrong signatures show.
+What the test does is in module_utils/postamt_filter_test.py.
+"""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Unit, command
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import TEST, TEST_CLIENT, Amavis, Perl
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import TEST_SIGNATURE, Clamav
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+_PROGRAM = "/usr/local/lib/postamt/filter-test"
+_FOUND = "postamt.mail filter test 6f1d2c0b9ae84f57"  # as in the program
+
+
+def clamav(site: Site, host: Host) -> Clamav | None:
+    if not site.scans(host):
+        return None
+    return Clamav(files=[File(TEST_SIGNATURE, f"{HEAD}\nPostamt-Filter-Test:0:*:{_FOUND.encode().hex()}\n")])
+
+
+def amavis(site: Site, host: Host) -> Amavis | None:
+    if not site.filters(host):
+        return None
+    socket = links.amavis_socket(site, host, site.senders[0], next(iter(links.FILTER)))
+    words = [
+        *(["--virus"] if site.core.mail_antivirus else []),
+        *(["--official"] if site.scans(host) and site.core.mail_clamav_official else []),
+    ]
+    return Amavis(
+        settings={
+            # Refused whatever is in it, kept nowhere, and nobody is told.
+            f"$policy_bank{{'{TEST}'}}": {
+                "bypass_spam_checks_maps": [True],
+                "bypass_header_checks_maps": [True],
+                "bypass_banned_checks_maps": [True],
+                "final_destiny_maps_by_ccat": {
+                    "REPLACE": True,
+                    **{Perl(category): Perl("D_REJECT") for category in ("CC_VIRUS", "CC_CATCHALL")},
+                },
+                "quarantine_to_maps_by_ccat": {"REPLACE": True},
+                "admin_maps_by_ccat": {"REPLACE": True},
+                "log_templ": "",
+            },
+        },
+        files=[
+            File(_PROGRAM, command("postamt_filter_test"), "0755"),
+            File(
+                f"{UNITS}/postamt-filter-test.service",
+                _SERVICE.format(head=HEAD, command=" ".join([_PROGRAM, socket, TEST_CLIENT, *words])),
+            ),
+            File(f"{UNITS}/postamt-filter-test.timer", _TIMER.format(head=HEAD)),
+        ],
+        units=[Unit("postamt-filter-test.timer")],
+    )
+
+
+_SERVICE = """\
+{head}
+[Unit]
+Description=Test of the content filter
+After=amavis.service
+
+[Service]
+Type=oneshot
+ExecStart={command}
+TimeoutStartSec=5min
+# The links read what was found.
+RuntimeDirectory=postamt-filter
+RuntimeDirectoryPreserve=yes
+# It writes to postmaster.
+ReadWritePaths=-/var/spool/postfix
+CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_SETGID CAP_SETUID
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+"""
+_TIMER = """\
+{head}
+[Unit]
+Description=Test the content filter each minute
+
+[Timer]
+OnActiveSec=1min
+OnUnitInactiveSec=1min
+AccuracySec=5s
+
+[Install]
+WantedBy=timers.target
+"""
