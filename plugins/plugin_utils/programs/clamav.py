@@ -44,6 +44,7 @@ class Clamav:
     signatures: Iterable[str] = ()
     readers: Iterable[str] = ()
     packages: Iterable[str] = ()
+    files: Iterable[File] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -63,6 +64,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             *(name for _concern, part in parts for name in part.packages),
         },
         files=[
+            *(file for _concern, part in parts for file in part.files),
             File(f"{UNITS}/{socket}.d/postamt.conf", _socket_drop_in()),
             File(f"{UNITS}/{daemon}.d/postamt.conf", _drop_in([g for _c, part in parts for g in part.readers])),
             *([File(UPDATER, options(fetched), "0644")] if fetched else []),

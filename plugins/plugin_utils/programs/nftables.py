@@ -13,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contri
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 CONFIGURATION = "/etc/postamt/nftables.conf"
 UNIT = "postamt-firewall.service"
@@ -65,6 +66,11 @@ def rules(guarded: Iterable[Incoming]) -> str:
 
 def unit() -> str:
     """Return the unit: before the network, after those that flush all tables, and again whenever they did."""
+    limits = sandbox(
+        CapabilityBoundingSet="CAP_NET_ADMIN",
+        RestrictAddressFamilies="AF_NETLINK",
+        PrivateTmp=None,  # would have it wait for systemd-tmpfiles, and it comes earlier
+    )
     return f"""\
 {HEAD}
 [Unit]
@@ -85,9 +91,7 @@ RemainAfterExit=yes
 ExecStart=/usr/sbin/nft -f {CONFIGURATION}
 ExecReload=/usr/sbin/nft -f {CONFIGURATION}
 ExecStop=-/usr/sbin/nft delete table {TABLE}
-ProtectHome=yes
-ProtectSystem=full
-NoNewPrivileges=yes
+{limits}
 
 [Install]
 WantedBy=sysinit.target nftables.service
