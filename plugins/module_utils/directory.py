@@ -224,6 +224,7 @@ class Change(program.Change):
         self.manifest = files.load(self.manifest_file)
         self.shared = self.manifest.get("shared", [])
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
         self.look_at_units()
         if self.missing.get("packages"):
             self.enables = []  # its package does that
@@ -274,7 +275,7 @@ class Change(program.Change):
             self.keep_manifest()
 
     def files_of_ours(self) -> list[str]:
-        return [DEFAULTS] if self.wanted or DEFAULTS in self.manifest.get("files", ()) else []
+        return sorted([DEFAULTS, *(t.path for t in self.targets)] if self.wanted else self.manifest.get("files", ()))
 
     def compare(self) -> program.Comparison:
         """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
@@ -339,10 +340,11 @@ class Change(program.Change):
                 mode, uid, gid = (seen.mode, seen.uid, seen.gid) if seen else (0o644, 0, 0)
                 files.replace(DEFAULTS, after.encode(), mode, uid, gid)
         self.restarted = False
-        if self.running and (why := self.outdated(listen)):
+        new_unit = self.write_drop_ins()
+        if self.running and (why := self.outdated(listen) or new_unit):
             if self.did("restarted", "restart", f"slapd ({why})"):
                 self.begin()
-                units.act("restart", "slapd.service")
+                self.restart()
                 if self.outdated(listen):  # Debian 12's init script says it did
                     raise Failed("slapd was restarted, but the old process goes on: stop it by hand")
             self.restarted = True
@@ -350,6 +352,40 @@ class Change(program.Change):
         if self.starts or self.enables:
             self.begin()
         self.activate()
+
+    def write_drop_ins(self) -> str:
+        """Write the drop-ins of slapd's unit; returns why a running slapd has to be restarted for them, or nothing."""
+        self.changes = [target for target in self.targets if not target.right]
+        for target in self.changes:
+            self.diffs.append(target.difference())
+            if self.did("wrote", "write", target.path):
+                self.begin()
+                self.made += files.make_folder(os.path.dirname(target.path))
+                files.replace(target.path, target.content, target.mode, 0, 0)
+        self.reread_unit_files(target.path for target in self.changes)
+        # What the manifest says was written before slapd was restarted last.
+        known = self.manifest.get("files", {})
+        late = [t for t in self.targets if known.get(t.path) != hashlib.sha256(t.content).hexdigest()]
+        return "its unit has changed" if late else ""
+
+    def restart(self) -> None:
+        """Restart slapd; where it does not start with a new drop-in, the old one comes back."""
+        try:
+            units.act("restart", "slapd.service")
+        except Failed as error:
+            if not self.changes:
+                raise
+            for target in self.changes:
+                if target.seen:
+                    files.replace(target.path, target.seen.content, target.seen.mode, target.seen.uid, target.seen.gid)
+                else:
+                    files.remove(target.path)
+            self.reread_unit_files(target.path for target in self.changes)
+            units.act("restart", "slapd.service")
+            raise Failed(f"{error}; its unit is the old one again, with which it serves") from None
+        if self.manifest:  # a run that fails later restarts it no more
+            self.manifest = {**self.manifest, "files": {path: files.digest(path) for path in self.files_of_ours()}}
+            files.save(self.manifest_file, self.manifest)
 
     def outdated(self, listen: str) -> str:
         """Return why the running process has to be restarted, empty where it has not."""

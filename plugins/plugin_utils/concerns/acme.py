@@ -15,7 +15,7 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Unit
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import COMMAND, Certificates
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import COMMAND, SERVES, Certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
     HostName,
@@ -25,7 +25,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Secret,
     var,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 PROGRAM = "/usr/local/lib/postamt/obtain-certificates"
 FOLDER = "/var/lib/postamt/acme"  # accounts, keys and certificates of the client
@@ -107,11 +108,23 @@ def certificates(site: Site, host: Host) -> Certificates:
         files=[
             *(File(_key_file(name), _key(dns), "0600", secret=True) for name, dns in sorted(keys.items())),
             File(PROGRAM, _PROGRAM.format(head=HEAD, command=COMMAND, folder=FOLDER, calls=calls), "0755"),
-            File(f"{UNITS}/postamt-acme.service", _SERVICE.format(head=HEAD, program=PROGRAM)),
+            File(f"{UNITS}/postamt-acme.service", _SERVICE.format(head=HEAD, program=PROGRAM, limits=_limits())),
             File(f"{UNITS}/postamt-acme.timer", _TIMER.format(head=HEAD)),
         ],
         units=[timer],
         secrets=[str(dns.key_secret) for dns in keys.values()],
+    )
+
+
+def _limits() -> str:
+    """Return the client's limits: it listens on port 80 and calls the command, which installs and serves."""
+    rights = "CAP_CHOWN CAP_FOWNER CAP_NET_BIND_SERVICE"
+    return sandbox(
+        **{
+            **SERVES,
+            "ReadWritePaths": f"{SERVES['ReadWritePaths']} {TLS_FOLDER}",
+            "CapabilityBoundingSet": f"{SERVES['CapabilityBoundingSet']} {rights}",
+        }
     )
 
 
@@ -165,6 +178,9 @@ After=network-online.target
 Type=oneshot
 ExecStart={program}
 TimeoutStartSec=15min
+LogsDirectory=postamt-acme
+LogsDirectoryMode=0700
+{limits}
 """
 _TIMER = """\
 {head}

@@ -13,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNI
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import TEST, TEST_CLIENT, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import TEST_SIGNATURE, Clamav
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 _PROGRAM = "/usr/local/lib/postamt/filter-test"
 _FOUND = "postamt.mail filter test 6f1d2c0b9ae84f57"  # as in the program
@@ -52,7 +53,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             File(_PROGRAM, command("postamt_filter_test"), "0755"),
             File(
                 f"{UNITS}/postamt-filter-test.service",
-                _SERVICE.format(head=HEAD, command=" ".join([_PROGRAM, socket, TEST_CLIENT, *words])),
+                _SERVICE.format(head=HEAD, command=" ".join([_PROGRAM, socket, TEST_CLIENT, *words]), limits=_LIMITS),
             ),
             File(f"{UNITS}/postamt-filter-test.timer", _TIMER.format(head=HEAD)),
         ],
@@ -60,6 +61,12 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     )
 
 
+# It reaches amavis's socket, and writes to postmaster by sendmail(1), which is setgid.
+_LIMITS = sandbox(
+    NoNewPrivileges=None,
+    CapabilityBoundingSet="CAP_DAC_OVERRIDE CAP_SETGID CAP_SETUID",
+    ReadWritePaths="-/var/spool/postfix",
+)
 _SERVICE = """\
 {head}
 [Unit]
@@ -73,26 +80,7 @@ TimeoutStartSec=5min
 # The links read what was found.
 RuntimeDirectory=postamt-filter
 RuntimeDirectoryPreserve=yes
-# It writes to postmaster.
-ReadWritePaths=-/var/spool/postfix
-CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_SETGID CAP_SETUID
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
+{limits}
 """
 _TIMER = """\
 {head}

@@ -12,6 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis impor
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import IPAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 SCRIPT = "/etc/dovecot/sieve/junk.sieve"
 _PLUGIN = RULES.replace("postamt.cf", "postamt-lists.pm")
@@ -78,6 +79,8 @@ Persistent=yes
 [Install]
 WantedBy=timers.target
 """
+# It becomes debian-spamd, by runuser(1) and start-stop-daemon(8), for whatever it fetches and compiles.
+_LIMITS = sandbox(CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_SETGID CAP_SETUID")
 # Debian's package takes the key in only where gpg was there before it. And a sa-update that found no network leaves an
 # empty folder, for which SpamAssassin would leave the rules that it was installed with.
 _SERVICE = f"""\
@@ -87,6 +90,7 @@ ExecStartPre=/bin/sh -c 'test -s {_KEYS}/pubring.kbx || exec runuser -u debian-s
     sa-update --gpghomedir {_KEYS} --import /usr/share/spamassassin/sa-update-pubkey.txt'
 ExecStopPost=runuser -u debian-spamd -- find /var/lib/spamassassin -mindepth 1 -type d \\
     ( -name updates_* -o -name [0-9]* ) -empty -delete
+{_LIMITS}
 """
 
 # Debian's own service fetches rules and restarts amavis afterwards; the timer is ours.

@@ -19,6 +19,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis impor
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import VMAIL, Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 BAYES = "/var/lib/amavis/bayes"  # a folder for each account below, or one for the site
 SPOOL = "/var/lib/amavis/learn"
@@ -79,7 +80,10 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         ],
         files=[
             File(f"{PROGRAMS}/learn", _learn(each), "0755"),
-            File(f"{UNITS}/postamt-learn.service", _SERVICE.format(head=HEAD, program=f"{PROGRAMS}/learn")),
+            File(
+                f"{UNITS}/postamt-learn.service",
+                _SERVICE.format(head=HEAD, program=f"{PROGRAMS}/learn", limits=_LIMITS),
+            ),
             File(f"{UNITS}/postamt-learn.path", _PATH.format(head=HEAD, spool=SPOOL)),
             *([File(PLUGIN, _BAYES_OF_ACCOUNT.replace("FOLDER", BAYES))] if each else []),
         ],
@@ -228,6 +232,7 @@ for first in work/*; do
 done
 """
 
+_LIMITS = sandbox(ReadWritePaths=f"{BAYES} {SPOOL}", RestrictAddressFamilies="AF_UNIX")
 _SERVICE = """\
 {head}
 [Unit]
@@ -239,11 +244,7 @@ User=amavis
 Group=amavis
 ExecStart={program}
 Nice=10
-PrivateTmp=yes
-ProtectSystem=full
-ProtectHome=yes
-NoNewPrivileges=yes
-CapabilityBoundingSet=
+{limits}
 """
 _PATH = """\
 {head}

@@ -29,6 +29,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 Result = dict[str, t.Any]
 Call = Callable[..., Result]  # runs the module on the host: (state=..., **arguments) -> its result
@@ -131,6 +132,7 @@ StartLimitIntervalSec=0
 Type=oneshot
 ExecStart={command} serve
 TimeoutStartSec=30min
+{limits}
 """
 _WARN = """\
 {head}
@@ -141,6 +143,7 @@ Description=Write to postmaster of certificates that expire soon
 Type=oneshot
 ExecStart={command} warn
 TimeoutStartSec=30min
+{limits}
 """
 _DAILY = """\
 {head}
@@ -157,13 +160,27 @@ WantedBy=timers.target
 """
 
 
+# It asks ports, reads of Postfix's processes and reloads programs: Postfix by its own command, which is why it reaches
+# the queue; the others by systemd, and slapd by its socket.
+SERVES: dict[str, str | None] = {
+    "RuntimeDirectory": "postamt",
+    "RuntimeDirectoryMode": "0700",
+    "RuntimeDirectoryPreserve": "yes",
+    "ReadWritePaths": "/var/lib/postamt -/var/spool/postfix -/var/lib/postfix",
+    "CapabilityBoundingSet": "CAP_DAC_OVERRIDE CAP_KILL CAP_SETGID CAP_SETUID CAP_SYS_PTRACE",
+    "ProtectProc": None,
+}
+# sendmail hands letters over by a program that runs in another group (postdrop).
+_WARNS = {**SERVES, "NoNewPrivileges": None}
+
+
 def _files(wanted: t.Iterable[str]) -> list[File]:
     """Return the command, and the units that call it when a certificate is replaced, and once a day."""
     paths = [TLS_FOLDER, *(KeyPair.called(name).chain for name in sorted(wanted))]
     units = {
         "postamt-certificates.path": _PATH.format(head=HEAD, paths="\n".join(f"PathChanged={path}" for path in paths)),
-        "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND),
-        "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND),
+        "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND, limits=sandbox(**SERVES)),
+        "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND, limits=sandbox(**_WARNS)),
         "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
     }
     return [

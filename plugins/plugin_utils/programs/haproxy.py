@@ -28,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
@@ -267,6 +268,13 @@ def _asked(link: Outgoing) -> Question:
 def unit(pair: KeyPair) -> str:
     """Return the unit. Certificate and key become one file in a folder that a boot takes, read by root alone."""
     joined = f"/bin/sh -c 'umask 077; cat {pair.chain} {pair.key} > {PEM}.new && mv {PEM}.new {PEM}'"
+    limits = sandbox(
+        ProtectSystem="full",  # haproxy_settings may name sockets
+        # Sockets are given to the programs that ask them, in folders of theirs; the worker is nobody's but its own.
+        CapabilityBoundingSet="CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID "
+        "CAP_SETUID CAP_SYS_CHROOT CAP_SYS_RESOURCE",
+        SystemCallFilter="@system-service chroot",
+    )
     return f"""\
 {HEAD}
 [Unit]
@@ -293,10 +301,7 @@ RestartSec=1
 KillMode=mixed
 TimeoutStopSec=5
 SuccessExitStatus=143
-PrivateTmp=yes
-ProtectHome=yes
-ProtectSystem=full
-NoNewPrivileges=yes
+{limits}
 
 [Install]
 WantedBy=multi-user.target

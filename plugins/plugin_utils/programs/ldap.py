@@ -25,7 +25,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
     overridden,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Plan, Serves, Unit, make_plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Serves, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     GENERATED,
@@ -113,7 +113,8 @@ class Ldap:
     """What one concern contributes.
 
     services: entries below ou=services by name; indexes: attribute -> kinds (slapd-mdb(5)); modules: olcModuleLoad;
-    settings: section (see SECTIONS) -> attribute -> values; everywhere: listen on all addresses, not loopback alone.
+    settings: section (see SECTIONS) -> attribute -> values; everywhere: listen on all addresses, not loopback alone;
+    files: drop-ins of its unit.
     """
 
     services: Mapping[str, Reader] = dataclasses.field(default_factory=dict)
@@ -121,6 +122,7 @@ class Ldap:
     modules: Iterable[str] = ()
     settings: Mapping[str, Mapping[str, Values]] = dataclasses.field(default_factory=dict)
     everywhere: bool = False
+    files: Iterable[File] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -135,6 +137,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         packages={"slapd", "ldap-utils", "python3-ldap"},
         key_group="ssl-cert",  # which slapd's user joins, to read the key of its certificate
         directories=[Directory(DATABASE, "0700", "openldap", "openldap")],
+        files=[file for _concern, part in parts for file in part.files],
         units=[Unit("slapd.service")],
         watch=[certificate.chain, certificate.key, CA_FILE],
         serves=[

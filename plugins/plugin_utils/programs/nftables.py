@@ -24,6 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 CONFIGURATION = "/etc/postamt/nftables.conf"
 UNIT = "postamt-firewall.service"
@@ -80,6 +81,11 @@ def rules(guarded: Iterable[Incoming]) -> str:
 
 def unit() -> str:
     """Return the unit: before the network and the links at boot, and after them when the host goes down."""
+    limits = sandbox(
+        CapabilityBoundingSet="CAP_NET_ADMIN",
+        RestrictAddressFamilies="AF_NETLINK AF_UNIX",
+        PrivateTmp=None,  # would have it wait for systemd-tmpfiles, and it comes earlier
+    )
     return f"""\
 {HEAD}
 [Unit]
@@ -99,25 +105,7 @@ ExecReload={DAEMON} $MAINPID
 Restart=always
 RestartSec=1
 RuntimeDirectory=postamt-firewall
-CapabilityBoundingSet=CAP_NET_ADMIN
-RestrictAddressFamilies=AF_NETLINK AF_UNIX
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictNamespaces=yes
-RestrictSUIDSGID=yes
-RestrictRealtime=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
+{limits}
 
 [Install]
 WantedBy=sysinit.target

@@ -30,6 +30,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 Mechanism = t.Literal["ldap", "pam"]
 
@@ -107,6 +108,10 @@ def unit(mechanism: Mechanism) -> str:
     command = f"/usr/sbin/saslauthd -a {mechanism} -r -m {FOLDER} -n 5"
     if mechanism == "ldap":
         command += f" -O {CONFIGURATION}"
+    limits = sandbox(ReadWritePaths=FOLDER)
+    if mechanism == "pam":
+        # Modules of PAM keep records below /run and /var, and read what is not everybody's.
+        limits = sandbox(ProtectSystem="full", CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_DAC_READ_SEARCH")
     return f"""\
 {HEAD}
 [Unit]
@@ -126,10 +131,7 @@ RestartSec=2
 # Its processes have nothing to lose, and now and then one does not hear SIGTERM.
 KillMode=mixed
 TimeoutStopSec=5
-PrivateTmp=yes
-ProtectHome=yes
-ProtectSystem=full
-NoNewPrivileges=yes
+{limits}
 
 [Install]
 WantedBy=multi-user.target
