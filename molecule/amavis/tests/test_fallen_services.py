@@ -43,6 +43,29 @@ def canary(host: Any) -> Iterator[Callable[[], str]]:
     host.check_output(f"rm -r {CANARY}")
 
 
+FOLDERS = {
+    "amavis": f"/var/lib/amavis /var/lib/amavis/bayes {SPOOL} {SPOOL}/tmp {QUARANTINE}",
+    "clamav": "/var/lib/clamav",
+    "debian-spamd": "/var/lib/spamassassin",
+    "openldap": "/etc/ldap/slapd.d /var/lib/ldap-mail /run/slapd",
+    "postfix": "/var/spool/postfix/private /var/lib/postfix",
+    "vmail": "/var/vmail",
+}
+
+
+def test_what_nobody_asks_for_is_in_nobodys_way(host: Any, play: Any, acting: Any, canary: Any) -> None:
+    for user, folders in FOLDERS.items():
+        plant = f"ln -s {CANARY}/file $f/zz-link; ln -s {CANARY} $f/zz-folder; mkfifo $f/zz-fifo"
+        acting(user, f"set -e; for f in {folders}; do {plant}; done")
+    try:
+        done = play(check=True)
+        assert not done.failed
+        assert done.changed == []
+        assert TEXT not in done.stdout
+    finally:
+        host.check_output(f"cd / && for f in {' '.join(FOLDERS.values())}; do rm -f $f/zz-*; done")
+
+
 def test_clamds_folder(play: Any, acting: Any, canary: Any) -> None:
     acting("clamav", f"mv {SIGNATURES} {SIGNATURES}.aside && ln -s {CANARY}/file {SIGNATURES}")
     try:
