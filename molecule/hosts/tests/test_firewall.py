@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from links import states
 
 MX, FILTER, STORE, DIRECTORY = (f"{name}.example.test" for name in ("mx1", "filter1", "store1", "directory1"))
 SSH, USERS = {22}, {143, 993, 995, 4190}
@@ -25,9 +26,9 @@ FOREIGN = "add table inet mine; add chain inet mine input { type filter hook inp
 FOREIGN += "add rule inet mine input tcp dport 9999 drop"
 
 
-def reachable(address: str, port: int) -> bool:
+def reachable(address: str, port: int, wait: float = 2) -> bool:
     try:
-        socket.create_connection((address, port), timeout=2).close()
+        socket.create_connection((address, port), timeout=wait).close()
     except OSError:
         return False
     return True
@@ -73,14 +74,6 @@ def test_certificates_decide_where_there_is_no_firewall(site: Any, connect: Any,
     assert greeting(connect(FILTER), *own) == "", "a host of the site that has no business there"
 
 
-def states(host: Any, link: str) -> dict[str, str]:
-    """How the servers of a link are, by the first label of their names."""
-    ask = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/postamt-links/admin.sock')\n"
-    ask += "s.sendall(b'show stat\\n')\nwhile data := s.recv(65536): print(data.decode(), end='')"
-    rows = [line.split(",") for line in host.check_output(f'python3 -c "{ask}"').splitlines()]
-    return {row[1].partition(".")[0]: row[17].split()[0] for row in rows if row[0] == link and "END" not in row[1]}
-
-
 def test_a_link_goes_to_no_other_host_than_it_names(site: Any, connect: Any) -> None:
     mx = connect(MX)
     assert states(mx, "to-directory")["store1"] == "UP"
@@ -101,6 +94,39 @@ def test_the_firewall_holds_after_a_reboot(site: Any, connect: Any, outage: Any)
     outage(STORE, "")
     assert LMTP in listening(connect(STORE))
     assert not reachable(site.hosts[STORE]["lab_ipv4"], LMTP)
+
+
+def test_nobody_else_takes_the_table_away(site: Any, connect: Any) -> None:
+    """Whatever begins by a flush of all tables, and a host that goes down: the links end before the firewall does."""
+    store, address = connect(STORE), site.hosts[STORE]["lab_ipv4"]
+    store.check_output(
+        "echo flush ruleset > /root/flush; cp /etc/nftables.conf /root/ && cp /root/flush /etc/nftables.conf"
+    )
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            done = pool.submit(
+                lambda: [
+                    store.check_output(command)
+                    for command in (
+                        "nft -f /root/flush",
+                        "nft flush ruleset",
+                        "systemctl restart nftables",
+                        "systemctl stop nftables",
+                        "systemctl reload postamt-firewall",
+                    )
+                ]
+            )
+            opened = [reachable(address, LMTP, wait=0.1)]
+            while not done.done():
+                opened.append(reachable(address, LMTP, wait=0.1))
+            done.result()
+        assert not any(opened)
+        assert "postamt" in store.check_output("nft list tables")
+        assert store.run("nft delete table inet postamt").rc != 0
+    finally:
+        store.check_output("cp /root/nftables.conf /etc/nftables.conf")
+    before = store.check_output("systemctl show -p Before --value postamt-firewall").split()
+    assert "postamt-links.service" in before
 
 
 def test_a_firewall_of_somebody_else_is_asked_about_and_left_alone(connect: Any, play: Any) -> None:
