@@ -81,7 +81,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
                     "smtp_tls_policy_maps": "",
                     "smtp_sasl_auth_enable": False,
                     "smtp_connection_cache_on_demand": False,  # an idle connection keeps a process of amavis busy
-                    "disable_dns_lookups": True,
+                    "smtp_dns_support_level": "disabled",
                     "max_use": 20,
                 },
             ),
