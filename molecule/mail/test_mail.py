@@ -110,6 +110,45 @@ def test_a_user_has_only_its_own_addresses(site: Any, ask4: Any) -> None:
     assert not other.accepted
 
 
+@pytest.mark.parametrize(("port", "tls"), [(587, "starttls"), (465, "implicit")])
+def test_the_null_sender_is_no_users(site: Any, ask4: Any, port: int, tls: Any) -> None:
+    answer = smtp_rcpt(ask4(port), "", [BEN], tls=tls, login=(ANNA, site.passwords[ANNA])).mail
+    assert answer.code == 550
+    assert "Send with an address of your own" in answer.text
+
+
+@pytest.mark.parametrize(("port", "tls"), [(587, "starttls"), (465, "implicit")])
+def test_who_has_not_logged_in_sends_nothing(ask4: Any, port: int, tls: Any) -> None:
+    for sender in ("", ANNA, STRANGER):
+        assert 500 <= smtp_rcpt(ask4(port), sender, [BEN], tls=tls).mail.code < 600, sender
+
+
+@pytest.mark.parametrize("name", [f"{ANNA}@", f"{ANNA}@example.test", "*@example.test", "anna"])
+def test_a_login_is_exactly_the_address(site: Any, ask4: Any, name: str) -> None:
+    assert smtp_auth(ask4(587), name, site.passwords[ANNA]).code == 535
+
+
+def test_nobody_else_greets_with_our_name(site: Any, ask4: Any) -> None:
+    host = site.having(25)[0]
+    ipv4, ipv6 = site.hosts[host]["lab_ipv4"], site.hosts[host]["lab_ipv6"]
+    for name in (host, host.upper(), f"{host}.", site.server_name, f"[{ipv4}]", ipv4, f"[IPv6:{ipv6}]"):
+        answer = smtp_rcpt(ask4(25), STRANGER, [ANNA], helo=name).rcpt[ANNA]
+        assert answer.code == 554, (name, answer)
+        assert "name or an address of mine" in answer.text
+    for name in (f"x.{host}", "[192.0.2.1]"):
+        assert smtp_rcpt(ask4(25), STRANGER, [ANNA], helo=name).accepted, name
+    login = (ANNA, site.passwords[ANNA])
+    assert smtp_rcpt(ask4(587), ANNA, [BEN], tls="starttls", login=login, helo=host).accepted
+
+
+def test_programs_have_nothing_to_say_about_their_configuration(site: Any, connect: Callable[[str], Any]) -> None:
+    shows = {"postconf": ("postconf", "postconf -n", "postconf -M", "postconf -P"), "doveconf": ("doveconf -n",)}
+    for name in site.groups["mail"]:
+        for program in connect(name).run(f"command -v {' '.join(shows)}").stdout.split():
+            for show in shows[program.rpartition("/")[2]]:
+                assert connect(name).run(show).stderr == "", (name, show)
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_nothing_is_smuggled(ask4: Any, ending: Any) -> None:
     assert smtp_smuggle(ask4(25), STRANGER, ANNA, ending).accepted <= 1

@@ -96,7 +96,10 @@ def _one(question: Mapping[str, Any]) -> Answer:
         answer = _reply(refused.reply)
     except ProbeError as error:
         answer = Answer(SILENT, f"no answer ({error.why})")
-    return dataclasses.replace(answer, down=tuple(need for need in needs if not _reachable(need)))
+    down = tuple(need for need in needs if not _reachable(need))
+    # Postfix calls it a wrong configuration, too, when it cannot look up who connects.
+    verdict = LATER if answer.verdict == BROKEN and down else answer.verdict
+    return dataclasses.replace(answer, verdict=verdict, down=down)
 
 
 def described(question: Mapping[str, Any]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
+
+import pytest
 
 
 def test_a_second_run_is_one_task_a_role(play: Any) -> None:
@@ -43,6 +46,26 @@ def test_a_role_can_be_run_by_its_tag(play: Any) -> None:
     done = play(tags="postfix")
     assert not done.failed
     assert [task.action for task in done.ran] == ["postamt.mail.host_look", "postamt.mail.site", "postamt.mail.postfix"]
+
+
+@pytest.mark.parametrize(("port", "starttls"), [(465, ""), (587, "smtp"), (993, ""), (143, "imap"), (995, "")])
+def test_tls_is_mozillas_intermediate_profile(site: Any, port: int, starttls: str) -> None:
+    command = ["sslyze", "--mozilla_config=intermediate", f"--certinfo_ca_file={site.ca_file}"]
+    command += [f"--sni={site.server_name}", *([f"--starttls={starttls}"] if starttls else []), f"{site.ipv4}:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert f"{site.ipv4}:{port}: OK - Compliant." in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
+def test_no_handshake_without_a_certificate(site: Any) -> None:
+    for port, starttls in ((25, "smtp"), (587, "smtp"), (465, ""), (993, "")):
+        words = ["openssl", "s_client", "-connect", f"{site.ipv4}:{port}", "-tls1_2", "-cipher"]
+        words += ["{}:@SECLEVEL=0", *(["-starttls", starttls] if starttls else [])]
+        for suites, works in (("aNULL", False), ("ECDHE+AESGCM", True)):
+            command = [word.format(suites) for word in words]
+            done = subprocess.run(command, input="", capture_output=True, text=True, check=False)
+            assert ("Cipher is ECDHE-" in done.stdout) == works, (port, done.stdout)
+            assert ("(NONE)" in done.stdout) != works, (port, done.stdout)
 
 
 def test_the_journal_is_quiet(host: Any) -> None:

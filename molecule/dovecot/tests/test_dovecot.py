@@ -242,9 +242,23 @@ def test_bad_settings_leave_the_old_ones_serving(
     assert not play().failed
 
 
-def test_a_setting_of_the_users_own_is_made_by_a_reload(play: Callable[..., Any]) -> None:
-    change = {"dovecot_settings": {"mail_max_userip_connections": 7}}
+def test_a_script_does_not_write_to_others(site: Any, ask: Any) -> None:
+    assert "enotify" not in sieve_capabilities(ask(4190))["SIEVE"].split()
+
+
+def test_settings_are_made_by_a_reload_and_what_a_script_sends_is_its_owners(
+    host: Any, site: Any, ask: Any, give: Any, play: Callable[..., Any]
+) -> None:
+    change = {"dovecot_settings": {"mail_max_userip_connections": 7}, "mail_sieve_notify": True}
     assert play(change).actions == ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
+    token = new_token()
+    script = f'require ["enotify"]; notify :from "{ANNA}" :message "{token}" "mailto:{ANNA}";'
+    assert sieve_put(ask(4190), BEN, site.passwords[BEN], "notify", script).ok
+    give(BEN)
+    assert imap_find(ask(993), ANNA, site.passwords[ANNA], token)
+    sender = f"grep -rl '^Subject: {token}' /var/vmail | xargs grep -h '^Return-Path:'"
+    assert host.check_output(sender) == f"Return-Path: <{BEN}>"
+    assert sieve_put(ask(4190), BEN, site.passwords[BEN], "notify", "keep;").ok
     assert play(change).changed == []
     assert play().actions == ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
 

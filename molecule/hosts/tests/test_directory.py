@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_bind, ldap_passwd, ldap_search
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt
 
 ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
 RECORD = "/var/lib/postamt/ldap/applied.json"
@@ -179,6 +180,9 @@ def test_a_null_client_logs_in_and_reads_nothing(
     ):
         asked = submission.run(f"testsaslauthd -f {mux} -u {user} -p {shlex.quote(password)}; true")
         assert ("OK" in asked.stdout) == good, user
+    for sender, taken in (("", True), (f"root@{client}", True), (ANNA, False)):
+        sent = smtp_rcpt(site.endpoint(587), sender, [ANNA], tls="starttls", login=(client, login[1]))
+        assert bool(sent.accepted) == taken, sender
     store = connect(site.groups["mail_store"][0])
     assert store.run(f"doveadm auth test {client} {shlex.quote(login[1])}").rc != 0
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import SmtpRefused, smtp_auth, smtp_greeting
 from burst import SENDERS, Burst
 from letters import ANNA, BEN
 
@@ -55,7 +55,9 @@ def test_what_a_user_sees_while_the_directory_is_away(site: Any, host: Any, ask:
     """As docs/guides/when-something-is-down.md says."""
     password = site.passwords[ANNA]
     host.check_output("systemctl stop slapd")
-    assert smtp_auth(ask(587), ANNA, password).code == 535
+    with pytest.raises(SmtpRefused, match="451 .* logins cannot be checked at the moment: try again later"):
+        smtp_auth(ask(587), ANNA, password)
+    assert smtp_greeting(ask(465), tls="implicit").code == 451
     refused = imap_login(ask(993), ANNA, password)
     assert not refused.ok
     assert "UNAVAILABLE" in str(refused), refused

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import DIRECTORY, Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
@@ -37,7 +37,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     if not site.sends(host):
         return None
 
-    def lookup(query: str, result: str, base: str = site.suffix) -> Table:
+    def lookup(query: str, result: str, base: str = site.suffix, **more: str) -> Table:
         lines = {
             "server_host": links.directory_uri(site, host),
             "version": "3",
@@ -51,10 +51,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             "search_base": base,
             "query_filter": query,
             "result_attribute": result,
-            "domain": ", ".join(site.domains),
+            **(more or {"domain": ", ".join(site.domains)}),
         }
         return Table("ldap", "".join(f"{key} = {value}\n" for key, value in lines.items()))
 
+    # Postfix asks by the client's name: what counts is that there is an answer, and not who connects.
+    found = "(|(objectClass=organizationalUnit)(mail=%s))"
+    answers = lookup(found, "objectClass", site.accounts_base, scope="base", result_format="DUNNO")
     has_clients = host.does("mail_submission") and site.clients
     clients = [table("client_senders", "lmdb")] if has_clients else []
     return Postfix(
@@ -70,6 +73,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             "aliases": lookup(ALIAS, "mail", site.accounts_base),
             "forwards": lookup(FORWARD, "mailForwardingAddress"),
             "owners": lookup(OWNER, "mail", site.accounts_base),
+            **({DIRECTORY: answers} if host.does("mail_submission") else {}),
         },
         secrets=[site.service_password("postfix")],
     )
@@ -94,7 +98,8 @@ def sasl(site: Site, host: Host) -> Sasl:
             "ldap_bind_dn": site.service_dn("saslauthd"),
             "ldap_password": site.service_password("saslauthd"),
             "ldap_search_base": base,
-            "ldap_filter": found.replace("%s", "%u"),
+            # A login that ends in @ has an empty realm, and would find the account, too.
+            "ldap_filter": found.replace("(mail=%s)", "(mail=%s)(mail=%U@%r)").replace("%s", "%u"),
             "ldap_auth_method": "bind",
         },
     )

@@ -45,7 +45,7 @@ class Variables:
         "for the host itself and takes key_type only.", {},
         example="{public: {certificate: files/mail.pem, key: files/mail.key}}",
     )  # fmt: skip
-    mail_certificates_days: int = var("Days for which the site's CA issues a certificate.", 730)
+    mail_certificates_days: int = var("Days for which the site's CA issues a certificate.", 365)
     mail_certificates_renew_days: int = var("A certificate that expires within so many days is issued anew.", 30)
 
 

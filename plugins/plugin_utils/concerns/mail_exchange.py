@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service
+import ipaddress
+import re
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
@@ -18,8 +21,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             "smtpd_sasl_auth_enable": False,  # users have ports of their own
         },
         services={"smtp/inet": Service("smtpd", private="n")},
+        tables={"own_names": Table("regexp", _own_names(site, host))},
         restrictions={
-            "smtpd_helo_restrictions": {"permit": ["permit_mynetworks"], "syntax": ["reject_invalid_helo_hostname"]},
+            "smtpd_helo_restrictions": {
+                "permit": ["permit_mynetworks"],
+                "syntax": ["reject_invalid_helo_hostname"],
+                "own": [f"check_helo_access {table('own_names', 'regexp')}"],
+            },
             "smtpd_relay_restrictions": {
                 "networks": ["permit_mynetworks"],
                 "destination": ["reject_unauth_destination"],
@@ -34,3 +42,11 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             },
         },
     )
+
+
+def _own_names(site: Site, host: Host) -> str:
+    """Return what no other host greets with: this host's names and addresses, in any case (regexp_table(5))."""
+    found = [rf"{re.escape(name)}\.?" for name in sorted({str(host.name), str(site.server_name)})]
+    for address in map(ipaddress.ip_address, host.addresses):
+        found.append(rf"\[?{'(IPv6:)?' if address.version == 6 else ''}{re.escape(str(address))}\]?")
+    return "".join(f"/^{one}$/ 554 5.7.1 You greet with a name or an address of mine\n" for one in found)

@@ -10,6 +10,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot impo
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Path, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS, CURVES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +34,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             "smtpd_tls_protocols": modern,
             "smtpd_tls_mandatory_protocols": modern,
             "smtpd_tls_mandatory_ciphers": "high",
+            # By default Postfix lets a server that verifies nobody have a handshake without a certificate. Such a
+            # server is content with one that has a certificate too.
+            "smtpd_tls_exclude_ciphers": "aNULL",
             "smtpd_tls_loglevel": 1,
             "smtpd_tls_received_header": True,
             "smtp_tls_security_level": "may",
@@ -51,7 +55,12 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         return None
     shown = site.public_certificate
     return Dovecot(
-        trunk={"ssl": "required", "ssl_min_protocol": "TLSv1.2", "ssl_cipher_list": "ECDHE+AESGCM:ECDHE+CHACHA20"},
+        trunk={
+            "ssl": "required",
+            "ssl_min_protocol": "TLSv1.2",
+            "ssl_cipher_list": CIPHERS,
+            "ssl_curve_list": ":".join(CURVES),
+        },
         v23={
             "ssl_cert": f"<{shown.chain}",
             "ssl_key": f"<{shown.key}",

@@ -48,7 +48,7 @@ class Wanted:
     names: tuple[str, ...]
     key_type: str = "ec"
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    days: int = 730
+    days: int = 365
     renew_days: int = 30
     elsewhere: bool = False
     calls: bool = False

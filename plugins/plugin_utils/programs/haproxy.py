@@ -28,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
@@ -49,6 +50,8 @@ GLOBAL: dict[str, Value] = {
     "hard-stop-after": "10m",  # what a reload leaves behind: idle connections, which their programs open again
     "stats socket": f"{links.FOLDER}/admin.sock mode 600 level admin expose-fd listeners",
     "ssl-default-bind-options": "ssl-min-ver TLSv1.2",
+    "ssl-default-bind-ciphers": CIPHERS,
+    "ssl-default-bind-curves": ":".join(CURVES),
     "ssl-default-server-options": "ssl-min-ver TLSv1.2",
 }
 DEFAULTS: dict[str, Value] = {

@@ -36,6 +36,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     KeyPair,
     Site,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS
 
 Values = list[str]
 Attributes = dict[str, Values]
@@ -292,7 +293,7 @@ def _tls(pair: KeyPair, version: tuple[int, int]) -> Attributes:
         "olcTLSCertificateKeyFile": [pair.key],
         "olcTLSCACertificateFile": [CA_FILE],
         "olcTLSProtocolMin": ["3.3"],
-        "olcTLSCipherSuite": [gnutls if version < (2, 6) else "ECDHE+AESGCM:ECDHE+CHACHA20"],
+        "olcTLSCipherSuite": [gnutls if version < (2, 6) else CIPHERS],
     }
 
 

@@ -32,12 +32,13 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 Value = str | int | bool | list[str] | None
 FOLDER = "/etc/postfix"
+DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
 
 # The order of checks in each restriction list: one kind of check, one slot.
 SLOTS: dict[str, tuple[str, ...]] = {
     "smtpd_client_restrictions": ("permit", "access", "pipelining", "dnsbl"),
-    "smtpd_helo_restrictions": ("permit", "syntax", "access", "name"),
+    "smtpd_helo_restrictions": ("permit", "syntax", "own", "access", "name"),
     "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
     "smtpd_relay_restrictions": ("networks", "authenticated", "certificate", "destination"),
     "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "dnsbl", "greylist", "quota", "last"),
@@ -138,6 +139,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             chroot=service.chroot and extension.chroot,
         )
     services = overridden(services, _services(overrides.get("services") or {}))
+    parameters = {**_proxied(parameters, services), **parameters}
     tables = merged(parts, "tables", "Postfix table")
     _refuse_unknown(version, parameters, services)
     return make_plan(
@@ -160,6 +162,17 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     )
 
 
+def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> dict[str, Value]:
+    """Return what proxymap(8) may open, where master.cf names tables that main.cf does not: it reads main.cf alone."""
+
+    def named(values: Iterable[Value]) -> set[str]:
+        return {found for value in values for found in re.findall(r"proxy:[^\s,}]+", text_of(value))}
+
+    general = named(parameters.values())
+    special = named(value for service in services.values() for value in service.options.values())
+    return {"proxy_read_maps": ["$local_recipient_maps", *sorted(general | special)]} if special - general else {}
+
+
 def _paths(parameters: Mapping[str, Value]) -> list[str]:
     """Return the files that certificates and keys of smtpd lie in."""
     names = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
@@ -178,7 +191,10 @@ def questions(
         for key, service in sorted(services.items())
         if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
     ]
-    for greeting, _settings in _greetings(parameters, services):
+    for greeting, settings in _greetings(parameters, services):
+        if table(DIRECTORY, "ldap") in text_of(settings.get("smtpd_client_restrictions") or ""):
+            needs = links.directory_needs(site, host)
+            greeting = dataclasses.replace(greeting, arguments={**greeting.arguments, "needs": needs})
         found.append(greeting)
         if greeting.arguments["port"] == 25 and site.sends(host):
             needs = links.directory_needs(site, host)

@@ -66,6 +66,27 @@ def test_a_socket_is_asked_and_its_needs_are_looked_at(tmp_path: Path) -> None:
     assert answer == Answer(YES, "somebody listens", down=(str(tmp_path / "nobody"),))
 
 
+def test_postfix_without_the_directory_is_not_configured_wrongly(tmp_path: Path) -> None:
+    path = str(tmp_path / "smtp")
+    question = {"kind": "lmtp_greeting", "arguments": {"path": path}}
+    without = {"kind": "lmtp_greeting", "arguments": {"path": path, "needs": [str(tmp_path / "nobody")]}}
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+
+        def greet() -> None:
+            with server.accept()[0] as client:
+                client.sendall(b"451 4.3.5 Server configuration error\r\n")
+
+        verdicts = []
+        for asked in (question, without):
+            thread = threading.Thread(target=greet)
+            thread.start()
+            verdicts.append(questions.ask([asked])[0].verdict)
+            thread.join()
+    assert verdicts == [BROKEN, LATER]
+
+
 def test_silence_is_waited_out(tmp_path: Path) -> None:
     path = str(tmp_path / "late")
     with socket.socket(socket.AF_UNIX) as server:

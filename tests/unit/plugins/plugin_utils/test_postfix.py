@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import typing as t
 
 import pytest
@@ -31,6 +32,44 @@ def test_port_25_relays_for_nobody() -> None:
     found = settings()
     assert found["smtpd_relay_restrictions"] == "permit_mynetworks, reject_unauth_destination"
     assert found["smtpd_sasl_auth_enable"] == "no"
+
+
+def service(name: str, **arguments: t.Any) -> dict[str, str]:
+    """Return the options of a line of master.cf."""
+    lines = files(**arguments)["master.cf"].split(f"\n{name} inet", 1)[1].split("\n")[1:]
+    options = itertools.takewhile(lambda line: line.startswith("  -o { "), lines)
+    return dict(line.removeprefix("  -o { ").removesuffix(" }").split(" = ", 1) for line in options)
+
+
+@pytest.mark.parametrize("name", ["submission", "submissions"])
+def test_users_ports_ask_for_the_directory_before_they_greet(name: str) -> None:
+    asked, system = service(name), service(name, mail_accounts_backend="system")
+    directory = "proxy:ldap:$config_directory/tables/directory"
+    assert asked["smtpd_client_restrictions"] == f"check_client_access {directory}"
+    assert directory in settings()["proxy_read_maps"], "proxymap would not open what stands in master.cf alone"
+    assert system["smtpd_client_restrictions"] == "" and "proxy_read_maps" not in settings(
+        mail_accounts_backend="system"
+    )
+    assert "directory" in files() and not {"directory", "no_directory"} & set(files(mail_accounts_backend="system"))
+    for options in (asked, system):
+        assert options["smtpd_delay_reject"] == "no"
+        assert options["smtpd_sender_restrictions"] == "$mua_sender_restrictions, $mua_client_restrictions"
+        assert options["smtpd_tls_security_level"] == "encrypt"
+
+
+def test_the_null_sender_is_for_other_servers_alone() -> None:
+    assert files()["senders_of_users"].startswith("<>\t550 5.7.1 ")
+    assert settings()["mua_sender_restrictions"].split(", ") == [
+        "reject_non_fqdn_sender",
+        "reject_sender_login_mismatch",
+        "check_sender_access lmdb:$config_directory/tables/senders_of_users",
+    ]
+
+
+def test_names_that_nobody_else_greets_with() -> None:
+    (lines, helo) = files()["own_names"].splitlines(), settings()["smtpd_helo_restrictions"].split(", ")
+    assert lines == [r"/^mail\.example\.org\.?$/ 554 5.7.1 You greet with a name or an address of mine"]
+    assert helo[0] == "permit_mynetworks" and helo[-1] == "check_helo_access regexp:$config_directory/tables/own_names"
 
 
 @pytest.mark.parametrize("release", ["bookworm", "trixie"])

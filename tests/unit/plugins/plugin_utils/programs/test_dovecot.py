@@ -43,6 +43,15 @@ def printed(release: str, *parts: Dovecot, settings: t.Any = None) -> list[str]:
     return [line for line in text.splitlines() if not line.startswith(("#", "dovecot_"))]
 
 
+def test_a_script_writes_to_others_only_where_the_site_wants_it() -> None:
+    assert "sieve_extensions = -enotify\n" in conf(OLD)
+    assert "sieve_extensions {\n  enotify = no\n}\n" in conf(NEW)
+    assert "sieve_extensions = +enotify\n" in conf(OLD, mail_sieve_notify=True)
+    assert "sieve_extensions {\n  enotify = yes\n}\n" in conf(NEW, mail_sieve_notify=True)
+    for release in (OLD, NEW):
+        assert "sieve_notify_mailto_envelope_from = user_email\n" in conf(release)
+
+
 PLUGINS = Dovecot(plugins={"": ["quota"], "imap": ["imap_quota"]}, protocols=["imap", "lmtp"])
 
 
