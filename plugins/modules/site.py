@@ -46,8 +46,7 @@ linked:
   elements: str
 away:
   description: >-
-    A sentence on each host that this run does not reach, and on each that asks a directory that is not the site's
-    any more.
+    A sentence on each host that this run does not reach, and whether it asks a directory that is the site's no more.
   returned: success
   type: list
   elements: str

@@ -168,9 +168,9 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
 
 def test_hosts_that_still_ask_a_former_provider_are_named(state: State) -> None:
     def asked(provider: str, *reached: str, remember: bool = True) -> dict[str, str]:
-        groups = {"mx": "mail_mx", "one": "mail_store", "two": "mail_client"}
+        groups = {"mx": "mail_mx", "one": "mail_store", "two": "mail_submission", "app": "mail_client"}
         inputs = {
-            f"{name}.example.org": HostInput(("mail", group, *(["mail_directory"] if name != "two" else [])))
+            f"{name}.example.org": HostInput(("mail", group, *(["mail_directory"] if name in ("mx", "one") else [])))
             for name, group in groups.items()
         }
         said = {"mail_domains": ["example.org"], "mail_directory_provider": f"{provider}.example.org"}
