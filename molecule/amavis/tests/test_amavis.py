@@ -202,6 +202,8 @@ def test_mail_passes_unscanned_where_the_site_wants_that(host: Any, play: Any, s
     try:
         assert code(send(letter(token))) == 250
         assert has(ANNA, f"***UNCHECKED*** {token}")
+        assert host.run("systemctl start postamt-filter-test").rc == 0, "the links would pass over what the site wants"
+        assert "mail passes unscanned" in host.file("/run/postamt-filter/told").content_string
     finally:
         host.check_output("systemctl start clamav-daemon.socket clamav-daemon")
         assert not play().failed
