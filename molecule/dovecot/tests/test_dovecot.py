@@ -131,6 +131,11 @@ def imap(site: Any) -> Iterator[imaplib.IMAP4_SSL]:
     with imaplib.IMAP4_SSL(site.ipv4, 993, ssl_context=trusted) as imap:
         imap.login(HANS, site.passwords[HANS])
         yield imap
+        for number in range(25):
+            imap.delete(f"f{number}")
+        imap.select("Archive")
+        imap.store("1:*", "+FLAGS", r"(\Deleted)")
+        imap.expunge()
 
 
 def test_folders_count(host: Any, imap: imaplib.IMAP4_SSL) -> None:

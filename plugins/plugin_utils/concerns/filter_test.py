@@ -42,7 +42,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
                 "bypass_banned_checks_maps": [True],
                 "final_destiny_maps_by_ccat": {
                     "REPLACE": True,
-                    **{Perl(category): Perl("D_REJECT") for category in ("CC_VIRUS", "CC_CATCHALL")},
+                    **{Perl(category): Perl("D_REJECT") for category in ("CC_VIRUS", "CC_UNCHECKED", "CC_CATCHALL")},
                 },
                 "quarantine_to_maps_by_ccat": {"REPLACE": True},
                 "admin_maps_by_ccat": {"REPLACE": True},
@@ -77,6 +77,9 @@ After=amavis.service
 Type=oneshot
 ExecStart={command}
 TimeoutStartSec=5min
+# What is wrong, and no two lines a minute about a test that passed
+SyslogLevel=warning
+LogLevelMax=notice
 # The links read what was found.
 RuntimeDirectory=postamt-filter
 RuntimeDirectoryPreserve=yes

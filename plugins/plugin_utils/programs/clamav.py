@@ -68,7 +68,6 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             *(file for _concern, part in parts for file in part.files),
             File(f"{UNITS}/{socket}.d/postamt.conf", _socket_drop_in()),
             File(f"{UNITS}/{daemon}.d/postamt.conf", _drop_in([g for _c, part in parts for g in part.readers])),
-            *(file for _concern, part in parts for file in part.files),
             *([File(UPDATER, options(fetched), "0644")] if fetched else []),
             File(MAIN, options(settings)),
         ],
