@@ -89,9 +89,8 @@ def _text(path: str, vault: Vault | None) -> str:
     except StateError as error:
         raise _refusal("file", None, str(error)) from None
     if data is None:
-        raise _refusal(
-            "file", path, "must be a file on the controller, relative to the folder that holds the inventory"
-        )
+        allowed = "must be a file on the controller, relative to the folder that holds the inventory; there is none"
+        raise _refusal("file", path, allowed)
     try:
         return data.decode("utf-8-sig")  # spreadsheets put a byte order mark in front
     except UnicodeDecodeError:
