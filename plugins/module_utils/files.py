@@ -502,8 +502,9 @@ def rename(old: str, new: str) -> None:
 def remove(path: str) -> bool:
     """Remove a file, or a link and not what it leads to; tells whether there was one."""
     try:
-        with _beside(path) as (here, name):
-            os.unlink(name, dir_fd=here)
+        with _around(path) as (here, name):
+            here.look(name)  # a read-only disk refuses to remove what is not there, too
+            os.unlink(name, dir_fd=here.descriptor)
     except FileNotFoundError:
         return False
     return True

@@ -227,7 +227,8 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     lead_away(host, home)
     said = account(state="purged")
     assert f"{home} is a symbolic link, in a folder that vmail may change" in said
-    assert host.check_output(f"runuser -u vmail -- mv -T {home}.aside {home}; cat /root/canary/file") == "canary"
+    host.check_output(f"runuser -u vmail -- sh -c 'rm {home} && mv {home}.aside {home}'")
+    assert host.check_output("cat /root/canary/file") == "canary"
     assert f"deleted account {DORA} and its mail in {home}" in account(state="purged")
     assert mailboxes(host) == before
     assert DORA not in account()
