@@ -48,7 +48,7 @@ def test_a_role_can_be_run_by_its_tag(play: Any) -> None:
     assert [task.action for task in done.ran] == ["postamt.mail.host_look", "postamt.mail.site", "postamt.mail.postfix"]
 
 
-@pytest.mark.parametrize(("port", "starttls"), [(465, ""), (587, "smtp"), (993, ""), (143, "imap"), (995, "")])
+@pytest.mark.parametrize(("port", "starttls"), [(465, ""), (587, "smtp"), (993, "")])
 def test_tls_is_mozillas_intermediate_profile(site: Any, port: int, starttls: str) -> None:
     command = ["sslyze", "--mozilla_config=intermediate", f"--certinfo_ca_file={site.ca_file}"]
     command += [f"--sni={site.server_name}", *([f"--starttls={starttls}"] if starttls else []), f"{site.ipv4}:{port}"]

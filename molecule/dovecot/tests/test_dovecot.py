@@ -261,7 +261,7 @@ def test_settings_are_made_by_a_reload_and_what_a_script_sends_is_its_owners(
     assert sieve_put(ask(4190), BEN, site.passwords[BEN], "notify", script).ok
     give(BEN)
     assert imap_find(ask(993), ANNA, site.passwords[ANNA], token)
-    sender = f"grep -rl '^Subject: {token}' /var/vmail | xargs grep -h '^Return-Path:'"
+    sender = f"grep -rIl '^Subject: {token}' /var/vmail | xargs grep -h '^Return-Path:'"
     assert host.check_output(sender) == f"Return-Path: <{BEN}>"
     assert sieve_put(ask(4190), BEN, site.passwords[BEN], "notify", "keep;").ok
     assert play(change).changed == []

@@ -130,6 +130,14 @@ def test_a_client_hands_over_with_a_login_and_its_own_senders_only() -> None:
     assert login["secret"] and login["mode"] == "0600" and "[b.example.org]:587\tapp.example.org:" in login["content"]
     files = {file["path"]: file for file in compose.plan("postfix", found, found.hosts["a.example.org"])["files"]}
     assert files["/etc/postfix/tables/client_senders"]["content"] == "@app.example.org\tapp.example.org\n"
+    # it may send notices with the null sender, which is asked for after the owner and before users are refused
+    assert files["/etc/postfix/tables/logins_of_servers"]["content"] == "app.example.org\tOK\n"
+    senders = next(line for line in files["/etc/postfix/main.cf"]["content"].splitlines() if "mua_sender_" in line)
+    assert [word.rpartition("/")[2] for word in senders.split(", ")[1:]] == [
+        "reject_sender_login_mismatch",
+        "logins_of_servers",
+        "senders_of_users",
+    ]
 
 
 def test_the_certificate_of_users_is_where_users_are() -> None:
