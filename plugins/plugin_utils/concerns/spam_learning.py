@@ -43,7 +43,7 @@ class Variables:
     )
 
 
-LARGEST = 256 << 10  # bytes of a message; SpamAssassin learns from no larger one (sa-learn(1), --max-size)
+LARGEST = 256 << 10  # bytes of a message; larger ones are seldom spam
 MOST = 1000  # messages in the spool
 FOLDERS = ("new", "taught", "tmp", "work")  # of the spool
 
