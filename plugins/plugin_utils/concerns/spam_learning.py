@@ -71,11 +71,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         ],
         directories=[
             Directory(path, "0700", "amavis", "amavis")
-            for path in (
-                BAYES,
-                f"{BAYES}/site",
-                *(f"{SPOOL}{name}" for name in ("", "/new", "/taught", "/tmp", "/work")),
-            )
+            for path in (BAYES, f"{BAYES}/site", SPOOL, *(f"{SPOOL}/{name}" for name in FOLDERS))
         ],
         files=[
             File(f"{PROGRAMS}/learn", _learn(each), "0755"),
