@@ -44,7 +44,7 @@ class Variables:
     )
 
 
-LARGEST = 256 << 10  # bytes of a message; SpamAssassin learns from no larger one (sa-learn(1), --max-size)
+LARGEST = 256 << 10  # bytes of a message; larger ones are seldom spam
 MOST = 1000  # messages in the spool
 FOLDERS = ("new", "taught", "tmp", "work")  # of the spool
 
@@ -72,11 +72,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         ],
         directories=[
             Directory(path, "0700", "amavis", "amavis")
-            for path in (
-                BAYES,
-                f"{BAYES}/site",
-                *(f"{SPOOL}{name}" for name in ("", "/new", "/taught", "/tmp", "/work")),
-            )
+            for path in (BAYES, f"{BAYES}/site", SPOOL, *(f"{SPOOL}/{name}" for name in FOLDERS))
         ],
         files=[
             File(f"{PROGRAMS}/learn", _learn(each), "0755"),
