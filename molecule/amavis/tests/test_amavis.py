@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
 from letters import ANNA, BEN, CARL, DORA, EICAR, GTUBE, code, encrypted_zip, forwarded, letter, zipped
+from neighbour import greeting_servers
 
 
 @pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
@@ -257,6 +258,10 @@ def test_daemons_are_not_root_and_listen_here_only(host: Any) -> None:
     assert not re.search(r":100\d\d ", host.check_output("ss -Hltn"))
     assert host.run("find /var/lib/amavis /run/amavis /run/clamav -type f -perm /o+r | head").stdout == ""
     assert host.run("runuser -u nobody -- ls /var/lib/amavis/virusmails").rc != 0
+
+
+def test_users_of_the_host_reach_no_way_around_the_filter(host: Any) -> None:
+    assert greeting_servers(host) == {"25", "587"}
 
 
 def test_a_broken_setting_never_replaces_a_working_one(play: Any, send: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
 from burst import SENDERS, Burst
-from letters import ANNA, CARL
+from letters import ANNA, CARL, code, letter
+from neighbour import start_impostor, visitors
 
 SECONDS = 60 if os.environ.get("SOAK") else 8
 
@@ -60,11 +61,15 @@ def test_nothing_is_lost_or_passed_unseen(
     assert burst.from_user & clean
 
 
-def test_the_hosts_own_mail_waits_for_the_filter(host: Any, has: Any, settled: None) -> None:
+def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Any, send: Any, has: Any, settled: None) -> None:
     token = new_token()
     host.check_output("systemctl stop amavis")
+    start_impostor(host)
     host.check_output(f"printf 'Subject: {token}\\n\\nfrom cron\\n' | sendmail root")
+    assert code(send(letter(new_token(), sender=ANNA), CARL, user=ANNA)) == 451
+    assert code(send(letter(new_token()), CARL)) == 451
     assert not has(ANNA, token, wait=2)
+    assert visitors(host) == []
     host.check_output("systemctl start amavis")
     for _try in range(20):
         host.run("postqueue -f")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import im
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
 from letters import ANNA, BEN, EICAR, STRANGER, code, letter
+from neighbour import greeting_servers
 
 MX = ("mx1.example.test", "mx2.example.test")
 APP, FILTER = "app1.example.test", "filter1.example.test"
@@ -74,6 +76,32 @@ def test_a_vacation_answer_leaves_the_host_with_the_mailboxes(connect: Any, site
     mail = f"From: ben@example.test\\nSubject: {token}\\n\\nI am away"
     store.check_output(f"printf '{mail}\\n' | sendmail -f '' {ANNA}")
     assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token)
+
+
+def test_users_of_a_host_reach_no_way_around_the_filter(connect: Any) -> None:
+    assert {name: greeting_servers(connect(name)) for name in (MX[1], FILTER, "store1.example.test")} == {
+        MX[1]: {"25", "587"},
+        FILTER: {"25", "949"},
+        "store1.example.test": {"25", "949"},
+    }
+
+
+HAND_OVER = """
+import smtplib, sys
+with smtplib.SMTP("127.0.0.1", 949) as link:
+    for sender in sys.argv[1:]:
+        link.mail(sender)
+        print(link.rcpt("ben@example.test")[0])
+        link.rset()
+"""
+
+
+def test_hosts_hand_over_mail_of_their_own_senders_only(connect: Any) -> None:
+    store = "store1.example.test"
+    own = [f"root@{store}", ANNA, "a@example.test", "''"]
+    foreign = ["ceo@world.example", "nobody@example.test", f"x@y.{store}"]
+    said = connect(store).check_output(f"python3 -c {shlex.quote(HAND_OVER)} {' '.join([*own, *foreign])}").splitlines()
+    assert said == ["250"] * 4 + ["554", "550", "554"]
 
 
 def test_a_run_over_one_host_knows_the_others(play: Any) -> None:

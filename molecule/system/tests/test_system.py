@@ -49,10 +49,11 @@ def test_mail_from_outside_arrives(host: Any, ask: Any, address: str) -> None:
     assert host.run(f"grep -rq {token} /home/anna/Maildir").rc == 0
 
 
-def test_mail_for_root_reaches_a_person(host: Any, ask: Any) -> None:
+@pytest.mark.parametrize(("to", "reader"), [("root", "anna"), ("www-data", "anna"), ("ben", "ben")])
+def test_mail_of_the_hosts_programs_reaches_a_person(host: Any, ask: Any, to: str, reader: str) -> None:
     token = new_token()
-    host.check_output(f"printf 'Subject: {token}\\n\\nfrom cron\\n' | sendmail root")
-    assert imap_find(ask(993), "anna", PASSWORD, token)
+    host.check_output(f"printf 'Subject: {token}\\n\\nfrom cron\\n' | sendmail {to}")
+    assert imap_find(ask(993), reader, PASSWORD, token)
 
 
 def test_strangers_are_refused(ask: Any) -> None:
