@@ -57,6 +57,7 @@ DUTIES = {  # the groups below `mail`, and what a host in one of them does
 CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
+PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 
 
@@ -119,6 +120,9 @@ class SiteVariables:
     mail_accounts_backend: t.Literal["directory", "system"] = var(
         "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
         "directory",
+    )
+    mail_password_min_length: int = var(
+        "Fewest characters of an account's password, wherever one is set: from 8 to 24.", 10
     )
     mail_content_filter: t.Literal["off", "before_queue", "after_queue"] = var(
         "Whether amavis filters mail: before_queue refuses in the SMTP dialogue, so that nobody else hears of it; "
@@ -611,6 +615,7 @@ def _rules(site: Site) -> Iterable[Problem]:
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
     yield from _renames(site, owner)
+    yield from _short_passwords(site)
     if site.core.mail_accounts_grace_days < 0:
         yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
     if site.core.mail_quota % 1024:
@@ -627,6 +632,24 @@ def _rules(site: Site) -> Iterable[Problem]:
     known = set(owner) | set(site.aliases) | roles
     yield from _targets(site, local, known)
     yield from _circles(site)
+
+
+def _short_passwords(site: Site) -> Iterable[Problem]:
+    """Yield the passwords that are too short, those too that somebody wrote into the state folder's secrets.yml."""
+    fewest = site.core.mail_password_min_length
+    if fewest not in PASSWORD_LENGTHS:
+        allowed = f"must be from {PASSWORD_LENGTHS[0]} to {PASSWORD_LENGTHS[-1]}, the length of a generated password"
+        yield Problem("mail_password_min_length", fewest, allowed)
+        return
+    said = {f"mail_accounts {one.address}: password": one.password for one in site.accounts if one.password}
+    names: list[str] = [one.address for one in site.accounts if not one.password_hash and not one.password]
+    names += map(client_secret, site.clients)
+    kept = {
+        f"password of {name} in secrets.yml": site.secrets.known[name] for name in names if name in site.secrets.known
+    }
+    for where, password in {**said, **kept}.items():
+        if len(password) < fewest:
+            yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
 
 
 def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:

@@ -19,7 +19,7 @@ def site(**more: t.Any) -> Site:
     variables = {
         "mail_domains": ["example.org"],
         "mail_accounts": [
-            {"address": ANNA, "aliases": ["a@example.org"], "password": "x"},
+            {"address": ANNA, "aliases": ["a@example.org"], "password": "open-sesame-1"},
             {"address": BEN, "enabled": False},
         ],
         **more,

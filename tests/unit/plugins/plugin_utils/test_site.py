@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError, address, domain, size
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
 
 HOST = {"mail.example.org": HostInput()}
 GOOD: dict[str, t.Any] = {
@@ -113,6 +113,46 @@ def test_what_is_wrong_with_a_host_is_said(host: HostInput, sentence: str) -> No
 
 def test_a_password_is_in_no_message() -> None:
     assert "s3cret" not in message(mail_accounts=[{"address": "a@example.org", "password": ["s3cret"]}])
+
+
+@pytest.mark.parametrize(
+    ("fewest", "password", "fits"),
+    [
+        (None, "nine-char", False),
+        (None, "ten-chars!", True),
+        (8, "sieben7", False),
+        (8, "achtacht", True),
+        (20, "nineteen-characters", False),
+    ],
+)
+def test_a_password_that_somebody_sets_has_a_least_length(fewest: int | None, password: str, fits: bool) -> None:
+    changes: dict[str, t.Any] = {"mail_accounts": [{"address": "a@example.org", "password": password}]}
+    if fewest:
+        changes["mail_password_min_length"] = fewest
+    if fits:
+        assert site(**changes)
+        return
+    said = message(**changes)
+    assert f"mail_accounts a@example.org: password: must have at least {fewest or 10} characters" in said
+    assert password not in said
+
+
+@pytest.mark.parametrize("fewest", [0, 7, 25])
+def test_the_least_length_has_bounds_itself(fewest: int) -> None:
+    assert f"mail_password_min_length is {fewest}: must be from 8 to 24" in message(mail_password_min_length=fewest)
+
+
+def test_what_somebody_wrote_into_the_state_folder_is_measured_too() -> None:
+    hosts = {"mail.example.org": HostInput(), "app.example.org": HostInput(groups=("mail", "mail_client"))}
+    secrets = Secrets(
+        {"alice@example.org": "short-1", "client:app.example.org": "short-2", "service:postfix": "short-3"}
+    )
+    with pytest.raises(SiteError) as caught:
+        parse_site(GOOD, hosts, compose.concerns().values(), secrets)
+    said = str(caught.value)
+    assert "password of alice@example.org in secrets.yml: must have at least 10 characters" in said
+    assert "password of client:app.example.org in secrets.yml: must have at least 10 characters" in said
+    assert "short-" not in said and "service:postfix" not in said
 
 
 def test_names_of_ones_own() -> None:
