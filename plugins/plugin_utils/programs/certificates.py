@@ -11,6 +11,7 @@ key.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import typing as t
 from collections.abc import Callable, Mapping
@@ -70,7 +71,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         wanted[name] = _by_acme(name, names, wanted)
     return make_plan(
         packages=("openssl", "ssl-cert", *united(parts, "packages")),
-        files=[*_files(wanted), *(file for _concern, part in parts for file in part.files)],
+        files=[*_files(wanted), _brought(wanted), *(file for _concern, part in parts for file in part.files)],
         units=[
             Unit("postamt-certificates.path"),
             Unit("postamt-certificates-warn.timer"),
@@ -97,6 +98,7 @@ def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) ->
 
 INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
+BROUGHT = "/etc/postamt/certificates.json"  # read by the command
 
 _PATH = """\
 {head}
@@ -158,6 +160,12 @@ def _files(wanted: t.Iterable[str]) -> list[File]:
         File(COMMAND, command, "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
     ]
+
+
+def _brought(wanted: Mapping[str, Wanted]) -> File:
+    """Return what the command may take of a program on the host: the names that each certificate must be for."""
+    names = {name: list(item.names) for name, item in sorted(wanted.items()) if item.elsewhere}
+    return File(BROUGHT, json.dumps(names, indent=1) + "\n")
 
 
 _MODULE_UTILS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "module_utils")
