@@ -151,6 +151,9 @@ def mailboxes(text: str) -> Mailboxes:
     place = re.sub(r"%\{home\}", "~", place).rstrip("/")
     found = re.search(r"(?m)^namespace inbox \{\n(?:  .*\n)*?  separator = (.*)$", text)
     usual = "." if place.startswith("maildir:") and "LAYOUT=fs" not in place else "/"
+    # One that only says who may go on to the next is nobody's home.
+    gates = r"(?m)^userdb.*\{\n(?:  .*\n)*?  result_success = continue\n(?:  .*\n)*?\}\n"
+    text = re.sub(gates, "", text)
     drivers = re.findall(r"(?m)^userdb(?: (\S+))? \{(?:\n  (?!driver).*)*(?:\n  driver = (\S+))?", text)
     users = ", ".join(driver or name for name, driver in drivers)
     return Mailboxes(place, found[1].strip('"') if found and found[1] else usual, users)

@@ -48,6 +48,8 @@ FOLDER = "/etc/postamt/tls"
 GROUP = "ssl-cert"
 STATE = "/var/lib/postamt"
 LOCK = "/run/postamt/services.lock"  # held by whoever changes or reloads a program, a run or this command
+BROUGHT = "/etc/postamt/certificates.json"  # names of certificates that a program brings: what each must be for
+LEAST_RSA = 2048
 GENERATIONS = ".generations"
 REQUESTED = ".requested"  # keys whose certificate the controller has not signed yet
 CA = "ca.pem"
@@ -135,22 +137,60 @@ class Store:
         files.settle([self._at(CA)])
         self._sweep()
 
-    def replaced(self, name: str, chain: str, key: str) -> bool:
-        """Serve a chain and key that lie in files; tells whether they are other ones than those served already."""
-        if name not in self.names():
-            known = ", ".join(self.names()) or "none"
-            raise CertificateError(f"{name} is no certificate of this host (known: {known}); see mail_certificates")
+    def replaced(self, name: str, chain: str, key: str, brought: Mapping[str, Sequence[str]]) -> bool:
+        """Serve a chain and key that lie in files; tells whether they are other ones than those served already.
+
+        brought: the certificates that somebody may bring, and the names that each must be for.
+        """
+        if name not in self.names() or name not in brought:
+            known = ", ".join(sorted(set(self.names()) & set(brought))) or "none"
+            raise CertificateError(
+                f"{name} is no certificate that a program brings to this host (known: {known}): mail_certificates says "
+                "so by hook, and mail_acme"
+            )
         certificates = chain_of(self._read(chain).decode("ascii", "replace"))
         private = re.search(_KEY, self._read(key).decode("ascii", "replace"))
         if not certificates:
             raise CertificateError(f"{chain} holds no certificate in PEM")
         if not private or "ENCRYPTED" in private[0]:
             raise CertificateError(f"{key} holds no private key in PEM without a pass phrase")
+        problems = self.problems(chain, key, brought[name])
+        if problems:
+            raise CertificateError(f"certificate {name} {'; '.join(problems)}; the one that was served stays")
         item = {"name": name, "chain": "".join(map(ssl.DER_cert_to_PEM_cert, certificates)), "key": f"{private[0]}\n"}
         if self._text(name, CHAIN) == item["chain"] and self._text(name, KEY) == item["key"] and self._guarded(name):
             return False
         self.installed(self._text(CA), [item], [])
         return True
+
+    def problems(self, chain: str, key: str, names: Iterable[str]) -> list[str]:
+        """Return what is wrong with a certificate in a file, its chain and its key, as a run judges files too."""
+        extensions = "subjectAltName,extendedKeyUsage"
+        text = self.openssl("x509", "-in", chain, "-noout", "-startdate", "-enddate", "-ext", extensions)
+        dates = dict(re.findall(r"(?m)^(notBefore|notAfter)=(.*)$", text))
+        begin, end = (ssl.cert_time_to_seconds(dates[word]) for word in ("notBefore", "notAfter"))
+        known = [name.lower() for name in re.findall(r"DNS:([^,\s]+)", text)]
+        found = []
+        if missing := [name for name in names if not {name, f"*.{name.partition('.')[2]}"} & set(known)]:
+            found.append(f"must be for {', '.join(missing)}, and is for {', '.join(known) or 'no name'}")
+        if end < time.time():
+            found.append(f"has expired on {time.strftime('%Y-%m-%d', time.gmtime(end))}")
+        if begin > time.time():
+            found.append(f"is not valid before {time.strftime('%Y-%m-%d', time.gmtime(begin))}")
+        if "Extended Key Usage" in text and not re.search("TLS Web Server Authentication|Any Extended Key Usage", text):
+            found.append("is not for servers (extended key usage serverAuth)")
+        private = self.openssl("pkey", "-in", key, "-noout", "-text_pub")
+        bits = re.search(r"Public-Key: \((\d+) bit", private)
+        if "Modulus:" in private and (not bits or int(bits[1]) < LEAST_RSA):
+            found.append(f"has an RSA key of less than {LEAST_RSA} bits")
+        elif "Modulus:" not in private and "ASN1 OID:" not in private:
+            found.append(f"has no RSA key of at least {LEAST_RSA} bits and no EC key")
+        printed = self.openssl("storeutl", "-noout", "-certs", "-text", chain)
+        issuers, subjects = (re.findall(rf"(?m)^ +{word}: ?(.*)$", printed) for word in ("Issuer", "Subject"))
+        for issuer, subject in zip(issuers, subjects[1:], strict=False):
+            if issuer != subject:
+                found.append(f"has a chain that is out of order: {issuer} must come where {subject} is")
+        return found
 
     def _generation(self, item: dict[str, str]) -> str:
         name = item["name"]
@@ -606,7 +646,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 done = warn(store, record, time.time(), lambda letter: _call("sendmail", "-t", "-oi", data=letter))
                 problems: list[str] = []
             else:
-                news = given.command == "install" and store.replaced(given.name, given.chain, given.key)
+                news = given.command == "install" and store.replaced(
+                    given.name, given.chain, given.key, json.loads(_text(BROUGHT) or "{}")
+                )
                 reloaded, problems = serve()
                 done = [f"installed certificate {given.name}"] if news else []
                 done += [f"reloaded {title}, since {why}" for title, why in reloaded.items()]

@@ -4,8 +4,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils.program import UNIT_FILES, Contents, Program, run
+
+UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
+ALIAS = f"{DEBIANS} another name of {UNIT}"
 
 
 class Sasl(Program):
@@ -14,6 +22,19 @@ class Sasl(Program):
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         return True
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        leads = os.path.realpath(UNIT_FILES + DEBIANS)
+        return [] if leads in (UNIT_FILES + UNIT, os.devnull) else [ALIAS]  # masked by somebody: nothing else starts
+
+    def make(self, what: str) -> None:
+        """Have Debian's name mean this collection's daemon; one that runs by it would be nobody's."""
+        debians = units.states([DEBIANS])[DEBIANS]
+        if debians.active:
+            units.act("stop", DEBIANS)
+        if debians.enabled:
+            units.act("disable", DEBIANS)
+        units.act("enable", UNIT)
 
 
 def carry_out(module: AnsibleModule) -> None:

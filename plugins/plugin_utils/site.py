@@ -665,6 +665,24 @@ def _short_passwords(site: Site) -> Iterable[Problem]:
             yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
 
 
+def _short_passwords(site: Site) -> Iterable[Problem]:
+    """Yield the passwords that are too short, those too that somebody wrote into the state folder's secrets.yml."""
+    fewest = site.core.mail_password_min_length
+    if fewest not in PASSWORD_LENGTHS:
+        allowed = f"must be from {PASSWORD_LENGTHS[0]} to {PASSWORD_LENGTHS[-1]}, the length of a generated password"
+        yield Problem("mail_password_min_length", fewest, allowed)
+        return
+    said = {f"mail_accounts {one.address}: password": one.password for one in site.accounts if one.password}
+    names: list[str] = [one.address for one in site.accounts if not one.password_hash and not one.password]
+    names += map(client_secret, site.clients)
+    kept = {
+        f"password of {name} in secrets.yml": site.secrets.known[name] for name in names if name in site.secrets.known
+    }
+    for where, password in {**said, **kept}.items():
+        if len(password) < fewest:
+            yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
+
+
 def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:
     """Yield what is wrong with former addresses; owner: who has which address now."""
     for account in site.accounts:

@@ -136,7 +136,8 @@ def test_each_port_shows_what_is_on_disk(host: Any, site: Any) -> None:
 
 def test_a_renewal_by_a_run_is_shown_everywhere(host: Any, site: Any, play: Run, put: Run) -> None:
     for name in NAMES:
-        host.check_output(f"{COMMAND} install {name} {' '.join(put(name, days=10))}")
+        swap(host, name, *put(name, days=10))
+    quiet(host)
     before = shown(site)
     predicted = play(check=True)
     done = play()
@@ -184,7 +185,8 @@ def test_what_a_hook_brings_must_fit(host: Any, put: Run) -> None:
     other = f"{TLS}/internal/key.pem"
     for arguments, message in (
         (f"public {chain} {other}", "certificate public: the key is not the certificate's"),
-        (f"nosuch {chain} {other}", "nosuch is no certificate of this host (known: internal, public)"),
+        (f"nosuch {chain} {other}", "nosuch is no certificate that a program brings to this host (known: public)"),
+        (f"internal {chain} {other}", "internal is no certificate that a program brings to this host (known: public)"),
         (f"public /etc/hostname {other}", "/etc/hostname holds no certificate in PEM"),
         (f"public {chain} {chain}", "holds no private key in PEM without a pass phrase"),
         (f"public /nonexistent {other}", "No such file or directory: '/nonexistent'"),
@@ -296,16 +298,21 @@ def test_a_run_and_the_command_wait_for_each_other(host: Any, play: Run) -> None
 
 
 def test_a_certificate_of_a_hook_stays(host: Any, site: Any, play: Run, put: Run) -> None:
-    wish = {"mail_certificates": {"public": {"hook": True}}}
-    assert not play(wish).failed
     host.check_output(
         "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=elsewhere -keyout /root/e.key -out /root/e.pem "
         f"-addext subjectAltName=DNS:mail.example.test 2>/dev/null; {COMMAND} install public /root/e.pem /root/e.key"
     )
     assert everything_is_shown(host, site)
-    assert play(wish).changed == []
-    back = play()
+    evil = host.run(
+        "openssl req -x509 -newkey rsa:1024 -nodes -days 90 -subj /CN=evil -keyout /root/f.key -out /root/f.pem "
+        f"-addext subjectAltName=DNS:evil.example 2>/dev/null; {COMMAND} install public /root/f.pem /root/f.key"
+    )
+    assert evil.rc == 1 and "must be for mail.example.test, and is for evil.example; has an RSA key" in evil.stderr
+    assert everything_is_shown(host, site)
+    assert play().changed == []
+    back = play({"mail_certificates": {}})
     assert any(action.startswith("issued certificate public") for action in back.actions)
+    assert not play().failed
     assert everything_is_shown(host, site)
 
 

@@ -37,10 +37,15 @@ def users_port(site: Any) -> Endpoint:
     return Endpoint(site.ipv4, 587, name=site.server_name, ca_file=site.ca_file, timeout=30)
 
 
-def test_one_saslauthd_runs(host: Any) -> None:
-    ours, debians = host.service("saslauthd-postfix"), host.service("saslauthd")
+def test_one_saslauthd_runs_by_either_name(host: Any) -> None:
+    ours = host.service("saslauthd-postfix")
     assert ours.is_running and ours.is_enabled
-    assert not debians.is_running and not debians.is_enabled
+    for name in ("saslauthd", "saslauthd-postfix"):
+        host.check_output(f"systemctl restart {name}")
+        running = host.check_output("pgrep -x -a saslauthd").splitlines()
+        assert running and all(FOLDER in line for line in running), running
+        main = {host.check_output(f"systemctl show -P MainPID {unit}") for unit in ("saslauthd", "saslauthd-postfix")}
+        assert len(main) == 1 and main != {"0"}
 
 
 def test_only_postfix_reaches_the_socket(host: Any) -> None:

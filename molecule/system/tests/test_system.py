@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
     imap_login,
     imap_move,
 )
+from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
 from letters import GTUBE
 
@@ -23,10 +27,17 @@ PASSWORD = "Only-4-the-test"
 
 @pytest.fixture(scope="module", autouse=True)
 def users(host: Any) -> None:
-    """The users that the host's administrator has made."""
-    for name in ("anna", "ben"):
-        made = host.run(f"id {name} || useradd --create-home {name}; echo {name}:{PASSWORD} | chpasswd")
-        assert made.rc == 0, made.stderr
+    """The users of the host, people and others; all have the same right password, or none at all."""
+    made = host.run(
+        f"""
+        for name in anna ben bob mallory nopw; do id $name || useradd --create-home --shell /bin/bash $name; done
+        id svc || useradd --system svc
+        id toor || useradd --non-unique --uid 0 --gid 0 --home-dir /root toor
+        for name in anna ben bob mallory svc nobody root toor www-data; do echo "$name:{PASSWORD}"; done | chpasswd
+        passwd --delete nopw
+        """
+    )
+    assert made.rc == 0, made.stderr
 
 
 @pytest.fixture
@@ -63,9 +74,84 @@ def test_strangers_are_refused(ask: Any) -> None:
     assert not imap_login(ask(993), "anna", "wrong").ok
 
 
-def test_a_user_has_only_its_own_addresses(ask: Any) -> None:
-    assert smtp_rcpt(ask(587), "a@example.test", [BEN], tls="starttls", login=("anna", PASSWORD)).accepted
-    assert not smtp_rcpt(ask(587), BEN, [ANNA], tls="starttls", login=("anna", PASSWORD)).accepted
+@pytest.mark.parametrize("login", ["anna", ANNA, "Anna@Example.Test"])
+def test_a_user_has_only_its_own_addresses(ask: Any, login: str) -> None:
+    assert smtp_rcpt(ask(587), "a@example.test", [BEN], tls="starttls", login=(login, PASSWORD)).accepted
+    assert not smtp_rcpt(ask(587), BEN, [ANNA], tls="starttls", login=(login, PASSWORD)).accepted
+
+
+LOGINS: dict[str, Callable[[Endpoint, str, str], Any]] = {
+    "smtp": smtp_auth, "imap": imap_login, "pop3": pop3_login, "sieve": sieve_login,
+}  # fmt: skip
+PORTS = {"smtp": 587, "imap": 993, "pop3": 995, "sieve": 4190}
+
+
+def answers(ask: Any, tries: list[tuple[str, str, str]]) -> dict[tuple[str, str, str], Any]:
+    """What a protocol answers to a name and a password, for many at once, since a refusal takes seconds."""
+
+    def one(protocol: str, login: str, password: str) -> Any:
+        return LOGINS[protocol](ask(PORTS[protocol]), login, password)
+
+    with ThreadPoolExecutor(len(tries)) as pool:
+        return dict(zip(tries, pool.map(one, *zip(*tries, strict=True)), strict=True))
+
+
+@pytest.mark.parametrize("protocol", LOGINS)
+def test_an_account_logs_in_by_its_name_and_its_address(ask: Any, protocol: str) -> None:
+    said = answers(ask, [(protocol, login, PASSWORD) for login in ("anna", ANNA, "Anna@Example.TEST")])
+    assert all(answer.ok for answer in said.values()), said
+
+
+# Right passwords all: nobody of these is an account that may log in, or no form of an account's name.
+NOBODYS = ["root", "root@example.test", "toor", "www-data", "mallory", "mallory@example.test",  # no accounts
+           "bob", "bob@example.test",  # disabled
+           "svc", "nobody@example.test", "nopw", "nopw@example.test",  # listed, but no people or without a password
+           "a@example.test", "anna@", "anna@example.test@", "anna@elsewhere.example", "anna@localhost"]  # fmt: skip
+
+
+def test_nobody_else_logs_in_and_no_answer_tells_a_right_password(host: Any, ask: Any) -> None:
+    """By Dovecot's own word for each name, and over the wire where it counts most."""
+    script = " ".join(
+        f"(doveadm auth test -x service=imap {login} {word} >/dev/null 2>&1; echo {login} {word} $?) &"
+        for login in ("anna", *NOBODYS)
+        for word in (PASSWORD, "wrong")
+    )
+    lines = [line.split() for line in host.check_output(f"{script} wait").splitlines()]
+    codes = {(login, word): int(code) for login, word, code in lines}
+    assert codes["anna", PASSWORD] == 0
+    refused = codes["anna", "wrong"]
+    assert refused
+    assert {found for (login, _word), found in codes.items() if login != "anna"} == {refused}, codes
+    words = [PASSWORD, "wrong"]
+    said = answers(
+        ask,
+        [
+            *(("smtp", login, word) for login in ("root", "mallory") for word in words),
+            *(("imap", login, word) for login in ("root", "nobody") for word in words),
+            *((protocol, "bob", PASSWORD) for protocol in LOGINS),
+            *((protocol, "anna", "wrong") for protocol in LOGINS),
+        ],
+    )
+    for (protocol, login, word), answer in said.items():
+        assert not answer.ok, (protocol, login, word)
+        assert str(answer) == str(said[protocol, "anna", "wrong"]), (protocol, login, word)
+
+
+def test_an_empty_password_opens_nothing(ask: Any) -> None:
+    assert not any(answer.ok for answer in answers(ask, [(name, "nopw", "") for name in LOGINS]).values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["bob@example.test", "b@example.test", "www-data@example.test", "mallory@example.test", "svc@mail.example.test"],
+)
+def test_mail_is_taken_for_accounts_alone(ask: Any, name: str) -> None:
+    assert smtp_rcpt(ask(25), STRANGER, [name]).rcpt[name].code == 550
+
+
+def test_dovecot_delivers_to_accounts_alone(host: Any) -> None:
+    for name, known in (("anna", True), (ANNA, True), ("bob", False), ("mallory", False), ("root", False)):
+        assert (host.run(f"doveadm user {name}").rc == 0) is known, name
 
 
 def test_the_content_filter_learns_from_users_of_the_host(host: Any, ask: Any, play: Any) -> None:

@@ -86,7 +86,6 @@ def sasl(site: Site, host: Host) -> Sasl:
     """
     found, base = (f"(|{MAILBOX}{LOGIN_OF_CLIENT})", site.suffix) if site.clients else (MAILBOX, site.accounts_base)
     return Sasl(
-        "ldap",
         {
             "ldap_servers": links.directory_uri(site, host),
             "ldap_version": "3",

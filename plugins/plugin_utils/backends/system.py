@@ -1,13 +1,28 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Accounts are the host's own users: passwd, PAM, /etc/aliases and saslauthd with PAM; no directory at all."""
+"""Accounts are the host's own users: passwd, PAM and /etc/aliases; no directory at all.
+
+Dovecot alone checks passwords, for Postfix too (SASL), so that one list of login names and one PAM service hold for
+all protocols. A name that is not in the list never gets as far as PAM: nobody learns here whether a password of root or
+of a daemon is right.
+"""
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from collections.abc import Iterable
+
+from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, Directory, File
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import FOLDER, Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account, Host, Site
+
+UIDS = (1000, 60000)  # people's numbers on Debian (login.defs(5)); daemons are below, nobody is above
+SERVICE = "postamt"  # of PAM
+LOGINS = f"{FOLDER}/logins"  # the names by which people log in
+MAILBOXES = f"{FOLDER}/mailboxes"  # the users who get mail
+SOCKET = "private/auth"  # where Postfix asks Dovecot, in Postfix's chroot
 
 
 def user_of(address: str) -> str:
@@ -17,8 +32,9 @@ def user_of(address: str) -> str:
 
 def postfix(site: Site, host: Host) -> Postfix:
     """Deliver the site's domains to the host's users; aliases and forwards are a table of their own."""
-    alive = [account for account in site.accounts if account.enabled]
-    rewritten = {str(alias): ", ".join(to) for alias, to in site.aliases.items()}
+    alive, gone = _by_state(site.accounts)
+    members = {str(alias): [one for one in to if one not in gone] for alias, to in site.aliases.items()}
+    rewritten = {alias: ", ".join(to) for alias, to in members.items() if to}
     owners: dict[str, str] = {}
     for account in alive:
         targets = [*account.forward, *([account.address] if account.keep_copy else [])] or [account.address]
@@ -29,34 +45,83 @@ def postfix(site: Site, host: Host) -> Postfix:
     return Postfix(
         parameters={
             "mydestination": ["$myhostname", "localhost.$mydomain", "localhost", *site.domains],
-            "local_recipient_maps": ["proxy:unix:passwd.byname", "$alias_maps"],
+            "local_recipient_maps": [table("mailboxes", "lmdb"), "$alias_maps"],
             "mailbox_transport": "lmtp:unix:private/dovecot-lmtp",
             "virtual_alias_maps": [table("aliases", "lmdb")],
             "smtpd_sender_login_maps": [table("owners", "lmdb")],
+            "smtpd_sasl_type": "dovecot",
+            "smtpd_sasl_path": SOCKET,
         },
-        tables={"aliases": Table("lmdb", rewritten), "owners": Table("lmdb", owners)},
+        tables={
+            "aliases": Table("lmdb", rewritten),
+            "mailboxes": Table("lmdb", {str(one.address): user_of(one.address) for one in alive}),
+            "owners": Table("lmdb", owners),
+        },
     )
-
-
-def sasl(site: Site, host: Host) -> Sasl:
-    """Check passwords by PAM; users log in with their names on the host."""
-    return Sasl("pam")
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    """Check passwords by PAM, and keep mail as the user; a login may be the name or the address."""
+    """Check passwords by PAM, and keep mail as the user; a login is the user's name or the account's address."""
     if not host.does("mail_store"):
         return None
+    alive, _gone = _by_state(site.accounts)
+    names = dict.fromkeys(user_of(one.address) for one in alive)
+    forms = dict.fromkeys([*names, *(str(one.address) for one in alive)])
+    known = {"result_success": "continue", "result_failure": "return-fail", "result_internalfail": "return-fail"}
     return Dovecot(
-        trunk={"auth_mechanisms": "plain login", "first_valid_uid": 1000},
+        trunk={
+            "auth_mechanisms": "plain login",
+            "first_valid_uid": UIDS[0],
+            "last_valid_uid": UIDS[1],
+            "service auth": {
+                f"unix_listener {links.CHROOT}/{SOCKET}": {"user": "postfix", "group": "postfix", "mode": "0600"}
+            },
+        },
         v23={
             "auth_username_format": "%Ln",
-            "passdb": {"driver": "pam"},
-            "userdb": {"driver": "passwd"},
+            "passdb#names": {"driver": "passwd-file", "args": f"username_format=%L{{orig_user}} {LOGINS}", **known},
+            "passdb#passwords": {"driver": "pam", "args": SERVICE},
+            "userdb#names": {"driver": "passwd-file", "args": f"username_format=%u {MAILBOXES}", **known},
+            "userdb#homes": {"driver": "passwd"},
         },
         v24={
             "auth_username_format": "%{user | username | lower}",
-            "passdb pam": {},
+            "passdb names": {
+                "driver": "passwd-file",
+                "passwd_file_path": LOGINS,
+                "auth_username_format": "%{original_user | lower}",
+                **known,
+            },
+            "passdb pam": {"service_name": SERVICE},
+            "userdb names": {"driver": "passwd-file", "passwd_file_path": MAILBOXES, **known},
             "userdb passwd": {},
         },
+        files=[
+            File(LOGINS, _passwd_file(forms, "nopassword=y")),
+            File(MAILBOXES, _passwd_file(names, "")),
+            File(f"/etc/pam.d/{SERVICE}", pam()),
+        ],
+        # Postfix makes it at its first start, which comes later.
+        directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")],
+        packages=["postfix"],
     )
+
+
+def pam() -> str:
+    """Return the PAM service (pam.d(5)): people alone, asked for before the password, and no empty password."""
+    people = f"requisite pam_succeed_if.so quiet uid >= {UIDS[0]} uid <= {UIDS[1]}"
+    lines = [HEAD]
+    for kind in ("auth", "account"):
+        lines += [f"{kind} {people}", f"{kind} required pam_unix.so"]
+    return "\n".join([*lines, ""])
+
+
+def _by_state(accounts: Iterable[Account]) -> tuple[list[Account], set[Address]]:
+    """Return the enabled accounts, and the addresses of those that are not."""
+    alive = [one for one in accounts if one.enabled]
+    return alive, {used for one in accounts if not one.enabled for used in (one.address, *one.aliases)}
+
+
+def _passwd_file(names: Iterable[str], extra: str) -> str:
+    """Return names as Dovecot reads them; what comes after the last colon is said of each."""
+    return "".join(f"{line}\n" for line in [HEAD, *(f"{name}:::::::{extra}" for name in names)])

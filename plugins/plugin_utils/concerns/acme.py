@@ -77,8 +77,8 @@ def check(site: Site) -> Iterator[Problem]:
         where = f"mail_acme.{name}"
         if not item.agree_to_terms:
             yield Problem(f"{where}.agree_to_terms", item.agree_to_terms, "must be true: no CA issues without")
-        if not re.fullmatch(r"https?://[^\s\"'\\]+", item.server):
-            yield Problem(f"{where}.server", item.server, "must be the URL of an ACME directory")
+        if not re.fullmatch(r"https://[^\s\"'\\]+", item.server):
+            yield Problem(f"{where}.server", item.server, "must be the URL of an ACME directory: https://...")
         if (item.challenge == "dns-01") != bool(item.dns):
             yield Problem(f"{where}.dns", None, "is required for challenge dns-01, and for that one only")
         if item.dns and not re.fullmatch(r"[A-Za-z0-9._-]+", item.dns.key_name):

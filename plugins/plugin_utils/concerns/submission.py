@@ -35,6 +35,13 @@ _OPTIONS: dict[str, Value] = {
     "milter_macro_daemon_name": "ORIGINATING",
 }
 
+# Logins of the directory's accounts; those of the host's users are Dovecot's (backends/system.py).
+_CYRUS: dict[str, Value] = {
+    "smtpd_sasl_type": "cyrus",
+    "smtpd_sasl_path": "smtpd",
+    "cyrus_sasl_config_path": "/etc/postfix/sasl",
+}
+
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     if not host.does("mail_submission"):
@@ -58,9 +65,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         tables["logins_of_servers"] = Table("lmdb", {str(client.name): "OK" for client in site.clients})
     return Postfix(
         parameters={
-            "smtpd_sasl_type": "cyrus",
-            "smtpd_sasl_path": "smtpd",
-            "cyrus_sasl_config_path": "/etc/postfix/sasl",
+            **(_CYRUS if site.uses_directory else {}),
             "smtpd_sasl_security_options": "noanonymous",
         },
         services={
@@ -94,6 +99,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
                 # PLAIN and LOGIN are what saslauthd can check, and TLS is required before either.
                 "pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n",
             )
-        ],
-        packages=["libsasl2-modules"],
+        ]
+        if site.uses_directory
+        else [],
+        packages=["libsasl2-modules"] if site.uses_directory else [],
     )

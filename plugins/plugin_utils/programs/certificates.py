@@ -11,6 +11,7 @@ key.
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing as t
 from collections.abc import Callable, Mapping
 
@@ -81,7 +82,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         wanted[name] = _by_acme(name, names, wanted)
     return make_plan(
         packages=("openssl", "ssl-cert", *united(parts, "packages")),
-        files=[*_files(wanted), *(file for _concern, part in parts for file in part.files)],
+        files=[*_files(wanted), _brought(wanted), *(file for _concern, part in parts for file in part.files)],
         units=[
             Unit("postamt-certificates.path"),
             Unit("postamt-certificates-warn.timer"),
@@ -110,6 +111,7 @@ def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) ->
 INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
 LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
+BROUGHT = "/etc/postamt/certificates.json"  # read by the command
 
 _PATH = """\
 {head}
@@ -188,6 +190,12 @@ def _files(wanted: t.Iterable[str]) -> list[File]:
         File(COMMAND, command("postamt_certificates"), "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
     ]
+
+
+def _brought(wanted: Mapping[str, Wanted]) -> File:
+    """Return what the command may take of a program on the host: the names that each certificate must be for."""
+    names = {name: list(item.names) for name, item in sorted(wanted.items()) if item.elsewhere}
+    return File(BROUGHT, json.dumps(names, indent=1) + "\n")
 
 
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:

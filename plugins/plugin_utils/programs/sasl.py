@@ -1,9 +1,9 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""saslauthd: checks for Postfix the passwords of those who submit mail, against LDAP or PAM.
+"""saslauthd: checks for Postfix the passwords of those who submit mail, against LDAP.
 
-It has a unit of its own beside Debian's: the socket lies in Postfix's chroot, in a folder that Postfix alone may enter,
-and this is the same on all releases.
+It has a unit of its own: the socket lies in Postfix's chroot, in a folder that Postfix alone may enter, and this is the
+same on all releases. Debian's name saslauthd.service is an alias of it, so that there is one daemon by either name.
 """
 
 from __future__ import annotations
@@ -32,13 +32,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
-Mechanism = t.Literal["ldap", "pam"]
-
 CHROOT = "/var/spool/postfix"
 FOLDER = f"{CHROOT}/var/run/saslauthd"  # as smtpd sees it from its chroot: /var/run/saslauthd, the library's default
 UNIT = "saslauthd-postfix.service"
 CONFIGURATION = "/etc/saslauthd-postfix.conf"
-PAM = "/etc/pam.d/smtp"
 
 # saslauthd/LDAP_SASLAUTHD of Cyrus SASL 2.1.28. saslauthd itself passes over what it does not know.
 KNOWN = (
@@ -55,12 +52,8 @@ SECRET = ("ldap_password", "ldap_bind_pw")
 
 @dataclasses.dataclass(frozen=True)
 class Sasl:
-    """What one concern contributes.
+    """What one concern contributes; settings: what saslauthd's LDAP_SASLAUTHD document names."""
 
-    mechanism: where passwords are checked; settings: for ldap, what saslauthd's LDAP_SASLAUTHD document names.
-    """
-
-    mechanism: Mechanism
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     packages: Iterable[str] = ()
     questions: Iterable[Question] = ()
@@ -73,7 +66,6 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         if name not in KNOWN:
             raise ComposeError(f"sasl_settings: {name} is no setting of saslauthd{nearest(name, KNOWN)}")
     wanted = host.does("mail_submission") and bool(parts)
-    mechanism = _mechanism(parts) if wanted else "ldap"
     return make_plan(
         wanted=wanted,
         # Postfix's package brings its group and its chroot, where the socket lies.
@@ -84,10 +76,10 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             Directory(FOLDER, "0710", "root", "postfix"),
         ],
         files=[
-            _pam() if mechanism == "pam" else File(CONFIGURATION, configuration(settings), "0600", secret=True),
-            File(f"/etc/systemd/system/{UNIT}", unit(mechanism)),
+            File(CONFIGURATION, configuration(settings), "0600", secret=True),
+            File(f"/etc/systemd/system/{UNIT}", unit()),
         ],
-        units=[Unit("saslauthd.service", running=False), Unit(UNIT, running=wanted)],
+        units=[Unit(UNIT, running=wanted)],
         watch=[settings["ldap_tls_cacert_file"]] if "ldap_tls_cacert_file" in settings else [],
         questions=[
             Question("socket", {"path": f"{FOLDER}/mux"}),
@@ -103,15 +95,9 @@ def configuration(settings: Mapping[str, t.Any]) -> str:
     return "\n".join([HEAD, *lines, ""])
 
 
-def unit(mechanism: Mechanism) -> str:
+def unit() -> str:
     """Return the unit; -r since logins are whole addresses, -m for the socket in Postfix's chroot."""
-    command = f"/usr/sbin/saslauthd -a {mechanism} -r -m {FOLDER} -n 5"
-    if mechanism == "ldap":
-        command += f" -O {CONFIGURATION}"
-    limits = sandbox(ReadWritePaths=FOLDER)
-    if mechanism == "pam":
-        # Modules of PAM keep records below /run and /var, and read what is not everybody's.
-        limits = sandbox(ProtectSystem="full", CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_DAC_READ_SEARCH")
+    command = f"/usr/sbin/saslauthd -a ldap -r -m {FOLDER} -n 5 -O {CONFIGURATION}"
     return f"""\
 {HEAD}
 [Unit]
@@ -131,31 +117,12 @@ RestartSec=2
 # Its processes have nothing to lose, and now and then one does not hear SIGTERM.
 KillMode=mixed
 TimeoutStopSec=5
-{limits}
+{sandbox(ReadWritePaths=FOLDER)}
 
 [Install]
 WantedBy=multi-user.target
+Alias=saslauthd.service
 """
-
-
-def _mechanism(parts: Contributions) -> Mechanism:
-    said = {part.mechanism: concern for concern, part in parts}
-    if len(said) > 1:
-        raise ComposeError(
-            "saslauthd: " + ", ".join(f"concern {concern} wants {word}" for word, concern in said.items())
-        )
-    return t.cast(Mechanism, next(iter(said)))
-
-
-def _pam() -> File:
-    lines = [
-        HEAD,
-        "# Users of the host log in, its root and its daemons do not.",
-        "auth required pam_succeed_if.so quiet uid >= 1000",
-        "@include common-auth",
-        "@include common-account",
-    ]
-    return File(PAM, "\n".join([*lines, ""]))
 
 
 def _text(value: object) -> str:

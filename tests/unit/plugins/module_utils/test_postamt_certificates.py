@@ -35,13 +35,17 @@ def run(arguments: t.Sequence[str]) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def issue(folder: Path, name: str, days: int = 30) -> tuple[Path, Path]:
-    """Return the files of a new certificate and its key."""
-    chain, key = folder / f"{name}.pem", folder / f"{name}.key"
-    arguments = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days), "-subj", f"/CN={name}",
-                 "-out", str(chain), "-keyout", str(key)]  # fmt: skip
+MAIL = {"public": ["mail.example.org"]}  # what may be brought, and for which names
+
+
+def issue(folder: Path, name: str, days: int = 30, *more: str, key: str = "rsa:2048") -> tuple[Path, Path]:
+    """Return the files of a new certificate and its key; more: options of openssl-req(1)."""
+    chain, private = folder / f"{name}.pem", folder / f"{name}.key"
+    names = more or ("-addext", "subjectAltName=DNS:mail.example.org")
+    arguments = ["openssl", "req", "-x509", "-newkey", key, "-nodes", "-days", str(days), "-subj", f"/CN={name}",
+                 *names, "-out", str(chain), "-keyout", str(private)]  # fmt: skip
     assert run(arguments)[0] == 0
-    return chain, key
+    return chain, private
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def test_a_port_is_asked_for_its_certificate(store: Store, shown: dict[str, t.An
     assert command.wrong([shown]) == []
     assert command.behind("other", [shown], {}) == []
     chain, key = issue(tmp_path, "second")
-    assert store.replaced("public", str(chain), str(key))
+    assert store.replaced("public", str(chain), str(key), MAIL)
     assert command.wrong([shown]) == [f"port {shown['port']} of 127.0.0.1"]
     assert command.wrong([{**shown, "address": "127.0.0.1"}]) == [f"port {shown['port']} of 127.0.0.1"]
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -119,30 +123,82 @@ def test_what_is_shown_already_is_remembered(shown: dict[str, t.Any], tmp_path: 
     assert manifest.stat().st_mode & 0o777 == 0o600
 
 
+SAN = ("-addext", "subjectAltName=DNS:mail.example.org")
+
+
+@pytest.mark.parametrize(
+    ("days", "more", "kind", "message"),
+    [
+        (
+            30,
+            ("-addext", "subjectAltName=DNS:evil.example"),
+            "rsa:2048",
+            "must be for mail.example.org, and is for evil",
+        ),
+        (30, ("-sha256",), "rsa:2048", "must be for mail.example.org, and is for no name"),
+        (30, SAN, "rsa:1024", "has an RSA key of less than 2048 bits"),
+        (30, SAN, "ed25519", "has no RSA key of at least 2048 bits and no EC key"),
+        (30, (*SAN, "-addext", "extendedKeyUsage=clientAuth"), "rsa:2048", "is not for servers"),
+    ],
+)
+def test_what_a_hook_brings_is_checked(
+    store: Store, tmp_path: Path, days: int, more: tuple[str, ...], kind: str, message: str
+) -> None:
+    before = store.seen()
+    chain, key = issue(tmp_path, "second", days, *more, key=kind)
+    with pytest.raises(CertificateError, match=f"certificate public {message}.*; the one that was served stays"):
+        store.replaced("public", str(chain), str(key), MAIL)
+    assert store.seen() == before
+
+
+@pytest.mark.parametrize(("shift", "message"), [(40, "has expired on "), (-2, "is not valid before ")])
+def test_a_hook_brings_nothing_out_of_date(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: int, message: str
+) -> None:
+    chain, key = issue(tmp_path, "second")
+    now = time.time() + shift * 86400
+    monkeypatch.setattr(command.time, "time", lambda: now)
+    with pytest.raises(CertificateError, match=message):
+        store.replaced("public", str(chain), str(key), MAIL)
+
+
+def test_a_chain_of_a_hook_is_in_order(store: Store, tmp_path: Path) -> None:
+    chain, key = issue(tmp_path, "second")
+    chain.write_text(chain.read_text() + issue(tmp_path, "other")[0].read_text())
+    with pytest.raises(CertificateError, match="out of order: CN ?= ?second must come where CN ?= ?other is"):
+        store.replaced("public", str(chain), str(key), MAIL)
+
+
+def test_a_wildcard_is_for_the_name(store: Store, tmp_path: Path) -> None:
+    chain, key = issue(tmp_path, "wild", 30, "-addext", "subjectAltName=DNS:*.Example.org", key="rsa:2048")
+    assert store.replaced("public", str(chain), str(key), MAIL)
+
+
 def test_a_hook_brings_what_fits(store: Store, tmp_path: Path) -> None:
     chain, key = issue(tmp_path, "second")
     chain.write_text(f"Friendly näme\n{chain.read_text()}")
-    assert store.replaced("public", str(chain), str(key))
-    assert not store.replaced("public", str(chain), str(key))
+    assert store.replaced("public", str(chain), str(key), MAIL)
+    assert not store.replaced("public", str(chain), str(key), MAIL)
     seen = t.cast(dict[str, t.Any], store.seen()["served"])["public"]
     assert seen["matches"] and seen["guarded"]
     assert (tmp_path / "postamt" / "tls" / "ca.pem").read_text() == "CA\n"
     other = issue(tmp_path, "third")[1]
     for arguments, message in (
         (("public", chain, other), "the key is not the certificate's"),
-        (("nosuch", chain, key), "nosuch is no certificate of this host"),
+        (("nosuch", chain, key), "nosuch is no certificate that a program brings to this host"),
+        (("internal", chain, key), r"internal is no certificate .* \(known: public\)"),
         (("public", key, key), "holds no certificate"),
         (("public", chain, chain), "holds no private key"),
     ):
         with pytest.raises(CertificateError, match=message):
-            store.replaced(*map(str, arguments))
+            store.replaced(*map(str, arguments), MAIL)
     assert t.cast(dict[str, t.Any], store.seen()["served"])["public"] == seen
 
 
 def test_a_request_under_way_outlives_a_hook(store: Store, tmp_path: Path) -> None:
     store.requested([{"name": "other", "key_type": "ec"}])
     chain, key = issue(tmp_path, "second")
-    store.replaced("public", str(chain), str(key))
+    store.replaced("public", str(chain), str(key), MAIL)
     assert (tmp_path / "postamt" / "tls" / ".requested" / "other.pem").exists()
 
 
@@ -171,7 +227,7 @@ def test_each_threshold_is_told_once_a_certificate(store: Store, tmp_path: Path)
     assert len(days_on(24)) == 1 and days_on(24) == []
     assert len(days_on(29.5)) == 1 and days_on(29.6) == days_on(31) == []
     chain, key = issue(tmp_path, "second", days=5)
-    store.replaced("public", str(chain), str(key))
+    store.replaced("public", str(chain), str(key), MAIL)
     assert len(days_on(0)) == 1
     assert "install public CHAIN KEY" in letters[0] and "CN=second" in letters[0]
 

@@ -172,6 +172,31 @@ def test_each_smtpd_shows_its_own_certificate() -> None:
     assert {item["protocol"] for item in found} == {"smtp"}
 
 
+def test_a_disabled_user_of_the_host_is_nobodys_recipient() -> None:
+    found = files(
+        mail_accounts_backend="system",
+        mail_accounts=[
+            {"address": "anna@example.org", "aliases": ["a@example.org"]},
+            {"address": "bob@example.org", "aliases": ["b@example.org"], "enabled": False},
+        ],
+        mail_aliases={
+            "team@example.org": ["anna@example.org", "b@example.org"],
+            "old@example.org": ["bob@example.org"],
+        },
+    )
+    assert "anna@example.org" in found["mailboxes"] and "bob" not in found["mailboxes"]
+    assert "bob" not in found["owners"]
+    assert "team@example.org" in found["aliases"]
+    assert not any(gone in found["aliases"] for gone in ("bob@", "b@", "old@"))
+
+
+def test_users_of_the_host_log_in_by_dovecot_and_accounts_of_the_directory_by_saslauthd() -> None:
+    directory, system = settings(), settings(mail_accounts_backend="system")
+    assert (directory["smtpd_sasl_type"], directory["smtpd_sasl_path"]) == ("cyrus", "smtpd")
+    assert (system["smtpd_sasl_type"], system["smtpd_sasl_path"]) == ("dovecot", "private/auth")
+    assert "cyrus_sasl_config_path" not in system
+
+
 def test_users_of_the_host_keep_their_aliases() -> None:
     directory, system = settings(), settings(mail_accounts_backend="system")
     assert directory["alias_maps"] == "lmdb:$config_directory/tables/local_aliases"

@@ -304,10 +304,10 @@ def bring(lab: Lab, folder: Path, days: int = 90) -> None:
     chain, key = str(folder / "hook.pem"), str(folder / "hook.key")
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(days), "-subj", "/CN=elsewhere"]
-        + ["-out", chain, "-keyout", key],
+        + ["-addext", "subjectAltName=DNS:mail.example.org", "-out", chain, "-keyout", key],
         check=True, capture_output=True,
     )  # fmt: skip
-    assert lab.store.replaced("public", chain, key)
+    assert lab.store.replaced("public", chain, key, {"public": ["mail.example.org"]})
 
 
 def test_a_stand_in_is_issued_until_a_hook_brings_something(lab: Lab, tmp_path: Path) -> None:
@@ -385,6 +385,10 @@ def test_the_call_of_the_acme_client() -> None:
     [
         ({"agree_to_terms": False}, "mail_acme.public.agree_to_terms is False: must be true"),
         ({"server": "ca.example.org"}, "mail_acme.public.server is 'ca.example.org': must be the URL"),
+        (
+            {"server": "http://ca.example.org/d"},
+            "is 'http://ca.example.org/d': must be the URL of an ACME directory: https",
+        ),
         ({"challenge": "dns-01"}, "mail_acme.public.dns: is required for challenge dns-01, and for that one only"),
         ({"dns": DNS}, "mail_acme.public.dns: is required for challenge dns-01, and for that one only"),
         ({"challenge": "dns-01", "dns": {**DNS, "key_name": "a b"}}, "mail_acme.public.dns.key_name is 'a b': must be"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.dovecot import mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
@@ -188,6 +189,27 @@ def test_what_the_concerns_contribute_is_known_too(release: str, backend: str) -
     for concern, part in compose.contributions("dovecot", one, host):
         tree = {**part.trunk, **(part.v23 if release == OLD else part.v24)}
         assert list(names.problems(host.version("dovecot"), tree)) == [], concern
+
+
+@pytest.mark.parametrize("release", [OLD, NEW])
+def test_which_users_of_the_host_log_in_and_how(release: str) -> None:
+    accounts = [{"address": "alice@example.org"}, {"address": "bob@example.org", "enabled": False}]
+    found = plan(release, mail_accounts_backend="system", mail_accounts=accounts)
+    texts = {item["path"]: item["content"] for item in found["files"]}
+    names_that_log_in = [line.partition(":")[0] for line in texts["/etc/dovecot/logins"].splitlines()[1:]]
+    assert names_that_log_in == ["alice", "alice@example.org"]
+    assert [line.partition(":")[0] for line in texts["/etc/dovecot/mailboxes"].splitlines()[1:]] == ["alice"]
+    rules = [line.split() for line in texts["/etc/pam.d/postamt"].splitlines()[1:]]
+    assert [rule[:3] for rule in rules] == [
+        ["auth", "requisite", "pam_succeed_if.so"],  # before the password is looked at
+        ["auth", "required", "pam_unix.so"],
+        ["account", "requisite", "pam_succeed_if.so"],
+        ["account", "required", "pam_unix.so"],
+    ]
+    assert "nullok" not in texts["/etc/pam.d/postamt"]
+    conf = texts["/etc/dovecot/dovecot.conf"]
+    assert mailboxes(conf).users == "passwd"  # as Debian's Dovecot has it: an adopted host keeps its homes
+    assert conf.index("/etc/dovecot/logins") < conf.index("driver = pam" if release == OLD else "passdb pam")
 
 
 @pytest.mark.parametrize(("release", "name"), [(OLD, "ssl_cert"), (NEW, "ssl_server_cert_file")])

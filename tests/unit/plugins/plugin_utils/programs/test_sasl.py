@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs import sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
 
-LDAP = Sasl("ldap", {"ldap_servers": "ldap://localhost", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
+LDAP = Sasl({"ldap_servers": "ldap://localhost", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
 
 
 def plan(parts: list[tuple[str, Sasl]], settings: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
@@ -30,14 +30,9 @@ def test_ldap() -> None:
     assert f"-a ldap -r -m {sasl.FOLDER} -n 5 -O {sasl.CONFIGURATION}\n" in unit["content"]
     assert found["secrets"] == ["s3cret"]
     assert found["watch"] == ["/ca.pem"]
-    assert found["units"] == [{"name": "saslauthd.service", "running": False}, {"name": sasl.UNIT, "running": True}]
+    assert found["units"] == [{"name": sasl.UNIT, "running": True}]
+    assert "\nAlias=saslauthd.service\n" in unit["content"]
     assert found["directories"][-1] == {"path": sasl.FOLDER, "mode": "0710", "owner": "root", "group": "postfix"}
-
-
-def test_pam() -> None:
-    found = plan([("accounts", Sasl("pam"))])
-    assert [file["path"] for file in found["files"]] == ["/etc/pam.d/smtp", f"/etc/systemd/system/{sasl.UNIT}"]
-    assert found["secrets"] == []
 
 
 def test_not_wanted_without_submission() -> None:
@@ -46,11 +41,6 @@ def test_not_wanted_without_submission() -> None:
     found = sasl.plan(site, site.hosts["store.example.org"], [("accounts", LDAP)], {})
     assert not found["wanted"]
     assert not any(unit["running"] for unit in found["units"])
-
-
-def test_two_password_stores_are_refused() -> None:
-    with pytest.raises(ComposeError, match="concern a wants ldap, concern b wants pam"):
-        plan([("a", LDAP), ("b", Sasl("pam"))])
 
 
 def test_unknown_setting() -> None:
