@@ -30,6 +30,8 @@ class ActionModule(ActionBase):
             for name in variables.get("ansible_play_hosts_all", ()):
                 if name not in looks:
                     self._display.warning(f"{name} could not be reached: it stays as it is until a run reaches it")
+            for sentence in run.wrong_clocks(looks):
+                self._display.warning(sentence)
             result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
             result["mark"] = run.hand_over(site)
         except (SiteError, ComposeError, StateError) as error:

@@ -188,6 +188,7 @@ class Look:
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
     addresses: list[str] = dataclasses.field(default_factory=list)
     ipv6: bool = True
+    clock: int = 0  # seconds by which it is ahead of the controller's, 0 for a few
     ca: str = ""  # SHA-256 of the CA that the host trusts as the site's
     unclaimed: list[str] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
     claimed: list[str] = dataclasses.field(default_factory=list)  # programs that it has set up

@@ -177,7 +177,7 @@ def questions(
     for greeting, _settings in _greetings(parameters, services):
         found.append(greeting)
         if greeting.arguments["port"] == 25 and site.sends(host):
-            needs = links.directory_needs(site, host)
+            needs = links.directory_needs(site, host, "postfix")
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
                 found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))

@@ -168,7 +168,7 @@ def test_the_provider_has_the_entries_and_the_others_follow() -> None:
     assert replica["entries"] is None
     assert "olcSyncrepl" not in provider["config"]["database"]
     (follows,) = replica["config"]["database"]["olcSyncrepl"]
-    assert "provider=ldapi://%2Frun%2Fpostamt-links%2Fprovider" in follows
+    assert "provider=ldapi://%2Frun%2Fpostamt-links%2Fdirectory-provider" in follows
     assert "replica-secret" in replica["secrets"]
     assert plan_of(site, "app.example.org")["wanted"] is False
     other = several(mail_directory_provider=REPLICA)

@@ -86,3 +86,11 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
     assert limited.hosts["store.example.org"].addresses == ("192.0.2.2",)
     assert limited.hosts["store.example.org"].version("dovecot") == (2, 3)
     assert site_of({}).hosts["mx.example.org"].addresses == ("192.0.2.9",)
+
+
+def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
+    assert run.ahead(1000, 1001.0, 1001.5) == run.ahead(1010, 1001.0, 1008.0) == 0
+    assert run.ahead(1600, 1000.0, 1002.0) == 599
+    assert run.ahead(400, 1000.0, 1002.0) == -601
+    (said,) = run.wrong_clocks({"a": {"clock": 0}, "b": {"clock": -601}, "c": {}})
+    assert said.startswith("b's clock is 601 seconds behind this controller's")
