@@ -216,7 +216,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of HAProxy for one host."""
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
-        return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
+        return make_plan(wanted=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
     outgoing = [link for _concern, part in parts for link in part.outgoing]
     incoming = [link for _concern, part in parts for link in part.incoming]
     (pair,) = {part.certificate for _concern, part in parts}
@@ -234,7 +234,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(CONFIGURATION, configuration(host, outgoing, incoming, settings)),
             *gate,
         ],
-        units=[Unit(UNIT), *([Unit(GATE_UNIT)] if replica else [])],
+        units=[Unit(UNIT), Unit(GATE_UNIT, running=replica)],
         watch=shown,
         serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],
         questions=[
