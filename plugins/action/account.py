@@ -118,6 +118,7 @@ class ActionModule(ActionBase):
             "grace_days": site.core.mail_accounts_grace_days,
             "mailboxes": VMAIL_HOME,
             "stores": [store.name for store in site.hosts_with("mail_store")],
+            "followed": site.has_replicas,
             "here": self._here.does("mail_store"),
             "gone": self._gone,
         }

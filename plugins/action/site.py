@@ -29,6 +29,8 @@ class ActionModule(ActionBase):
             for (name, _program), (_overrides, plan) in plans.items():
                 for note in plan.get("notes", ()):
                     self._display.display(f"{name}: {note}")
+            for sentence in run.wrong_clocks(looks):
+                self._display.warning(sentence)
             result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
             result["away"] = run.away(self, variables, site, looks)
             for sentence in result["away"]:

@@ -132,6 +132,8 @@ class Accounts:
         kept = dict(self.record)
         self.today = datetime.datetime.now(datetime.UTC).date()
         address, state = self.request["account"], self.request["state"]
+        if state != "listed" and self.request["followed"]:
+            directory.refuse_late(self.connection, self.wanted["suffix"])
         if state == "present":
             self.present(address)
         elif state == "purged":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import datetime
 import hashlib
 import importlib
 import os
@@ -53,6 +54,7 @@ FOLLOWS = ("olcSyncrepl", "olcUpdateRef")  # what makes a database a replica
 # What slapd derives by itself, and does not take
 _DERIVED = ("entryDN", "subschemaSubentry", "hasSubordinates")
 _PATIENCE = 30  # seconds for a new replica to have all entries; 20,000 take about half as long
+_CLOCKS = 2  # seconds by which clocks may differ
 _WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
 PAST = {
     "add": "added", "change": "changed", "remove": "removed", "disable": "disabled", "enable": "enabled",
@@ -443,6 +445,13 @@ class Change(program.Change):
                 send(self.connection, change)
             except Failed as error:
                 raise Failed(f"{error}; {self.take_back(found[:at])}") from None
+        self.reopen(found)
+
+    def reopen(self, found: list[config.Change]) -> None:
+        """Restart slapd where a database got another size: 2.6 answers no search in it before, and may end."""
+        if any(name == "olcDbMaxSize" for change in found for _verb, name, _values in change.modifications):
+            units.act("restart", "slapd.service")
+            self.connection = Connection()
 
     def take_back(self, found: list[config.Change]) -> str:
         """Send the inverse of requests; tells what became of it.
@@ -463,6 +472,7 @@ class Change(program.Change):
                     left.append(change.what)
             except Failed:
                 left.append(change.what)
+        self.reopen(found)
         if not left:
             self.under_way = False
             self.keep_record()
@@ -573,6 +583,8 @@ class Change(program.Change):
         current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         merge = entries.merge(wanted, current, self.record, stored_digest)
         self.notes += merge.notes
+        if self.plan["followed"] and self.database_there and (merge.changes or merge.needed):
+            refuse_late(self.connection, wanted["suffix"])
         self.tell(merge.changes)
         if merge.changes and not self.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's
@@ -593,18 +605,41 @@ class Change(program.Change):
             return
         suffix = self.plan["config"]["suffix"]
         try:
-            goal = _state(self.provider(), suffix)
+            at_provider = self.provider()
+            goal = state(at_provider, suffix)
         except Failed:
             self.notes.append(f"{provider}, which takes changes of accounts, does not answer: they come when it does")
             return
         end = time.monotonic() + (_PATIENCE if self.changed else 2)
-        while _state(self.connection, suffix) < goal:
+        while state(self.connection, suffix) < goal:
             if time.monotonic() > end:
                 self.notes.append(f"the directory here is behind that of {provider}; it goes on catching up")
                 return
             time.sleep(0.1)
         if not self.dry and files.exists(host.ARRIVING):
             files.remove(host.ARRIVING)  # of a move that was taken back
+        self.compare_entries(at_provider, suffix)
+
+    def compare_entries(self, provider: Connection, suffix: str) -> None:
+        """Have the replica take all entries anew where they differ though it is at the same change as the provider.
+
+        A change that the provider makes while its clock is behind counts as an old one, and is sent to nobody.
+        """
+        for _again in range(3):  # a change may come in between
+            at = state(provider, suffix)
+            theirs, ours = _changes_of(provider, suffix), _changes_of(self.connection, suffix)
+            if theirs == ours:
+                return
+            if state(provider, suffix) == at == state(self.connection, suffix):
+                break
+            time.sleep(0.5)
+        else:
+            return
+        differ = sum(theirs.get(dn) != ours.get(dn) for dn in {**theirs, **ours})
+        if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({differ} entries differed)"):
+            self.load(as_ldif(provider, suffix))
+            self.record.pop("loading", None)
+            self.keep_record()
 
     def tell(self, changes: list[entries.Change]) -> None:
         """Say what becomes of which entries, in one sentence a verb and kind."""
@@ -706,10 +741,36 @@ def as_ldif(connection: Connection, suffix: str) -> str:
     return "\n".join(blocks)
 
 
-def _state(connection: Connection, suffix: str) -> str:
+def state(connection: Connection, suffix: str) -> str:
     """Return at which change a directory is (contextCSN of RFC 4533's authors), empty where it has none."""
     found = connection.search(suffix, "base", names=["contextCSN"])
     return max((value for entry in found.values() for value in entry.get("contextCSN", [])), default="")
+
+
+def _changes_of(connection: Connection, suffix: str) -> dict[str, list[str]]:
+    """Return by DN at which change each entry is."""
+    found = connection.search(suffix, "subtree", names=["entryCSN"])
+    return {dn: entry.get("entryCSN", []) for dn, entry in found.items()}
+
+
+def late(change: str, now: float) -> str:
+    """Return what is wrong with a clock that says `now` where a directory is at a change, empty if nothing."""
+    if not change:
+        return ""
+    last = datetime.datetime.strptime(change[:14], "%Y%m%d%H%M%S").replace(tzinfo=datetime.UTC)
+    behind = round(last.timestamp() - now)
+    if behind <= _CLOCKS:
+        return ""
+    return (
+        f"the clock here is {behind} seconds behind the directory's last change, and replicas take none that looks "
+        "older: set the clock right (timedatectl(1)), here or where it was wrong, and run again"
+    )
+
+
+def refuse_late(connection: Connection, suffix: str) -> None:
+    """Raise Failed where a change that is made now would be sent to no replica."""
+    if wrong := late(state(connection, suffix), time.time()):
+        raise Failed(wrong)
 
 
 def _touches_tls(change: config.Change) -> bool:

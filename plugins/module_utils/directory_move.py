@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 import zlib
 from typing import Any
 
@@ -46,6 +47,7 @@ def take(suffix: str, name: str) -> dict[str, Any]:
             "an earlier run was interrupted here: let postamt.mail.site finish it with the old inventory first"
         )
     connection = directory.Connection()
+    directory.refuse_late(connection, suffix)
     (place,) = connection.search(config.GLOBAL, "subtree", f"(olcSuffix={suffix})", ["1.1"]) or [""]
     if not place:
         raise Failed(f"slapd has no database {suffix}")
@@ -53,16 +55,21 @@ def take(suffix: str, name: str) -> dict[str, Any]:
     if "olcReadOnly" not in settings:  # as something that was set, so that a run of the old inventory takes it back
         settings.append("olcReadOnly")
         files.save(directory.RECORD, record)
-    change = config.Change(place, "a directory that is moved", None, [("replace", "olcReadOnly", ["TRUE"])], [], [], [])
-    directory.send(connection, change)
+    closing = config.Change(
+        place, "a directory that is moved", None, [("replace", "olcReadOnly", ["TRUE"])], [], [], []
+    )
+    directory.send(connection, closing)
     kept = {name: value for name, value in record.items() if name != "config"}
-    return {"from": name, "ldif": directory.as_ldif(connection, suffix), "record": kept}
+    change = directory.state(connection, suffix)
+    return {"from": name, "ldif": directory.as_ldif(connection, suffix), "record": kept, "state": change}
 
 
 def bring(content: dict[str, Any]) -> None:
     """Keep entries and record for the next run."""
     if "accounts" in files.load(directory.RECORD):
         raise Failed("this host holds accounts of its own, which are not overwritten")
+    if wrong := directory.late(content.get("state", ""), time.time()):
+        raise Failed(wrong)
     files.private_folder(os.path.dirname(host.ARRIVING))
     files.save(host.ARRIVING, content)
 

@@ -14,6 +14,7 @@ import re
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -204,6 +205,7 @@ def carry_out(module: AnsibleModule) -> None:
             "addresses": addresses(module),
             "ipv6": ipv6(),
             "ca": ca(),
+            "clock": round(time.time()),
             "unclaimed": unclaimed(),
             "claimed": claimed(),
             "firewall": firewall(module) if module.params["request"].get("firewall") else [],

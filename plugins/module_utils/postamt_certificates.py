@@ -647,7 +647,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 problems: list[str] = []
             else:
                 news = given.command == "install" and store.replaced(
-                    given.name, given.chain, given.key, json.loads(_text(BROUGHT) or "{}")
+                    given.name, given.chain, given.key, files.load(BROUGHT)
                 )
                 reloaded, problems = serve()
                 done = [f"installed certificate {given.name}"] if news else []

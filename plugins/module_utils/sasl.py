@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import units
+from ansible_collections.postamt.mail.plugins.module_utils import files, units
 from ansible_collections.postamt.mail.plugins.module_utils.program import UNIT_FILES, Contents, Program, run
 
 UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
@@ -24,8 +23,8 @@ class Sasl(Program):
         return True
 
     def lacking(self, plan: Mapping[str, Any]) -> list[str]:
-        leads = os.path.realpath(UNIT_FILES + DEBIANS)
-        return [] if leads in (UNIT_FILES + UNIT, os.devnull) else [ALIAS]  # masked by somebody: nothing else starts
+        leads = files.readlink(UNIT_FILES + DEBIANS)
+        return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
 
     def make(self, what: str) -> None:
         """Have Debian's name mean this collection's daemon; one that runs by it would be nobody's."""

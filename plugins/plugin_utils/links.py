@@ -22,11 +22,11 @@ FOLDER = "/run/postamt-links"  # sockets of links that need not lie in Postfix's
 CHROOT = "/var/spool/postfix"
 LMTP_SOCKET = "private/store-lmtp"  # relative to the chroot, where the mailboxes are on another host
 QUOTA_SOCKET = "private/store-quota"
-DIRECTORY_SOCKET = f"{FOLDER}/directory"  # the own or another directory
-PROVIDER_SOCKET = f"{FOLDER}/provider"  # the directory that takes changes
+PROVIDER_SOCKET = f"{FOLDER}/directory-provider"  # the directory that takes changes
 DOVECOT_LMTP = "/run/dovecot/lmtp-links"  # where Dovecot listens for the link's other end
 DOVECOT_QUOTA = "/run/dovecot/quota-links"
 SLAPD = "/run/slapd/ldapi"
+IN_STEP = "/run/postamt-directory/ldapi"  # a link to it on a replica that has what the provider has
 USER = "haproxy"  # as whom the links' worker runs
 
 # Below 1024, where no user's program can listen, and assigned to nobody (IANA's registry of ports)
@@ -51,10 +51,10 @@ AMAVIS_LINKS = "/var/lib/amavis-links"
 class Outgoing:
     """A socket of this host that leads to other hosts.
 
-    bind: an absolute path, or ADDRESS:PORT; owner: who alone may use the path, everybody if empty; local: where the
-    same service listens on this host (a path or ADDRESS:PORT), asked first; to: the other hosts; spread: whether they
-    share the work, otherwise the first that works is asked; check: how it is found out whether one works, by connecting
-    with TLS or by an answer of LDAP.
+    bind: an absolute path, or ADDRESS:PORT; owner: who alone may use the path; also: further paths with their owners;
+    local: where the same service listens on this host (a path or ADDRESS:PORT), asked first; to: the other hosts;
+    spread: whether they share the work, otherwise the first that works is asked; check: how it is found out whether one
+    works, by connecting with TLS or by an answer of LDAP.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Outgoing:
     port: int
     to: tuple[Host, ...]
     owner: str = ""
+    also: Mapping[str, str] = dataclasses.field(default_factory=dict)
     local: str = ""
     check: t.Literal["tls", "ldap"] = "tls"
     spread: bool = False
@@ -102,11 +103,12 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
             found.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
     if directory_is_linked(site, host):
         holders = site.hosts_with("mail_directory")
-        local = SLAPD if host in holders else ""
+        local = slapd(site, host) if host in holders else ""
         others = _others(holders, host)
-        found.append(Outgoing("directory", DIRECTORY_SOCKET, DIRECTORY, others, local=local, check="ldap"))
-    if site.provider and host.does("mail_directory") and host != site.provider:
-        found.append(Outgoing("provider", PROVIDER_SOCKET, DIRECTORY, (site.provider,), check="ldap"))
+        (bind, owner), *also = ((directory_socket(name), owner) for name, owner in _asking(site, host).items())
+        found.append(Outgoing("directory", bind, DIRECTORY, others, owner, dict(also), local, "ldap"))
+    if site.provider and is_replica(site, host):
+        found.append(Outgoing("provider", PROVIDER_SOCKET, DIRECTORY, (site.provider,), "openldap", check="ldap"))
     if hands_over(site, host):
         senders = tuple(site.hosts_with("mail_submission"))
         found.append(Outgoing("relay", f"127.0.0.1:{HAND_OVER}", RELAY, senders, spread=True))
@@ -122,7 +124,7 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
         found.append(Incoming("quota", QUOTA, senders, DOVECOT_QUOTA))
     if host.does("mail_directory") and site.uses_directory:
         asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
-        found.append(Incoming("directory", DIRECTORY, asking, SLAPD))
+        found.append(Incoming("directory", DIRECTORY, asking, slapd(site, host)))
     if site.filters(host):
         for way, port in FILTER.items():
             targets = {str(caller.name): amavis_socket(site, host, caller, way) for caller in senders}
@@ -152,6 +154,26 @@ def linked(site: Site, host: Host) -> bool:
 def asks_directory(site: Site, host: Host) -> bool:
     """Tell whether programs of a host look accounts up."""
     return site.uses_directory and (site.sends(host) or host.does("mail_store"))
+
+
+def _asking(site: Site, host: Host) -> dict[str, str]:
+    """Return the programs of a host that look accounts up, each with the user as whom it asks."""
+    found = {"postfix": "postfix"} if site.sends(host) else {}
+    found |= {"saslauthd": "root"} if host.does("mail_submission") else {}
+    return found | ({"dovecot": "dovecot"} if host.does("mail_store") else {})
+
+
+def is_replica(site: Site, host: Host) -> bool:
+    """Tell whether a host's directory follows another one."""
+    return site.uses_directory and host.does("mail_directory") and host != site.provider
+
+
+def slapd(site: Site, host: Host) -> str:
+    """Return where links find a host's own directory: a replica only once it has what the provider has.
+
+    One that was away, and comes back while the provider is away, would deny new accounts and let disabled ones in.
+    """
+    return IN_STEP if is_replica(site, host) else SLAPD
 
 
 def _calls_directory(site: Site, caller: Host, host: Host) -> bool:
@@ -186,17 +208,22 @@ def directory_is_linked(site: Site, host: Host) -> bool:
     return asks_directory(site, host) and bool(_others(site.hosts_with("mail_directory"), host))
 
 
-def directory_uri(site: Site, host: Host) -> str:
-    """Return where programs of a host ask the directory: the link, which brings TLS, or its own with StartTLS."""
-    path = DIRECTORY_SOCKET.replace("/", "%2F")
+def directory_socket(program: str) -> str:
+    """Return the socket by which a program asks the own or another directory; it is that program's alone."""
+    return f"{FOLDER}/directory-{program}"
+
+
+def directory_uri(site: Site, host: Host, program: str) -> str:
+    """Return where a program of a host asks the directory: a link, which brings TLS, or its own with StartTLS."""
+    path = directory_socket(program).replace("/", "%2F")
     return f"ldapi://{path}" if directory_is_linked(site, host) else "ldap://localhost"
 
 
-def directory_needs(site: Site, host: Host) -> list[str]:
+def directory_needs(site: Site, host: Host, program: str) -> list[str]:
     """Return what has to listen before a program can look accounts up: a socket's path or HOST:PORT."""
     if not site.uses_directory:
         return []
-    return [DIRECTORY_SOCKET] if directory_is_linked(site, host) else ["localhost:389"]
+    return [directory_socket(program)] if directory_is_linked(site, host) else ["localhost:389"]
 
 
 def needs_store(site: Site, host: Host) -> bool:

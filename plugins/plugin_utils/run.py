@@ -19,6 +19,7 @@ import os
 import re
 import secrets as random_secrets
 import ssl
+import time
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
@@ -46,6 +47,7 @@ MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
 GROUP = "mail"
 Overrides = dict[str, t.Any]  # a program's own variables
+CLOCKS = 3  # seconds by which clocks may differ
 HOSTS_FILE = "hosts.json"  # in the state folder: what was last seen of each host
 ASKED_FILE = "asked.json"  # in the state folder: which directory's changes each host asks for since its last run
 
@@ -219,7 +221,7 @@ def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: 
     known = json.loads(state.read(HOSTS_FILE) or b"{}")
     # The role certificates, which comes first, gives each host that is seen a name for its links.
     seen = {
-        name: {**dataclasses.asdict(item.look), "link_named": True}
+        name: {**dataclasses.asdict(item.look), "clock": 0, "link_named": True}
         for name, item in inputs.items()
         if item.look.addresses
     }
@@ -356,7 +358,32 @@ def answer_of(
 def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
     several = len(task_vars["groups"].get(GROUP, ())) > 1
-    return on_host(action, task_vars, "host", {"firewall": several})
+    before = time.time()
+    answer = on_host(action, task_vars, "host", {"firewall": several})
+    if not answer.get("failed"):
+        answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())
+    return answer
+
+
+def ahead(clock: int, before: float, after: float) -> int:
+    """Return by how many seconds a host's clock is ahead of the controller's, 0 for a few.
+
+    clock: what it said, some time between before and after by the controller's.
+    """
+    if before - CLOCKS <= clock <= after + CLOCKS:
+        return 0
+    return round(clock - (before + after) / 2)
+
+
+def wrong_clocks(looks: Mapping[str, Mapping[str, t.Any]]) -> list[str]:
+    """Return a sentence on each host whose clock is not the controller's."""
+    off = {name: int(look.get("clock", 0)) for name, look in looks.items()}
+    return [
+        f"{name}'s clock is {abs(by)} seconds {'ahead of' if by > 0 else 'behind'} this controller's: set the wrong "
+        "one (timedatectl(1)); changes of accounts count by the clock of the directory's provider"
+        for name, by in off.items()
+        if by
+    ]
 
 
 def state_dir(site: Site) -> str:

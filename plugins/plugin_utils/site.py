@@ -196,6 +196,7 @@ class Look:
     versions: dict[Word, Version] = dataclasses.field(default_factory=dict)
     addresses: list[IPAddress] = dataclasses.field(default_factory=list)
     ipv6: bool = True
+    clock: int = 0  # seconds by which it is ahead of the controller's, 0 for a few
     ca: Digest = Digest("")  # SHA-256 of the CA that the host trusts as the site's
     unclaimed: list[Word] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
     claimed: list[Word] = dataclasses.field(default_factory=list)  # programs that it has set up
@@ -645,24 +646,6 @@ def _rules(site: Site) -> Iterable[Problem]:
     off = {used for account in site.accounts if not account.enabled for used in (account.address, *account.aliases)}
     if reader and off.issuperset(site.aliases.get(reader, [reader])):
         yield Problem("mail_postmaster", reader, "is disabled: name somebody who reads mail to root and postmaster")
-
-
-def _short_passwords(site: Site) -> Iterable[Problem]:
-    """Yield the passwords that are too short, those too that somebody wrote into the state folder's secrets.yml."""
-    fewest = site.core.mail_password_min_length
-    if fewest not in PASSWORD_LENGTHS:
-        allowed = f"must be from {PASSWORD_LENGTHS[0]} to {PASSWORD_LENGTHS[-1]}, the length of a generated password"
-        yield Problem("mail_password_min_length", fewest, allowed)
-        return
-    said = {f"mail_accounts {one.address}: password": one.password for one in site.accounts if one.password}
-    names: list[str] = [one.address for one in site.accounts if not one.password_hash and not one.password]
-    names += map(client_secret, site.clients)
-    kept = {
-        f"password of {name} in secrets.yml": site.secrets.known[name] for name in names if name in site.secrets.known
-    }
-    for where, password in {**said, **kept}.items():
-        if len(password) < fewest:
-            yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
 
 
 def _short_passwords(site: Site) -> Iterable[Problem]:

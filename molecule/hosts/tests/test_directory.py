@@ -16,7 +16,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import sm
 
 ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
 RECORD = "/var/lib/postamt/ldap/applied.json"
-PROVIDER = "ldapi://%2Frun%2Fpostamt-links%2Fprovider"
+PROVIDER = "ldapi://%2Frun%2Fpostamt-links%2Fdirectory-provider"
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +73,11 @@ def within(seconds: float, holds: Callable[[], bool]) -> bool:
     return True
 
 
+def own_password(at: Endpoint, user: tuple[str, str], new: str) -> Any:
+    """A user changes the own password, as programs do: with the old one."""
+    return ldap_passwd(at, user, user[0], new, old=user[1])
+
+
 def in_step(provider: Any, replica: Any) -> bool:
     return found(provider, "(o=mail)", "contextCSN") == found(replica, "(o=mail)", "contextCSN") != ""
 
@@ -101,7 +106,7 @@ def test_a_user_who_talks_to_a_replica_changes_the_password_everywhere(
 ) -> None:
     dn, old = anna
     on_provider, on_replica = ask(names[0]), ask(names[1])
-    assert ldap_passwd(on_replica, anna, dn, "Morgen-ist-auch-Montag").ok
+    assert own_password(on_replica, anna, "Morgen-ist-auch-Montag").ok
     assert ldap_bind(on_provider, dn, "Morgen-ist-auch-Montag").ok
     assert within(5, lambda: ldap_bind(on_replica, dn, "Morgen-ist-auch-Montag").ok)
     assert ldap_bind(on_replica, dn, old).code == 49
@@ -124,6 +129,34 @@ def test_nobody_gets_rights_by_way_of_a_replica(
     assert replica.run(f"{change} -x -H ldapi:///").rc != 0
     assert found(provider, "(userPassword=*)", "userPassword") == before
     assert "cn: x\n" not in found(provider, f"(mail={BEN})", "cn")
+
+
+def test_a_replica_that_has_fallen_sets_no_password(
+    names: list[str], ask: Any, secret: Any, provider: Any, replica: Any, anna: tuple[str, str]
+) -> None:
+    dn, word = anna
+    login = f"-x -D cn=replica,ou=services,o=mail -w {shlex.quote(secret('service:replica'))} -H {PROVIDER}"
+    as_anna = f"{login} -e '!authzid=dn:{dn}'"
+    assert dn in replica.run(f"ldapwhoami {as_anna}").stdout, "it does speak for users"
+    for old in ("", "-a wrong"):
+        assert replica.run(f"ldappasswd {as_anna} {old} -s Dienstag-oder-so {dn}").rc != 0
+    for first in ("replace", "add"):
+        change = f"dn: {dn}\nchangetype: modify\n{first}: userPassword\nuserPassword: Dienstag-oder-so"
+        assert replica.run(f"ldapmodify {as_anna} <<'END'\n{change}\nEND").rc != 0
+    assert ldap_bind(ask(names[0]), dn, word).ok
+    assert ldap_bind(ask(names[0]), dn, "Dienstag-oder-so").code == 49
+
+
+def test_a_socket_of_a_link_is_one_programs_alone(site: Any, connect: Callable[[str], Any]) -> None:
+    owners = {"postfix": "postfix", "saslauthd": "root", "dovecot": "dovecot", "provider": "openldap"}
+    seen = set()
+    for name in site.groups["mail"]:
+        for line in connect(name).run("stat -c '%n %U %a' /run/postamt-links/directory-*").stdout.splitlines():
+            path, owner, mode = line.split()
+            program = path.rpartition("-")[2]
+            assert (owner, mode) == (owners[program], "600"), line
+            seen.add(program)
+    assert seen == set(owners)
 
 
 def test_whoever_comes_by_a_link_has_no_rights_of_its_own(replica: Any, provider: Any) -> None:
@@ -152,10 +185,49 @@ def test_a_replica_answers_and_refuses_changes_while_the_provider_is_away(
     try:
         assert ldap_bind(ask(names[1]), *anna).ok
         assert ldap_search(ask(names[1]), anna[0], bind=anna).entries
-        assert not ldap_passwd(ask(names[1]), anna, anna[0], "Mittwoch-vielleicht").ok
+        assert not own_password(ask(names[1]), anna, "Mittwoch-vielleicht").ok
     finally:
         provider.run("systemctl start slapd")
     assert ldap_bind(ask(names[0]), *anna).ok
+
+
+def test_a_replica_that_has_not_seen_the_provider_since_its_start_answers_no_program(
+    provider: Any, replica: Any
+) -> None:
+    asks = "ldapsearch -x -H ldapi://%2Frun%2Fpostamt-links%2Fdirectory-dovecot -s base -b '' 1.1"
+
+    def answers() -> bool:
+        return bool(replica.run(asks).rc == 0)
+
+    assert within(10, lambda: replica.file("/run/postamt-directory/ldapi").exists)
+    provider.run("systemctl stop slapd")
+    try:
+        assert within(10, answers), "it was in step, and goes on"
+        replica.run("systemctl restart slapd")
+        assert within(5, lambda: not answers())
+        time.sleep(3)
+        assert not answers()
+    finally:
+        provider.run("systemctl start slapd")
+    assert within(15, lambda: replica.file("/run/postamt-directory/ldapi").exists and answers())
+
+
+def test_entries_that_differ_are_taken_anew(
+    names: list[str], play: Callable[..., Any], provider: Any, replica: Any, anna: tuple[str, str]
+) -> None:
+    assert within(10, lambda: in_step(provider, replica))
+    change = f"dn: {anna[0]}\nchangetype: modify\nreplace: displayName\ndisplayName: differs\n"
+    done = replica.run(
+        f"systemctl stop slapd; runuser -u openldap -- slapmodify -b o=mail <<'END'\n{change}\nEND\n"
+        "systemctl start slapd"
+    )
+    assert "differs" in found(replica, f"(mail={ANNA})", "displayName"), done.stderr
+    assert in_step(provider, replica)
+    anew = f"the directory of {names[0]} anew (1 entries differed)"
+    assert f"would take {anew}" in play(check=True, tags="ldap").actions
+    assert f"took {anew}" in play(tags="ldap").actions
+    assert "differs" not in found(replica, f"(mail={ANNA})", "displayName")
+    assert play().changed == []
 
 
 def test_a_null_client_logs_in_and_reads_nothing(
@@ -217,7 +289,7 @@ def test_the_directory_moves_and_comes_back(
 ) -> None:
     other = {"mail_directory_provider": names[1]}
     own = "Freitag-nach-eins"  # changed by the user, so in no record on the controller
-    assert ldap_passwd(ask(names[0]), anna, anna[0], own).ok
+    assert own_password(ask(names[0]), anna, own).ok
     assert within(5, lambda: in_step(provider, replica))
     refused = play(other)
     assert "Run the playbook postamt.mail.move_directory" in refused.message
@@ -241,7 +313,7 @@ def test_the_directory_moves_and_comes_back(
     assert within(10, lambda: in_step(replica, provider))
     for name in names:
         assert ldap_bind(ask(name), anna[0], own).ok
-    assert ldap_passwd(ask(names[0]), (anna[0], own), anna[0], "Samstag-auch").ok  # now by way of the other
+    assert own_password(ask(names[0]), (anna[0], own), "Samstag-auch").ok  # now by way of the other
     assert ldap_bind(ask(names[1]), anna[0], "Samstag-auch").ok
 
     assert not play(playbook=move).failed
@@ -263,9 +335,9 @@ def test_a_move_that_was_interrupted_goes_on_or_is_taken_back(
     assert not play(other, playbook=str(playbook)).failed
     assert ldap_bind(ask(names[0]), *anna).ok  # lookups go on
     if last != "close":
-        assert not ldap_passwd(ask(names[0]), anna, anna[0], "Sonntag-geht-nicht").ok
+        assert not own_password(ask(names[0]), anna, "Sonntag-geht-nicht").ok
         assert not play().failed  # the old inventory takes it back
-        assert ldap_passwd(ask(names[0]), anna, anna[0], "Sonntag-geht").ok
+        assert own_password(ask(names[0]), anna, "Sonntag-geht").ok
         return
     move = "postamt.mail.move_directory"
     assert "postamt.mail.move_directory" in play().message  # the old inventory would find nothing there

@@ -39,7 +39,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 
     def lookup(query: str, result: str, base: str = site.suffix, **more: str) -> Table:
         lines = {
-            "server_host": links.directory_uri(site, host),
+            "server_host": links.directory_uri(site, host, "postfix"),
             "version": "3",
             "start_tls": _start_tls(site, host),
             "tls_ca_cert_file": CA_FILE,
@@ -87,7 +87,7 @@ def sasl(site: Site, host: Host) -> Sasl:
     found, base = (f"(|{MAILBOX}{LOGIN_OF_CLIENT})", site.suffix) if site.clients else (MAILBOX, site.accounts_base)
     return Sasl(
         {
-            "ldap_servers": links.directory_uri(site, host),
+            "ldap_servers": links.directory_uri(site, host, "saslauthd"),
             "ldap_version": "3",
             "ldap_start_tls": _start_tls(site, host),
             "ldap_tls_check_peer": "yes",
@@ -116,7 +116,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     known = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%u)(mailAlias=%u)){ENABLED})"
     every = f"(&(objectClass=PostfixBookMailAccount){ENABLED})"
     asked = {
-        "uris": links.directory_uri(site, host),
+        "uris": links.directory_uri(site, host, "dovecot"),
         "tls": _start_tls(site, host),
         "tls_ca_cert_file": CA_FILE,
         "tls_require_cert": "demand",

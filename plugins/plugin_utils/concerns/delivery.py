@@ -31,7 +31,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     }
     if links.called(site, host, "lmtp"):
         listeners[f"unix_listener {links.DOVECOT_LMTP}"] = {"user": links.USER, "mode": "0600"}
-    someone = {"recipient": site.postmaster, "path": path, "needs": links.directory_needs(site, host)}
+    someone = {"recipient": site.postmaster, "path": path, "needs": links.directory_needs(site, host, "dovecot")}
     return Dovecot(
         trunk={"service lmtp": listeners},
         # A new process for each delivery, as Dovecot has it, takes 24 ms of processor time, an old one 6 ms.

@@ -35,7 +35,10 @@ CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
 WATCH = "/etc/postamt/haproxy.lua"
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
+GATE = "/usr/local/lib/postamt/directory-in-step"
+GATE_UNIT = "postamt-directory-in-step.service"
 SECTIONS = ("global", "defaults")
+OWNERS = {"postfix": "postfix", "dovecot": "dovecot-core", "openldap": "slapd"}  # by the package that brings the user
 
 Value = str | int | bool
 Settings = Mapping[str, Mapping[str, Value]]
@@ -136,6 +139,80 @@ end)
 """
 
 
+# On a replica, from each start of slapd: links find it once it has what the provider has, and then until it stops.
+_GATE = """\
+#!/usr/bin/python3
+# Written by postamt.mail; change the site's variables instead.
+import os
+import re
+import sys
+import time
+
+import ldap
+
+OWN, suffix, link = "/run/slapd/ldapi", sys.argv[1], sys.argv[2]
+
+
+def connection(path):
+    found = ldap.initialize("ldapi://" + path.replace("/", "%2F"))
+    found.set_option(ldap.OPT_NETWORK_TIMEOUT, 5)
+    found.set_option(ldap.OPT_TIMEOUT, 5)
+    return found
+
+
+def state(at):
+    (found,) = at.search_s(suffix, ldap.SCOPE_BASE, attrlist=["contextCSN"])
+    return max(found[1]["contextCSN"])
+
+
+def in_step():
+    own = connection(OWN)
+    own.sasl_external_bind_s()
+    (database,) = own.search_s("cn=config", ldap.SCOPE_SUBTREE, f"(olcSuffix={suffix})", ["olcSyncrepl"])
+    (follows,) = database[1]["olcSyncrepl"]
+    said = dict(re.findall(r'(provider|binddn|credentials)="?([^" ]+)', follows.decode()))
+    provider = connection(said["provider"].removeprefix("ldapi://").replace("%2F", "/"))
+    provider.simple_bind_s(said["binddn"], said["credentials"])
+    return state(own) >= state(provider)
+
+
+while True:
+    try:
+        if in_step():
+            break
+    except (ldap.LDAPError, KeyError, ValueError):
+        pass  # slapd has just been started, or the provider is away
+    time.sleep(0.5)
+os.symlink(OWN, link)
+"""
+
+
+def _gate_unit(suffix: str) -> str:
+    folder, name = links.IN_STEP.rsplit("/", 1)
+    return f"""\
+{HEAD}
+[Unit]
+Description=Waits until this host's directory has what the provider has
+After=slapd.service {UNIT}
+PartOf=slapd.service
+
+[Service]
+Type=exec
+RemainAfterExit=yes
+RuntimeDirectory={folder.rpartition("/")[2]}
+ExecStart={GATE} "{suffix}" {folder}/{name}
+Restart=on-failure
+PrivateTmp=yes
+ProtectHome=yes
+ProtectSystem=strict
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_DAC_OVERRIDE
+
+[Install]
+WantedBy=multi-user.target slapd.service
+"""
+
+
 @dataclasses.dataclass(frozen=True)
 class Haproxy:
     """What one concern contributes: links that begin on the host, and those that end there."""
@@ -149,27 +226,32 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of HAProxy for one host."""
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
-        return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
+        return make_plan(wanted=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
     outgoing = [link for _concern, part in parts for link in part.outgoing]
     incoming = [link for _concern, part in parts for link in part.incoming]
     (pair,) = {part.certificate for _concern, part in parts}
     in_chroot = any(link.bind.startswith(links.CHROOT) for link in outgoing)
     shown = [pair.chain, pair.key, CA_FILE]
+    owners = {owner for link in outgoing for owner in (link.owner, *link.also.values())}
+    replica = links.is_replica(site, host)
+    gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
-        packages=["haproxy", *(["postfix"] if in_chroot else [])],
+        packages=["haproxy", *(package for owner, package in OWNERS.items() if owner in owners)],
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
         files=[
             File(f"{UNITS}/{UNIT}", unit(pair)),
             File(WATCH, _WATCH),
             File(CONFIGURATION, configuration(host, outgoing, incoming, settings)),
+            *gate,
         ],
-        units=[Unit(UNIT)],
+        units=[Unit(UNIT), Unit(GATE_UNIT, running=replica)],
         watch=shown,
         serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],
         questions=[
             Question("tls", {"port": links.OWN, "address": "127.0.0.1"}),
             *(Question("listens", {"port": link.port}) for link in incoming),
             *map(_asked, outgoing),
+            *(Question("socket", {"path": path}) for link in outgoing for path in link.also),
         ],
     )
 
@@ -210,6 +292,7 @@ def configuration(host: Host, outgoing: Iterable[Outgoing], incoming: Iterable[I
 
 def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
     yield f"bind {link.bind}{_rights(link)}"
+    yield from (f"bind {path} user {owner} mode 600" for path, owner in link.also.items())
     yield "option log-separate-errors"  # which makes errors of a level that is logged; checks of others are none
     several = len(link.to) + bool(link.local) > 1
     yield from ONE_OF_SEVERAL if several else ALONE
@@ -240,13 +323,11 @@ def _incoming(host: Host, link: Incoming) -> Iterable[str]:
     yield f"tcp-request session reject unless {{ ssl_c_s_dn(cn) -m str {callers} }}"
     for caller in link.targets:
         yield f"use_backend from-{link.name}-{caller} if {{ ssl_c_s_dn(cn) -m str {caller} }}"
-    yield f"server here {target}"
+    yield f"server {'own' if link.name == 'directory' else 'here'} {target}"
 
 
 def _rights(link: Outgoing) -> str:
-    if not link.bind.startswith("/"):
-        return ""
-    return f" user {link.owner} mode 600" if link.owner else " mode 666"
+    return f" user {link.owner} mode 600" if link.bind.startswith("/") else ""
 
 
 def _address(host: Host, other: Host) -> str:

@@ -149,6 +149,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         config=config(site, host, parts, overrides.get("settings") or {}),
         entries=entries(site, services) if host == provider else None,  # the others get theirs from the provider
         provider=provider.name,
+        followed=site.has_replicas and host == provider,
         replica={"dn": site.service_dn(REPLICA), "password": password, "socket": links.PROVIDER_SOCKET}
         if host != provider
         else None,

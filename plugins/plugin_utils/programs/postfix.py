@@ -193,11 +193,11 @@ def questions(
     ]
     for greeting, settings in _greetings(parameters, services):
         if table(DIRECTORY, "ldap") in text_of(settings.get("smtpd_client_restrictions") or ""):
-            needs = links.directory_needs(site, host)
+            needs = links.directory_needs(site, host, "postfix")
             greeting = dataclasses.replace(greeting, arguments={**greeting.arguments, "needs": needs})
         found.append(greeting)
         if greeting.arguments["port"] == 25 and site.sends(host):
-            needs = links.directory_needs(site, host)
+            needs = links.directory_needs(site, host, "postfix")
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
                 found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))

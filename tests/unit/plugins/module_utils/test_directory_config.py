@@ -199,3 +199,9 @@ def test_a_copy_touches_nothing_of_the_real_slapd() -> None:
         "dn: cn=config", "olcLocalSSF: 128", "", f"dn: {DATABASE}", "olcDbDirectory: /copy/data-6",
         "olcAccess: {0}to * by * none",
     ]  # fmt: skip
+
+
+def test_a_clock_that_is_behind_the_last_change_is_named() -> None:
+    change, then = "20261127003000.123456Z#000000#000#000000", 1795739400.0
+    assert directory.late(change, then) == directory.late(change, then - 2) == directory.late("", 0) == ""
+    assert directory.late(change, then - 600).startswith("the clock here is 600 seconds behind the directory's last")

@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import answers
 
 LOOK: dict[str, t.Any] = {
-    "release": "trixie", "architecture": "amd64", "memory": 2 << 30, "swap": 0, "cores": 2, "addresses": ["192.0.2.1"],
+    "release": "trixie",
+    "clock": 1790000000, "architecture": "amd64", "memory": 2 << 30, "swap": 0, "cores": 2, "addresses": ["192.0.2.1"],
     "ipv6": True, "ca": "AB" * 32, "unclaimed": ["postfix"], "claimed": [], "firewall": ["ufw"], "holds": ["mailboxes"],
     "versions": {"postfix": "3.10.13", "dovecot": "2.3.19.1"},
 }  # fmt: skip

@@ -168,7 +168,7 @@ def test_the_provider_has_the_entries_and_the_others_follow() -> None:
     assert replica["entries"] is None
     assert "olcSyncrepl" not in provider["config"]["database"]
     (follows,) = replica["config"]["database"]["olcSyncrepl"]
-    assert "provider=ldapi://%2Frun%2Fpostamt-links%2Fprovider" in follows
+    assert "provider=ldapi://%2Frun%2Fpostamt-links%2Fdirectory-provider" in follows
     assert "replica-secret" in replica["secrets"]
     assert plan_of(site, "app.example.org")["wanted"] is False
     other = several(mail_directory_provider=REPLICA)
@@ -201,3 +201,27 @@ def test_another_servers_password() -> None:
     found = compose.plan("sasl", site, site.hosts[NAME], {})["files"][0]["content"]
     assert "(|(&(objectClass=PostfixBookMailAccount)(mail=%u)" in found
     assert "(&(objectClass=device)(cn=%u)))" in found
+
+
+def test_links_find_a_replica_once_it_is_in_step_and_each_program_by_a_socket_of_its_own() -> None:
+    site = several()
+
+    def links_of(name: str) -> dict[str, Any]:
+        return compose.plan("haproxy", site, site.hosts[name], {"settings": {}})
+
+    def configured(found: dict[str, Any]) -> str:
+        return next(str(file["content"]) for file in found["files"] if file["path"] == "/etc/postamt/haproxy.cfg")
+
+    provider, replica = links_of(NAME), links_of(REPLICA)
+    binds = [line.split(None, 1)[1] for line in configured(provider).splitlines() if "bind /run" in line]
+    owners = {"postfix": "postfix", "saslauthd": "root", "dovecot": "dovecot"}
+    assert binds == [f"/run/postamt-links/directory-{name} user {who} mode 600" for name, who in owners.items()]
+    assert "server own /run/slapd/ldapi check" in configured(provider)
+    assert "bind /run/postamt-links/directory-provider user openldap mode 600" in configured(replica)
+    assert "server own /run/postamt-directory/ldapi" in configured(replica)
+    assert "/run/slapd/ldapi" not in configured(replica)
+    assert set(provider["packages"]) == {"haproxy", "postfix", "dovecot-core"}
+    assert set(replica["packages"]) == {"haproxy", "slapd"}
+    gate = [found["units"][1] for found in (provider, replica)]
+    assert [unit["name"] for unit in gate] == ["postamt-directory-in-step.service"] * 2
+    assert [unit["running"] for unit in gate] == [False, True]

@@ -206,3 +206,11 @@ def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_
 
 
 ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
+
+
+def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
+    assert run.ahead(1000, 1001.0, 1001.5) == run.ahead(1010, 1001.0, 1008.0) == 0
+    assert run.ahead(1600, 1000.0, 1002.0) == 599
+    assert run.ahead(400, 1000.0, 1002.0) == -601
+    (said,) = run.wrong_clocks({"a": {"clock": 0}, "b": {"clock": -601}, "c": {}})
+    assert said.startswith("b's clock is 601 seconds behind this controller's")
