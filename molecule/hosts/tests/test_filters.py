@@ -29,7 +29,7 @@ def passed_over(connect: Any) -> Callable[[bool], None]:
         assert (connect(FILTER).run("systemctl start postamt-filter-test").rc != 0) == away
         until = time.monotonic() + 15
         wanted = "DOWN" if away else "UP"
-        while (found := [states(connect(mx), "to-filter-10024")["filter1"] for mx in MX]) != [wanted] * 2:
+        while (found := [states(connect(mx), "to-filter-world")["filter1"] for mx in MX]) != [wanted] * 2:
             assert time.monotonic() < until, found
             time.sleep(0.5)
 
