@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,3 +51,21 @@ def test_units_are_as_safe_as_the_guide_says(host: Any, release: str) -> None:
     said = dict(re.findall(r"level for (\S+): ([\d.]+)", host.check_output(loop)))
     assert set(said) == set(limits)
     assert {unit: said[unit] for unit, limit in limits.items() if float(said[unit]) >= limit} == {}
+
+
+def test_a_daemon_that_does_not_start_with_its_limits_is_given_back_what_it_had(
+    host: Any, play: Callable[..., Any]
+) -> None:
+    folder = "/etc/systemd/system/slapd.service.d"
+    assert not play({"mail_unsandboxed": ["ldap"]}, tags="ldap").failed
+    try:
+        # An administrator's own line, which the limits do not allow
+        host.check_output(f"printf '[Service]\\nExecStartPre=touch /usr/written\\n' > {folder}/zz-own.conf")
+        host.check_output("systemctl daemon-reload && systemctl restart slapd")
+        assert "its unit is the old one again, with which it serves" in play(tags="ldap").message
+        host.check_output("ldapwhoami -Q -Y EXTERNAL -H ldapi:///")
+        assert "ProtectSystem" not in host.file(f"{folder}/postamt-sandbox.conf").content_string
+    finally:
+        host.check_output(f"rm -f {folder}/zz-own.conf /usr/written; systemctl daemon-reload")
+        done = play(tags="ldap")
+    assert "restarted slapd (its unit has changed)" in done.actions

@@ -80,7 +80,7 @@ Persistent=yes
 WantedBy=timers.target
 """
 # It becomes debian-spamd, by runuser(1) and start-stop-daemon(8), for whatever it fetches and compiles.
-_LIMITS = sandbox(CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_SETGID CAP_SETUID")
+_LIMITS = sandbox(CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_DAC_OVERRIDE CAP_SETGID CAP_SETUID")
 # Debian's package takes the key in only where gpg was there before it. And a sa-update that found no network leaves an
 # empty folder, for which SpamAssassin would leave the rules that it was installed with.
 _SERVICE = f"""\
