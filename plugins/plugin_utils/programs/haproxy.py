@@ -357,6 +357,7 @@ def unit(pair: KeyPair) -> str:
         # Sockets are given to the programs that ask them, in folders of theirs; the worker is nobody's but its own.
         CapabilityBoundingSet="CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID "
         "CAP_SETUID CAP_SYS_CHROOT CAP_SYS_RESOURCE",
+        MemoryDenyWriteExecute=None,  # regular expressions are compiled in memory
         SystemCallFilter="@system-service chroot",
     )
     return f"""\
