@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import Ldap, Reader, suffix_problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -19,6 +20,9 @@ class Variables:
         "it listens on loopback only.", False,
     )  # fmt: skip
 
+
+# Changes count by the clock: slapd waits for it where something on the host says that it is right.
+_CLOCK = f"{HEAD}\n[Unit]\nAfter=time-sync.target\n"
 
 # Finding an entry by an address, and whether it is to be used.
 _FOUND_BY = ("mail", "mailAlias", "mailEnabled", "objectClass")
@@ -57,4 +61,5 @@ def ldap(site: Site, host: Host) -> Ldap:
         },
         indexes=_INDEXES,
         everywhere=site.of(Variables).mail_directory_public,
+        files=[File(f"{UNITS}/slapd.service.d/postamt-clock.conf", _CLOCK)] if host.does("mail_directory") else [],
     )
