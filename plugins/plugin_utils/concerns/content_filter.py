@@ -172,7 +172,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     # A socket takes its group from the folder.
     folders = {
         Directory(f"{links.CHROOT}/{links.AMAVIS_FOLDER}", "2750", "amavis", "postfix"): in_chroot,
-        Directory(links.AMAVIS_LINKS, "2750", "amavis", links.USER): for_links,
+        Directory(links.AMAVIS_LINKS, "2750", "amavis", links.POSTDROP): for_links,
     }
     return Amavis(
         settings=settings,
