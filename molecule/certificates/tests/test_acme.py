@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 TLS = "/etc/postamt/tls"
+TRUSTED = "/etc/ssl/acme-server.pem"  # by which the host knows the ACME server
 STATE = "/var/lib/postamt/acme"
 SERVER = Path(__file__).parent.parent / "acme_server.py"
 PINNED = "acme2certifier==0.46.3"
@@ -72,18 +73,19 @@ def acme(
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "900", "-subj", "/CN=A public CA", *ca,
             "-out", str(folder / "ca.pem"), "-keyout", str(folder / "ca.key"))  # fmt: skip
     openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=acme", "-keyout", f"{own}.key", "-out", f"{own}.csr")
-    openssl("x509", "-req", "-in", f"{own}.csr", "-CA", site.ca_file, "-CAkey", str(site.state_dir / "ca.key"),
+    openssl("x509", "-req", "-in", f"{own}.csr", "-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"),
             "-days", "30", "-extfile", str(folder / "names"), "-out", f"{own}.pem")  # fmt: skip
+    host.check_output("printf %s %s > " + TRUSTED, "%s", (folder / "ca.pem").read_text())
     with open(folder / "log", "wb") as log:
         command = [python, SERVER, folder, str(port), site.ipv4, f"{own}.pem", f"{own}.key"]
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        wait_for(f"https://127.0.0.1:{port}/directory", site.ca_file)
+        wait_for(f"https://127.0.0.1:{port}/directory", str(folder / "ca.pem"))
         yield {
             "email": "postmaster@example.test",
             "agree_to_terms": True,
             "server": f"https://{here}:{port}/directory",
-            "ca_file": f"{TLS}/ca.pem",
+            "ca_file": TRUSTED,
         }
     finally:
         server.terminate()
