@@ -15,13 +15,13 @@ ASK = """
 import socket
 link = socket.socket(socket.AF_UNIX)
 link.connect("/run/clamav/clamd.ctl")
-link.sendall(b"nSCAN /var/tmp/scanned\\n")
+link.sendall(b"nSCAN /srv/scanned\\n")
 print(link.makefile().read().strip())
 """
 
 
 def found(host: Any, text: str) -> bool:
-    said = host.check_output("printf %%s %s > /var/tmp/scanned; python3 -c %s", text, ASK)
+    said = host.check_output("printf %%s %s > /srv/scanned; python3 -c %s", text, ASK)
     assert said.endswith((" OK", " FOUND")), said
     return str(said).endswith(" FOUND")
 
