@@ -30,6 +30,8 @@ def mounted(host: Any, site: Any) -> Callable[..., Any]:
     @contextmanager
     def mounted(folder: str, *options: str) -> Iterator[None]:
         subprocess.run([HOSTS, "mount", container, "--", *options, folder], check=True)
+        # Otherwise what is unmounted below it is unmounted in the folder beneath, too: /etc/hosts of the container.
+        subprocess.run([HOSTS, "mount", container, "--", "--make-rslave", folder], check=True)
         try:
             yield
         finally:
