@@ -91,7 +91,7 @@ def test_a_disabled_account_neither_logs_in_nor_gets_mail(site: Any, ask: Any) -
 def test_a_list_leaves_disabled_members_out_and_nobody_gets_a_bounce(host: Any, site: Any, ask: Any, give: Any) -> None:
     assert imap_find(ask(993), ANNA, site.passwords[ANNA], give("crew@example.test"))
     assert smtp_rcpt(ask(25), STRANGER, ["gone@example.test"]).rcpt["gone@example.test"].code == 550
-    assert host.run(f"journalctl -o cat | grep -E 'status=bounced|to=<{FRED}>'").stdout == ""
+    assert host.run(f"journalctl -o cat | grep -E 'status=bounced|to=<{FRED}>,'").stdout == ""
 
 
 @pytest.mark.parametrize("port", [993, 995])
@@ -133,9 +133,10 @@ def imap(site: Any) -> Iterator[imaplib.IMAP4_SSL]:
         yield imap
         for number in range(25):
             imap.delete(f"f{number}")
-        imap.select("Archive")
-        imap.store("1:*", "+FLAGS", r"(\Deleted)")
-        imap.expunge()
+        (count,) = imap.select("Archive")[1]
+        if count != b"0":
+            imap.store("1:*", "+FLAGS", r"(\Deleted)")
+            imap.expunge()
 
 
 def test_folders_count(host: Any, imap: imaplib.IMAP4_SSL) -> None:
