@@ -222,7 +222,7 @@ def _beside(path: str) -> Iterator[tuple[int, str]]:
 @contextlib.contextmanager
 def _followed(path: str) -> Iterator[tuple[_Folder, str, os.stat_result]]:
     """Yield folder, name and state of what a path means, where links that root made are followed to their end."""
-    for _ in range(_LINKS):
+    for _link in range(_LINKS):
         with _around(path) as (here, name):
             found = here.look(name)
             if not stat.S_ISLNK(found.st_mode):
@@ -232,22 +232,24 @@ def _followed(path: str) -> Iterator[tuple[_Folder, str, os.stat_result]]:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-@contextlib.contextmanager
-def _regular(path: str) -> Iterator[io.BufferedReader]:
-    """Yield a regular file, open to read. Opening waits for nobody, whatever lies there."""
+def _regular(path: str) -> io.BufferedReader:
+    """Return a regular file, open to read. Opening waits for nobody, whatever lies there."""
     with _followed(path) as (here, name, found):
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(found.st_mode):
             _refuse(path, _kind(found), here.state(), here.safe)
         descriptor = os.open(name, _FILE, dir_fd=here.descriptor)
-        with open(descriptor, "rb") as file:
+        try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
                 _refuse(path, _kind(found), here.state(), here.safe)
             if found.st_nlink > 1 and not here.safe:
                 _refuse(path, "a file with a second name elsewhere (hard link)", here.state(), safe=False)
-            yield file
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return open(descriptor, "rb")
 
 
 # --- look

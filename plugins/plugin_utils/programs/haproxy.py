@@ -315,7 +315,7 @@ def _outgoing(host: Host, link: Outgoing) -> Iterable[str]:
 def _incoming(host: Host, link: Incoming) -> Iterable[str]:
     everywhere = "[::]:{} v4v6" if host.look.ipv6 else "0.0.0.0:{}"
     yield f"bind {everywhere.format(link.port)} ssl crt {PEM} ca-file {CA_FILE} verify required"
-    target = link.target or next(iter(link.targets.values()))
+    target = link.target or next(iter(link.targets.values()), "")
     if link.reject:
         # The other end takes a handshake that fails for an answer: it asks another host.
         yield f"tcp-request connection reject if {{ nbsrv(from-{link.name}) lt 1 }}"
