@@ -23,8 +23,8 @@ CHROOT = "/var/spool/postfix"
 LMTP_SOCKET = "private/store-lmtp"  # relative to the chroot, where the mailboxes are on another host
 QUOTA_SOCKET = "private/store-quota"
 PROVIDER_SOCKET = f"{FOLDER}/directory-provider"  # the directory that takes changes
-DOVECOT_LMTP = "/run/dovecot/lmtp-links"  # where Dovecot listens for the link's other end
-DOVECOT_QUOTA = "/run/dovecot/quota-links"
+DOVECOT_FOLDER = "/run/dovecot"
+DOVECOT_LMTP, DOVECOT_QUOTA = "lmtp-links", "quota-links"  # there Dovecot listens for the links' other ends
 SLAPD = "/run/slapd/ldapi"
 IN_STEP = "/run/postamt-directory/ldapi"  # a link to it on a replica that has what the provider has
 USER = "haproxy"  # as whom the links' worker runs
@@ -120,8 +120,8 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
     found = []
     senders = _others(site.senders, host)
     if host.does("mail_store"):
-        found.append(Incoming("lmtp", LMTP, senders, DOVECOT_LMTP))
-        found.append(Incoming("quota", QUOTA, senders, DOVECOT_QUOTA))
+        found.append(Incoming("lmtp", LMTP, senders, f"{DOVECOT_FOLDER}/{DOVECOT_LMTP}"))
+        found.append(Incoming("quota", QUOTA, senders, f"{DOVECOT_FOLDER}/{DOVECOT_QUOTA}"))
     if host.does("mail_directory") and site.uses_directory:
         asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, slapd(site, host)))
