@@ -15,7 +15,7 @@ FOLDER = "/var/spool/postfix/var/run/saslauthd"
 
 
 def asked(host: Any, by: str, user: str, password: str) -> str:
-    """What testsaslauthd says of a login that is cut as Postfix's library does it; exit code 255 would look like ssh's."""
+    """What testsaslauthd says of a login, cut as Postfix does it; its exit code 255 would look like ssh's own."""
     name, _at, realm = user.rpartition("@") if "@" in user else (user, "", "")
     words = ["testsaslauthd", "-f", f"{FOLDER}/mux", "-s", "smtp", "-u", name, "-r", realm, "-p", password]
     said = host.run(f"runuser -u {by} -- {shlex.join(words)} 2>&1 || true").stdout
