@@ -550,8 +550,11 @@ class Change(program.Change):
         before = f"{folder}.before"
         pid = _text_of(PID_FILE).strip()
         units.act("stop", "slapd.service")
-        if pid and files.exists(f"/proc/{pid}"):  # Debian 12's init script says it did
-            raise Failed("slapd was stopped, but its process goes on: stop it by hand")
+        until = time.monotonic() + 10
+        while pid and files.exists(f"/proc/{pid}"):  # Debian 12's init script may say too early that it did
+            if time.monotonic() > until:
+                raise Failed("slapd was stopped, but its process goes on: stop it by hand")
+            time.sleep(0.1)
         if not self.record.get("loading"):
             files.remove_tree(before)
             self.record["loading"] = True
