@@ -182,7 +182,6 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             *_DECODERS,
             "libfile-libmagic-perl",  # which spares a process of file(1) for each part
             "postfix",
-            *(["haproxy"] if for_links else []),
         ],
         questions=[Question("smtp_greeting", {"path": socket}) for socket in sockets],
     )
