@@ -89,6 +89,7 @@ def test_users_of_a_host_reach_no_way_around_the_filter(connect: Any) -> None:
 HAND_OVER = """
 import smtplib, sys
 with smtplib.SMTP("127.0.0.1", 949) as link:
+    link.ehlo()
     for sender in sys.argv[1:]:
         link.mail(sender)
         print(link.rcpt("ben@example.test")[0])
