@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
-from letters import ANNA, BEN, CARL, DORA, EICAR, GTUBE, code, encrypted_zip, forwarded, letter, zipped
+from letters import ANNA, BEN, CARL, DORA, EICAR, GTUBE, STRANGER, code, encrypted_zip, forwarded, letter, zipped
 from neighbour import greeting_servers
 
 
@@ -171,6 +171,19 @@ def test_what_exceeds_clamds_limits_is_no_virus(host: Any, send: Any, has: Any) 
     assert has(DORA, f"***UNCHECKED*** {token}"), "what the policy says of viruses was done to it"
     refused = send(letter(new_token(), a_zip=large, b_txt=EICAR))
     assert code(refused) == 554 and "INFECTED: Eicar" in str(refused.answers[ANNA])
+
+
+def test_a_process_of_the_filter_takes_more_than_one_message(host: Any, send: Any) -> None:
+    start = host.check_output("date +%s")
+    for sender, user in ((STRANGER, ""), (ANNA, ANNA)):
+        assert code(send(letter(new_token(), sender=sender), BEN, user=user)) == 250
+    host.check_output(f"printf 'Subject: from cron\\n\\nhello\\n' | sendmail {BEN}")
+    logged = f"journalctl -q -o cat -u amavis --since=@{start}"
+    until = time.monotonic() + 20
+    while len(re.findall("Passed CLEAN", said := host.check_output(logged))) < 3:
+        assert time.monotonic() < until, said
+        time.sleep(0.5)
+    assert "rundown" not in said, "it ended after the message"
 
 
 def test_clamd_of_another_host_is_asked(site: Any, host: Any, play: Any, send: Any, has: Any) -> None:

@@ -34,6 +34,20 @@ QUARANTINE = "/var/lib/amavis/virusmails"
 RULES = "/etc/spamassassin/postamt.cf"
 OURS = ("postamt-filter-test.timer", "postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
 TEST, TEST_CLIENT = "TEST", "127.127.127.127"  # the policy bank of the filter's test, and the client that has it
+# Postfix's proxy says QUIT and leaves.  To amavis the answer that reaches nobody is a fatal error on a Unix socket
+# (EPIPE; a TCP socket takes it), and ends the process: each would serve one message.
+QUIT = r"""
+{
+  require Amavis::In::SMTP;
+  no warnings 'redefine';
+  my $respond = \&Amavis::In::SMTP::smtp_resp;
+  *Amavis::In::SMTP::smtp_resp = sub ($$$;$$) {
+    return $respond->(@_) unless $_[2] =~ /^221 /;
+    eval { $respond->(@_) };
+    return;
+  };
+}
+"""
 NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})*\Z")
 
 
@@ -101,7 +115,7 @@ def _drop_in(groups: Iterable[str]) -> str:
 def amavis_conf(settings: Mapping[str, t.Any]) -> str:
     """Return a configuration file of amavis (amavisd.conf), sorted by variable; `use strict` finds misspelt ones."""
     lines = [f"{name} = {_variable(name, value)};" for name, value in sorted(settings.items())]
-    return "\n".join([HEAD, "use strict;", *lines, "1;", ""])
+    return "\n".join([HEAD, "use strict;", *lines, QUIT, "1;", ""])
 
 
 def _variable(name: str, value: t.Any) -> str:
