@@ -202,11 +202,7 @@ RemainAfterExit=yes
 RuntimeDirectory={folder.rpartition("/")[2]}
 ExecStart={GATE} "{suffix}" {folder}/{name}
 Restart=on-failure
-PrivateTmp=yes
-ProtectHome=yes
-ProtectSystem=strict
-NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_DAC_OVERRIDE
+{sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")}
 
 [Install]
 WantedBy=multi-user.target slapd.service
