@@ -38,7 +38,8 @@ PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy
 GATE = "/usr/local/lib/postamt/directory-in-step"
 GATE_UNIT = "postamt-directory-in-step.service"
 SECTIONS = ("global", "defaults")
-OWNERS = {"postfix": "postfix", "dovecot": "dovecot-core", "openldap": "slapd"}  # by the package that brings the user
+# Users of links, by the package that brings them: this role comes before theirs on a fresh host.
+OWNERS = {"postfix": "postfix", "dovecot": "dovecot-core", "openldap": "slapd", "amavis": "amavisd-new"}
 
 Value = str | int | bool
 Settings = Mapping[str, Mapping[str, Value]]
@@ -236,7 +237,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     replica = links.is_replica(site, host)
     gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
-        packages=["haproxy", *(package for owner, package in OWNERS.items() if owner in owners)],
+        # Postfix brings the worker's group.
+        packages={"haproxy", "postfix", *(OWNERS[owner] for owner in owners & set(OWNERS))},
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
         files=[
             File(f"{UNITS}/{UNIT}", unit(pair)),
