@@ -20,7 +20,13 @@ VARIABLES: dict[str, t.Any] = {
     "mail_content_filter": "before_queue",
     "mail_acme": {"public": {"email": "postmaster@example.org", "agree_to_terms": True}},
 }
-GROUPS = {"mail_mx": ["a", "b"], "mail_store": ["c"], "mail_filter": ["d"], "mail_client": ["e"]}
+GROUPS = {
+    "mail_mx": ["a", "b"],
+    "mail_store": ["c"],
+    "mail_filter": ["d"],
+    "mail_client": ["e"],
+    "mail_directory": ["c", "f"],
+}
 LEAST = (
     "CapabilityBoundingSet",
     "ProtectSystem",
@@ -37,7 +43,10 @@ def sites(release: str, **variables: t.Any) -> t.Iterator[Site]:
     for backend in ("directory", "system"):
         yield parse_site({**given, "mail_accounts_backend": backend}, {"a.example.org": HostInput(look=look)}, concerns)
     listed = {group: [f"{name}.example.org" for name in names] for group, names in GROUPS.items()}
-    hosts = {name: HostInput(["mail", group], look=look) for group, names in listed.items() for name in names}
+    names = dict.fromkeys(name for some in listed.values() for name in some)
+    hosts = {
+        name: HostInput(["mail", *(group for group in listed if name in listed[group])], look=look) for name in names
+    }
     yield parse_site(given, hosts, concerns, groups=listed)
 
 
@@ -71,6 +80,7 @@ def test_every_service_has_its_limits(release: str) -> None:
     assert seen >= {
         "postamt-acme.service",
         "postamt-certificates.service",
+        "postamt-directory-in-step.service",
         "postamt-firewall.service",
         "postamt-learn.service",
         "postamt-links.service",
