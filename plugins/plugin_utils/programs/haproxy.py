@@ -234,8 +234,13 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     replica = links.is_replica(site, host)
     gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
-        # Postfix brings the worker's group.
-        packages={"haproxy", "postfix", *(OWNERS[owner] for owner in owners & set(OWNERS))},
+        # Postfix brings the worker's group, the last one what the gate asks directories with.
+        packages={
+            "haproxy",
+            "postfix",
+            *(OWNERS[owner] for owner in owners & set(OWNERS)),
+            *(["python3-ldap"] if replica else []),
+        },
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
         files=[
             File(f"{UNITS}/{UNIT}", unit(pair)),

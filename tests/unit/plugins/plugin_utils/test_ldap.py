@@ -223,7 +223,7 @@ def test_links_find_a_replica_once_it_is_in_step_and_each_program_by_a_socket_of
     assert "server own /run/postamt-directory/ldapi" in configured(replica)
     assert "/run/slapd/ldapi" not in configured(replica)
     assert set(provider["packages"]) == {"haproxy", "postfix", "dovecot-core"}
-    assert set(replica["packages"]) == {"haproxy", "postfix", "slapd"}
+    assert set(replica["packages"]) == {"haproxy", "postfix", "slapd", "python3-ldap"}
     gate = [found["units"][1] for found in (provider, replica)]
     assert [unit["name"] for unit in gate] == ["postamt-directory-in-step.service"] * 2
     assert [unit["running"] for unit in gate] == [False, True]
