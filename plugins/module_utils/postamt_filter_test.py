@@ -37,8 +37,9 @@ TOLD = "/run/postamt-filter/told"
 STATE = "/var/lib/postamt/clamav"
 SIGNATURES = "/var/lib/clamav"
 OLD = 2  # days
-# Seconds until a wrong answer counts, and none at all: amavis takes a while to start
+# Seconds until a wrong answer counts, and that nobody listens: amavis takes a while to start
 WRONG, SILENT, PAUSE = 10.0, 60.0, 5.0
+PATIENCE = 100.0  # seconds for an answer: as long as Postfix waits (smtpd_proxy_timeout)
 UNSCANNED = "the scanner does not answer, and mail passes unscanned (mail_antivirus_failure)"  # as the site wants it
 # What the signature of this collection's own finds, and what every other scanner does
 SAMPLES = (
@@ -69,13 +70,11 @@ there is no other, mail waits.
 def answer(where: str, client: str) -> str:
     """Return what amavis answers to the test message.
 
-    where: ADDRESS:PORT, or the path of a socket. client: the address for which it has the policy bank.
+    where: the path of its socket. client: the address for which it has the policy bank.
     """
-    address, _colon, port = where.rpartition(":")
-    place = (where, 0) if where.startswith("/") else (address, int(port))
     sender = f"postmaster@{socket.getfqdn()}"
     content = _MESSAGE.format(sender=sender, parts="".join(map(_PART.format, SAMPLES)))
-    with smtplib.LMTP(*place, local_hostname="localhost") as link:
+    with smtplib.LMTP(where, local_hostname="localhost", timeout=PATIENCE) as link:
         link.ehlo()
         code, said = link.docmd("XFORWARD", f"ADDR={client} NAME=filter-test")
         if code != 250:  # without it the message would be a real one
@@ -100,7 +99,7 @@ def tested(where: str, client: str, virus: bool) -> str:
         try:
             said = answer(where, client)
             break
-        except ConnectionRefusedError as error:
+        except (ConnectionRefusedError, FileNotFoundError) as error:  # it takes its socket away when it stops
             if time.monotonic() > start + SILENT:
                 return f"amavis does not listen at {where}: {error}"
             time.sleep(PAUSE)
@@ -167,7 +166,7 @@ def tell(reasons: Iterable[str], out: bool) -> None:
 def main() -> int:
     """Run the test; returns the exit status."""
     parser = argparse.ArgumentParser("filter-test", description="Test the content filter of this host.")
-    parser.add_argument("where", help="where amavis listens: ADDRESS:PORT, or the path of a socket")
+    parser.add_argument("where", help="where amavis listens: the path of a socket")
     parser.add_argument("client", help="the client's address for which amavis delivers nothing")
     parser.add_argument("--virus", action="store_true", help="a scanner has to find the virus in the message")
     parser.add_argument("--official", action="store_true", help="the official signatures have to be recent")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint, attempts
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import Transaction, smtp_send
 from letters import ANNA, STRANGER
@@ -39,3 +39,17 @@ def has(site: Any, ask: Any) -> Callable[..., bytes | None]:
         return imap_find(ask(993), who, site.passwords[who], token, folder=folder, wait=wait)
 
     return has
+
+
+@pytest.fixture
+def filed(has: Any) -> Callable[[str, str], bytes | None]:
+    """Return a message from the inbox or from Junk, as soon as it is in either."""
+
+    def filed(who: str, token: str) -> bytes | None:
+        for _attempt in attempts(20):
+            for folder in ("INBOX", "Junk"):
+                if found := has(who, token, folder=folder, wait=0):
+                    return found
+        return None
+
+    return filed

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from links import states
+from ports import listening
 
 MX, FILTER, STORE, DIRECTORY = (f"{name}.example.test" for name in ("mx1", "filter1", "store1", "directory1"))
 SSH, USERS = {22}, {143, 993, 995, 4190}
@@ -32,12 +33,6 @@ def reachable(address: str, port: int, wait: float = 2) -> bool:
     except OSError:
         return False
     return True
-
-
-def listening(host: Any) -> set[int]:
-    """Ports at which anybody on a host listens for more than the host itself."""
-    lines = [line.split()[3].rpartition(":") for line in host.check_output("ss -Hltn").splitlines()]
-    return {int(port) for address, _colon, port in lines if not address.startswith(("127.", "[::1]"))}
 
 
 @pytest.mark.parametrize("family", ["lab_ipv4", "lab_ipv6"])

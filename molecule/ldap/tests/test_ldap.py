@@ -422,7 +422,9 @@ def fallen(host: Any) -> Iterator[Callable[[], str]]:
     """Somebody has slapd's user, and wants root to read and write elsewhere: what came of it."""
     link, goal, loot = "/etc/ldap/slapd.d/cn=config/zz", "/root/goal", "/var/lib/ldap-mail.loot"
     rehearsal = "/run/postamt-ldap"
-    host.run(f"mkdir {goal}; install -o openldap /dev/null {loot}; runuser -u openldap -- ln -s /etc/shadow '{link}'")
+    host.check_output(
+        f"mkdir {goal} && install -o openldap /dev/null {loot} && runuser -u openldap -- ln -s /etc/shadow '{link}'"
+    )
     loop = (
         f"while :; do cat '{rehearsal}/slapd.d/cn=config/zz'; cp {rehearsal}/shadow /dev/stdout; "
         f"mv {rehearsal}/slapd.d {rehearsal}/old && ln -s {goal} {rehearsal}/slapd.d && echo exchanged; "

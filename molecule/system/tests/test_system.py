@@ -52,6 +52,13 @@ def test_a_user_sends_to_another(ask: Any) -> None:
     assert imap_find(ask(993), "ben", PASSWORD, token)
 
 
+@pytest.mark.parametrize("address", ["ben@example.test", "ben+shop@example.test", "Ben+Shop+x@example.test"])
+def test_a_plus_address_is_its_owners_and_not_postmasters(ask: Any, address: str) -> None:
+    token = new_token()
+    assert smtp_send(ask(25), STRANGER, [address], message(STRANGER, address, token)).accepted
+    assert imap_find(ask(993), "ben", PASSWORD, token)
+
+
 @pytest.mark.parametrize("address", [ANNA, "a@example.test", "team@example.test", "postmaster@example.test"])
 def test_mail_from_outside_arrives(host: Any, ask: Any, address: str) -> None:
     token = new_token()

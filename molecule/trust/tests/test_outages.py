@@ -52,7 +52,7 @@ def test_mail_waits(site: Any, host: Any, away: str, back: str, settled: None) -
 
 
 def test_what_a_user_sees_while_the_directory_is_away(site: Any, host: Any, ask: Any, settled: None) -> None:
-    """As docs/guides/when-something-is-down.md says."""
+    """As docs/guides/when-something-breaks.md says."""
     password = site.passwords[ANNA]
     host.check_output("systemctl stop slapd")
     with pytest.raises(SmtpRefused, match="451 .* logins cannot be checked at the moment: try again later"):

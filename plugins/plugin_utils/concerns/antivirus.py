@@ -136,6 +136,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             "$subject_tag_maps_by_ccat{+CC_UNCHECKED}": [] if defers else ["***UNCHECKED*** "],
         },
         groups=[] if server else ["clamav"],
+        packages=[] if server else ["clamav-base"],  # which brings that group
     )
 
 

@@ -47,6 +47,7 @@ def postfix(site: Site, host: Host) -> Postfix:
             "mynetworks": ["127.0.0.0/8", "[::ffff:127.0.0.0]/104", "[::1]/128"],
             "smtpd_banner": "$myhostname ESMTP",
             "biff": False,
+            "disable_vrfy_command": True,
             "virtual_mailbox_limit": 0,
             # No later hop of this stack (Dovecot's LMTP) takes SMTPUTF8 (RFC 6531), so it is not offered.
             "smtputf8_enable": False,

@@ -42,8 +42,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         # a .forward file. It is known to local(8) alone, so that none of them is a recipient for a stranger.
         users = [] if site.uses_directory else [user_of(one.address) for one in site.accounts if one.enabled]
         tables["local_users"] = Table("lmdb", {user: user for user in users})  # the mailbox of its own
-        # owner-NAME is what local(8) looks for beside each NAME (aliases(5)).
-        tables["local_others"] = Table("regexp", f"!/^owner-/\t{reader}\n")
+        # owner-NAME is what local(8) looks for beside each NAME (aliases(5)), and NAME+WORD before NAME.
+        someone = str(reader).replace("$", "$$")  # regexp_table(5)
+        tables["local_others"] = Table("regexp", f"!/^owner-|.\\+/\t{someone}\n")
         further = [table("local_users", "lmdb"), table("local_others", "regexp")]
         extensions["local/unix"] = Extension(options={"alias_maps": [*known, *further]})
     return Postfix(parameters=parameters, tables=tables, extensions=extensions)

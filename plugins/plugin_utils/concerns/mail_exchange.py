@@ -17,7 +17,6 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     return Postfix(
         parameters={
             "smtpd_helo_required": True,
-            "disable_vrfy_command": True,
             "smtpd_sasl_auth_enable": False,  # users have ports of their own
         },
         services={"smtp/inet": Service("smtpd", private="n")},

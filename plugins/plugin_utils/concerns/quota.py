@@ -18,6 +18,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
+# Each process of smtpd keeps a connection, at ports 25, 465 and 587, of each 100 (default_process_limit). Where Dovecot
+# has no process for one, by default from the hundredth on, RCPT is answered after minutes.
+_ASKING = 300
 # Users of each Debian (base-passwd), and one that a package puts into /etc/aliases
 _SYSTEM_USERS = (
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
@@ -78,7 +81,12 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     return Dovecot(
         trunk={
             "lmtp_rcpt_check_quota": True,
-            "service quota-status": {"executable": "quota-status -p postfix", "client_limit": 1, **listeners},
+            "service quota-status": {
+                "executable": "quota-status -p postfix",
+                "client_limit": 1,
+                "process_limit": _ASKING * len(site.senders),
+                **listeners,
+            },
         },
         v23={
             "quota_full_tempfail": True,

@@ -22,6 +22,14 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 Daemons = t.Literal["amavis", "clamav", "dovecot", "ldap", "postfix"]
+# What a daemon needs whose processes become the users whose mail they deliver, and run programs for them
+_FOR_USERS: dict[str, str | None] = {
+    "NoNewPrivileges": None,  # those programs may be setuid: sendmail's postdrop, helpers of PAM, what ~/.forward names
+    "RestrictSUIDSGID": None,  # folders that are shared carry their group on
+    "ProtectHome": None,
+    "ProtectProc": None,
+    "SystemCallFilter": "@system-service chroot",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +75,9 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     if not host.does("mail_store"):
         return None
     limits = _drop_in(
-        site, "dovecot", "dovecot.service",
-        NoNewPrivileges=None,  # Sieve may be told to call sendmail, and PAM has helpers
-        RestrictSUIDSGID=None,  # folders that are shared carry their group on
-        ProtectHome=None,
-        ProtectProc=None,
-        # Its processes become the users whose mail they serve.
+        site, "dovecot", "dovecot.service", **_FOR_USERS,
         CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID "
         "CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_CHROOT CAP_SYS_RESOURCE",
-        SystemCallFilter="@system-service chroot",
     )  # fmt: skip
     return Dovecot(files=[limits])
 
@@ -111,15 +113,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     if not host.duties or host.version("postfix") >= (3, 9):
         return None
     limits = _drop_in(
-        site, "postfix", "postfix@-.service",
-        # Users' programs in ~/.forward may be setuid, and their files lie anywhere.
-        NoNewPrivileges=None,
-        RestrictSUIDSGID=None,
-        ProtectHome=None,
-        PrivateTmp=None,
-        ProtectProc=None,
+        site, "postfix", "postfix@-.service", **_FOR_USERS,
+        PrivateTmp=None,  # files that ~/.forward names lie anywhere
         CapabilityBoundingSet="CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE "
         "CAP_SETGID CAP_SETUID CAP_SYS_CHROOT",
-        SystemCallFilter="@system-service chroot",
     )  # fmt: skip
     return Postfix(files=[limits])

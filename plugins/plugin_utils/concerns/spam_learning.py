@@ -213,6 +213,7 @@ umask 077
 cd {spool}
 find taught -mindepth 1 -maxdepth 1 ! -name "$(date +%F)" -exec rm -r {{}} +
 find tmp -type f -mmin +60 -delete # left by a script that was killed
+rm -rf batch # left by a run that failed: it would be learned as what comes first now
 find new -type f -exec mv -t work {{}} +
 for first in work/*; do
     [ -e "$first" ] || continue # learned with an earlier one

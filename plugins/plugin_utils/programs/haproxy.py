@@ -38,7 +38,8 @@ PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy
 GATE = "/usr/local/lib/postamt/directory-in-step"
 GATE_UNIT = "postamt-directory-in-step.service"
 SECTIONS = ("global", "defaults")
-OWNERS = {"postfix": "postfix", "dovecot": "dovecot-core", "openldap": "slapd"}  # by the package that brings the user
+# Users of links, by the package that brings them: this role comes before theirs on a fresh host.
+OWNERS = {"postfix": "postfix", "dovecot": "dovecot-core", "openldap": "slapd", "amavis": "amavisd-new"}
 
 Value = str | int | bool
 Settings = Mapping[str, Mapping[str, Value]]
@@ -170,7 +171,7 @@ def in_step():
     own.sasl_external_bind_s()
     (database,) = own.search_s("cn=config", ldap.SCOPE_SUBTREE, f"(olcSuffix={suffix})", ["olcSyncrepl"])
     (follows,) = database[1]["olcSyncrepl"]
-    said = dict(re.findall(r'(provider|binddn|credentials)="?([^" ]+)', follows.decode()))
+    said = dict(re.findall(r'(provider|binddn|credentials)="?((?<=")[^"]+|[^" ]+)', follows.decode()))
     provider = connection(said["provider"].removeprefix("ldapi://").replace("%2F", "/"))
     provider.simple_bind_s(said["binddn"], said["credentials"])
     return state(own) >= state(provider)
@@ -189,6 +190,7 @@ os.symlink(OWN, link)
 
 def _gate_unit(suffix: str) -> str:
     folder, name = links.IN_STEP.rsplit("/", 1)
+    limits = sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")
     return f"""\
 {HEAD}
 [Unit]
@@ -202,11 +204,7 @@ RemainAfterExit=yes
 RuntimeDirectory={folder.rpartition("/")[2]}
 ExecStart={GATE} "{suffix}" {folder}/{name}
 Restart=on-failure
-PrivateTmp=yes
-ProtectHome=yes
-ProtectSystem=strict
-NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_DAC_OVERRIDE
+{limits}
 
 [Install]
 WantedBy=multi-user.target slapd.service
@@ -236,7 +234,13 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     replica = links.is_replica(site, host)
     gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
-        packages=["haproxy", *(package for owner, package in OWNERS.items() if owner in owners)],
+        # Postfix brings the worker's group, the last one what the gate asks directories with.
+        packages={
+            "haproxy",
+            "postfix",
+            *(OWNERS[owner] for owner in owners & set(OWNERS)),
+            *(["python3-ldap"] if replica else []),
+        },
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
         files=[
             File(f"{UNITS}/{UNIT}", unit(pair)),

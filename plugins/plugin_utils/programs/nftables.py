@@ -14,15 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contributions
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
-    HEAD,
-    UNITS,
-    File,
-    Plan,
-    Unit,
-    command,
-    make_plan,
-)
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, command, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 

@@ -8,7 +8,9 @@ import calendar
 import hashlib
 import json
 import os
+import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +70,20 @@ def test_a_letter_that_does_not_go_is_tried_again(monkeypatch: pytest.MonkeyPatc
     for _try in range(2):
         with pytest.raises(subprocess.CalledProcessError):
             filter_test.tell(["a"], out=False)
+
+
+def test_a_filter_that_hangs_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_test, "PATIENCE", 0.1)
+    with socket.socket(socket.AF_UNIX) as hung:
+        hung.bind(str(tmp_path / "world"))
+        hung.listen()
+        assert "amavis does not answer at" in filter_test.tested(str(tmp_path / "world"), "127.127.127.127", False)
+
+
+def test_a_filter_that_starts_has_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_test, "SILENT", 0.3)
+    waited: list[float] = []
+    monkeypatch.setattr(filter_test, "PAUSE", 0.1)
+    monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: (waited.append(seconds), sleep(seconds)))
+    assert "amavis does not listen at" in filter_test.tested(str(tmp_path / "away"), "127.127.127.127", False)
+    assert len(waited) > 1, "amavis takes its socket away when it stops"

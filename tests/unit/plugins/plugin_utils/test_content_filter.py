@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import typing as t
+from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.postamt_filter_test import SAMPLES
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.spam_learning import FOLDERS
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Perl, perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
@@ -147,6 +151,24 @@ def test_a_site_has_one_database_and_accounts_of_their_own_each_another() -> Non
     assert 'database=site some="work/$kind:"' in content("amavis", "postamt/learn")
     assert "database=$account" in content("amavis", "postamt/learn", mail_spam_learning="user")
     assert "-lt 7 ] ||" in content("dovecot", "keep-for-learning", mail_spam_learning_daily=7)
+
+
+def test_what_a_failed_call_has_left_is_not_learned_as_another_kind(tmp_path: Path) -> None:
+    spool, tools = tmp_path / "learn", tmp_path / "bin"
+    for name in FOLDERS:
+        (spool / name).mkdir(parents=True)
+    tools.mkdir()
+    script = content("amavis", "postamt/learn").replace("/var/lib/amavis", str(tmp_path))
+    learner = tools / "sa-learn"
+    seen = f'echo "$1" $(ls batch) >> {tmp_path}/seen'
+    learner.write_text(f'#!/bin/sh\ncase "$1" in --sync) exit "$FAIL" ;; esac\n{seen}\n')
+    learner.chmod(0o755)
+    for kind, fail in (("spam", "1"), ("ham", "0")):
+        (spool / "new" / f"{kind}:alice@example.org:{kind}").touch()
+        environment = {"PATH": f"{tools}:{os.environ['PATH']}", "FAIL": fail}
+        subprocess.run(["sh", "-c", script], check=fail == "0", env=environment)
+    found = (tmp_path / "seen").read_text().split()
+    assert found == ["--spam", "spam:alice@example.org:spam", "--ham", "ham:alice@example.org:ham"]
 
 
 def test_users_of_the_host_reach_the_learning_socket_through_dovecot_alone() -> None:

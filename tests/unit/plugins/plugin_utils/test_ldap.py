@@ -7,11 +7,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import haproxy, ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
 
@@ -221,7 +223,41 @@ def test_links_find_a_replica_once_it_is_in_step_and_each_program_by_a_socket_of
     assert "server own /run/postamt-directory/ldapi" in configured(replica)
     assert "/run/slapd/ldapi" not in configured(replica)
     assert set(provider["packages"]) == {"haproxy", "postfix", "dovecot-core"}
-    assert set(replica["packages"]) == {"haproxy", "slapd"}
+    assert set(replica["packages"]) == {"haproxy", "postfix", "slapd", "python3-ldap"}
     gate = [found["units"][1] for found in (provider, replica)]
     assert [unit["name"] for unit in gate] == ["postamt-directory-in-step.service"] * 2
     assert [unit["running"] for unit in gate] == [False, True]
+
+
+def test_a_replica_is_in_step_whatever_the_suffix_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    follows = (
+        "{0}rid=001 provider=ldapi://%2Fprovider bindmethod=simple timeout=10 "
+        'binddn="cn=replica,ou=services,o=Our Company" credentials="a-_9" type=refreshAndPersist'
+    )
+    asked: list[str] = []
+
+    class Connection:
+        def set_option(self, *_words: Any) -> None:
+            pass
+
+        def sasl_external_bind_s(self) -> None:
+            pass
+
+        def simple_bind_s(self, *words: str) -> None:
+            asked.extend(words)
+
+        def search_s(self, base: str, *_words: Any, **_more: Any) -> Any:
+            value = {"olcSyncrepl": [follows.encode()]} if base == "cn=config" else {"contextCSN": [b"1"]}
+            return [(base, value)]
+
+    def opened(uri: str) -> Connection:
+        asked.append(uri)
+        return Connection()
+
+    constants = dict.fromkeys(("OPT_NETWORK_TIMEOUT", "OPT_TIMEOUT", "SCOPE_BASE", "SCOPE_SUBTREE"), 0)
+    monkeypatch.setitem(sys.modules, "ldap", SimpleNamespace(initialize=opened, **constants))
+    monkeypatch.setattr(sys, "argv", ["directory-in-step", "o=Our Company", "/link"])
+    names: dict[str, Any] = {}
+    exec(haproxy._GATE.split("while True:")[0], names)
+    assert names["in_step"]()
+    assert asked[1:] == ["ldapi://%2Fprovider", "cn=replica,ou=services,o=Our Company", "a-_9"]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import typing as t
 
 import pytest
@@ -14,6 +15,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
 
 NAME = "mail.example.org"
+ALICES = [{"address": "al$ice@example.org"}, {"address": "ben@example.org"}]
 
 
 def files(release: str = "trixie", overrides: t.Any = None, **variables: t.Any) -> dict[str, str]:
@@ -70,6 +72,27 @@ def test_names_that_nobody_else_greets_with() -> None:
     (lines, helo) = files()["own_names"].splitlines(), settings()["smtpd_helo_restrictions"].split(", ")
     assert lines == [r"/^mail\.example\.org\.?$/ 554 5.7.1 You greet with a name or an address of mine"]
     assert helo[0] == "permit_mynetworks" and helo[-1] == "check_helo_access regexp:$config_directory/tables/own_names"
+
+
+def test_a_plus_address_of_a_user_of_the_host_is_not_taken_for_somebody_unknown() -> None:
+    found = files(mail_accounts_backend="system", mail_postmaster="al$ice@example.org", mail_accounts=ALICES)
+    pattern, reader = found["local_others"].rstrip("\n").split("\t")
+    assert found["local_users"] == "al$ice\tal$ice\nben\tben\n"
+    assert reader == "al$$ice@example.org", "a dollar begins what regexp_table(5) fills in"
+    # local(8) looks NAME+WORD up before NAME
+    for name, others in {"ben+x": False, "www-data+x": False, "owner-www-data": False, "www-data": True}.items():
+        assert (not re.search(pattern.removeprefix("!/").removesuffix("/"), name)) == others, name
+
+
+def test_no_host_says_which_addresses_there_are() -> None:
+    assert settings()["disable_vrfy_command"] == "yes"
+    groups = {"mail_mx": ["mx.example.org"], "mail_submission": ["out.example.org"], "mail_store": ["st.example.org"]}
+    given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
+    hosts = {name: HostInput(["mail", group]) for group, names in groups.items() for name in names}
+    site = parse_site(given, hosts, compose.concerns().values(), groups=groups)
+    for host in site.hosts.values():
+        texts = [item["content"] for item in compose.plan("postfix", site, host)["files"]]
+        assert any("disable_vrfy_command = yes\n" in text for text in texts), host.name
 
 
 @pytest.mark.parametrize("release", ["bookworm", "trixie"])

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, unit_files
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import UNITS
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
@@ -20,7 +22,14 @@ VARIABLES: dict[str, t.Any] = {
     "mail_content_filter": "before_queue",
     "mail_acme": {"public": {"email": "postmaster@example.org", "agree_to_terms": True}},
 }
-GROUPS = {"mail_mx": ["a", "b"], "mail_store": ["c"], "mail_filter": ["d"], "mail_client": ["e"]}
+GROUPS = {
+    "mail_mx": ["a", "b"],
+    "mail_store": ["c"],
+    "mail_filter": ["d"],
+    "mail_client": ["e"],
+    "mail_directory": ["c", "f"],
+}
+FOLDER = Path(unit_files.__file__).parent
 LEAST = (
     "CapabilityBoundingSet",
     "ProtectSystem",
@@ -37,7 +46,10 @@ def sites(release: str, **variables: t.Any) -> t.Iterator[Site]:
     for backend in ("directory", "system"):
         yield parse_site({**given, "mail_accounts_backend": backend}, {"a.example.org": HostInput(look=look)}, concerns)
     listed = {group: [f"{name}.example.org" for name in names] for group, names in GROUPS.items()}
-    hosts = {name: HostInput(["mail", group], look=look) for group, names in listed.items() for name in names}
+    names = dict.fromkeys(name for some in listed.values() for name in some)
+    hosts = {
+        name: HostInput(["mail", *(group for group in listed if name in listed[group])], look=look) for name in names
+    }
     yield parse_site(given, hosts, concerns, groups=listed)
 
 
@@ -68,14 +80,9 @@ def test_every_service_has_its_limits(release: str) -> None:
                     assert f"{drop_in}.d/postamt-sandbox.conf" in files, (
                         f"{name} of {where}: concern sandboxing has none"
                     )
-    assert seen >= {
-        "postamt-acme.service",
-        "postamt-certificates.service",
-        "postamt-firewall.service",
-        "postamt-learn.service",
-        "postamt-links.service",
-        "saslauthd-postfix.service",
-    }
+    sources = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py"))
+    named = set(re.findall(r"postamt-[a-z-]+\.service", sources))
+    assert len(named) > 5 and seen >= {*named, "saslauthd-postfix.service"}, "these sites do not bring it along"
 
 
 def test_a_program_may_be_left_out() -> None:

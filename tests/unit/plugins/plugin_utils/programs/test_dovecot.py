@@ -53,6 +53,12 @@ def test_a_script_writes_to_others_only_where_the_site_wants_it() -> None:
         assert "sieve_notify_mailto_envelope_from = user_email\n" in conf(release)
 
 
+def test_each_process_that_asks_for_a_quota_is_answered() -> None:
+    """One of Postfix's keeps a connection, and there are 100 for each of three ports."""
+    for release in (OLD, NEW):
+        assert "process_limit = 300\n" in conf(release)
+
+
 PLUGINS = Dovecot(plugins={"": ["quota"], "imap": ["imap_quota"]}, protocols=["imap", "lmtp"])
 
 

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the guides name is there: pages and their headings, variables, tests; and pages that are named elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = [*sorted(REPOSITORY.glob("docs/**/*.md")), REPOSITORY / "README.md"]
+GROUPS = {f"mail_{name}" for name in ("mx", "submission", "filter", "store", "directory", "client")}
+VARIABLE = re.compile(r"\bmail_[a-z0-9_]+\b")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what a link to a heading of a page may say, as GitHub makes it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        file, _hash, heading = target.partition("#")
+        other = page.parent / file if file else page
+        if not file.startswith("https:") and (not other.exists() or (heading and heading not in anchors(other))):
+            dead.append(target)
+    assert dead == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_variables_are_there(page: Path) -> None:
+    known = set(VARIABLE.findall((REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8"))) | GROUPS
+    assert set(VARIABLE.findall(page.read_text(encoding="utf-8"))) - known == set()
+
+
+def test_what_the_guide_says_to_be_tested_has_a_test() -> None:
+    text = (REPOSITORY / "docs" / "guides" / "security.md").read_text(encoding="utf-8")
+    scenarios = set(re.findall(r"`([a-z]+)/(test_[a-z_]+)`", text))
+    units = set(re.findall(r"unit ((?:`test_[a-z_]+`(?:, )?)+)", text))
+    assert scenarios and units
+    for scenario, test in scenarios:
+        assert list((REPOSITORY / "molecule" / scenario).rglob(f"{test}.py")), f"{scenario}/{test}"
+    for test in re.findall(r"test_[a-z_]+", "".join(units)):
+        assert list((REPOSITORY / "tests" / "unit").rglob(f"{test}.py")), test
+
+
+def test_pages_that_are_named_elsewhere_are_there() -> None:
+    named = {}
+    for folder in ("plugins", "roles", "molecule", "tools", "examples", "playbooks", "docs"):
+        for file in (REPOSITORY / folder).rglob("*"):
+            if file.suffix in (".py", ".yml", ".md", ".cfg", "") and file.is_file():
+                for page in re.findall(r"docs/[a-z/-]+\.md", file.read_text(encoding="utf-8", errors="replace")):
+                    named[page] = name(file)
+    assert named
+    assert {page: file for page, file in named.items() if not (REPOSITORY / page).exists()} == {}
