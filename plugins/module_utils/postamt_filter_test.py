@@ -37,8 +37,8 @@ TOLD = "/run/postamt-filter/told"
 STATE = "/var/lib/postamt/clamav"
 SIGNATURES = "/var/lib/clamav"
 OLD = 2  # days
-# Seconds until a wrong answer counts, and none at all: amavis takes a while to start
-WRONG, SILENT, PAUSE = 10.0, 60.0, 5.0
+# Seconds until a wrong answer counts, and none at all: amavis takes a while to start, and longer if it is busy
+WRONG, SILENT, BUSY, PAUSE = 10.0, 60.0, 120.0, 5.0
 UNSCANNED = "the scanner does not answer, and mail passes unscanned (mail_antivirus_failure)"  # as the site wants it
 # What the signature of this collection's own finds, and what every other scanner does
 SAMPLES = (
@@ -75,7 +75,7 @@ def answer(where: str, client: str) -> str:
     place = (where, 0) if where.startswith("/") else (address, int(port))
     sender = f"postmaster@{socket.getfqdn()}"
     content = _MESSAGE.format(sender=sender, parts="".join(map(_PART.format, SAMPLES)))
-    with smtplib.LMTP(*place, local_hostname="localhost") as link:
+    with smtplib.LMTP(*place, local_hostname="localhost", timeout=BUSY) as link:
         link.ehlo()
         code, said = link.docmd("XFORWARD", f"ADDR={client} NAME=filter-test")
         if code != 250:  # without it the message would be a real one
@@ -154,8 +154,10 @@ def _made(path: str) -> float:
 
 def tell(reasons: Iterable[str], out: bool) -> None:
     """Write to postmaster, once a day as long as the same is wrong."""
+    reasons = list(reasons)
     text = "\n".join(f"- {reason}" for reason in reasons)
-    today = time.strftime("%F\n") + text
+    # What amavis says, after a colon, has another number each time.
+    today = "\n".join([time.strftime("%F"), *(reason.partition(": ")[0] for reason in reasons)])
     if files.text(TOLD) == today:
         return
     state = "does not pass its test" if out else "is not as it should be"

@@ -8,6 +8,7 @@ import calendar
 import hashlib
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -68,3 +69,19 @@ def test_a_letter_that_does_not_go_is_tried_again(monkeypatch: pytest.MonkeyPatc
     for _try in range(2):
         with pytest.raises(subprocess.CalledProcessError):
             filter_test.tell(["a"], out=False)
+
+
+def test_what_amavis_says_with_another_number_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters: list[str] = []
+    monkeypatch.setattr(subprocess, "run", lambda *_words, **options: letters.append(options["input"]))
+    for number in range(3):
+        filter_test.tell([f"amavis did not refuse the test message: 250 2.0.0 from MTA: queued as {number}"], out=True)
+    assert len(letters) == 1
+
+
+def test_amavis_that_hangs_does_not_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filter_test, "BUSY", 0.2)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "amavis"))
+        server.listen()  # the kernel takes the connection
+        assert "does not answer at" in filter_test.tested(str(tmp_path / "amavis"), "192.0.2.1", virus=True)
