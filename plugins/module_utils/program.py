@@ -326,8 +326,8 @@ class Change:
             self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
         self.news = self.unread()
         self.look_at_units()
-        for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
-            files.remove(path)  # left by a killed run
+        for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
+            files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
 
     def look_at_files(self) -> None:
         """Find out which files differ, and whose they are."""
@@ -476,6 +476,9 @@ class Change:
             self.set_mark(before)
         except (Failed, OSError) as error:
             self.discard(copies)
+            for path in reversed(self.made):  # no record names them
+                with contextlib.suppress(OSError):
+                    files.remove_folder(path)
             state = "what an earlier run left half done is so still" if self.mark else "nothing was changed"
             self.fail(f"{self.program.title}: {error}; {state}")
         since = f"@{int(time.time())}"
