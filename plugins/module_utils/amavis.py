@@ -38,7 +38,7 @@ class Amavis(Program):
             named = {path for place in SHIPPED for path in _numbered(place)} - {MAIN}
             read = sorted(named, key=lambda path: (SHIPPED.index(os.path.dirname(path)), path))
             words = [word for path in sorted([*read, ours], key=os.path.basename) for word in ("-c", path)]
-            found = units.output("runuser", "-u", "amavis", "--", self.checker, *words, "test-config", check=False)
+            found = units.as_user("amavis", self.checker, *words, "test-config", check=False)
         if found.returncode == 0:
             return []
         lines = (found.stderr + found.stdout).strip().splitlines() or [f"amavisd: exit code {found.returncode}"]
@@ -58,8 +58,8 @@ class Amavis(Program):
                     files.copy(f"{here}/{name}", f"{site}/{name}")
             files.copy(stage + RULES, f"{site}/{os.path.basename(RULES)}", 0o644)
             # as nobody, since it makes folders in the home of whoever asks
-            found = units.output(
-                *("runuser", "-u", "nobody", "--", "spamassassin", "--nocreate-prefs", "--lint"),
+            found = units.as_user(
+                *("nobody", "spamassassin", "--nocreate-prefs", "--lint"),
                 *("--cf=use_bayes 0", f"--siteconfigpath={site}"),
                 check=False,
                 HOME="/nonexistent",

@@ -527,7 +527,10 @@ class Change(program.Change):
             return
         alone = {name: v for name, v in self.plan["config"]["database"].items() if name not in FOLLOWS}
         self.configure({**self.plan["config"], "database": alone})
-        self.load(ldif)
+        try:
+            self.load(ldif)
+        except (Failed, OSError) as error:
+            raise Failed(f"{error}; slapd is not started before a run has loaded the directory: run again") from None
         self.record.update(arrived.get("record", {}))
         self.record.pop("loading", None)
         self.keep_record()
@@ -549,16 +552,16 @@ class Change(program.Change):
         folder = self.plan["config"]["database"]["olcDbDirectory"][0]
         before = f"{folder}.before"
         pid = _text_of(PID_FILE).strip()
+        if not self.record.get("loading"):  # noted while slapd runs: a full disk must not keep it stopped
+            files.remove_tree(before)
+            self.record["loading"] = True
+            self.keep_record()
         units.act("stop", "slapd.service")
         until = time.monotonic() + 10
         while pid and files.exists(f"/proc/{pid}"):  # Debian 12's init script may say too early that it did
             if time.monotonic() > until:
                 raise Failed("slapd was stopped, but its process goes on: stop it by hand")
             time.sleep(0.1)
-        if not self.record.get("loading"):
-            files.remove_tree(before)
-            self.record["loading"] = True
-            self.keep_record()
         if not files.exists(before):
             files.rename(folder, before)
         files.remove_tree(folder)
@@ -640,7 +643,12 @@ class Change(program.Change):
             return
         differ = sum(theirs.get(dn) != ours.get(dn) for dn in {**theirs, **ours})
         if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({differ} entries differed)"):
-            self.load(as_ldif(provider, suffix))
+            ldif = as_ldif(provider, suffix)
+            try:
+                self.load(ldif)
+            except (Failed, OSError) as error:  # a full disk, perhaps; few entries that differ are better than none
+                self.load("")
+                raise Failed(f"{error}; it serves with the entries that it had") from None
             self.record.pop("loading", None)
             self.keep_record()
 
@@ -718,7 +726,7 @@ def _as_slapd(*command: str, check: bool = True, data: str | None = None) -> str
 
     What lies in that user's folders, links and modules to load among it, never acts with the rights of root.
     """
-    return units.output("runuser", "-u", USER, "--", *command, check=check, data=data).stdout
+    return units.as_user(USER, *command, check=check, data=data).stdout
 
 
 def _slapcat(*place: str) -> str:

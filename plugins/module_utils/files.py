@@ -21,7 +21,6 @@ import json
 import os
 import pwd
 import re
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -34,6 +33,7 @@ _SECRET_LINE = re.compile(r"(?m)^(\s*\w*(?:password|passwd|dnpass|bind_pw|secret
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LINKS = 40  # as many as Linux follows in one path
+_MOST = 64 << 20  # bytes of a file that somebody else may have put there: a larger one would take the host's memory
 _ROOT = {0, os.geteuid()}  # the latter differs in tests only
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -78,7 +78,12 @@ def _name(uid: int) -> str:
 def _refuse(path: str, found: str, folder: os.stat_result, safe: bool) -> NoReturn:
     who = "" if safe else _name(folder.st_uid) if folder.st_uid not in _ROOT else "others than root"
     where = f", in a folder that {who} may change" if who else ""
-    raise Refused(f"{path} is {found}{where}: it is not touched; look at it and move it away")
+    raise Refused(f"{_printable(path)} is {found}{where}: it is not touched; look at it and move it away")
+
+
+def _printable(path: str) -> str:
+    """Return a path for a message: whoever made up the name may mean the terminal on which it is shown."""
+    return path if path.isprintable() else repr(path)
 
 
 def _kind(status: os.stat_result) -> str:
@@ -232,11 +237,9 @@ def _followed(path: str) -> Iterator[tuple[_Folder, str, os.stat_result]]:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
 
-def _regular(path: str) -> io.BufferedReader:
-    """Return a regular file, open to read. Opening waits for nobody, whatever lies there."""
+def _regular(path: str) -> tuple[io.BufferedReader, os.stat_result]:
+    """Return a regular file, open to read, and its state. Opening waits for nobody, whatever lies there."""
     with _followed(path) as (here, name, found):
-        if stat.S_ISDIR(found.st_mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(found.st_mode):
             _refuse(path, _kind(found), here.state(), here.safe)
         descriptor = os.open(name, _FILE, dir_fd=here.descriptor)
@@ -246,10 +249,19 @@ def _regular(path: str) -> io.BufferedReader:
                 _refuse(path, _kind(found), here.state(), here.safe)
             if found.st_nlink > 1 and not here.safe:
                 _refuse(path, "a file with a second name elsewhere (hard link)", here.state(), safe=False)
+            if found.st_size > _MOST and not here.safe:
+                _refuse(path, f"a file of more than {_MOST >> 20} MB", here.state(), safe=False)
         except BaseException:
             os.close(descriptor)
             raise
-        return open(descriptor, "rb")
+        return open(descriptor, "rb"), found
+
+
+def _content(path: str) -> tuple[bytes, os.stat_result]:
+    """Return content and state of a regular file, and nothing of what is written to it meanwhile."""
+    file, found = _regular(path)
+    with file:
+        return file.read(found.st_size or _MOST), found  # what the kernel tells has no size
 
 
 # --- look
@@ -258,24 +270,22 @@ def _regular(path: str) -> io.BufferedReader:
 def see(path: str) -> Seen | None:
     """Return a file, or None where there is none; raises OSError, also for what is no regular file."""
     try:
-        with _regular(path) as file:
-            status = os.fstat(file.fileno())
-            return Seen(file.read(), stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+        content, found = _content(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    return Seen(content, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid)
 
 
 def beginning(path: str, most: int) -> bytes:
     """Return the first bytes of a file."""
-    with _regular(path) as file:
+    with _regular(path)[0] as file:
         return file.read(most)
 
 
 def text(path: str) -> str:
     """Return the text of a file, empty where there is none or it cannot be read; for what the kernel tells, too."""
     try:
-        with _regular(path) as file:
-            return file.read().decode("utf-8", "replace")
+        return _content(path)[0].decode("utf-8", "replace")
     except OSError:
         return ""
 
@@ -283,8 +293,7 @@ def text(path: str) -> str:
 def digest(path: str) -> str:
     """Return SHA-256 of a file in hexadecimal, "absent" where there is none; raises Refused."""
     try:
-        with _regular(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(_content(path)[0]).hexdigest()
     except Refused:
         raise
     except OSError:
@@ -330,25 +339,46 @@ def tree(path: str) -> list[tuple[str, os.stat_result]]:
     """Return what lies below a folder and is no folder: relative names, in order, and states; no link is followed."""
     try:
         with _opened(path) as here:
-            return sorted(_below(here.descriptor, ""), key=lambda item: item[0])
+            found = [(place + name, one) for _folder, place, name, one in _below(here.descriptor, path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return sorted((item for item in found if not stat.S_ISDIR(item[1].st_mode)), key=lambda item: item[0])
 
 
-def _below(here: int, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-    for name in os.listdir(here):
-        try:
-            found = os.stat(name, dir_fd=here, follow_symlinks=False)
-            if not stat.S_ISDIR(found.st_mode):
-                yield prefix + name, found
-                continue
-            below = os.open(name, _FOLDER, dir_fd=here)
-        except (FileNotFoundError, NotADirectoryError):
-            continue  # it went away, or became something else, while somebody looked
-        try:
-            yield from _below(below, f"{prefix}{name}/")
-        finally:
-            os.close(below)
+def _below(top: int, path: str) -> Iterator[tuple[int, str, str, os.stat_result]]:
+    """Yield what lies below a folder, folders after what is in them: their folder, the way there, name and state.
+
+    One descriptor is open, however deep somebody has built. On the way back up, `..` has to be where it came from.
+    """
+    here, way, rest = os.dup(top), "", os.listdir(top)
+    above: list[tuple[os.stat_result, str, list[str], str, os.stat_result]] = []
+    try:
+        while rest or above:
+            if rest:
+                name = rest.pop()
+                try:
+                    found = os.stat(name, dir_fd=here, follow_symlinks=False)
+                    below = os.open(name, _FOLDER, dir_fd=here) if stat.S_ISDIR(found.st_mode) else None
+                except (FileNotFoundError, NotADirectoryError):
+                    continue  # it went away, or became something else, while somebody looked
+                if below is None:
+                    yield here, way, name, found
+                    continue
+                above.append((os.fstat(here), way, rest, name, found))
+                os.close(here)
+                here, way = below, f"{way}{name}/"
+                rest = os.listdir(here)
+            else:
+                state, back, rest, name, found = above.pop()
+                upper = os.open("..", _FOLDER, dir_fd=here)
+                os.close(here)
+                here = upper
+                if not os.path.samestat(os.fstat(here), state):
+                    raise Refused(f"{_printable(f'{path}/{way}')} was moved while root was in it: it is not touched")
+                way = back
+                yield here, way, name, found
+    finally:
+        os.close(here)
 
 
 def readlink(path: str) -> str:
@@ -482,8 +512,9 @@ def replace(path: str, content: bytes, mode: int = 0o600, uid: int = 0, gid: int
 
 def set_rights(path: str, mode: int, uid: int, gid: int) -> None:
     """Give a regular file its mode and owner; raises Refused for one with a second name."""
-    with _regular(path) as file:
-        if os.fstat(file.fileno()).st_nlink > 1:
+    file, found = _regular(path)
+    with file:
+        if found.st_nlink > 1:
             raise Refused(f"{path} has a second name elsewhere (hard link): its owner and mode stay")
         os.fchown(file.fileno(), uid, gid)
         os.fchmod(file.fileno(), mode)
@@ -505,7 +536,9 @@ def remove(path: str) -> bool:
     """Remove a file, or a link and not what it leads to; tells whether there was one."""
     try:
         with _around(path) as (here, name):
-            here.look(name)  # a read-only disk refuses to remove what is not there, too
+            found = here.look(name)  # a read-only disk refuses to remove what is not there, too
+            if stat.S_ISDIR(found.st_mode):
+                _refuse(path, _kind(found), here.state(), here.safe)
             os.unlink(name, dir_fd=here.descriptor)
     except FileNotFoundError:
         return False
@@ -519,10 +552,26 @@ def remove_tree(path: str) -> bool:
             found = here.look(name)
             if not stat.S_ISDIR(found.st_mode):
                 _refuse(path, _kind(found), here.state(), here.safe)
-            shutil.rmtree(name, dir_fd=here.descriptor)
+            below = os.open(name, _FOLDER, dir_fd=here.descriptor)
+            try:
+                for folder, way, one, state in _below(below, path):
+                    _unlink(folder, one, stat.S_ISDIR(state.st_mode), f"{path}/{way}{one}")
+            finally:
+                os.close(below)
+            _unlink(here.descriptor, name, True, path)
     except FileNotFoundError:
         return False
     return True
+
+
+def _unlink(here: int, name: str, folder: bool, path: str) -> None:
+    """Remove what is in a folder; that somebody else has removed it meanwhile is no error."""
+    try:
+        (os.rmdir if folder else os.unlink)(name, dir_fd=here)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def remove_folder(path: str) -> None:
@@ -611,9 +660,12 @@ def temporary(prefix: str, folder: str = "/run", mode: int = 0o755) -> Iterator[
 
 
 def load(path: str) -> dict[str, Any]:
-    """Return a record of ours (JSON), empty where there is none."""
+    """Return a record of ours (JSON), empty where there is none; raises OSError, also for one that is damaged."""
     seen = see(path)
-    found: dict[str, Any] = json.loads(seen.content) if seen else {}
+    try:
+        found: dict[str, Any] = json.loads(seen.content) if seen else {}
+    except ValueError as error:
+        raise OSError(f"{path} is damaged ({error}): bring it back from a backup, or move it away") from None
     return found
 
 

@@ -124,7 +124,7 @@ def claimed() -> list[str]:
     """Return the programs of which this collection has files here, or a change under way."""
     found = []
     for name in files.names(STATE):
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             if files.load(f"{STATE}/{name}/manifest.json").get("files"):
                 found.append(name)
                 continue

@@ -52,6 +52,7 @@ BROUGHT = "/etc/postamt/certificates.json"  # names of certificates that a progr
 LEAST_RSA = 2048
 GENERATIONS = ".generations"
 REQUESTED = ".requested"  # keys whose certificate the controller has not signed yet
+BROUGHT_HERE = ".brought"  # what somebody brings, while it is looked at
 CA = "ca.pem"
 CHAIN = "chain.pem"
 KEY = "key.pem"
@@ -154,10 +155,16 @@ class Store:
             raise CertificateError(f"{chain} holds no certificate in PEM")
         if not private or "ENCRYPTED" in private[0]:
             raise CertificateError(f"{key} holds no private key in PEM without a pass phrase")
-        problems = self.problems(chain, key, brought[name])
+        item = {"name": name, "chain": "".join(map(ssl.DER_cert_to_PEM_cert, certificates)), "key": f"{private[0]}\n"}
+        try:  # of what was read, since whoever brings the files may exchange them meanwhile
+            place = files.private_folder(self._at(BROUGHT_HERE), empty=True)
+            for part, content in ((CHAIN, item["chain"]), (KEY, item["key"])):
+                self._write(f"{place}/{part}", content.encode("ascii"), 0o600)
+            problems = self.problems(f"{place}/{CHAIN}", f"{place}/{KEY}", brought[name])
+        finally:
+            files.remove_tree(self._at(BROUGHT_HERE))
         if problems:
             raise CertificateError(f"certificate {name} {'; '.join(problems)}; the one that was served stays")
-        item = {"name": name, "chain": "".join(map(ssl.DER_cert_to_PEM_cert, certificates)), "key": f"{private[0]}\n"}
         if self._text(name, CHAIN) == item["chain"] and self._text(name, KEY) == item["key"] and self._guarded(name):
             return False
         self.installed(self._text(CA), [item], [])
@@ -633,8 +640,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("serve", help="reload exactly the programs that show another certificate than the one on disk")
     install = commands.add_parser("install", help="take a new certificate, and serve it; for hooks of ACME clients")
     install.add_argument("name", help="such as public: a name of mail_certificates")
-    install.add_argument("chain", help="file of the certificate and its intermediate certificates, PEM")
-    install.add_argument("key", help="file of its private key, PEM, without a pass phrase")
+    chain = "file of the certificate and its intermediate certificates, PEM"
+    install.add_argument("chain", type=os.path.abspath, help=chain)
+    install.add_argument("key", type=os.path.abspath, help="file of its private key, PEM, without a pass phrase")
     commands.add_parser("warn", help=f"write to postmaster of what expires in {', '.join(map(str, WARN_DAYS))} days")
     given = parser.parse_args(arguments)
     os.umask(0o022)

@@ -52,6 +52,9 @@ class Nft:
     def load(self) -> bool:
         """Load the configuration in place of the table that is there, without a moment between the two."""
         rules = files.text(CONFIGURATION)
+        if not rules:  # without rules nothing but the table's end would be left to carry out
+            print(f"{CONFIGURATION} is not there or cannot be read: run postamt.mail.site", file=sys.stderr, flush=True)
+            return False
         there = self.run(f"list table {TABLE}")
         if not self.run(f"delete table {TABLE}\n{rules}" if there else rules):
             said = self.library.nft_ctx_get_error_buffer(self.context) or b""

@@ -326,8 +326,8 @@ class Change:
             self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
         self.news = self.unread()
         self.look_at_units()
-        for path in map(files.beside, self.files_of_ours() if not self.dry else ()):
-            files.remove(path)  # left by a killed run
+        for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
+            files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
 
     def look_at_files(self) -> None:
         """Find out which files differ, and whose they are."""
@@ -476,6 +476,9 @@ class Change:
             self.set_mark(before)
         except (Failed, OSError) as error:
             self.discard(copies)
+            for path in reversed(self.made):  # no record names them
+                with contextlib.suppress(OSError):
+                    files.remove_folder(path)
             state = "what an earlier run left half done is so still" if self.mark else "nothing was changed"
             self.fail(f"{self.program.title}: {error}; {state}")
         since = f"@{int(time.time())}"
@@ -739,8 +742,9 @@ class Change:
         for entry in reversed(entries):
             if entry["copy"]:
                 seen = files.see(os.path.join(self.pending, entry["copy"]))
-                content = seen.content if seen else b""
-                files.replace(entry["path"], content, entry["mode"], entry["uid"], entry["gid"], self.program.age)
+                if seen is None:
+                    raise Failed(f"{self.pending}/{entry['copy']}, the old copy of {entry['path']}, is not there")
+                files.replace(entry["path"], seen.content, entry["mode"], entry["uid"], entry["gid"], self.program.age)
             else:
                 files.remove(entry["path"])
         files.settle(entry["path"] for entry in entries)
@@ -779,8 +783,10 @@ class Change:
 
     def claim(self) -> dict[str, Any]:
         """Return what of this host is this collection's, for the next run and for who takes it away again."""
+        # What was meant, and not what a service may have put in its place since.
+        known = {target.path: hashlib.sha256(target.content).hexdigest() for target in self.targets}
         return {
-            "files": {path: files.digest(path) for path in self.files_of_ours()},
+            "files": {path: known.get(path) or files.digest(path) for path in self.files_of_ours()},
             "folders": self.folders_of_ours(),
             "units": self.units_of_ours(),
             "ran": self.ran,

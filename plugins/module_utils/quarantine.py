@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from typing import Any
@@ -13,6 +15,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
 
 HEADER = 1 << 20  # bytes of a message in which its header ends
+FIELD = 1000  # characters of a field that people are shown
+LATEST = 10**10 - 1  # seconds since the epoch
 
 
 def listed(folder: str) -> tuple[list[dict[str, str]], list[str]]:
@@ -22,18 +26,21 @@ def listed(folder: str) -> tuple[list[dict[str, str]], list[str]]:
     """
     found, strange = [], []
     for name, status in files.tree(folder):
+        if not name.isprintable():
+            strange.append(f"{folder}/{name!r} has a name that amavis gives to no mail: look at it and move it away")
+            continue
         try:
             content = files.beginning(os.path.join(folder, name), HEADER)
-        except files.Refused as error:
-            strange.append(str(error))
-            continue
         except FileNotFoundError:
             continue  # it has just been released or has expired
+        except OSError as error:
+            strange.append(str(error))
+            continue
         header = BytesHeaderParser().parsebytes(content)
         found.append(
             {
                 "id": name,
-                "time": str(int(status.st_mtime)),
+                "time": str(min(max(int(status.st_mtime), 0), LATEST)),
                 "reason": _text(header.get("X-Amavis-Alert", os.path.basename(name).partition("-")[0])),
                 "sender": _text(header.get("X-Envelope-From", "")),
                 "recipients": _text(header.get("X-Envelope-To", "")),
@@ -43,11 +50,11 @@ def listed(folder: str) -> tuple[list[dict[str, str]], list[str]]:
     return sorted(found, key=lambda one: (int(one["time"]), one["id"])), strange
 
 
-def _text(value: str) -> str:
-    try:
+def _text(value: Any) -> str:
+    """Return a field of a stranger's header for people, as it stands where it cannot be decoded."""
+    value = str(value)[:FIELD]
+    with contextlib.suppress(LookupError, ValueError, MessageError):
         value = str(make_header(decode_header(value)))
-    except (LookupError, UnicodeError):
-        value = str(value)
     return " ".join("".join(char if char.isprintable() else " " for char in value).split())
 
 
@@ -66,8 +73,7 @@ def carry_out(module: AnsibleModule) -> None:
     actions: list[str] = []
     for name in wanted:
         if not module.check_mode:
-            command = ("runuser", "-u", "amavis", "--", "amavisd-release", name)
-            found = units.output(*command, check=False)
+            found = units.as_user("amavis", "amavisd-release", name, check=False)
             said = (found.stderr + found.stdout).strip()  # it prints amavis's answer as if it were an error
             if found.returncode or not said.startswith("250"):
                 module.fail_json(msg=f"{name} was not released: {said}", actions=actions, changed=bool(actions))

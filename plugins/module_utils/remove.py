@@ -164,8 +164,11 @@ def _of_a_process(path: str) -> bool:
 
 
 def _full(path: str) -> bool:
-    mode = files.mode(path)
-    return bool(files.names(path)) if stat.S_ISDIR(mode) else bool(mode)
+    try:
+        mode = files.mode(path)
+        return bool(files.names(path)) if stat.S_ISDIR(mode) else bool(mode)
+    except files.Refused:  # a service has put something else in its place
+        return True
 
 
 def _mail_place() -> str:

@@ -31,7 +31,9 @@ def _wait(what: str, limit: float) -> None:
     waited = f", while it waited for {'; '.join(waits)}" if waits else ""
     said = f"{what} was ended, since it took more than {limit:.0f} seconds{waited}. The next run finishes what it began"
     answer = json.dumps({"failed": True, "changed": True, "msg": said})
-    os.write(1, f"\n{answer}\n".encode())
+    with contextlib.suppress(OSError):  # nobody may be there any more to read it, or read on
+        os.set_blocking(1, False)
+        os.write(1, f"\n{answer}\n".encode())
     for pid in started:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

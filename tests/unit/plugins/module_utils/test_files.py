@@ -335,3 +335,123 @@ def test_a_folder_that_is_exchanged_meanwhile(exchanging: Path, root: Path) -> N
     assert refused, "the loop never met an action"
     assert CANARY not in seen
     assert state(root) == before
+
+
+def test_a_folder_is_removed_whole_though_others_remove_from_it_too(
+    theirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a/b", "c"):
+        (theirs / "box" / name).mkdir(parents=True)
+        for number in range(5):
+            (theirs / "box" / name / str(number)).touch()
+    unlink = os.unlink
+
+    def second(name: str, **where: int) -> None:
+        unlink(name, **where)
+        unlink(name, **where)
+
+    monkeypatch.setattr(os, "unlink", second)
+    assert files.remove_tree(str(theirs / "box"))
+    assert not (theirs / "box").exists()
+    assert not files.remove_tree(str(theirs / "box"))
+
+
+def test_a_folder_that_becomes_a_fifo_is_not_waited_for(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (theirs / "box" / "below").mkdir(parents=True)
+    (theirs / "tree" / "below").mkdir(parents=True)
+    really = os.open
+
+    def opened(name: str, *words: int, **where: int) -> int:
+        if name == "below":
+            path = os.readlink(f"/proc/self/fd/{where['dir_fd']}") + "/below"
+            os.rmdir(path)
+            os.mkfifo(path)
+        return really(name, *words, **where)
+
+    monkeypatch.setattr(os, "open", opened)
+    signal.alarm(10)  # ends pytest itself, should it wait
+    try:
+        with pytest.raises(OSError, match=f"not empty: '{theirs}/box'"):
+            files.remove_tree(str(theirs / "box"))
+        assert files.tree(str(theirs / "tree")) == []
+    finally:
+        signal.alarm(0)
+
+
+def test_depth_is_no_limit_and_takes_no_descriptors(theirs: Path) -> None:
+    here = os.open(theirs, os.O_RDONLY)
+    for _level in range(1200):
+        os.mkdir("deep", dir_fd=here)
+        below = os.open("deep", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(os.open("file", os.O_CREAT, dir_fd=here))
+    os.close(here)
+    before = os.listdir("/proc/self/fd")
+    assert [name for name, _status in files.tree(str(theirs))] == ["deep/" * 1200 + "file"]
+    assert files.beginning(str(theirs) + "/deep" * 1200 + "/file", 10) == b""
+    assert files.remove_tree(str(theirs / "deep"))
+    assert os.listdir(theirs) == []
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_folder_that_is_moved_away_meanwhile_leads_root_nowhere(root: Path, theirs: Path) -> None:
+    (theirs / "box" / "below").mkdir(parents=True)
+    (theirs / "box" / "below" / "file").touch()
+    (theirs / "box" / "file").touch()
+    top = os.open(theirs, os.O_RDONLY)
+    before = state(root)
+    with pytest.raises(files.Refused, match="was moved while root was in it"):
+        for _folder, way, _name, _status in files._below(top, str(theirs)):
+            if way == "box/below/":
+                (theirs / "box" / "below").rename(root / "moved")
+    os.close(top)
+    (root / "moved" / "file").unlink()
+    (root / "moved").rmdir()
+    assert [line[:4] for line in state(root)] == [line[:4] for line in before]
+
+
+def test_a_file_that_would_take_the_memory_is_refused(theirs: Path, tmp_path: Path) -> None:
+    for folder in (theirs, tmp_path):
+        with open(folder / "huge", "wb") as file:
+            file.truncate((64 << 20) + 1)
+    for name in ("see", "digest", "load", "set_rights"):
+        with pytest.raises(files.Refused, match="huge is a file of more than 64 MB, in a folder that others"):
+            ACTIONS[name](str(theirs / "huge"))
+    assert files.text(str(theirs / "huge")) == ""
+    assert len(files.digest(str(tmp_path / "huge"))) == 64  # root's own may be large
+
+
+def test_what_is_written_while_root_reads_is_not_read(theirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (theirs / "file").write_bytes(b"short")
+    really = os.fstat
+
+    def grown(descriptor: int) -> os.stat_result:
+        found = really(descriptor)
+        if stat.S_ISREG(found.st_mode):
+            os.truncate(theirs / "file", 1 << 40)
+        return found
+
+    monkeypatch.setattr(os, "fstat", grown)
+    seen = files.see(str(theirs / "file"))
+    assert seen and seen.content == b"short"
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(theirs: Path) -> None:
+    (theirs / "file").mkdir()
+    for name in ("see", "digest", "load", "set_rights", "remove"):
+        with pytest.raises(files.Refused, match="file is a folder, in a folder that others than root may change"):
+            ACTIONS[name](str(theirs / "file"))
+
+
+def test_names_do_not_reach_the_terminal_as_they_are(theirs: Path) -> None:
+    (theirs / "a\n\x1b[31mb").symlink_to("/etc")
+    with pytest.raises(files.Refused) as refused:
+        files.see(f"{theirs}/a\n\x1b[31mb")
+    assert str(refused.value).startswith(f"'{theirs}/a\\n\\x1b[31mb' is a symbolic link, in a folder that")
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"files": ')
+    with pytest.raises(OSError, match="manifest.json is damaged .*: bring it back from a backup, or move it away"):
+        files.load(str(tmp_path / "manifest.json"))

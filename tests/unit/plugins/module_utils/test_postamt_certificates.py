@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import json
 import os
 import socket
@@ -124,6 +126,7 @@ def test_what_is_shown_already_is_remembered(shown: dict[str, t.Any], tmp_path: 
 
 
 SAN = ("-addext", "subjectAltName=DNS:mail.example.org")
+OTHERS = ("-addext", "subjectAltName=DNS:other.example.net")
 
 
 @pytest.mark.parametrize(
@@ -254,3 +257,34 @@ def test_the_lock_waits_and_says_so(tmp_path: Path) -> None:
         pass
     with command.lock(0.1, path):
         pass
+
+
+def test_what_is_exchanged_after_it_was_read_is_not_what_is_looked_at(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever brings a certificate may change its file while it is looked at; the folder of the check is left empty."""
+    (bad, key), good = issue(tmp_path, "bad", 30, *OTHERS), issue(tmp_path, "good")[0].read_text()
+    openssl = store.openssl
+
+    def exchanging(*words: str) -> str:
+        bad.write_text(good)
+        return openssl(*words)
+
+    monkeypatch.setattr(store, "openssl", exchanging)
+    with pytest.raises(command.CertificateError, match="must be for mail.example.org, and is for other.example.net"):
+        store.replaced("public", str(bad), str(key), MAIL)
+    assert ".brought" not in os.listdir(store.folder)
+
+
+def test_files_are_found_from_where_the_command_is_called(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[str] = []
+    monkeypatch.setattr(command, "Store", lambda *_words: store)
+    monkeypatch.setattr(command, "GROUP", grp.getgrgid(os.getgid()).gr_name)
+    monkeypatch.setattr(command, "lock", lambda *_words, **_more: contextlib.nullcontext())
+    monkeypatch.setattr(store, "replaced", lambda _name, *paths: asked.extend(map(str, paths[:2])))
+    monkeypatch.setattr(command, "serve", lambda: ({}, []))
+    assert command.main(["install", "public", "chain.pem", "../key.pem"]) == 0
+    assert asked == [f"{tmp_path}/chain.pem", f"{tmp_path.parent}/key.pem"]

@@ -87,3 +87,11 @@ def test_a_filter_that_starts_has_time(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: (waited.append(seconds), sleep(seconds)))
     assert "amavis does not listen at" in filter_test.tested(str(tmp_path / "away"), "127.127.127.127", False)
     assert len(waited) > 1, "amavis takes its socket away when it stops"
+
+
+def test_what_amavis_says_with_another_number_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters: list[str] = []
+    monkeypatch.setattr(subprocess, "run", lambda *_words, **options: letters.append(options["input"]))
+    for number in range(3):
+        filter_test.tell([f"amavis did not refuse the test message: 250 2.0.0 from MTA: queued as {number}"], out=True)
+    assert len(letters) == 1

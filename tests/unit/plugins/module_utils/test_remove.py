@@ -97,3 +97,28 @@ def test_links_of_a_service_are_left_and_keep_nothing_from_going(etc: Path, tmp_
     assert left == [words for words in predicted.actions if words.startswith("left ")]
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
     assert remove.claimed() == []
+
+
+def test_folders_of_a_service_keep_nothing_from_going(etc: Path, tmp_path: Path) -> None:
+    """A service has put folders in place of a file of ours, and of the one that waits for its rename."""
+    service = tmp_path / "service"
+    (service / "own.ndb").mkdir(parents=True)
+    (service / ".other.ndb.postamt-new").mkdir()
+    (service / "other.ndb").write_text(STRANGE)
+    service.chmod(0o777)
+    record = tmp_path / "state" / "postfix" / "manifest.json"
+    manifest = json.loads(record.read_text())
+    manifest["files"] |= {str(service / name): "ours" for name in ("own.ndb", "other.ndb")}
+    record.write_text(json.dumps(manifest))
+    done = Removal("postfix", dry=False)
+    done.carry_out()
+    left = [words.split(",")[0] for words in done.actions if words.startswith("left ")]
+    assert left == [f"left {service}/other.ndb", f"left {service}/own.ndb"]
+    assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
+
+
+def test_what_is_in_place_of_the_quarantine_does_not_fail_the_end(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service").chmod(0o777)
+    (tmp_path / "service" / "virusmails").symlink_to("/etc")
+    assert remove._full(str(tmp_path / "service" / "virusmails"))

@@ -4,6 +4,13 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import units
 from ansible_collections.postamt.mail.plugins.module_utils.units import UnitState, parse
 
 SHOWN = """\
@@ -39,3 +46,34 @@ def test_parse() -> None:
 def test_an_init_script_is_enabled_by_its_links_only() -> None:
     shown = "LoadState=loaded\nActiveState=inactive\nUnitFileState=generated\nNeedDaemonReload=no\n"
     assert not parse(["no-such-daemon.service"], shown)["no-such-daemon.service"].enabled
+
+
+class Module:
+    """As much of AnsibleModule as runs a command."""
+
+    def run_command(self, words: list[str], **options: Any) -> tuple[int, str, str]:
+        done = subprocess.run(words, input=options["data"] or "", capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+def test_a_service_has_no_hold_of_roots_terminal() -> None:
+    said, writer = os.pipe()
+    process, terminal = pty.fork()
+    if not process:
+        units.serve(Module())
+        found = units.as_user("nobody", "sh", "-c", "id -un; cat; echo forged > /dev/tty", check=False, data="read\n")
+        os.write(writer, repr(tuple(found)).encode())
+        os._exit(0)
+    os.close(writer)
+    with open(said, encoding="utf-8") as answer:
+        found = answer.read()
+    os.waitpid(process, 0)
+    os.set_blocking(terminal, False)
+    try:
+        shown = os.read(terminal, 1000)
+    except OSError:  # nobody has written
+        shown = b""
+    os.close(terminal)
+    assert "nobody\\nread\\n" in found and "/dev/tty" in found
+    assert shown == b""

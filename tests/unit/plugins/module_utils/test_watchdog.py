@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import files, postamt_certificates, watchdog
 
 HANGS = """
@@ -44,3 +46,26 @@ def test_what_hangs_ends_with_its_children_and_leaves_no_lock(tmp_path: Path) ->
     assert children and not any(files.exists(f"/proc/{child}/exe") for child in children)
     with postamt_certificates.lock(0.1, path):
         pass
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path, full: bool) -> None:
+    path, (reader, writer) = str(tmp_path / "lock"), os.pipe()
+    if full:  # whoever reads has stopped
+        os.set_blocking(writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(writer, b"x" * 4096)
+        os.set_blocking(writer, True)
+    else:
+        os.close(reader)
+    words, env = [sys.executable, "-c", HANGS, path], {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    module = subprocess.Popen(words, env=env, stdout=writer, stderr=subprocess.DEVNULL)
+    try:
+        assert module.wait(timeout=20) == 1
+        with postamt_certificates.lock(0.1, path):
+            pass
+    finally:
+        for pid in watchdog.descendants(module.pid):
+            os.kill(pid, 9)
+        module.kill()

@@ -1,0 +1,78 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A replica whose entries are exchanged for the provider's: whatever goes wrong, it serves with some."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import directory, files
+from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
+
+
+@pytest.fixture
+def acts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What systemd is asked for."""
+    asked: list[str] = []
+    monkeypatch.setattr(directory.units, "act", lambda verb, *_names: asked.append(verb))
+    monkeypatch.setattr(directory, "_make_folder", lambda path: Path(path).mkdir())
+    monkeypatch.setattr(directory, "_text_of", lambda _path: "")
+    monkeypatch.setattr(directory, "Connection", lambda *_words: "connection")
+    monkeypatch.setattr(directory, "state", lambda *_words: "20261127")
+    monkeypatch.setattr(directory, "_changes_of", lambda connection, _suffix: {"o=mail": [connection]})
+    monkeypatch.setattr(directory, "as_ldif", lambda *_words: "dn: o=mail\n")
+    return asked
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Any:
+    """A run on a replica that serves."""
+    folder = tmp_path / "ldap-mail"
+    folder.mkdir()
+    (folder / "data.mdb").write_text("old")
+    change: Any = directory.Change.__new__(directory.Change)
+    change.plan = {
+        "config": {"suffix": "o=mail", "database": {"olcDbDirectory": [str(folder)]}},
+        "provider": "mail.example.org",
+    }
+    change.record, change.connection, change.dry, change.changed = {}, "own", False, False
+    change.actions, change.under_way = [], False
+    change.home, change.record_file = str(tmp_path / "home"), str(tmp_path / "home" / "applied.json")
+    return SimpleNamespace(change=change, folder=folder)
+
+
+def test_a_full_disk_leaves_the_entries_that_there_were(
+    replica: Any, acts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_words: str, data: str) -> str:
+        (replica.folder / "data.mdb").write_text(data[:2])
+        raise Failed("slapadd: No space left on device")
+
+    monkeypatch.setattr(directory, "_as_slapd", full)
+    with pytest.raises(Failed, match="No space left on device; it serves with the entries that it had"):
+        replica.change.compare_entries("provider", "o=mail")
+    assert (replica.folder / "data.mdb").read_text() == "old"
+    assert acts == ["stop", "stop", "start"]
+    assert files.load(replica.change.record_file) == {"loading": True}  # the next run tries again
+
+    monkeypatch.setattr(directory, "_as_slapd", lambda *_words, data: (replica.folder / "data.mdb").write_text(data))
+    replica.change.compare_entries("provider", "o=mail")
+    assert (replica.folder / "data.mdb").read_text() == "dn: o=mail\n"
+    assert files.load(replica.change.record_file) == {}
+
+
+def test_a_record_that_cannot_be_kept_stops_nothing(
+    replica: Any, acts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_words: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "applied.json")
+
+    monkeypatch.setattr(files, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        replica.change.load("dn: o=mail\n")
+    assert acts == []
+    assert (replica.folder / "data.mdb").read_text() == "old"

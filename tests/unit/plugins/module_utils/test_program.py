@@ -1,0 +1,78 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a change leaves behind: records of what it wrote, and old copies."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import files, program
+from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
+
+
+@pytest.fixture
+def change(tmp_path: Path) -> Any:
+    found: Any = program.Change.__new__(program.Change)
+    found.program = program.Program()
+    found.actions, found.running, found.targets = [], [], []
+    found.pending = str(tmp_path / "pending")
+    return found
+
+
+def test_what_is_recorded_is_what_was_meant(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "own.ndb"
+    path.write_text("of a service that was faster")
+    change.targets = [program.Target(str(path), b"meant", 0o644, "root", "root", False, "", "", None)]
+    change.plan, change.manifest, change.mark, change.made = {"serves": []}, {}, {}, []
+    change.wishes, change.ran, change.watched = {}, [], {}
+    assert change.claim()["files"] == {str(path): hashlib.sha256(b"meant").hexdigest()}
+
+
+def test_a_file_is_not_emptied_where_its_old_copy_is_lost(change: Any, tmp_path: Path) -> None:
+    path = tmp_path / "main.cf"
+    path.write_text("new")
+    entry = {"path": str(path), "copy": "0", "mode": 0o644, "uid": os.getuid(), "gid": os.getgid()}
+    change.mark = {"files": [entry], "reread": "", "served": True}
+    with pytest.raises(Failed, match="pending/0, the old copy of .*main.cf, is not there"):
+        change.undo()
+    assert path.read_text() == "new"
+
+
+def test_a_change_that_does_not_begin_leaves_nothing(
+    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_words: Any, **_more: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "main.cf")
+
+    class Ended(Exception):
+        pass
+
+    def fail(text: str) -> None:
+        raise Ended(text)
+
+    path = tmp_path / "etc" / "tables" / "main.cf"
+    change.changes = [program.Target(str(path), b"", 0o644, "root", "root", False, "", "", None)]
+    change.folders, change.mark, change.made, change.dry = [], {}, [], False
+    monkeypatch.setattr(change, "check", lambda: None)
+    monkeypatch.setattr(change, "ask_before", dict)
+    monkeypatch.setattr(change, "fail", fail)
+    monkeypatch.setattr(files, "write", full)
+    with pytest.raises(Ended, match="No space left on device: 'main.cf'; nothing was changed"):
+        change.bring_about()
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_run_left_goes_though_it_is_wanted_no_more(
+    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".gone.cf.postamt-new").touch()
+    change.ours, change.wanted, change.dry = {str(tmp_path / "gone.cf")}, True, False
+    for name in ("look_at_files", "look_at_units", "foreign", "unread"):
+        monkeypatch.setattr(change, name, list)
+    change.look()
+    assert os.listdir(tmp_path) == []
