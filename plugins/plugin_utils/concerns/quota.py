@@ -18,9 +18,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
-# Each process of smtpd keeps a connection, at ports 25, 465 and 587, of each 100 (default_process_limit). Where Dovecot
-# has no process for one, by default from the hundredth on, RCPT is answered after minutes.
-_ASKING = 300
+# Each process of smtpd keeps a connection, and there are 100 for each of ports 25, 465 and 587 (default_process_limit).
+# Where Dovecot has no process for one, by default from the hundredth on, RCPT is answered after minutes. Each of them
+# is a client of Dovecot's auth, which takes 1000, logins included.
+_ASKING, _MOST = 300, 500
 # Users of each Debian (base-passwd), and one that a package puts into /etc/aliases
 _SYSTEM_USERS = (
     "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
@@ -84,7 +85,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             "service quota-status": {
                 "executable": "quota-status -p postfix",
                 "client_limit": 1,
-                "process_limit": _ASKING * len(site.senders),
+                "process_limit": min(_ASKING * len(site.senders), _MOST),
                 **listeners,
             },
         },
