@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -22,11 +22,6 @@ _SOCKET = "private/quota-status"
 # Where Dovecot has no process for one, by default from the hundredth on, RCPT is answered after minutes. Each of them
 # is a client of Dovecot's auth, which takes 1000, logins included.
 _ASKING, _MOST = 300, 500
-# Users of each Debian (base-passwd), and one that a package puts into /etc/aliases
-_SYSTEM_USERS = (
-    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
-    "list", "irc", "nobody", "clamav",
-)  # fmt: skip
 _ANSWERS = {
     "quota_status_success": "DUNNO",  # OK would end Postfix's list of restrictions
     "quota_status_nouser": "DUNNO",
@@ -63,12 +58,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     socket = links.QUOTA_SOCKET if links.needs_store(site, host) else _SOCKET
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
     ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
-    tables = {}
-    if not site.uses_directory:  # Dovecot has no answer for such users, and mail to aliases of their names would wait
-        tables = {"system_users": Table("lmdb", {f"{name}@": "OK" for name in _SYSTEM_USERS})}
-        ask["quota"].insert(0, f"check_recipient_access {table('system_users', 'lmdb')}")
     ports = ("smtpd", "mua") if host.does("mail_submission") else ("smtpd",)
-    return Postfix(tables=tables, restrictions={f"{port}_recipient_restrictions": ask for port in ports})
+    return Postfix(restrictions={f"{port}_recipient_restrictions": ask for port in ports})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
