@@ -59,7 +59,9 @@ def test_a_plus_address_is_its_owners_and_not_postmasters(ask: Any, address: str
     assert imap_find(ask(993), "ben", PASSWORD, token)
 
 
-@pytest.mark.parametrize("address", [ANNA, "a@example.test", "team@example.test", "postmaster@example.test"])
+@pytest.mark.parametrize(
+    "address", [ANNA, "a@example.test", "team@example.test", "postmaster@example.test", "root@example.test"]
+)
 def test_mail_from_outside_arrives(host: Any, ask: Any, address: str) -> None:
     token = new_token()
     assert smtp_send(ask(25), STRANGER, [address], message(STRANGER, address, token)).accepted

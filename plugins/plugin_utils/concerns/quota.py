@@ -13,19 +13,15 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
-# Each process of smtpd keeps a connection, at ports 25, 465 and 587, of each 100 (default_process_limit). Where Dovecot
-# has no process for one, by default from the hundredth on, RCPT is answered after minutes.
-_ASKING = 300
-# Users of each Debian (base-passwd), and one that a package puts into /etc/aliases
-_SYSTEM_USERS = (
-    "root", "daemon", "bin", "sys", "sync", "games", "man", "lp", "mail", "news", "uucp", "proxy", "www-data", "backup",
-    "list", "irc", "nobody", "clamav",
-)  # fmt: skip
+# Each process of smtpd keeps a connection, and there are 100 for each of ports 25, 465 and 587 (default_process_limit).
+# Where Dovecot has no process for one, by default from the hundredth on, RCPT is answered after minutes. Each of them
+# is a client of Dovecot's auth, which takes 1000, logins included.
+_ASKING, _MOST = 300, 500
 _ANSWERS = {
     "quota_status_success": "DUNNO",  # OK would end Postfix's list of restrictions
     "quota_status_nouser": "DUNNO",
@@ -62,12 +58,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     socket = links.QUOTA_SOCKET if links.needs_store(site, host) else _SOCKET
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
     ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
-    tables = {}
-    if not site.uses_directory:  # Dovecot has no answer for such users, and mail to aliases of their names would wait
-        tables = {"system_users": Table("lmdb", {f"{name}@": "OK" for name in _SYSTEM_USERS})}
-        ask["quota"].insert(0, f"check_recipient_access {table('system_users', 'lmdb')}")
     ports = ("smtpd", "mua") if host.does("mail_submission") else ("smtpd",)
-    return Postfix(tables=tables, restrictions={f"{port}_recipient_restrictions": ask for port in ports})
+    return Postfix(restrictions={f"{port}_recipient_restrictions": ask for port in ports})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
@@ -84,7 +76,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             "service quota-status": {
                 "executable": "quota-status -p postfix",
                 "client_limit": 1,
-                "process_limit": _ASKING * len(site.senders),
+                "process_limit": min(_ASKING * len(site.senders), _MOST),
                 **listeners,
             },
         },
