@@ -30,6 +30,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateErr
 
 Result = dict[str, t.Any]
 STATES = ("listed", "present", "enabled", "disabled", "absent", "password", "purged")
+READ = ("account", "state", "display_name", "quota", "aliases", "forward", "keep_copy")  # by the playbooks, from -e
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +73,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
 
     def _answer(self, given: Result) -> Result:
+        if wrong := run.from_facts(self._vars, self._vars["groups"].get(run.GROUP, ()), READ):
+            raise SiteError(wrong)
         left, self._gone = given.pop("left", None), given.pop("gone", None)
         if left is not None:
             answer = run.on_host(self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME})

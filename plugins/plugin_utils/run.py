@@ -185,25 +185,28 @@ def derive(
     return site
 
 
-def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str]) -> list[Problem]:
+def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str], also: Iterable[str] = ()) -> list[Problem]:
     """Return what a host's facts would decide for the site: Ansible lets facts win over the inventory.
 
     Whoever sets a variable with set_fact means it, and it is no fact to Ansible, unless it is made cacheable.
+    also: further variables that a playbook reads. The host's own name is one of all: with another's, a host would get
+    what is meant for that one, passwords included.
     """
     known = {f"{program}_{kind}" for program in compose.programs() for kind in ("settings", "services")}
-    known |= {"inventory_dir", "inventory_file"}
+    known |= {"inventory_hostname", "inventory_dir", "inventory_file", *also}
     allowed = (
         "is among the host's facts, and facts decide nothing here: the site's variables come from the inventory, the "
         "play or the command line. Find out what set the fact (a module, a fact cache, set_fact with cacheable)"
     )
+    everyone = {name: task_vars["hostvars"].raw_get(name) for name in names}
     found = []
-    for name in dict.fromkeys(names):
-        raw = task_vars["hostvars"].raw_get(name)
+    # The task's own facts come first, since a host that calls itself another one is not found by its name.
+    for name, raw in [(task_vars.get("inventory_hostname"), task_vars), *everyone.items()]:
         facts = raw.get("ansible_facts") if isinstance(raw, Mapping) else None
         for fact in facts if isinstance(facts, Mapping) else ():
             if str(fact) in known or str(fact).startswith(("mail_", "__mail_")):
                 found.append(Problem(f"{answers.clean(str(fact))[:80]} of host {name}", None, allowed))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def look_of(name: str, value: t.Any) -> Look:

@@ -134,12 +134,24 @@ def test_no_variable_of_the_site_may_be_a_fact() -> None:
         "postfix_settings": {},
         "__mail_site": {},
         "inventory_dir": "/",
+        "inventory_hostname": "store",
+        "quota": "1G",
     }
     variables = {"hostvars": hostvars(mx={"ansible_facts": facts}, store={"mail_relayhost": {}}, new={})}
     found = [problem.where for problem in run.from_facts(variables, ["mx", "store", "new", "mx"])]
-    assert found == [
-        f"{name} of host mx" for name in ("mail_relayhost", "postfix_settings", "__mail_site", "inventory_dir")
-    ]
+    names = ("mail_relayhost", "postfix_settings", "__mail_site", "inventory_dir", "inventory_hostname")
+    assert found == [f"{name} of host mx" for name in names]
+    assert len(run.from_facts(variables, ["mx"], ["quota", "state"])) == len(names) + 1
+
+
+def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> None:
+    variables = {
+        "hostvars": hostvars(store={}),
+        "inventory_hostname": "store",
+        "ansible_facts": {"inventory_hostname": "store"},
+    }
+    (problem,) = run.from_facts(variables, ["store"])
+    assert problem.where == "inventory_hostname of host store"
 
 
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
