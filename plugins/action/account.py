@@ -99,6 +99,7 @@ class ActionModule(ActionBase):
                 state.known_secrets()  # what cannot be read or decrypted is said before anything is changed
             password = secrets.token_urlsafe(18) if asked.state in ("present", "password") else ""
             answer = self._on_host(site, asked, password, kept)
+            answer = {**answer, "left": allowed(asked.state, answer.get("left", {}))}
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
@@ -144,6 +145,11 @@ class ActionModule(ActionBase):
 
     def _say(self, text: str, **how: bool) -> None:
         self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
+
+
+def allowed(state: str, left: Result) -> Result:
+    """Return what may be left to another host: mail is deleted when that was asked for, whatever this host says."""
+    return {what: whose for what, whose in left.items() if what != "delete" or state == "purged"}
 
 
 def forgotten(site: Site, deleted: t.Iterable[str]) -> set[str]:

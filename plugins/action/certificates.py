@@ -8,7 +8,7 @@ import typing as t
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file, wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 
@@ -31,9 +31,9 @@ class ActionModule(ProgramAction):
             seen = self._call(state="seen", installed=seen["missing"].get("packages", []))
         if seen.get("failed"):
             return seen
-        if not {"actions", "diff", "served", "ca"} <= seen.keys():
-            place = self._vars.get("inventory_hostname")
-            return {"failed": True, "msg": f"host {place} answered wrongly: a key of its answer is missing"}
+        for key in ("actions", "diff", "served", "ca"):
+            if key not in seen:
+                return wrongly(self, self._vars, f"{key} is missing")
         answer = certificates.bring(plan, state, given, seen, self._call, check_mode=check_mode)
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]

@@ -352,10 +352,15 @@ def answer_of(
             answer = {"failed": True, "msg": f"{answer.get('msg')} {said}"}
         found = check(answer)
     except answers.Wrong as wrong:
-        return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {wrong}"}
+        return wrongly(action, task_vars, str(wrong))
     if found_by_ansible and facts:
         found["ansible_facts"] = {found_by_ansible: action._discovered_interpreter}
     return found
+
+
+def wrongly(action: t.Any, task_vars: Mapping[str, t.Any], why: str) -> dict[str, t.Any]:
+    """Return the failure of a task whose host answered what it may not."""
+    return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {why}"}
 
 
 def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:

@@ -88,3 +88,9 @@ def test_the_controller_keeps_generated_passwords_only() -> None:
 def test_no_password_but_a_deleted_accounts_is_forgotten() -> None:
     deleted = ["left@example.org", ANNA, BEN, "service:postfix", "client:app1.example.org", "fingerprint-key"]
     assert account.forgotten(site(), deleted) == {"left@example.org"}
+
+
+def test_no_listing_has_mail_deleted_elsewhere() -> None:
+    left = {"kick": [BEN], "delete": {ANNA: "/var/vmail/0123"}}
+    assert account.allowed("listed", left) == {"kick": [BEN]}
+    assert account.allowed("purged", left) == left
