@@ -173,7 +173,8 @@ def derive(
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
     refuse_strangers(site, state)
-    site = recall(site, state, hosts, remember=keep and not action._task.check_mode)
+    remember = keep and not action._task.check_mode
+    site = recall(site, state, hosts, remember, gives_names(action, task_vars))
     left = [] if moving else list(directory_left(site))  # on a host that this run does not see, too
     if left:
         raise SiteError(left)
@@ -217,38 +218,64 @@ def look_of(name: str, value: t.Any) -> Look:
         raise SiteError([Problem(f"what host {name} says of itself", None, str(wrong))]) from None
 
 
-def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> Site:
-    """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them."""
+def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool, naming: bool = True) -> Site:
+    """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them.
+
+    naming: see gives_names(). A host whose certificate has no name for its links yet is known by its own.
+    """
     if len(site.hosts) == 1:
         return site
-    known = json.loads(state.read(HOSTS_FILE) or b"{}")
-    # The role certificates, which comes first, gives each host that is seen a name for its links.
-    seen = {
-        name: {**dataclasses.asdict(item.look), "clock": 0, "link_named": True}
-        for name, item in inputs.items()
-        if item.look.addresses
-    }
-    hosts = dict(site.hosts)
-    for name, host in site.hosts.items():
-        if name in known and name not in seen:
-            kept = dict(known[name]) if isinstance(known[name], dict) else known[name]
-            named = isinstance(kept, dict) and kept.pop("link_named", False) is True
+    known = _remembered(state, HOSTS_FILE)
+    hosts, now = dict(site.hosts), {}
+    for name, item in inputs.items():
+        kept, named = known.get(name), False
+        if isinstance(kept, dict):
+            kept = dict(kept)
+            named = kept.pop("link_named", False) is True
+        if item.look.addresses:
+            kept, named = {**dataclasses.asdict(item.look), "clock": 0}, named or naming
+        elif name in known:
             try:
                 look = look_of(name, kept)
             except SiteError as error:
                 place = state.path(HOSTS_FILE)
                 raise StateError(f"{place}: {error.problems[0]}; run with that host, or remove it there") from None
-            addresses = host.addresses or tuple(look.addresses)
-            hosts[name] = dataclasses.replace(host, look=look, addresses=addresses, link_named=named)
-    now = {name: look for name, look in {**known, **seen}.items() if name in inputs}
+            addresses = site.hosts[name].addresses or tuple(look.addresses)
+            hosts[name] = dataclasses.replace(hosts[name], look=look, addresses=addresses)
+        else:
+            continue
+        now[name] = {**kept, "link_named": named}
+        hosts[name] = dataclasses.replace(hosts[name], link_named=named or name not in known)
     if remember and now != known:
         state.write(HOSTS_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
     return site.on(hosts)
 
 
+def gives_names(action: t.Any, task_vars: Mapping[str, t.Any]) -> bool:
+    """Tell whether the hosts that this run sees get certificates in it, and so names for their links.
+
+    They do not with --tags of other roles, or where another role runs alone.
+    """
+    others = set(compose.programs()) - {"certificates"}
+    alone = action._task.action.rpartition(".")[2] in others
+    tags = set(task_vars.get("ansible_run_tags") or ["all"])
+    return not (alone or tags <= others or "certificates" in (task_vars.get("ansible_skip_tags") or ()))
+
+
+def _remembered(state: State, name: str) -> dict[str, t.Any]:
+    """Return what a file of the state folder holds, a mapping in JSON; nothing where there is no such file."""
+    try:
+        found = json.loads(state.read(name) or b"{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StateError(f"{state.path(name)} must be a mapping in JSON: remove it, and a run over all hosts makes it")
+    return found
+
+
 def away(action: t.Any, task_vars: Mapping[str, t.Any], site: Site, looks: t.Collection[str]) -> list[str]:
     """Return a sentence on each host that this run does not reach, and that an administrator has to know of."""
-    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"]
+    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"] and not task_vars.get("ansible_skip_tags")
     former = still_asked(site, state_of(action, site), looks, remember=whole and not action._task.check_mode)
     found = [
         f"{name} was not reached and still asks the directory of {old}, which is not the site's any more: until a run "
@@ -264,7 +291,7 @@ def still_asked(site: Site, state: State, reached: t.Collection[str], remember: 
     provider = site.provider
     if provider is None or len(site.hosts) == 1:
         return {}
-    known = json.loads(state.read(ASKED_FILE) or b"{}")
+    known = _remembered(state, ASKED_FILE)
     asking = [name for name, host in site.hosts.items() if site.shows_public(host) or host.does("mail_directory")]
     now = {name: provider.inventory_name if name in reached else known.get(name, "") for name in asking}
     if remember and now != known:

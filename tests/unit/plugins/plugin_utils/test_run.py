@@ -109,6 +109,51 @@ def test_a_host_that_no_run_has_seen_since_is_known_by_the_old_name_of_its_links
     assert later["mx.example.org"].link_named
 
 
+def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
+    before = {"mx.example.org": {"addresses": ["192.0.2.9"]}}
+    state.write(run.HOSTS_FILE, json.dumps(before).encode(), secret=False)
+    groups = ("mail", "mail_mx", "mail_store")
+    seen = {
+        "mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])),
+        "new.example.org": HostInput(look=Look(addresses=["192.0.2.2"])),
+    }
+
+    def named(inputs: dict[str, HostInput], naming: bool) -> list[bool]:
+        site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+        return [host.link_named for host in run.recall(site, state, inputs, True, naming).hosts.values()]
+
+    away = {"mx.example.org": HostInput(groups), "new.example.org": HostInput()}
+    assert named(seen, naming=False) == [False, True]  # of the new one nobody knows anything yet
+    assert named(away, naming=True) == [False, False]
+    assert named(seen, naming=True) == named(seen, naming=False) == named(away, naming=False) == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("action", "tags", "skipped", "gives"),
+    [
+        ("postamt.mail.site", ["all"], [], True),
+        ("postamt.mail.site", ["certificates", "postfix"], [], True),
+        ("postamt.mail.site", ["of-their-own"], [], True),
+        ("postamt.mail.site", ["postfix", "haproxy"], [], False),
+        ("postamt.mail.site", ["all"], ["certificates"], False),
+        ("postamt.mail.certificates", ["all"], [], True),
+        ("postamt.mail.haproxy", ["all"], [], False),
+        ("haproxy", ["all"], [], False),
+    ],
+)
+def test_which_runs_bring_certificates(action: str, tags: list[str], skipped: list[str], gives: bool) -> None:
+    task = types.SimpleNamespace(_task=types.SimpleNamespace(action=action))
+    assert run.gives_names(task, {"ansible_run_tags": tags, "ansible_skip_tags": skipped}) == gives
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_a_record_that_cannot_be_read_is_named(state: State, content: bytes) -> None:
+    for name in (run.HOSTS_FILE, run.ASKED_FILE):
+        state.write(name, content, secret=False)
+        with pytest.raises(StateError, match=rf"{name} must be a mapping in JSON: remove it"):
+            run._remembered(state, name)
+
+
 def test_what_is_kept_of_a_host_is_looked_at_like_what_it_says(state: State) -> None:
     inputs = {
         "mx.example.org": HostInput(("mail", "mail_mx"), look=Look(addresses=["192.0.2.1"])),
