@@ -322,9 +322,9 @@ def refuse_strangers(site: Site, state: State) -> None:
 def _with_source(
     action: t.Any, variables: dict[str, t.Any], files: DataFiles
 ) -> tuple[dict[str, t.Any], list[Problem]]:
-    source = variables.get("mail_accounts_source")
-    if not isinstance(source, Mapping) or "file" not in source:
-        return variables, []
+    source, listed = variables.get("mail_accounts_source"), variables.get("mail_accounts") or []
+    if not isinstance(source, Mapping) or "file" not in source or not isinstance(listed, list):
+        return variables, []  # what is wrong is said when the site is parsed
     try:
         path = files.path(str(source["file"]))
         found = accounts_source.load(path, str(source.get("query", "@")), action._loader._vault)
@@ -332,7 +332,7 @@ def _with_source(
         return variables, [Problem("mail_accounts_source.file", source["file"], str(refused))]
     except SiteError as error:
         return variables, error.problems
-    return {**variables, "mail_accounts": [*(variables.get("mail_accounts") or []), *found]}, []
+    return {**variables, "mail_accounts": [*listed, *found]}, []
 
 
 def on_host(

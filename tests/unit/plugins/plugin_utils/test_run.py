@@ -271,3 +271,10 @@ def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
     assert run.ahead(400, 1000.0, 1002.0) == -601
     (said,) = run.wrong_clocks({"a": {"clock": 0}, "b": {"clock": -601}, "c": {}})
     assert said.startswith("b's clock is 601 seconds behind this controller's")
+
+
+def test_accounts_that_are_no_list_are_refused_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "people.json").write_text("[]")
+    said = {"mail_accounts_source": {"file": "people.json"}, "mail_accounts": "a@example.org"}
+    action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
+    assert run._with_source(action, said, DataFiles(str(tmp_path), (), "")) == (said, [])
