@@ -20,7 +20,13 @@ VARIABLES: dict[str, t.Any] = {
     "mail_content_filter": "before_queue",
     "mail_acme": {"public": {"email": "postmaster@example.org", "agree_to_terms": True}},
 }
-GROUPS = {"mail_mx": ["a", "b"], "mail_store": ["c"], "mail_filter": ["d"], "mail_client": ["e"]}
+GROUPS = {
+    "mail_mx": ["a", "b"],
+    "mail_store": ["c"],
+    "mail_filter": ["d"],
+    "mail_client": ["e"],
+    "mail_directory": ["f", "g"],
+}
 LEAST = (
     "CapabilityBoundingSet",
     "ProtectSystem",
@@ -71,6 +77,7 @@ def test_every_service_has_its_limits(release: str) -> None:
     assert seen >= {
         "postamt-acme.service",
         "postamt-certificates.service",
+        "postamt-directory-in-step.service",
         "postamt-firewall.service",
         "postamt-learn.service",
         "postamt-links.service",
