@@ -100,7 +100,7 @@ def test_names_and_key_are_the_users_choice() -> None:
         ({"public": {"key_type": "dsa"}}, "mail_certificates.public.key_type is 'dsa': must be one of ec, rsa"),
         ({"public": {"names": ["a.b.c", "a.b.c"]}}, "mail_certificates.public.names is 'a.b.c': is listed twice"),
         ({"public": {"certificate": "a", "key": "b", "hook": True}}, "mail_certificates.public.hook: cannot be where"),
-        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': ends in what only the links"),
+        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': ends in link.internal"),
         ({"internal": {"hook": True}}, "mail_certificates.internal: takes key_type only"),
     ],
 )
@@ -108,6 +108,23 @@ def test_what_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
     with pytest.raises(SiteError) as caught:
         plan(mail_certificates=said)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ({"mail_server_name": "mail.link.internal"}, "mail_server_name is 'mail.link.internal'"),
+        ({"mail_server_name": "link.internal"}, "mail_server_name is 'link.internal'"),
+        (
+            {"mail_acme": {"public": {"email": "a@b.c", "agree_to_terms": True, "names": ["a.b.link.internal"]}}},
+            "mail_acme.public.names is 'a.b.link.internal'",
+        ),
+    ],
+)
+def test_no_name_is_one_that_ends_of_links_have(said: dict[str, t.Any], where: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        plan(**said)
+    assert f"{where}: ends in link.internal, as only the links" in str(caught.value)
 
 
 def test_days_that_cannot_be_are_refused() -> None:
