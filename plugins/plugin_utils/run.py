@@ -226,14 +226,16 @@ def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: 
     if len(site.hosts) == 1:
         return site
     known = _remembered(state, HOSTS_FILE)
-    hosts, now = dict(site.hosts), {}
+    hosts, seen = dict(site.hosts), {}
     for name, item in inputs.items():
-        kept, named = known.get(name), False
+        kept: t.Any = known.get(name)
+        named = False
         if isinstance(kept, dict):
             kept = dict(kept)
             named = kept.pop("link_named", False) is True
         if item.look.addresses:
-            kept, named = {**dataclasses.asdict(item.look), "clock": 0}, named or naming
+            named = named or naming
+            seen[name] = {**dataclasses.asdict(item.look), "clock": 0, "link_named": named}
         elif name in known:
             try:
                 look = look_of(name, kept)
@@ -242,12 +244,15 @@ def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: 
                 raise StateError(f"{place}: {error.problems[0]}; run with that host, or remove it there") from None
             addresses = site.hosts[name].addresses or tuple(look.addresses)
             hosts[name] = dataclasses.replace(hosts[name], look=look, addresses=addresses)
-        else:
-            continue
-        now[name] = {**kept, "link_named": named}
         hosts[name] = dataclasses.replace(hosts[name], link_named=named or name not in known)
-    if remember and now != known:
-        state.write(HOSTS_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
+
+    def with_seen(before: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        return {**{name: kept for name, kept in before.items() if name in inputs}, **seen}
+
+    if remember and with_seen(known) != known:
+        with state.locked():  # where a role runs alone, each host's fork has seen that host only
+            now = json.dumps(with_seen(_remembered(state, HOSTS_FILE)), indent=1, sort_keys=True)
+            state.write(HOSTS_FILE, now.encode(), secret=False)
     return site.on(hosts)
 
 

@@ -128,6 +128,22 @@ def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
     assert named(seen, naming=True) == named(seen, naming=False) == named(away, naming=False) == [True, True]
 
 
+def test_forks_that_have_each_seen_another_host_lose_none(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, groups = ["a.example.org", "b.example.org"], ("mail", "mail_mx")
+    read = run._remembered
+    before = [{}, {}]  # both read before one of them writes
+    monkeypatch.setattr(
+        run, "_remembered", lambda *where: before.pop() if before and state._depth == 0 else read(*where)
+    )
+    for number, name in enumerate(names):
+        look = Look(addresses=[f"192.0.2.{number}"])
+        inputs = {one: HostInput(groups, look=look if one == name else Look()) for one in names}
+        inputs["store.example.org"] = HostInput(("mail", "mail_store"))
+        site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+        run.recall(site, state, inputs, remember=True)
+    assert sorted(read(state, run.HOSTS_FILE)) == names
+
+
 @pytest.mark.parametrize(
     ("action", "tags", "skipped", "gives"),
     [
