@@ -552,13 +552,17 @@ def tried_plans(
 def controller_file(action: t.Any, task_vars: Mapping[str, t.Any], path: str) -> bytes:
     """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory (DataFiles).
 
-    Raises Refused where the file lies where Ansible would read it as inventory.
+    Raises Refused where it cannot be read, or lies where Ansible would read it as inventory.
     """
     place = DataFiles.of(task_vars).path(path)
     folder, name = os.path.split(place)
-    content = State(folder, action._loader._vault).read(name)
+    try:
+        content = State(folder, action._loader._vault).read(name)
+    except StateError as error:
+        raise Refused(f"cannot be used: {error}") from None
     if content is None:
-        raise FileNotFoundError(2, os.strerror(2), place)
+        where = "relative to the folder that holds the inventory"
+        raise Refused(f"must be a file on the controller, {where}; there is no {place}")
     return content
 
 

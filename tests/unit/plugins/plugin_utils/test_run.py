@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -276,6 +277,22 @@ def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_
     found, problems = run._with_source(ACTION, said, files)
     assert not problems and found["mail_accounts"] == [{"address": "anna@example.org"}]
     assert run.controller_file(ACTION, place, "people.csv") == b"address\nanna@example.org\n"
+
+
+def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "folder.ndb").mkdir()
+    (tmp_path / "vaulted.ndb").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
+
+    def read(path: str) -> bytes:
+        return run.controller_file(ACTION, {"inventory_dir": str(tmp_path)}, path)
+
+    with pytest.raises(SiteError) as refused:
+        clamav.supplied({"signatures": ["absent.ndb", "folder.ndb", "vaulted.ndb"]}, read)
+    said = [str(problem).removeprefix("mail_clamav_signatures is ") for problem in refused.value.problems]
+    where = "relative to the folder that holds the inventory"
+    assert said[0] == f"'absent.ndb': must be a file on the controller, {where}; there is no {tmp_path}/absent.ndb"
+    assert said[1] == f"'folder.ndb': cannot be used: {tmp_path}/folder.ndb cannot be read: Is a directory"
+    assert said[2].startswith(f"'vaulted.ndb': cannot be used: {tmp_path}/vaulted.ndb is encrypted with ansible-vault")
 
 
 ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
