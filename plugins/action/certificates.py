@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file, wrongly
@@ -20,7 +21,8 @@ class ActionModule(ProgramAction):
 
     def _apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)
-        given = self._given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
+        files = DataFiles.of(self._vars)
+        given = self._given = certificates.supplied(plan, lambda path: controller_file(self, files, path))
         state = State(plan["state_dir"], self._loader._vault)
         self._plan = plan
         seen = self._call(state="seen")

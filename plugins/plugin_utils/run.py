@@ -530,6 +530,7 @@ def tried_plans(
     """
     plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
     problems: dict[str, Problem] = {}
+    files = DataFiles.of(task_vars)
     for name, host in site.hosts.items():
         given = overrides_in(task_vars["hostvars"][name], plain)
         for program, module in compose.programs().items():
@@ -537,7 +538,7 @@ def tried_plans(
                 plan = compose.plan(program, site, host, given[program])
                 plans[name, program] = given[program], plan
                 if hasattr(module, "supplied"):
-                    module.supplied(plan, lambda path: controller_file(action, task_vars, path))
+                    module.supplied(plan, lambda path: controller_file(action, files, path))
             except SiteError as error:
                 problems.update({str(problem): problem for problem in error.problems})
             except compose.ComposeError as error:
@@ -549,12 +550,12 @@ def tried_plans(
     return plans
 
 
-def controller_file(action: t.Any, task_vars: Mapping[str, t.Any], path: str) -> bytes:
-    """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory (DataFiles).
+def controller_file(action: t.Any, files: DataFiles, path: str) -> bytes:
+    """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory.
 
     Raises Refused where it cannot be read, or lies where Ansible would read it as inventory.
     """
-    place = DataFiles.of(task_vars).path(path)
+    place = files.path(path)
     folder, name = os.path.split(place)
     try:
         content = State(folder, action._loader._vault).read(name)

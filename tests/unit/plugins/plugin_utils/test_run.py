@@ -272,11 +272,11 @@ def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_
         f"move it out, such as to {tmp_path}/people.csv"
     ]
     with pytest.raises(Refused, match="lies in"):
-        run.controller_file(ACTION, place, "people.csv")
+        run.controller_file(ACTION, DataFiles.of(place), "people.csv")
     (tmp_path / "inventory" / "people.csv").rename(tmp_path / "people.csv")
-    found, problems = run._with_source(ACTION, said, files)
+    found, problems = run._with_source(ACTION, said, DataFiles.of(place))
     assert not problems and found["mail_accounts"] == [{"address": "anna@example.org"}]
-    assert run.controller_file(ACTION, place, "people.csv") == b"address\nanna@example.org\n"
+    assert run.controller_file(ACTION, DataFiles.of(place), "people.csv") == b"address\nanna@example.org\n"
 
 
 def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -
     (tmp_path / "vaulted.ndb").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
 
     def read(path: str) -> bytes:
-        return run.controller_file(ACTION, {"inventory_dir": str(tmp_path)}, path)
+        return run.controller_file(ACTION, DataFiles(str(tmp_path), ()), path)
 
     with pytest.raises(SiteError) as refused:
         clamav.supplied({"signatures": ["absent.ndb", "folder.ndb", "vaulted.ndb"]}, read)
