@@ -99,7 +99,7 @@ class ActionModule(ActionBase):
                 state.known_secrets()  # what cannot be read or decrypted is said before anything is changed
             password = secrets.token_urlsafe(18) if asked.state in ("present", "password") else ""
             answer = self._on_host(site, asked, password, kept)
-            answer = {**answer, "left": allowed(asked.state, answer.get("left", {}))}
+            answer = {**answer, "left": allowed(asked, answer.get("left", {}))}
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
@@ -147,9 +147,14 @@ class ActionModule(ActionBase):
         self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
 
 
-def allowed(state: str, left: Result) -> Result:
-    """Return what may be left to another host: mail is deleted when that was asked for, whatever this host says."""
-    return {what: whose for what, whose in left.items() if what != "delete" or state == "purged"}
+def allowed(asked: Asked, left: Result) -> Result:
+    """Return what may be left to another host: of what this one says, what goes with what was asked for."""
+    found: Result = {}
+    if left.get("kick") and asked.account:
+        found["kick"] = [str(asked.account)]
+    if left.get("delete") and asked.state == "purged":
+        found["delete"] = left["delete"]
+    return found
 
 
 def forgotten(site: Site, deleted: t.Iterable[str]) -> set[str]:
