@@ -47,6 +47,8 @@ class DataFiles:
 
     def path(self, given: str) -> str:
         """Return the full path of a file; raises Refused where Ansible would read it."""
+        if any(ord(letter) < 32 for letter in given):
+            raise Refused("must be text on one line")
         name = os.path.expanduser(given)
         path = os.path.normpath(os.path.join(self.base, name))
         once = os.path.normpath(os.path.join(self.inside, name))  # where relative paths of a folder once began

@@ -328,13 +328,15 @@ def _with_source(
     action: t.Any, variables: dict[str, t.Any], files: DataFiles
 ) -> tuple[dict[str, t.Any], list[Problem]]:
     source, listed = variables.get("mail_accounts_source"), variables.get("mail_accounts") or []
-    if not isinstance(source, Mapping) or "file" not in source or not isinstance(listed, list):
+    if not isinstance(source, Mapping) or not isinstance(listed, list):
         return variables, []  # what is wrong is said when the site is parsed
+    name, query = source.get("file"), source.get("query", "@")
+    if not isinstance(name, str) or not isinstance(query, str):
+        return variables, []
     try:
-        path = files.path(str(source["file"]))
-        found = accounts_source.load(path, str(source.get("query", "@")), action._loader._vault)
+        found = accounts_source.load(files.path(name), query, action._loader._vault)
     except Refused as refused:
-        return variables, [Problem("mail_accounts_source.file", source["file"], str(refused))]
+        return variables, [Problem("mail_accounts_source.file", name, str(refused))]
     except SiteError as error:
         return variables, error.problems
     return {**variables, "mail_accounts": [*listed, *found]}, []

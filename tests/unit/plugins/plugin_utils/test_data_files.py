@@ -103,3 +103,8 @@ def test_folders_beside_a_playbook_count_too(project: Path) -> None:
     found = {"inventory_dir": "/nowhere", "playbook_dir": str(project)}
     with pytest.raises(Refused, match=f"lies in {project}/group_vars"):
         DataFiles.of(found).path(str(project / "group_vars" / "mail" / "people.csv"))
+
+
+def test_a_path_is_text(project: Path) -> None:
+    with pytest.raises(Refused, match="must be text on one line"):
+        of(project, "inventory").path("people\0.json")

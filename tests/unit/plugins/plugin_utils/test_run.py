@@ -306,8 +306,16 @@ def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
     assert said.startswith("b's clock is 601 seconds behind this controller's")
 
 
-def test_accounts_that_are_no_list_are_refused_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"mail_accounts_source": {"file": "people.json"}, "mail_accounts": "a@example.org"},
+        {"mail_accounts_source": {"file": ["people.json"]}},
+        {"mail_accounts_source": {"file": "people.json", "query": 5}},
+        {"mail_accounts_source": {}},
+    ],
+)
+def test_accounts_of_a_wrong_type_are_left_for_the_site_model_to_refuse(tmp_path: Path, said: dict[str, t.Any]) -> None:
     (tmp_path / "people.json").write_text("[]")
-    said = {"mail_accounts_source": {"file": "people.json"}, "mail_accounts": "a@example.org"}
     action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
     assert run._with_source(action, said, DataFiles(str(tmp_path), (), "")) == (said, [])
