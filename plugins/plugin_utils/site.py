@@ -62,6 +62,7 @@ CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
+LOOPBACK = ("127.0.0.0/8", "::1")
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 
 
@@ -391,7 +392,7 @@ class Site:
     @functools.cached_property
     def own_addresses(self) -> list[str]:
         """Addresses and networks from which nobody but the site's hosts can come."""
-        return ["127.0.0.0/8", "::1", *(address for host in self.hosts.values() for address in host.addresses)]
+        return [*LOOPBACK, *(address for host in self.hosts.values() for address in host.addresses)]
 
     @functools.cached_property
     def _by_duty(self) -> dict[str, list[Host]]:
