@@ -30,7 +30,7 @@ class ActionModule(ProgramAction):
             return {**answer, "failed": True, "msg": f"host {place} answered wrongly: {wrong}"}
         given = self._passwords(names)
         secrets = [word for known in given.values() for word in known.values()]
-        again = self._on_host({"plan": plan, "installed": [], "passwords": given}, secrets)
+        again = self._on_host({"plan": plan, "passwords": given}, secrets)
         again.pop("passwords_needed", None)
         return {
             **again,

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import ipaddress
 import json
 import os
 import platform
+import pwd
 import re
 import socket
 import ssl
@@ -19,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import files
+from ansible_collections.postamt.mail.plugins.module_utils import files, rivals, units
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
@@ -27,6 +29,7 @@ STATE = "/var/lib/postamt"
 RECORD = f"{STATE}/ldap/applied.json"  # names accounts where this host's directory takes changes
 ARRIVING = f"{STATE}/ldap/arriving.json"  # a directory that was brought here and is to be taken up
 MAILBOXES = "/var/vmail"
+FSCK = "lost+found"  # where a file system begins
 # What a program reads, by its name here
 CONFIGURATIONS = {
     "ldap": "/etc/ldap/slapd.d",
@@ -112,12 +115,33 @@ def ca() -> str:
 
 
 def unclaimed() -> list[str]:
-    """Return the programs that are configured here and that this collection has never set up."""
-    return [
-        program
-        for program, path in CONFIGURATIONS.items()
-        if files.exists(path) and not files.exists(f"{STATE}/{program}/manifest.json")
-    ]
+    """Return the programs that are configured here and that this collection has never set up.
+
+    What another mail server does is Postfix's to take over.
+    """
+    found = [program for program in CONFIGURATIONS if not files.exists(f"{STATE}/{program}/manifest.json")]
+    there = {program for program in found if files.exists(CONFIGURATIONS[program])}
+    if "postfix" in found and "postfix" not in there and rivals.found():
+        there.add("postfix")
+    return [program for program in found if program in there]
+
+
+def in_the_way(name: str, number: int) -> list[str]:
+    """Return what keeps a user and its group from being made with a number: who has it, or their own other number."""
+    found = []
+    with contextlib.suppress(KeyError):
+        if (user := pwd.getpwuid(number).pw_name) != name:
+            found.append(f"user {user} has {number}")
+    with contextlib.suppress(KeyError):
+        if (other := pwd.getpwnam(name).pw_uid) != number:
+            found.append(f"user {name} has {other}")
+    with contextlib.suppress(KeyError):
+        if (group := grp.getgrgid(number).gr_name) != name:
+            found.append(f"group {group} has {number}")
+    with contextlib.suppress(KeyError):
+        if (other := grp.getgrnam(name).gr_gid) != number:
+            found.append(f"group {name} has {other}")
+    return found
 
 
 def claimed() -> list[str]:
@@ -187,13 +211,17 @@ def holds() -> list[str]:
     found = []
     found += ["directory"] if '"accounts"' in files.text(RECORD) else []
     found += ["arriving"] if files.exists(ARRIVING) else []
-    mailboxes = (files.status(f"{MAILBOXES}/{name}") for name in files.names(MAILBOXES) if not name.startswith("."))
+    mailboxes = (
+        files.status(f"{MAILBOXES}/{name}") for name in files.names(MAILBOXES) if name[0] != "." and name != FSCK
+    )
     found += ["mailboxes"] if any(one and stat.S_ISDIR(one.st_mode) for one in mailboxes) else []
     return found
 
 
 def carry_out(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
+    units.serve(module)
+    owner = module.params["request"].get("owner")
     module.exit_json(
         changed=False,
         look={
@@ -210,6 +238,7 @@ def carry_out(module: AnsibleModule) -> None:
             "claimed": claimed(),
             "firewall": firewall(module) if module.params["request"].get("firewall") else [],
             "holds": holds(),
+            "in_the_way": in_the_way(*owner) if owner else [],
             "versions": versions(module),
         },
     )

@@ -116,7 +116,7 @@ _COMMON: dict[str, t.Any] = {
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "host": {"look": look},
-    "compare": {"what": [_text], "difference": _text, "problems": [_text], "notes": [_text]},
+    "compare": {"rivals": _text, "what": [_text], "difference": _text, "problems": [_text], "notes": [_text]},
     "directory": {"notes": [_text], "passwords_needed": [_text]},
     "directory_move": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
     "certificates": {
@@ -150,7 +150,7 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "host": ("look",),
-    "compare": ("what", "difference", "problems", "notes"),
+    "compare": ("rivals", "what", "difference", "problems", "notes"),
     "accounts": ("actions",),
     "quarantine": ("mails",),
     "remove": ("actions", "stays", "ran"),
