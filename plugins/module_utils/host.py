@@ -24,6 +24,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, rivals, units
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
+INTERFACES = "/sys/class/net"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 STATE = "/var/lib/postamt"
 RECORD = f"{STATE}/ldap/applied.json"  # names accounts where this host's directory takes changes
@@ -80,10 +81,36 @@ def versions(module: AnsibleModule) -> dict[str, str]:
 
 
 def addresses(module: AnsibleModule) -> list[str]:
-    """Return the addresses of all interfaces, as hostname(1) lists them: no loopback, no link-local IPv6."""
+    """Return the addresses of the interfaces, as hostname(1) lists them: no loopback, no link-local IPv6.
+
+    What containers and virtual machines of this host call it is no address of it, as long as there is another one.
+    """
     found = [ipaddress.ip_address(word) for word in output(module, "hostname", "-I").split()]
     useful = [address for address in found if not address.is_loopback and not address.is_link_local]
-    return [str(address) for address in sorted(useful, key=lambda address: address.version)]
+    inner = inside(output(module, "ip", "-json", "address"))
+    outer = [address for address in useful if str(address) not in inner] or useful
+    return [str(address) for address in sorted(outer, key=lambda address: address.version)]
+
+
+def inside(listed: str) -> set[str]:
+    """Return the addresses of bridges that lead nowhere but to this host's own guests; listed: what ip(8) says."""
+    found: set[str] = set()
+    with contextlib.suppress(ValueError):
+        for interface in json.loads(listed):
+            place = f"{INTERFACES}/{interface['ifname']}"
+            if files.exists(f"{place}/bridge") and not any(map(leads_out, files.names(f"{place}/brif"))):
+                found |= {address["local"] for address in interface["addr_info"]}
+    return found
+
+
+def leads_out(name: str) -> bool:
+    """Tell whether an interface is a network card, several, or a part of one: guests have none of these."""
+    place = f"{INTERFACES}/{name}"
+    return (
+        files.exists(f"{place}/device")
+        or files.exists(f"{place}/bonding")
+        or "DEVTYPE=vlan" in files.text(f"{place}/uevent")
+    )
 
 
 def memory(kind: str) -> int:

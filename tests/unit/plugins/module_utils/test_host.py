@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import host
 
 
@@ -60,3 +62,22 @@ def test_what_fsck_needs_is_no_mailbox(monkeypatch: Any, tmp_path: Path) -> None
     assert host.holds() == []
     (tmp_path / "8a1f20c3d4e5f607").mkdir()
     assert host.holds() == ["mailboxes"]
+
+
+@pytest.mark.parametrize(
+    ("member", "inner"),
+    [("", True), ("veth0/ifindex", True), ("eth0/device", False), ("bond0/bonding", False), ("eth0.5/uevent", False)],
+)
+def test_a_bridge_of_guests_is_no_address_of_the_host(
+    member: str, inner: bool, tmp_path: Path, monkeypatch: Any
+) -> None:
+    (tmp_path / "br0" / "bridge").mkdir(parents=True)
+    (tmp_path / "br0" / "brif").mkdir()
+    if member:
+        (tmp_path / member).parent.mkdir()
+        (tmp_path / member).write_text("DEVTYPE=vlan\n")
+        (tmp_path / "br0" / "brif" / member.partition("/")[0]).touch()
+    monkeypatch.setattr(host, "INTERFACES", str(tmp_path))
+    listed = [{"ifname": name, "addr_info": [{"local": local}]} for name, local in (("br0", "10.0.0.1"), ("lo", "::1"))]
+    assert host.inside(json.dumps(listed)) == ({"10.0.0.1"} if inner else set())
+    assert host.inside("") == set()
