@@ -44,6 +44,7 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
+    leaving: Iterable[str] = ()  # files of earlier runs that this one removes
     reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
     patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
@@ -356,6 +357,7 @@ class Change:
         self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
         self.changes = [target for target in self.targets if not target.right]
         self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if files.status(path)]
+        self.program.leaving = self.stale
         self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
         self.lacking = self.program.lacking(self.plan) if self.wanted else []

@@ -27,6 +27,7 @@ ERROR: Database update process failed: Connection failed
         ([], [], True, True),
         (["freshclam.dat", "postamt-test.ndb"], [], True, True),
         (["daily.cvd"], [], True, False),
+        (["leaving.ndb"], [], True, True),
         ([], ["own.ndb"], True, False),
         ([], ["postamt-test.ndb"], True, True),
         ([], [], False, False),
@@ -43,7 +44,9 @@ def test_signatures_are_fetched_where_there_are_none(
         "files": [{"path": f"{tmp_path}/{name}"} for name in brought],
         "units": [{"name": clamav.UPDATES, "running": running}],
     }
-    assert bool(clamav.Clamav().lacking(plan)) == lacking
+    program = clamav.Clamav()
+    program.leaving = [f"{tmp_path}/leaving.ndb"]
+    assert bool(program.lacking(plan)) == lacking
 
 
 def test_the_reason_is_freshclams_own(monkeypatch: pytest.MonkeyPatch) -> None:
