@@ -471,7 +471,7 @@ class Change:
 
     def renewed(self, unit: units.UnitState) -> bool:
         """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
-        names = {name.partition(":")[0] for name in self.plan["packages"]}
+        names = {name for name in self.plan["packages"] if name.startswith(self.program.name)}
         lists = (name for name in files.names(DPKG) if name.endswith(".list"))
         mine = (files.status(f"{DPKG}/{name}") for name in lists if name[:-5].partition(":")[0] in names)
         began = time.time() - (time.monotonic() - unit.since)

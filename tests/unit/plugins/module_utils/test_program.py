@@ -85,11 +85,11 @@ def test_packages_that_came_while_a_program_ran_want_a_restart(
 ) -> None:
     monkeypatch.setattr(program, "DPKG", str(tmp_path))
     started = time.monotonic() - 1000
-    for name, age in (("dovecot-sieve:amd64", when), ("dovecot-doc", 60)):
+    for name, age in (("dovecot-sieve:amd64", when), ("dovecot-doc", 60), ("amavisd-new", 60)):
         (tmp_path / f"{name}.list").touch()
         moment = time.time() - 1000 + age
         os.utime(tmp_path / f"{name}.list", (moment, moment))
-    change.plan = {"packages": ["dovecot-sieve"]}
+    change.plan, change.program.name = {"packages": ["amavisd-new", "dovecot-sieve"]}, "dovecot"
     assert change.renewed(UnitState("dovecot.service", active=True, since=started)) == renewed
 
 
