@@ -36,8 +36,8 @@ demo-hosts-down: ## Remove the demo of six hosts
 test: $(READY) ## Everything: linters, unit tests, every Molecule scenario on both releases
 	@tools/suite
 
-soak: $(READY) ## What `make test` has no time for: every point where a run can be killed, outages of a minute
-	@SOAK=1 tools/suite molecule-image molecule-trust molecule-amavis
+soak: $(READY) ## What `make test` has no time for: every point where a run can be killed, outages of a minute, kinds of hosts
+	@SOAK=1 tools/suite molecule-image molecule-trust molecule-amavis world
 
 lint: $(READY) ## Linters and the gates of Ansible Galaxy, without containers
 	@tools/suite lint

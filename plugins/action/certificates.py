@@ -30,7 +30,7 @@ class ActionModule(ProgramAction):
         if seen.get("missing") and not check_mode:
             if failure := self._packages(seen["missing"], actions):
                 return failure
-            seen = self._call(state="seen", installed=seen["missing"].get("packages", []))
+            seen = self._call(state="seen")
         if seen.get("failed"):
             return seen
         for key in ("actions", "diff", "served", "ca"):
@@ -57,5 +57,5 @@ class ActionModule(ProgramAction):
                 answer["warnings"].append(f"{stand_in}: {tried.get('why') or tried.get('msg')}")
 
     def _call(self, **arguments: t.Any) -> Result:
-        request = {"plan": self._plan, "installed": [], **arguments}
+        request = {"plan": self._plan, **arguments}
         return self._on_host(request, [*self._plan["secrets"], *(file.key for file in self._given.values())])

@@ -32,8 +32,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         for note in answer["notes"]:
             self._display.display(f"{variables['inventory_hostname']}: {note}")
         result["changed"] = False
-        if answer["what"] and not all(plan["adopt"] for plan in plans.values()):
-            return {**result, "failed": True, "msg": refusal(answer["what"], answer["difference"])}
+        if not all(plan["adopt"] for plan in plans.values()):
+            told = [refusal(answer["what"], answer["difference"])] if answer["what"] else []
+            if told or answer["rivals"]:
+                return {**result, "failed": True, "msg": "\n".join(filter(None, [answer["rivals"], *told]))}
         if answer["problems"]:
             return {**result, "failed": True, "msg": "\n".join(["Nothing was changed:", *answer["problems"]])}
         return result

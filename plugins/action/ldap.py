@@ -29,7 +29,7 @@ class ActionModule(ProgramAction):
             return {**answer, **wrongly(self, self._vars, wrong)}
         given = self._passwords(names)
         secrets = [word for known in given.values() for word in known.values()]
-        again = self._on_host({"plan": plan, "installed": [], "passwords": given}, secrets)
+        again = self._on_host({"plan": plan, "passwords": given}, secrets)
         again.pop("passwords_needed", None)
         return {
             **again,

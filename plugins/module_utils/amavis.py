@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
@@ -13,6 +15,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.program import Conten
 
 MAIN = "/etc/amavis/conf.d/60-postamt"
 RULES = "/etc/spamassassin/postamt.cf"
+MAILNAME = "/etc/mailname"
 SHIPPED = ("/usr/share/amavis/conf.d", "/etc/amavis/conf.d")  # as Debian's amavisd reads them
 
 
@@ -26,6 +29,14 @@ class Amavis(Program):
     def others(self) -> list[str]:
         """Return what is read before this collection's file, which has the last word."""
         return [path for path in _numbered(SHIPPED[1]) if path != MAIN]
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        """Debian's own part of the configuration reads the host's mail name, which the package of Postfix makes."""
+        self.mailname = plan["mailname"]
+        return [] if files.exists(MAILNAME) else [MAILNAME]
+
+    def make(self, what: str) -> None:
+        files.write(what, f"{self.mailname}\n".encode(), 0o644)
 
     def check(self, stage: str) -> list[str]:
         return [*self._settings(stage), *self._rules(stage)]

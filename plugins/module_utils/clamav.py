@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
@@ -14,6 +16,15 @@ from ansible_collections.postamt.mail.plugins.module_utils.program import Conten
 MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"
 SIGNATURES = "/var/lib/clamav/"
+TEST = f"{SIGNATURES}postamt-test.ndb"  # which alone is no scanner
+UPDATES = "clamav-freshclam.service"
+FIRST = "a first set of signatures"
+FETCHING = 400  # seconds that freshclam may take
+WAYS_OUT = (
+    "Mail is treated as mail_antivirus_failure says until there are signatures. Run again when this host reaches "
+    "database.clamav.net; or name a mirror that it reaches (mail_clamav_mirror), do with other signatures "
+    "(mail_clamav_official: false with mail_clamav_signatures or mail_clamav_urls), or without (mail_antivirus: false)"
+)
 
 
 class Clamav(Program):
@@ -41,12 +52,35 @@ class Clamav(Program):
                 problems.append(f"{SIGNATURES}{name}: {said[0] if said else 'cannot be read'}")
         return problems
 
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        """Signatures, without which clamd does not start, where they are to be fetched."""
+        there = {f"{SIGNATURES}{name}" for name, _status in files.tree(SIGNATURES) if not name.endswith(".dat")} - {
+            TEST
+        }
+        brought = {file["path"] for file in plan["files"] if file["path"].startswith(SIGNATURES)}
+        fetched = any(unit["name"] == UPDATES and unit["running"] for unit in plan["units"])
+        return [FIRST] if fetched and not (there - {*self.leaving}) | (brought - {TEST}) else []
+
+    def make(self, what: str) -> None:
+        """Fetch them now, since clamd's own unit would try for ever, and say less of it."""
+        words = ("timeout", str(FETCHING), "freshclam", "--stdout")
+        found = units.as_user("clamav", *words, check=False)
+        if found.returncode:
+            raise units.Failed(f"{reason(found.stdout + found.stderr)}. {WAYS_OUT}")
+
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """A reload of clamd reads signatures only."""
         return any(path in (MAIN, UPDATER) for path in new)
 
     def reload(self, names: list[str]) -> None:
         units.act("reload", "clamav-daemon.service")
+
+
+def reason(said: str) -> str:
+    """Return why freshclam did not fetch, in its own words."""
+    lines = [line for line in said.splitlines() if line.startswith(("ERROR", "WARNING"))]
+    words = dict.fromkeys(re.sub(r"^\w+:\s*(?:Message:\s*)?", "", line).strip(" .") for line in lines)
+    return f"freshclam cannot fetch signatures: {'; '.join(words) or f'nothing came within {FETCHING} seconds'}"
 
 
 def carry_out(module: AnsibleModule) -> None:

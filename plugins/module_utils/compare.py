@@ -13,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.module_utils import (
     directory,
     dovecot,
     postfix,
+    rivals,
     sasl,
     units,
 )
@@ -30,7 +31,7 @@ PROGRAMS = {
 
 def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparison:
     """Return how one program of the host differs from its plan."""
-    request = {"plan": plan, "installed": []}
+    request = {"plan": plan}
     change = directory.Change(module, request) if name == "ldap" else Change(PROGRAMS[name](), module, request)
     return change.compare()
 
@@ -39,13 +40,16 @@ def carry_out(module: AnsibleModule) -> None:
     """Compare each program with its plan in the request's `plans`; ends the module, which changes nothing."""
     units.serve(module)
     found: dict[str, Comparison] = {}
+    plans = module.params["request"]["plans"]
     try:
-        for name, plan in module.params["request"]["plans"].items():
+        servers = rivals.found() if any("postfix" in plan["packages"] for plan in plans.values()) else []
+        for name, plan in plans.items():
             found[name] = compared(name, module, plan)
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=False,
+        rivals=rivals.refusal(servers),
         what=[what for one in found.values() for what in one.what],
         difference="".join(one.difference for one in found.values()),
         problems=[problem for one in found.values() for problem in one.problems],

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import hashlib
 import ipaddress
 import json
 import os
 import platform
+import pwd
 import re
 import socket
 import ssl
@@ -19,14 +21,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import files
+from ansible_collections.postamt.mail.plugins.module_utils import files, rivals, units
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
+INTERFACES = "/sys/class/net"
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # cgroup v2, v1
 STATE = "/var/lib/postamt"
 RECORD = f"{STATE}/ldap/applied.json"  # names accounts where this host's directory takes changes
 ARRIVING = f"{STATE}/ldap/arriving.json"  # a directory that was brought here and is to be taken up
 MAILBOXES = "/var/vmail"
+FSCK = "lost+found"  # where a file system begins
 # What a program reads, by its name here
 CONFIGURATIONS = {
     "ldap": "/etc/ldap/slapd.d",
@@ -77,10 +81,36 @@ def versions(module: AnsibleModule) -> dict[str, str]:
 
 
 def addresses(module: AnsibleModule) -> list[str]:
-    """Return the addresses of all interfaces, as hostname(1) lists them: no loopback, no link-local IPv6."""
+    """Return the addresses of the interfaces, as hostname(1) lists them: no loopback, no link-local IPv6.
+
+    What containers and virtual machines of this host call it is no address of it, as long as there is another one.
+    """
     found = [ipaddress.ip_address(word) for word in output(module, "hostname", "-I").split()]
     useful = [address for address in found if not address.is_loopback and not address.is_link_local]
-    return [str(address) for address in sorted(useful, key=lambda address: address.version)]
+    inner = inside(output(module, "ip", "-json", "address"))
+    outer = [address for address in useful if str(address) not in inner] or useful
+    return [str(address) for address in sorted(outer, key=lambda address: address.version)]
+
+
+def inside(listed: str) -> set[str]:
+    """Return the addresses of bridges that lead nowhere but to this host's own guests; listed: what ip(8) says."""
+    found: set[str] = set()
+    with contextlib.suppress(ValueError):
+        for interface in json.loads(listed):
+            place = f"{INTERFACES}/{interface['ifname']}"
+            if files.exists(f"{place}/bridge") and not any(map(leads_out, files.names(f"{place}/brif"))):
+                found |= {address["local"] for address in interface["addr_info"]}
+    return found
+
+
+def leads_out(name: str) -> bool:
+    """Tell whether an interface is a network card, several, or a part of one: guests have none of these."""
+    place = f"{INTERFACES}/{name}"
+    return (
+        files.exists(f"{place}/device")
+        or files.exists(f"{place}/bonding")
+        or "DEVTYPE=vlan" in files.text(f"{place}/uevent")
+    )
 
 
 def memory(kind: str) -> int:
@@ -112,12 +142,33 @@ def ca() -> str:
 
 
 def unclaimed() -> list[str]:
-    """Return the programs that are configured here and that this collection has never set up."""
-    return [
-        program
-        for program, path in CONFIGURATIONS.items()
-        if files.exists(path) and not files.exists(f"{STATE}/{program}/manifest.json")
-    ]
+    """Return the programs that are configured here and that this collection has never set up.
+
+    What another mail server does is Postfix's to take over.
+    """
+    found = [program for program in CONFIGURATIONS if not files.exists(f"{STATE}/{program}/manifest.json")]
+    there = {program for program in found if files.exists(CONFIGURATIONS[program])}
+    if "postfix" in found and "postfix" not in there and rivals.found():
+        there.add("postfix")
+    return [program for program in found if program in there]
+
+
+def in_the_way(name: str, number: int) -> list[str]:
+    """Return what keeps a user and its group from being made with a number: who has it, or their own other number."""
+    found = []
+    with contextlib.suppress(KeyError):
+        if (user := pwd.getpwuid(number).pw_name) != name:
+            found.append(f"user {user} has {number}")
+    with contextlib.suppress(KeyError):
+        if (other := pwd.getpwnam(name).pw_uid) != number:
+            found.append(f"user {name} has {other}")
+    with contextlib.suppress(KeyError):
+        if (group := grp.getgrgid(number).gr_name) != name:
+            found.append(f"group {group} has {number}")
+    with contextlib.suppress(KeyError):
+        if (other := grp.getgrnam(name).gr_gid) != number:
+            found.append(f"group {name} has {other}")
+    return found
 
 
 def claimed() -> list[str]:
@@ -187,13 +238,17 @@ def holds() -> list[str]:
     found = []
     found += ["directory"] if '"accounts"' in files.text(RECORD) else []
     found += ["arriving"] if files.exists(ARRIVING) else []
-    mailboxes = (files.status(f"{MAILBOXES}/{name}") for name in files.names(MAILBOXES) if not name.startswith("."))
+    mailboxes = (
+        files.status(f"{MAILBOXES}/{name}") for name in files.names(MAILBOXES) if name[0] != "." and name != FSCK
+    )
     found += ["mailboxes"] if any(one and stat.S_ISDIR(one.st_mode) for one in mailboxes) else []
     return found
 
 
 def carry_out(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
+    units.serve(module)
+    owner = module.params["request"].get("owner")
     module.exit_json(
         changed=False,
         look={
@@ -210,6 +265,7 @@ def carry_out(module: AnsibleModule) -> None:
             "claimed": claimed(),
             "firewall": firewall(module) if module.params["request"].get("firewall") else [],
             "holds": holds(),
+            "in_the_way": in_the_way(*owner) if owner else [],
             "versions": versions(module),
         },
     )

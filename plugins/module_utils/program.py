@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import files, postamt_certificates, units
+from ansible_collections.postamt.mail.plugins.module_utils import files, postamt_certificates, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
 RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
 UNIT_FILES = "/etc/systemd/system/"
+DPKG = "/var/lib/dpkg/info"  # a file of each package's file names is as old as its installation
 MOST = 8  # changed settings that a message names
 Contents = Mapping[str, "str | None"]  # texts by path, None for no file
 
@@ -43,6 +44,7 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
+    leaving: Iterable[str] = ()  # files of earlier runs that this one removes
     reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
     patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
@@ -291,7 +293,10 @@ class Change:
         """Go the whole way."""
         files.remove_tree(self.stage)  # left by a killed run
         self.missing = self.look_for_missing()
+        self.look_for_rivals()
         if self.missing and not self.dry:
+            self.look_at_files()
+            self.refuse_strangers()
             return  # the action brings it and calls again
         self.look()
         self.note_differences()
@@ -319,15 +324,28 @@ class Change:
             self.did("created", "create", f"user {user['name']}")
         return {kind: items for kind, items in found.items() if items}
 
+    def look_for_rivals(self) -> None:
+        """Stop other mail servers where Postfix is to be installed and they may be; apt would leave them running."""
+        found = rivals.found() if "postfix" in self.missing.get("packages", ()) else []
+        if found and not self.plan.get("adopt"):
+            self.fail(rivals.refusal(found))
+        for name in (name for rival in found for name in rival.units):
+            if self.did("stopped", "stop", name):
+                units.act("stop", name)
+
     def look(self) -> None:
         """Find out how the host differs from the plan."""
         self.look_at_files()
-        if self.wanted and self.foreign() and not self.plan.get("adopt"):
-            self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
+        self.refuse_strangers()
         self.news = self.unread()
         self.look_at_units()
         for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
             files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
+
+    def refuse_strangers(self) -> None:
+        """Stop before somebody else's configuration, unless it may be replaced."""
+        if self.wanted and self.foreign() and not self.plan.get("adopt"):
+            self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
 
     def look_at_files(self) -> None:
         """Find out which files differ, and whose they are."""
@@ -339,6 +357,7 @@ class Change:
         self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
         self.changes = [target for target in self.targets if not target.right]
         self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if files.status(path)]
+        self.program.leaving = self.stale
         self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
         self.lacking = self.program.lacking(self.plan) if self.wanted else []
@@ -387,7 +406,7 @@ class Change:
         others: list[str] = []
         if not self.manifest and not self.mark:
             others = [*self.program.others(), *(() if self.wanted else self.program.last)]
-        if not (mine or others) or self.request["installed"]:
+        if not (mine or others):
             return
         known = packaged_digests()
         for target in mine:
@@ -444,10 +463,19 @@ class Change:
             # Somebody else's may wait after a failure, for want of what another program has ceased to offer meanwhile.
             taken_over = bool(self.foreign())
             again = taken_over or unit_files or self.mark.get("reread") == "restart"
+            again = again or any(seen[name].starting or self.renewed(seen[name]) for name in self.running)
             again = again or self.program.needs_restart(old, new)
             self.reread = "restart" if again else "reload"
         # A change under way counts by what served when it began.
         self.served: bool = self.mark["served"] if self.mark else bool(self.running) and not self.starts
+
+    def renewed(self, unit: units.UnitState) -> bool:
+        """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
+        names = {name for name in self.plan["packages"] if name.startswith(self.program.name)}
+        lists = (name for name in files.names(DPKG) if name.endswith(".list"))
+        mine = (files.status(f"{DPKG}/{name}") for name in lists if name[:-5].partition(":")[0] in names)
+        began = time.time() - (time.monotonic() - unit.since)
+        return any(one and one.st_mtime > began for one in mine)
 
     def due(self) -> bool:
         """Tell whether anything has to be done."""

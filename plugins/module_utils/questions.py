@@ -4,7 +4,7 @@
 
 Each kind is a function of this module's KINDS; its parameters are the question's arguments. They are asked through the
 host's own outside address, since from loopback a mail server permits everything. Any question may also have `needs`, a
-list of "HOST:PORT" and socket paths that a good answer depends on, such as localhost:389 where the directory is.
+list of "HOST:PORT" and socket paths that a good answer depends on, such as 127.0.0.1:389 where the directory is.
 """
 
 from __future__ import annotations

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 import typing as t
 from collections.abc import Collection, Iterable
 
 from ansible_collections.postamt.mail.plugins.module_utils import files
 
-_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload"
+_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic"
+LAST_WORDS = 3  # lines
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
 
 
@@ -29,6 +31,8 @@ class UnitState:
     enabled: bool = False
     stale: bool = False  # its file changed since systemd read it
     dead: bool = False  # nothing of it runs, or systemd is about to try it once more
+    starting: bool = False  # not there yet, with whatever it has read so far
+    since: float = 0  # by time.monotonic(), 0 where it has never run
 
 
 class Output(t.NamedTuple):
@@ -92,6 +96,8 @@ def parse(names: list[str], shown: str) -> dict[str, UnitState]:
             enabled=_enabled(name, block.get("UnitFileState", "")),
             stale=block.get("NeedDaemonReload") == "yes",
             dead=block.get("SubState", "").startswith(("dead", "failed", "auto-restart")),
+            starting=block.get("ActiveState") == "activating",
+            since=int(block.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
         )
     return {name: found.get(name, UnitState(name)) for name in names}
 
@@ -107,23 +113,28 @@ def act(verb: str, *names: str) -> None:
     """Have systemd start, stop, reload, restart, enable or disable units; raises Failed with the units' own words."""
     if verb in ("start", "restart"):  # a configuration that failed must not count against the next one (StartLimit)
         output("systemctl", "reset-failed", *names, check=False)
+    since = f"@{int(time.time())}"
     found = output("systemctl", verb, *names, check=False)
     if found.returncode != 0:
         words = found.stderr.strip().splitlines()[:1]
-        logged = complaints(names, "5 seconds ago")
+        logged = complaints(names, since)
         raise Failed(f"systemctl {verb} {' '.join(names)}: " + "; ".join([*words, *logged]))
 
 
-def complaints(names: Iterable[str], since: str, most: int = 5) -> list[str]:
+def complaints(names: Collection[str], since: str, most: int = 5) -> list[str]:
     """Return what units logged at level warning and above, what is fatal first.
 
+    Where their own processes said nothing at that level, their last words of any: slapd calls all that it says debug.
     since: a time of journalctl(1), such as "@1700000000".
     """
-    chosen = [word for name in names for word in ("-u", name)]
-    command = ("journalctl", "-q", "-o", "cat", "-p", "warning", "--since", since, *chosen)
+    command = ("journalctl", "-q", "-o", "cat", "--since", since)
+    about = [f"--unit={name}" for name in names]
+    own = [f"_SYSTEMD_UNIT={name}" for name in names]  # not what systemd says about them
     try:
         output("journalctl", "--sync", check=False)
-        lines = output(*command, check=False).stdout.splitlines()
+        lines = output(*command, "-p", "warning", *about, check=False).stdout.splitlines()
+        if not output(*command, "-p", "warning", *own, check=False).stdout.strip():
+            lines = [*output(*command, *own, check=False).stdout.splitlines()[-LAST_WORDS:], *lines]
     except OSError:
         return []
     return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]

@@ -90,6 +90,12 @@ look:
       type: list
       elements: str
       sample: [directory, mailboxes]
+    in_the_way:
+      description: >-
+        What keeps user and group C(vmail), who own the mailboxes of the directory's accounts, from number 5000.
+      type: list
+      elements: str
+      sample: [user deploy has 5000]
     versions:
       description: >-
         Upstream versions of the installed ones among C(postfix), C(dovecot) and C(slapd). What is not installed is

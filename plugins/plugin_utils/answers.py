@@ -139,7 +139,7 @@ _COMMON: dict[str, t.Any] = {
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "host": {"look": look},
-    "compare": {"what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
+    "compare": {"rivals": _text, "what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
     "directory": {"notes": [_line], "passwords_needed": [_line]},
     "directory_move": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
     "certificates": {
@@ -178,7 +178,7 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "host": ("look",),
-    "compare": ("what", "difference", "problems", "notes"),
+    "compare": ("rivals", "what", "difference", "problems", "notes"),
     "accounts": ("actions",),
     "quarantine": ("mails",),
     "remove": ("actions", "stays", "ran"),

@@ -222,16 +222,19 @@ def directory_socket(program: str) -> str:
 
 
 def directory_uri(site: Site, host: Host, program: str) -> str:
-    """Return where a program of a host asks the directory: a link, which brings TLS, or its own with StartTLS."""
+    """Return where a program of a host asks the directory: a link, which brings TLS, or its own with StartTLS.
+
+    libldap looks for the machine's own name in the certificate, whatever that is, where it is asked for localhost.
+    """
     path = directory_socket(program).replace("/", "%2F")
-    return f"ldapi://{path}" if directory_is_linked(site, host) else "ldap://localhost"
+    return f"ldapi://{path}" if directory_is_linked(site, host) else "ldap://127.0.0.1"
 
 
 def directory_needs(site: Site, host: Host, program: str) -> list[str]:
     """Return what has to listen before a program can look accounts up: a socket's path or HOST:PORT."""
     if not site.uses_directory:
         return []
-    return [directory_socket(program)] if directory_is_linked(site, host) else ["localhost:389"]
+    return [directory_socket(program)] if directory_is_linked(site, host) else ["127.0.0.1:389"]
 
 
 def needs_store(site: Site, host: Host) -> bool:

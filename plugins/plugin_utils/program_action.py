@@ -39,16 +39,16 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return result
 
     def _apply(self, plan: Plan) -> Result:
-        answer = self._module(plan, [])
+        answer = self._module(plan)
         missing = answer.get("missing") or {}
         if answer.get("failed") or not missing or self._task.check_mode:
             return answer
-        actions: list[str] = []
+        actions: list[str] = list(answer["actions"])
         for bring in (self._packages, self._users):
             failure = bring(missing, actions)
             if failure:
                 return {**failure, "changed": bool(actions), "actions": actions}
-        answer = self._module(plan, missing.get("packages", []))
+        answer = self._module(plan)
         left = answer.get("missing")
         if left and not answer.get("failed"):
             users = [user["name"] for user in left.get("users", [])]
@@ -56,8 +56,8 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
             answer.update(failed=True, msg=f"still missing on the host after they were brought: {names}")
         return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
 
-    def _module(self, plan: Plan, installed: list[str]) -> Result:
-        return self._on_host({"plan": plan, "installed": installed}, plan["secrets"])
+    def _module(self, plan: Plan) -> Result:
+        return self._on_host({"plan": plan}, plan["secrets"])
 
     def _on_host(self, request: Result, secrets: t.Iterable[str]) -> Result:
         return on_host(self, self._vars, self.code or self.program, request, secrets)

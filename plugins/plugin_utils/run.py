@@ -32,6 +32,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     DUTIES,
+    VMAIL,
+    VMAIL_UID,
     HostInput,
     HostVariables,
     Look,
@@ -401,7 +403,7 @@ def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
     several = len(task_vars["groups"].get(GROUP, ())) > 1
     before = time.time()
-    answer = on_host(action, task_vars, "host", {"firewall": several})
+    answer = on_host(action, task_vars, "host", {"firewall": several, "owner": [VMAIL, VMAIL_UID]})
     if not answer.get("failed"):
         answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())
     return answer

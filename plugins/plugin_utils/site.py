@@ -203,6 +203,7 @@ class Look:
     claimed: list[Word] = dataclasses.field(default_factory=list)  # programs that it has set up
     firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
     holds: list[Word] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
+    in_the_way: list[str] = dataclasses.field(default_factory=list)  # what keeps VMAIL from its number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -469,6 +470,7 @@ def parse_site(
     problems.extend(_topology(site, {group for group, names in (groups or {}).items() if not names}))
     problems.extend(_rules(site))
     problems.extend(_mailboxes_left(site))
+    problems.extend(_owner_kept_out(site))
     if not moving:
         problems.extend(directory_left(site))
     if all(part is not None for part in parsed.values()):
@@ -602,6 +604,18 @@ def _mailboxes_left(site: Site) -> Iterable[Problem]:
                 f"(mv {VMAIL_HOME} {VMAIL_HOME}.moved)"
             )
             yield Problem("group mail_store", stores[0].inventory_name, allowed)
+
+
+def _owner_kept_out(site: Site) -> Iterable[Problem]:
+    """Yield what keeps the mailboxes' owner from the number that it has on all hosts."""
+    for host in site.hosts_with("mail_store") if site.uses_directory else ():
+        if host.look.in_the_way:
+            allowed = (
+                f"must be user and group number {VMAIL_UID}, so that mailboxes can move to another host, but there "
+                f"{', '.join(host.look.in_the_way)}. Renumber while nothing of theirs runs: groupmod -g and usermod "
+                "-u, then chown for their files, which find -user and find -group with the old number list"
+            )
+            yield Problem(f"{VMAIL} of host {host.inventory_name}", None, allowed)
 
 
 def _rules(site: Site) -> Iterable[Problem]:

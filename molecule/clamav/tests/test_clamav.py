@@ -93,6 +93,16 @@ def test_a_private_mirror_is_asked_and_its_silence_stops_nothing(host: Any, play
     assert not play().failed
 
 
+def test_signatures_that_cannot_be_fetched_are_a_reason_and_do_not_end_the_scanner(
+    host: Any, play: Any, mirror: str
+) -> None:
+    done = play({"mail_clamav_signatures": [], "mail_clamav_official": True, "mail_clamav_mirror": mirror})
+    for sentence in ("the old one is back and serves", "freshclam cannot fetch signatures: ", "mail_clamav_official"):
+        assert sentence in done.message
+    assert found(host, EICAR)
+    assert play().changed == []
+
+
 def test_bad_signatures_and_bad_options_are_refused(host: Any, site: Any, play: Any, tmp_path: Path) -> None:
     bad = tmp_path / "bad.ndb"
     bad.write_text("this is no signature\n")

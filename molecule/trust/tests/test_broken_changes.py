@@ -113,7 +113,7 @@ def test_a_right_change_is_kept_while_the_directory_is_away(host: Any, play: Any
         done = play(tags="postfix")
         assert not done.failed
         assert any("wrote /etc/postfix/tables/mailboxes" in action for action in done.actions)
-        assert any("for now (localhost:389 does not answer)" in action for action in done.actions), done.actions
+        assert any("for now (127.0.0.1:389 does not answer)" in action for action in done.actions), done.actions
     finally:
         host.check_output("systemctl start slapd")
     mail_flows()

@@ -96,6 +96,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(MAIN, amavis_conf(settings)),
         ],
         units=[Unit(unit), *_units([one for _concern, part in parts for one in part.units])],
+        mailname=str(host.name),
         notes=[sizing(site, host).sentence()],
         questions=[question for _concern, part in parts for question in part.questions],
     )

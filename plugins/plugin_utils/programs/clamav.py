@@ -123,8 +123,8 @@ def _socket_drop_in() -> str:
 def _drop_in(readers: list[str]) -> str:
     """Return the drop-in of the daemon: never root, and started with whatever signatures there are.
 
-    What Debian prepares as root is the socket's folder, which systemd makes. Where no signatures are there they are
-    fetched first, since without any clamd would not start.
+    What Debian prepares as root is the socket's folder, which systemd makes. Where the signatures are lost they are
+    fetched first, since without any clamd would not start; not as often as it is restarted after a crash.
     """
     found = f'find {SIGNATURES} -type f ! -name "*.dat" ! -path {TEST_SIGNATURE} | grep -q .'
     return f"""\
@@ -135,7 +135,7 @@ ConditionPathExistsGlob=
 User=clamav
 SupplementaryGroups={" ".join(sorted(set(readers)))}
 ExecStartPre=
-ExecStartPre=/bin/sh -c '{found} || exec freshclam --stdout'
+ExecStartPre=/bin/sh -c '{found} || freshclam --stdout || {{ sleep 300; false; }}'
 Restart=on-failure
 RestartSec=5
 """

@@ -7,12 +7,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import files, program
-from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
+from ansible_collections.postamt.mail.plugins.module_utils.units import Failed, UnitState
 
 
 @pytest.fixture
@@ -76,3 +77,59 @@ def test_what_a_killed_run_left_goes_though_it_is_wanted_no_more(
         monkeypatch.setattr(change, name, list)
     change.look()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(("when", "renewed"), [(-60, False), (60, True)])
+def test_packages_that_came_while_a_program_ran_want_a_restart(
+    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: int, renewed: bool
+) -> None:
+    monkeypatch.setattr(program, "DPKG", str(tmp_path))
+    started = time.monotonic() - 1000
+    for name, age in (("dovecot-sieve:amd64", when), ("dovecot-doc", 60), ("amavisd-new", 60)):
+        (tmp_path / f"{name}.list").touch()
+        moment = time.time() - 1000 + age
+        os.utime(tmp_path / f"{name}.list", (moment, moment))
+    change.plan, change.program.name = {"packages": ["amavisd-new", "dovecot-sieve"]}, "dovecot"
+    assert change.renewed(UnitState("dovecot.service", active=True, since=started)) == renewed
+
+
+def test_somebody_elses_configuration_stops_a_run_before_it_installs(
+    change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ended(Exception):
+        pass
+
+    def fail(text: str) -> None:
+        raise Ended(text)
+
+    change.stage, change.dry, change.wanted, change.plan = "/nonexistent", False, True, {"adopt": False}
+    monkeypatch.setattr(change, "look_for_missing", lambda: {"packages": ["dovecot-sieve"]})
+    monkeypatch.setattr(change, "look_at_files", lambda: None)
+    monkeypatch.setattr(change, "foreign", lambda: ["/etc/dovecot/dovecot.conf"])
+    monkeypatch.setattr(change, "difference", str)
+    monkeypatch.setattr(change, "fail", fail)
+    with pytest.raises(Ended, match=r"/etc/dovecot/dovecot.conf\. Nothing was changed"):
+        change.carry_out()
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+def test_another_mail_server_stops_a_run_or_is_stopped_before_packages_come(
+    change: Any, monkeypatch: pytest.MonkeyPatch, adopt: bool
+) -> None:
+    stopped = []
+
+    def fail(text: str) -> None:
+        stopped.append(text)
+        raise Failed(text)
+
+    exim = program.rivals.Rival("exim4-daemon-light", ("exim4.service",), "/var/spool/exim4/input", 1)
+    monkeypatch.setattr(program.rivals, "found", lambda: [exim])
+    monkeypatch.setattr(program.units, "act", lambda *words: stopped.append(" ".join(words)))
+    monkeypatch.setattr(change, "fail", fail)
+    change.plan, change.missing, change.dry = {"adopt": adopt}, {"packages": ["postfix"]}, False
+    if adopt:
+        change.look_for_rivals()
+        assert (change.actions, stopped) == (["stopped exim4.service"], ["stop exim4.service"])
+    else:
+        with pytest.raises(Failed, match="1 message in its queue, /var/spool/exim4/input"):
+            change.look_for_rivals()

@@ -37,8 +37,8 @@ def test_worse(before: str, after: str) -> None:
 
 
 def test_a_dependency_that_was_down_before_is_no_fault_of_the_change() -> None:
-    assert not worse(Answer(YES, "", down=("localhost:389",)), Answer(LATER, "", down=("localhost:389",)))
-    assert worse(Answer(YES, "", down=("localhost:389",)), Answer(SILENT, ""))
+    assert not worse(Answer(YES, "", down=("127.0.0.1:389",)), Answer(LATER, "", down=("127.0.0.1:389",)))
+    assert worse(Answer(YES, "", down=("127.0.0.1:389",)), Answer(SILENT, ""))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_process_that_is_about_to_leave_is_not_the_answer(tmp_path: Path) -> N
 
 
 def test_described() -> None:
-    arguments = {"port": 587, "recipient": "postmaster@example.org", "tls": "starttls", "needs": ["localhost:389"]}
+    arguments = {"port": 587, "recipient": "postmaster@example.org", "tls": "starttls", "needs": ["127.0.0.1:389"]}
     assert (
         questions.described({"kind": "smtp_rcpt", "arguments": arguments})
         == "smtp rcpt postmaster@example.org port 587 tls starttls"

@@ -19,6 +19,7 @@ LoadState=loaded
 ActiveState=active
 UnitFileState=enabled
 NeedDaemonReload=yes
+ActiveEnterTimestampMonotonic=12500000
 
 Id=postfix@-.service
 LoadState=loaded
@@ -37,10 +38,37 @@ NeedDaemonReload=no
 def test_parse() -> None:
     names = ["postfix.service", "postfix@-.service", "nosuch.service"]
     assert parse(names, SHOWN) == {
-        "postfix.service": UnitState("postfix.service", exists=True, active=True, enabled=True, stale=True),
+        "postfix.service": UnitState("postfix.service", exists=True, active=True, enabled=True, stale=True, since=12.5),
         "postfix@-.service": UnitState("postfix@-.service", exists=True, enabled=True),
         "nosuch.service": UnitState("nosuch.service"),
     }
+
+
+def test_a_unit_that_is_not_there_yet() -> None:
+    shown = "LoadState=loaded\nActiveState=activating\nSubState=start-pre\nActiveEnterTimestampMonotonic=0\n"
+    found = parse(["clamav-daemon.service"], shown)["clamav-daemon.service"]
+    assert found.active and found.starting and found.since == 0
+
+
+@pytest.mark.parametrize(
+    ("by_itself", "said"),
+    [
+        ("main: TLS init def ctx failed: -1", ["a line", "main: TLS init def ctx failed: -1", "slapd.service: Failed"]),
+        ("", ["slapd.service: Failed"]),
+    ],
+)
+def test_a_daemon_that_calls_nothing_a_warning_is_quoted_too(
+    by_itself: str, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def output(*words: str, **_how: object) -> units.Output:
+        own, warning = any(word.startswith("_SYSTEMD_UNIT=") for word in words), "warning" in words
+        lines = ["first", "second", "a line", by_itself] if own and not warning and by_itself else []
+        lines += ["slapd.service: Failed"] if warning and not own else []
+        return units.Output(0, "".join(f"{line}\n" for line in lines), "")
+
+    monkeypatch.setattr(units, "output", output)
+    monkeypatch.setattr(units, "LAST_WORDS", 2)
+    assert sorted(units.complaints(["slapd.service"], "@0")) == sorted(said)
 
 
 def test_an_init_script_is_enabled_by_its_links_only() -> None:

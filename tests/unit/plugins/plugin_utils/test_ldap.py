@@ -38,6 +38,17 @@ def plan(site: Site, **settings: Any) -> dict[str, Any]:
     return compose.plan("ldap", site, site.hosts[NAME], {"settings": settings})
 
 
+@pytest.mark.parametrize("release", ["trixie", "bookworm"])
+@pytest.mark.parametrize("program", ["dovecot", "postfix", "sasl"])
+def test_no_program_asks_for_localhost_where_libldap_puts_the_machines_own_name(program: str, release: str) -> None:
+    site = make(release)
+    found = compose.plan(program, site, site.hosts[NAME])
+    said = "".join(file["content"] for file in found["files"])
+    assert "ldap://127.0.0.1" in said and "ldap://localhost" not in said
+    internal = compose.plan("certificates", site, site.hosts[NAME])["certificates"]["internal"]
+    assert "127.0.0.1" in internal["names"]
+
+
 def test_accounts_in_the_directorys_words() -> None:
     found = plan(make())["entries"]["accounts"]
     assert found["anna@example.org"] == {

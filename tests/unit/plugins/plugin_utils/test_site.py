@@ -121,6 +121,11 @@ def test_every_problem_is_listed_at_once() -> None:
             HostInput(look=Look(release="sid")),
             "Debian release of host mail.example.org is 'sid': must be one of bookworm",
         ),
+        (
+            HostInput(look=Look(in_the_way=["user deploy has 5000"])),
+            "vmail of host mail.example.org: must be user and group number 5000, so that mailboxes can move to another "
+            "host, but there user deploy has 5000. Renumber",
+        ),
         (HostInput(look=Look(architecture="i386")), "architecture of host mail.example.org is 'i386': must be one of"),
         (
             HostInput(variables={"mail_host_name": "mail"}),

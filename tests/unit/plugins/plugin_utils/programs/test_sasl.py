@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs import sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
 
-LDAP = Sasl({"ldap_servers": "ldap://localhost", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
+LDAP = Sasl({"ldap_servers": "ldap://127.0.0.1", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
 
 
 def plan(parts: list[tuple[str, Sasl]], settings: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
