@@ -13,7 +13,21 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
-from letters import ANNA, BEN, CARL, DORA, EICAR, GTUBE, STRANGER, code, encrypted_zip, forwarded, letter, zipped
+from letters import (
+    ANNA,
+    BEN,
+    CARL,
+    DORA,
+    EICAR,
+    GTUBE,
+    STRANGER,
+    attached,
+    code,
+    encrypted_zip,
+    forwarded,
+    letter,
+    zipped,
+)
 from neighbour import greeting_servers
 from ports import listening
 
@@ -68,6 +82,46 @@ def test_banned_files_are_refused(send: Any, name: str) -> None:
     files = {"a_zip": zipped("invoice.pdf.exe", b"MZ")} if name == "in a zip" else {name: b"MZ"}
     refused = send(letter(new_token(), **files))
     assert code(refused) == 554 and "BANNED" in str(refused.answers[ANNA])
+
+
+PACK = """
+rm -rf /tmp/packed && mkdir /tmp/packed && cd /tmp/packed && printf MZ > setup.exe && tar cf a.tar setup.exe
+for pack in "gzip -k" "bzip2 -k" "xz -k" "xz -k --format=lzma" "zstd -qk" "lzop"; do $pack a.tar; $pack setup.exe; done
+lz4 -q a.tar a.tar.lz4; lz4 -q setup.exe setup.exe.lz4
+echo setup.exe | cpio -o --quiet > a.cpio; arj a a.arj setup.exe
+for kind in 7z zip wim; do 7z a -t$kind a.$kind setup.exe; done
+rm setup.exe
+"""
+PROGRAM = (
+    b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0\x4c\1\1\0" + bytes(12) + b"\xe0\0\2\1\x0b\1" + bytes(66) + b"\2" + bytes(400)
+)
+
+
+def test_names_in_archives_of_every_kind_are_seen(host: Any, send: Any) -> None:
+    host.check_output(PACK)
+    names = host.check_output("ls /tmp/packed").split()
+    assert len(names) == 20
+    passed = []
+    for name in names:
+        archive = base64.b64decode(host.check_output(f"base64 /tmp/packed/{name}"))
+        if "BANNED" not in str(send(attached(name, archive)).answers[ANNA]):
+            passed.append(name)
+    assert passed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "answer"),
+    [
+        ("x.vbs.", b"x", 554),
+        ("x.vbs ", b"x", 554),
+        ("x.vbs . .", b"x", 554),
+        ("info@shop.example.com", b"x", 250),
+        ("info@shop.example.com", PROGRAM, 554),
+        ("invoice.pdf.com", b"x", 554),
+    ],
+)
+def test_a_name_is_banned_as_windows_reads_it(send: Any, name: str, content: bytes, answer: int) -> None:
+    assert code(send(attached(name, content))) == answer
 
 
 def test_one_answer_serves_two_policies_and_nobody_hears_of_it(
