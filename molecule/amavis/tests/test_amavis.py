@@ -92,8 +92,9 @@ echo setup.exe | cpio -o --quiet > a.cpio; arj a a.arj setup.exe
 for kind in 7z zip wim; do 7z a -t$kind a.$kind setup.exe; done
 rm setup.exe
 """
-PROGRAM = (
-    b"MZ" + bytes(58) + b"\x40\0\0\0PE\0\0\x4c\1\1\0" + bytes(12) + b"\xe0\0\2\1\x0b\1" + bytes(66) + b"\2" + bytes(400)
+# As little of a program for Windows as file(1) knows one by
+PROGRAM = b"".join(
+    (b"MZ", bytes(58), b"\x40\0\0\0PE\0\0\x4c\1\1\0", bytes(12), b"\xe0\0\2\1\x0b\1", bytes(66), b"\2", bytes(400))
 )
 
 
