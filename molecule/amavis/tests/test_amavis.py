@@ -63,6 +63,16 @@ def test_a_user_is_no_spammer(send: Any, has: Any) -> None:
     assert has(BEN, token)
 
 
+@pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
+def test_the_filter_cuts_no_line_and_tells_whose_headers_to_complete(send: Any, filed: Any, user: str) -> None:
+    token, line = new_token(), b"x" * 3000
+    bare = f"From: {user or STRANGER}\r\nTo: {BEN}\r\nSubject: {token}\r\n\r\n".encode() + line + b"\r\n"
+    assert code(send(bare, BEN, user=user)) == 250
+    found = filed(BEN, token)
+    assert line in found
+    assert (b"\nDate: " in found, b"\nMessage-I" in found) == (bool(user), bool(user))
+
+
 @pytest.mark.parametrize("flag", ["YES", "NO"])
 def test_forged_lines_count_for_nothing(send: Any, has: Any, flag: str) -> None:
     token = new_token()
