@@ -131,7 +131,16 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
     },
     "accounts": {
         "accounts": [
-            {"address": _text, "enabled": _flag, "source": _text, "dn": _text, "delete_from": _or_nothing(_text)}
+            {
+                "address": _text,
+                "enabled": _flag,
+                "aliases": [_text],
+                "forward": [_text],
+                "quota": _text,
+                "source": _text,
+                "dn": _text,
+                "delete_from": _or_nothing(_text),
+            }
         ],
         "note": _text,
         "password_set": _flag,

@@ -59,7 +59,7 @@ def _private(address: str) -> bool:
 
 
 def _spf(site: Site) -> str:
-    """Return who sends the site's mail; where a host relays that nobody has named, whoever asks is not told to refuse."""
+    """Return who sends the site's mail, and no word on others where a host relays that nobody has named."""
     senders = [f"a:{host.name}" for host in site.hosts_with("mail_submission") if not host.does("mail_mx")]
     includes = [f"include:{name}" for name in site.of(Variables).mail_spf_includes]
     return " ".join(["v=spf1", "mx", *senders, *includes, "?all" if _unnamed_relay(site) else "-all"])
