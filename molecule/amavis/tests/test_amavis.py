@@ -199,6 +199,9 @@ def test_the_quarantine_is_listed_and_lets_go(host: Any, send: Any, has: Any, sc
     released = ansible("postamt.mail.quarantine", {"release": [name]})
     assert f"released {name}" in released
     assert has(ANNA, token)
+    host.check_output(f"sed -i '/^X-Envelope-To:/s/<.*/<gone@example.test>/' /var/lib/amavis/virusmails/{name}")
+    refused = ansible("postamt.mail.quarantine", {"release": [name]})
+    assert f"{name} was not released: 550 5.1.1 <gone@example.test>" in refused
     unknown = ansible("postamt.mail.quarantine", {"release": ["x/nothing"]})
     assert "release: x/nothing is not in the quarantine" in unknown
 
