@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.module_utils.program import refusal
+from ansible_collections.postamt.mail.plugins.module_utils.program import DIFFERENCES, refusal
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
@@ -33,7 +33,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             self._display.display(f"{variables['inventory_hostname']}: {note}")
         result["changed"] = False
         if answer["what"] and not all(plan["adopt"] for plan in plans.values()):
-            return {**result, "failed": True, "msg": refusal(answer["what"], answer["difference"])}
+            # here and not in the message, which Ansible shows twice
+            self._display.display(f"{variables['inventory_hostname']}: {DIFFERENCES}\n{answer['difference']}")
+            return {**result, "failed": True, "msg": f"{refusal(answer['what'])} The differences are shown above."}
         if answer["problems"]:
             return {**result, "failed": True, "msg": "\n".join(["Nothing was changed:", *answer["problems"]])}
         return result
