@@ -128,6 +128,7 @@ def test_names_in_archives_of_every_kind_are_seen(host: Any, send: Any) -> None:
         ("x.vbs . .", b"x", 554),
         ("info@shop.example.com", b"x", 250),
         ("info@shop.example.com", PROGRAM, 554),
+        ("info@shop.example.com", zipped("setup.exe", b"x"), 554),
         ("invoice.pdf.com", b"x", 554),
     ],
 )
