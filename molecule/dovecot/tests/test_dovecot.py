@@ -239,9 +239,10 @@ def test_a_script_knows_to_which_address_mail_was_sent(site: Any, ask: Any) -> N
     )
     assert sieve_put(ask(4190), CORA, site.passwords[CORA], "away", script).ok
     assert smtp_send(ask(587), ANNA, [alias], message(ANNA, alias, token), tls="starttls", login=login).accepted
-    assert b"Delivered-To: <c@example.test>" in imap_find(ask(993), CORA, site.passwords[CORA], token, folder="Archive")
+    found = imap_find(ask(993), CORA, site.passwords[CORA], token, folder="Archive")
+    assert found and re.search(rb"Delivered-To: <?c@example.test", found)
     answer = imap_find(ask(993), ANNA, site.passwords[ANNA], token, wait=20)
-    assert answer and b"From: <c@example.test>" in answer
+    assert answer and re.search(rb"From: <?c@example.test", answer)
 
 
 def test_a_long_line_arrives_whole(site: Any, ask: Any) -> None:
