@@ -73,7 +73,8 @@ def warnings(site: Site) -> Iterator[str]:
     """Yield what somebody has to know or decide before the zones are published."""
     for host in site.hosts.values():
         private = [address for address in published(host) if _private(address)]
-        if private and site.shows_public(host):
+        found = list(host.addresses) == list(host.look.addresses)  # and not said
+        if private and found and site.shows_public(host):
             yield (
                 f"the zones have private addresses of {host.name} ({', '.join(private)}), since it has no others: "
                 "mail_host_addresses of the host says which to publish"

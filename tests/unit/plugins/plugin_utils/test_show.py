@@ -62,11 +62,11 @@ def test_zone_files() -> None:
 
 
 def test_what_a_relayhost_sends_is_not_refused_for_its_address() -> None:
-    unnamed, named = site(), site(mail_spf_includes=["spf.example.com"])
+    unnamed, named = site(), site(mail_spf_includes=["_spf.example.com"])
     alone = site(mail_relayhost=None)
     for found, record, warned in (
         (unnamed, "v=spf1 mx ?all", True),
-        (named, "v=spf1 mx include:spf.example.com -all", False),
+        (named, "v=spf1 mx include:_spf.example.com -all", False),
         (alone, "v=spf1 mx -all", False),
     ):
         assert f'example.org. 3600 IN TXT "{record}"' in zones(found)["example.org.zone"].splitlines()
