@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+PLAYBOOKS = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "playbooks").glob("*.yml"))
+EMPTY, MISNAMED = "mail: {vars: {mail_domains: [example.org]}}", "mails: {hosts: {a.example.org: }}"
 
-@pytest.mark.parametrize(
-    "inventory", ["mail: {vars: {mail_domains: [example.org]}}", "mails: {hosts: {a.example.org: }}"]
-)
-def test_an_empty_group_ends_the_run(tmp_path: Path, inventory: str) -> None:
+
+@pytest.mark.parametrize(("playbook", "inventory"), [*((name, EMPTY) for name in PLAYBOOKS), ("site", MISNAMED)])
+def test_an_empty_group_ends_the_run(tmp_path: Path, playbook: str, inventory: str) -> None:
     (tmp_path / "hosts.yml").write_text(inventory, encoding="utf-8")
-    command = ["ansible-playbook", "-i", str(tmp_path / "hosts.yml"), "postamt.mail.site"]
+    command = ["ansible-playbook", "-i", str(tmp_path / "hosts.yml"), f"postamt.mail.{playbook}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert done.returncode != 0 and "group mail holds no host" in done.stdout, done.stdout
