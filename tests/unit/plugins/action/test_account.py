@@ -69,19 +69,19 @@ def test_the_rest_is_for_the_host_to_decide(state: str, address: str | None) -> 
     assert said(state, address) == []
 
 
+def test_an_exclusive_inventory_takes_none_beside_it() -> None:
+    exclusive = site(mail_accounts_exclusive=True)
+    for state in ("present", "enabled"):
+        assert "which alone decides here" in said(state, DORA, exclusive)[0]
+    assert said("disabled", DORA, exclusive) == said("absent", DORA, exclusive) == []
+
+
 def test_a_line_of_the_list() -> None:
     plain = {"address": DORA, "enabled": True, "source": "by hand", "dn": "uid=1", "delete_from": ""}
     plain |= {"aliases": [], "forward": [], "quota": ""}
     assert account.line(plain) == f"{DORA}  enabled  by hand  uid=1"
     more = {**plain, "aliases": ["d@example.org"], "forward": ["x@example.net"], "quota": "2G"}
     assert "  aliases d@example.org  forwards to x@example.net  quota 2G  " in account.line(more)
-
-
-def test_an_exclusive_inventory_takes_none_beside_it() -> None:
-    exclusive = site(mail_accounts_exclusive=True)
-    for state in ("present", "enabled"):
-        assert "which alone decides here" in said(state, DORA, exclusive)[0]
-    assert said("disabled", DORA, exclusive) == said("absent", DORA, exclusive) == []
 
 
 def test_users_of_the_host_are_not_the_collections() -> None:
