@@ -34,6 +34,13 @@ def letter(token: str, text: str = "Hello\n", sender: str = STRANGER, to: str = 
     return found.as_bytes()
 
 
+def attached(name: str, content: bytes) -> bytes:
+    """A message with one attachment, whatever letters are in its name."""
+    found = email.message_from_bytes(letter("attached"), policy=email.policy.SMTP)
+    found.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    return found.as_bytes()
+
+
 def forwarded(token: str, inner: bytes) -> bytes:
     found = email.message.EmailMessage(policy=email.policy.SMTP)
     found["From"], found["To"], found["Subject"] = STRANGER, ANNA, token

@@ -78,7 +78,8 @@ class ActionModule(ActionBase):
         left, self._gone = given.pop("left", None), given.pop("gone", None)
         if left is not None:
             answer = run.on_host(self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME})
-            self._tell(answer)
+            for text in answer.get("actions") or ():
+                self._say(text)
             return answer
         problems: list[Problem] = []
         asked = parse_fields(Asked, given, "", problems, prefix="")
@@ -105,7 +106,7 @@ class ActionModule(ActionBase):
                 state.set_secrets({str(asked.account): password})
             if done and (gone := forgotten(site, answer.get("deleted") or ()) & set(state.known_secrets())):
                 state.set_secrets(dict.fromkeys(gone))  # who has the address next gets a password of their own
-        self._tell(answer)
+        self._tell(answer, asked.state == "listed")
         if done and answer.get("password_set"):  # on the screen alone: in no result, and in no log file
             self._say(f"the new password of {asked.account} is {password}", screen_only=True)
         return answer
@@ -128,20 +129,15 @@ class ActionModule(ActionBase):
         }
         return run.on_host(self, self._vars, "accounts", request, [password] if password else [])
 
-    def _tell(self, answer: Result) -> None:
-        actions = answer.get("actions") or []
-        for text in [*actions, *([answer["note"]] if answer.get("note") else [])]:
+    def _tell(self, answer: Result, listing: bool = False) -> None:
+        if listing:
+            for account in answer.get("accounts") or []:
+                self._say(line(account))
+            return
+        note = [answer["note"]] if answer.get("note") else []
+        said = [*(answer.get("actions") or []), *note]
+        for text in said or ([] if answer.get("failed") or answer.get("left") else ["nothing to do"]):
             self._say(text)
-        for account in answer.get("accounts") or [] if not actions else ():
-            words = [
-                account["address"],
-                "enabled" if account["enabled"] else "disabled",
-                account["source"],
-                account["dn"],
-            ]
-            if account["delete_from"]:
-                words.append(f"may be deleted from {account['delete_from']} on")
-            self._say("  ".join(words))
 
     def _say(self, text: str, **how: bool) -> None:
         self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
@@ -155,6 +151,17 @@ def allowed(asked: Asked, left: Result) -> Result:
     if left.get("delete") and asked.state == "purged":
         found["delete"] = left["delete"]
     return found
+
+
+def line(account: Result) -> str:
+    """Return an account of the list in one line."""
+    words = [account["address"], "enabled" if account["enabled"] else "disabled", account["source"]]
+    words += [f"aliases {', '.join(account['aliases'])}"] if account["aliases"] else []
+    words += [f"forwards to {', '.join(account['forward'])}"] if account["forward"] else []
+    words += [f"quota {account['quota']}"] if account["quota"] else []
+    words.append(account["dn"])
+    words += [f"may be deleted from {account['delete_from']} on"] if account["delete_from"] else []
+    return "  ".join(words)
 
 
 def forgotten(site: Site, deleted: t.Iterable[str]) -> set[str]:

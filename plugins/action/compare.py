@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.module_utils.program import refusal
+from ansible_collections.postamt.mail.plugins.module_utils.program import DIFFERENCES, refusal
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
@@ -32,10 +32,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         for note in answer["notes"]:
             self._display.display(f"{variables['inventory_hostname']}: {note}")
         result["changed"] = False
-        if not all(plan["adopt"] for plan in plans.values()):
-            told = [refusal(answer["what"], answer["difference"])] if answer["what"] else []
-            if told or answer["rivals"]:
-                return {**result, "failed": True, "msg": "\n".join(filter(None, [answer["rivals"], *told]))}
+        if (answer["what"] or answer["rivals"]) and not all(plan["adopt"] for plan in plans.values()):
+            told = [answer["rivals"]] if answer["rivals"] else []
+            if answer["what"]:
+                # here and not in the message, which Ansible shows twice
+                self._display.display(f"{variables['inventory_hostname']}: {DIFFERENCES}
+{answer['difference']}")
+                told.append(f"{refusal(answer['what'])} The differences are shown above.")
+            return {**result, "failed": True, "msg": "
+".join(told)}
         if answer["problems"]:
             return {**result, "failed": True, "msg": "\n".join(["Nothing was changed:", *answer["problems"]])}
         return result

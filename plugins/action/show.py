@@ -40,6 +40,8 @@ class ActionModule(ActionBase):
         folder = site.of(Variables).mail_zone_dir
         if folder:
             _write(os.path.expanduser(folder), zones)
+            for sentence in zone.warnings(site):
+                self._display.warning(sentence)
         return {"host": found, "zones": {name: text.splitlines() for name, text in zones.items()}}
 
 

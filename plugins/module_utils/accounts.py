@@ -27,7 +27,7 @@ INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
 def listed(
     wanted: Mapping[str, Any], current: Mapping[str, entries.Entry], record: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return the accounts by address: address, dn, enabled, source, and the day from which it may be deleted."""
+    """Return the accounts by address: what the entry says, its source, and the day from which it may be deleted."""
     leaving = entries.leaving(wanted["accounts"], current, record)
     found = []
     for dn, entry in current.items():
@@ -42,11 +42,31 @@ def listed(
                 "address": address,
                 "dn": dn,
                 "enabled": not entries.disabled(entry),
+                "aliases": others(entry, "mailAlias"),
+                "forward": others(entry, "mailForwardingAddress"),
+                "quota": quota(entry),
                 "source": source,
                 "delete_from": leaving.get(dn, ""),
             }
         )
     return sorted(found, key=lambda account: str(account["address"]))
+
+
+def others(entry: entries.Entry, attribute: str) -> list[str]:
+    """Return the addresses in an attribute, without the account's own (directory_entries.account_attributes)."""
+    own = entry.attributes["mail"][0].lower()
+    return sorted(value.lower() for value in entry.attributes.get(attribute, []) if value.lower() != own)
+
+
+def quota(entry: entries.Entry) -> str:
+    """Return an account's own quota as mail_accounts has it, empty where it has none."""
+    text = "".join(entry.attributes.get("mailQuota", []))
+    if not text.isdecimal() or int(text) == 0:
+        return text
+    size, units = int(text), "KMGT"
+    while size % 1024 == 0 and len(units) > 1:
+        size, units = size // 1024, units[1:]
+    return f"{size}{units[0]}"
 
 
 def due(accounts: Iterable[Mapping[str, Any]], today: str) -> list[Mapping[str, Any]]:

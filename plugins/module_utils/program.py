@@ -840,13 +840,16 @@ class Change:
         files.remove_tree(self.pending)
 
 
-def refusal(paths: Iterable[str], differences: str) -> str:
+DIFFERENCES = "The differences (- as it is, + as it would be):"
+
+
+def refusal(paths: Iterable[str], differences: str = "") -> str:
     """Return why a run stops before somebody else's configuration."""
     return (
         f"neither Debian's nor this collection's on this host: {', '.join(paths)}. Nothing was changed. With "
         f"mail_adopt: true this collection's configuration takes their place, and what it replaces is kept in "
-        f"{STATE}/<program>/originals; mailboxes, /etc/aliases and the queue stay. "
-        f"The differences (- as it is, + as it would be):\n{differences}"
+        f"{STATE}/<program>/originals; mailboxes, /etc/aliases and the queue stay."
+        + (f" {DIFFERENCES}\n{differences}" if differences else "")
     )
 
 

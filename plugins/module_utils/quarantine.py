@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.parser import BytesHeaderParser
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import files, units
+from ansible_collections.postamt.mail.plugins.module_utils import files, questions, units
 
 HEADER = 1 << 20  # bytes of a message in which its header ends
 FIELD = 1000  # characters of a field that people are shown
@@ -58,6 +59,18 @@ def _text(value: Any) -> str:
     return " ".join("".join(char if char.isprintable() else " " for char in value).split())
 
 
+def refused(recipients: str) -> list[str]:
+    """Return what Postfix says of recipients who get no mail any more, asking where it would take the mail itself."""
+    # A host that does not send mail has a link to one that does, which knows the recipients.
+    hop = re.fullmatch(
+        r"\[127\.0\.0\.1\]:(\d+)", units.output("postconf", "-h", "relayhost", check=False).stdout.strip()
+    )
+    where = {"port": int(hop[1]) if hop else 25, "address": "127.0.0.1"}
+    addresses = dict.fromkeys(re.findall(r"<([^<>\s]+@[^<>\s]+)>", recipients))
+    asked = [{"kind": "smtp_rcpt", "arguments": {"recipient": address, **where}} for address in addresses]
+    return [answer.text for answer in questions.ask(asked) if answer.verdict == questions.NO]
+
+
 def carry_out(module: AnsibleModule) -> None:
     """Return what is in the quarantine, and release the mail that the request names; ends the module."""
     units.serve(module)
@@ -69,11 +82,16 @@ def carry_out(module: AnsibleModule) -> None:
     if unknown:
         module.fail_json(msg=f"release: {', '.join(unknown)} is not in the quarantine of this host")
     actions: list[str] = []
+    recipients = {mail["id"]: mail["recipients"] for mail in mails}
     for name in wanted:
+        # It would be bounced, to a sender who may be forged.
+        if said := refused(recipients[name]):
+            msg = f"{name} was not released: {'; '.join(said)}. The message is {folder}/{name} on this host"
+            module.fail_json(msg=msg, actions=actions, changed=bool(actions))
         if not module.check_mode:
             found = units.as_user("amavis", "amavisd-release", name, check=False)
-            said = (found.stderr + found.stdout).strip()  # it prints amavis's answer as if it were an error
-            if found.returncode or not said.startswith("250"):
-                module.fail_json(msg=f"{name} was not released: {said}", actions=actions, changed=bool(actions))
+            answer = (found.stderr + found.stdout).strip()  # it prints amavis's answer as if it were an error
+            if found.returncode or not answer.startswith("250"):
+                module.fail_json(msg=f"{name} was not released: {answer}", actions=actions, changed=bool(actions))
         actions.append(f"{'would release' if module.check_mode else 'released'} {name}")
     module.exit_json(changed=bool(actions), actions=actions, mails=mails, notes=strange)

@@ -90,6 +90,7 @@ RETURN = r"""
 accounts:
   description:
     - The accounts in the directory, afterwards. C(source) is V(inventory), V(left the inventory) or V(by hand).
+    - C(aliases) and C(forward) are other addresses than the account's own; C(quota) is its own, or empty.
     - C(delete_from) is the day from which the account may be deleted, or empty.
   returned: on the directory's host
   type: list
@@ -98,6 +99,9 @@ accounts:
     - address: dora@example.org
       dn: uid=8a1f20c3d4e5f607,ou=accounts,o=mail
       enabled: true
+      aliases: [d@example.org]
+      forward: []
+      quota: 2G
       source: by hand
       delete_from: ""
 left:

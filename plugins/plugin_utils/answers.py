@@ -155,7 +155,16 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
     "accounts": {
         "accounts": [
             _Whole(
-                {"address": _line, "enabled": _flag, "source": _line, "dn": _line, "delete_from": _or_nothing(_line)}
+                {
+                    "address": _line,
+                    "enabled": _flag,
+                    "aliases": [_line],
+                    "forward": [_line],
+                    "quota": _line,
+                    "source": _line,
+                    "dn": _line,
+                    "delete_from": _or_nothing(_line),
+                }
             )
         ],
         "note": _line,

@@ -180,7 +180,8 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     password = shown_password(added, DORA)
     assert arrives(at, "d@example.test", DORA, password)
     assert arrives(at, DORA, DORA, password)
-    assert "changed=0" in account(DORA, "present", quota="3M")
+    assert "nothing to do" in (again := account(DORA, "present", quota="3M")) and "changed=0" in again
+    assert re.search(rf"{DORA}  enabled  by hand  aliases d@example.test  quota 3M  uid=", account())
     assert play().changed == []
     assert arrives(at, DORA, DORA, password)
     (home,) = mailboxes(host) - before

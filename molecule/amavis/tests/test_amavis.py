@@ -13,7 +13,21 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
-from letters import ANNA, BEN, CARL, DORA, EICAR, GTUBE, STRANGER, code, encrypted_zip, forwarded, letter, zipped
+from letters import (
+    ANNA,
+    BEN,
+    CARL,
+    DORA,
+    EICAR,
+    GTUBE,
+    STRANGER,
+    attached,
+    code,
+    encrypted_zip,
+    forwarded,
+    letter,
+    zipped,
+)
 from neighbour import greeting_servers
 from ports import listening
 
@@ -49,6 +63,16 @@ def test_a_user_is_no_spammer(send: Any, has: Any) -> None:
     assert has(BEN, token)
 
 
+@pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
+def test_the_filter_cuts_no_line_and_tells_whose_headers_to_complete(send: Any, filed: Any, user: str) -> None:
+    token, line = new_token(), b"x" * 3000
+    bare = f"From: {user or STRANGER}\r\nTo: {BEN}\r\nSubject: {token}\r\n\r\n".encode() + line + b"\r\n"
+    assert code(send(bare, BEN, user=user)) == 250
+    found = filed(BEN, token)
+    assert line in found
+    assert (b"\nDate: " in found, b"\nMessage-I" in found) == (bool(user), bool(user))
+
+
 @pytest.mark.parametrize("flag", ["YES", "NO"])
 def test_forged_lines_count_for_nothing(send: Any, has: Any, flag: str) -> None:
     token = new_token()
@@ -68,6 +92,48 @@ def test_banned_files_are_refused(send: Any, name: str) -> None:
     files = {"a_zip": zipped("invoice.pdf.exe", b"MZ")} if name == "in a zip" else {name: b"MZ"}
     refused = send(letter(new_token(), **files))
     assert code(refused) == 554 and "BANNED" in str(refused.answers[ANNA])
+
+
+PACK = """
+rm -rf /tmp/packed && mkdir /tmp/packed && cd /tmp/packed && printf MZ > setup.exe && tar cf a.tar setup.exe
+for pack in "gzip -k" "bzip2 -k" "xz -k" "xz -k --format=lzma" "zstd -qk" "lzop"; do $pack a.tar; $pack setup.exe; done
+lz4 -q a.tar a.tar.lz4; lz4 -q setup.exe setup.exe.lz4
+echo setup.exe | cpio -o --quiet > a.cpio; arj a a.arj setup.exe
+for kind in 7z zip wim; do 7z a -t$kind a.$kind setup.exe; done
+rm setup.exe
+"""
+# As little of a program for Windows as file(1) knows one by
+PROGRAM = b"".join(
+    (b"MZ", bytes(58), b"\x40\0\0\0PE\0\0\x4c\1\1\0", bytes(12), b"\xe0\0\2\1\x0b\1", bytes(66), b"\2", bytes(400))
+)
+
+
+def test_names_in_archives_of_every_kind_are_seen(host: Any, send: Any) -> None:
+    host.check_output(PACK)
+    names = host.check_output("ls /tmp/packed").split()
+    assert len(names) == 20
+    passed = []
+    for name in names:
+        archive = base64.b64decode(host.check_output(f"base64 /tmp/packed/{name}"))
+        if "BANNED" not in str(send(attached(name, archive)).answers[ANNA]):
+            passed.append(name)
+    assert passed == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "answer"),
+    [
+        ("x.vbs.", b"x", 554),
+        ("x.vbs ", b"x", 554),
+        ("x.vbs . .", b"x", 554),
+        ("info@shop.example.com", b"x", 250),
+        ("info@shop.example.com", PROGRAM, 554),
+        ("info@shop.example.com", zipped("setup.exe", b"x"), 554),
+        ("invoice.pdf.com", b"x", 554),
+    ],
+)
+def test_a_name_is_banned_as_windows_reads_it(send: Any, name: str, content: bytes, answer: int) -> None:
+    assert code(send(attached(name, content))) == answer
 
 
 def test_one_answer_serves_two_policies_and_nobody_hears_of_it(
@@ -134,6 +200,9 @@ def test_the_quarantine_is_listed_and_lets_go(host: Any, send: Any, has: Any, sc
     released = ansible("postamt.mail.quarantine", {"release": [name]})
     assert f"released {name}" in released
     assert has(ANNA, token)
+    host.check_output(f"sed -i '/^X-Envelope-To:/s/<.*/<gone@example.test>/' /var/lib/amavis/virusmails/{name}")
+    refused = ansible("postamt.mail.quarantine", {"release": [name]})
+    assert f"{name} was not released: 550 5.1.1 <gone@example.test>" in refused
     unknown = ansible("postamt.mail.quarantine", {"release": ["x/nothing"]})
     assert "release: x/nothing is not in the quarantine" in unknown
 

@@ -30,8 +30,8 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import po
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
 from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
 
-ANNA, BEN, DORA, EMIL, FRED, GITA, HANS = (
-    f"{name}@example.test" for name in ("anna", "ben", "dora", "emil", "fred", "gita", "hans")
+ANNA, BEN, CORA, DORA, EMIL, FRED, GITA, HANS = (
+    f"{name}@example.test" for name in ("anna", "ben", "cora", "dora", "emil", "fred", "gita", "hans")
 )
 STRANGER = "stranger@outside.example"
 LMTP = "/var/spool/postfix/private/dovecot-lmtp"
@@ -228,6 +228,41 @@ def test_vacation_answers_and_redirects_are_sent(site: Any, ask: Any) -> None:
             return
         time.sleep(1)
     pytest.fail("the answer (subject: Auto: ...) or the copy has not come")
+
+
+def test_a_script_knows_to_which_address_mail_was_sent(site: Any, ask: Any) -> None:
+    """An answer to mail for an alias, from that alias; the same script files by it."""
+    alias, token, login = "c@example.test", new_token(), (ANNA, site.passwords[ANNA])
+    script = (
+        f'require ["vacation", "envelope", "fileinto"]; vacation :handle "{token}" "gone fishing"; '
+        f'if envelope "to" "{alias}" {{ fileinto "Archive"; }}'
+    )
+    assert sieve_put(ask(4190), CORA, site.passwords[CORA], "away", script).ok
+    assert smtp_send(ask(587), ANNA, [alias], message(ANNA, alias, token), tls="starttls", login=login).accepted
+    found = imap_find(ask(993), CORA, site.passwords[CORA], token, folder="Archive")
+    assert found and re.search(rb"Delivered-To: <?c@example.test", found)
+    answer = imap_find(ask(993), ANNA, site.passwords[ANNA], token, wait=20)
+    assert answer and re.search(rb"From: <?c@example.test", answer)
+
+
+def test_a_long_line_arrives_whole(site: Any, ask: Any) -> None:
+    token, line = new_token(), b"x" * 3000
+    letter = message(STRANGER, BEN, token).partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + line + b"\r\n"
+    assert smtp_send(ask(25), STRANGER, [BEN], letter).accepted
+    assert line in imap_find(ask(993), BEN, site.passwords[BEN], token)
+
+
+def test_users_mail_gets_the_headers_that_it_lacks_and_a_strangers_does_not(site: Any, ask: Any) -> None:
+    for sender, port, how in (
+        (ANNA, 587, {"tls": "starttls", "login": (ANNA, site.passwords[ANNA])}),
+        (STRANGER, 25, {}),
+    ):
+        token = new_token()
+        letter = f"From: {sender}\r\nTo: {BEN}\r\nSubject: {token}\r\n\r\nHello\r\n".encode()
+        assert smtp_send(ask(port), sender, [BEN], letter, **how).accepted
+        found = imap_find(ask(993), BEN, site.passwords[BEN], token)
+        for header in (b"\nDate: ", b"\nMessage-I"):
+            assert (header in found) == (sender == ANNA), (sender, header)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
 
 ENABLED = "(!(mailEnabled=FALSE))"
 MAILBOX = f"(&(objectClass=PostfixBookMailAccount)(mail=%s){ENABLED})"
-ALIAS = f"(&(objectClass=PostfixBookMailAccount)(mailAlias=%s){ENABLED})"
 FORWARD = f"(&(objectClass=PostfixBookMailForward)(mailAlias=%s){ENABLED})"
 LOGIN_OF_CLIENT = "(&(objectClass=device)(cn=%s))"  # another server, which logs in by its full host name
 OWNER = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%s)(mailAlias=%s)){ENABLED})"
@@ -32,7 +31,7 @@ def _start_tls(site: Site, host: Host) -> str:
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    """Look recipients, aliases, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
+    """Look recipients, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
 
     if not site.sends(host):
         return None
@@ -64,15 +63,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         parameters={
             "virtual_mailbox_domains": list(site.domains),
             "virtual_mailbox_maps": [table("mailboxes", "ldap")],
-            # The first table that answers wins: a forward without a copy must not find the mailbox's alias.
-            "virtual_alias_maps": [table("forwards", "ldap"), table("aliases", "ldap")],
-            "smtpd_sender_login_maps": [*clients, table("owners", "ldap")],
+            "virtual_alias_maps": [table("forwards", "ldap")],
+            "smtpd_sender_login_maps": [*clients, table("mailboxes", "ldap")],
         },
         tables={
-            "mailboxes": lookup(MAILBOX, "mail", site.accounts_base),
-            "aliases": lookup(ALIAS, "mail", site.accounts_base),
+            # By alias too: Dovecot knows whose it is, and tells scripts the address to which the mail was sent.
+            "mailboxes": lookup(OWNER, "mail", site.accounts_base),
             "forwards": lookup(FORWARD, "mailForwardingAddress"),
-            "owners": lookup(OWNER, "mail", site.accounts_base),
             **({DIRECTORY: answers} if host.does("mail_submission") else {}),
         },
         secrets=[site.service_password("postfix")],
@@ -111,7 +108,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     """Check passwords by binding as the user; home, owner and quota come from the entry (all over TLS)."""
     if not host.does("mail_store"):
         return None
-    # The service quota-status asks by the address of RCPT, which may be an alias.
+    # LMTP and the service quota-status ask by the address of RCPT, which may be an alias.
     login = f"(&(objectClass=PostfixBookMailAccount)(mail=%u){ENABLED})"
     known = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%u)(mailAlias=%u)){ENABLED})"
     every = f"(&(objectClass=PostfixBookMailAccount){ENABLED})"

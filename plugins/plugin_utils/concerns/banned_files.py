@@ -14,6 +14,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"  # RFC 6838, section 4.2: no quote, which would end Perl's pattern
 _DOUBLE = "exe|vbs|pif|scr|bat|cmd|com|cpl|dll"  # as amavis ships it
+_END = r"[.\s]*$"  # Windows drops dots and blanks at the end of a name
+# A letter that is attached may be named after its sender.  A rule that allowed such names would allow what is in an
+# archive of that name, too; a program by such a name is still one for its type.
+_NO_ADDRESS = rf"^(?![^@/]+@([a-z0-9-]+\.)+com{_END})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +51,12 @@ def amavis(site: Site, host: Host) -> Amavis | None:
 
 def _banned(said: Variables) -> Perl:
     """Return the rules for names and types of attached files: amavis's own, with the site's endings and types."""
-    rules = [rf"qr'\.[^./]*\.({_DOUBLE})\.?$'i", r"qr'\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?$'i"]
+    rules = [
+        rf"qr'{_NO_ADDRESS}.*\.[^./]*\.({_DOUBLE}){_END}'i",
+        r"qr'\{[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?$'i",
+    ]
     rules += [f"qr'^{re.escape(kind)}$'i" for kind in said.mail_banned_types]
     if said.mail_banned_extensions:
-        rules.append(rf"qr'.\.({'|'.join(said.mail_banned_extensions)})$'i")
+        rules.append(rf"qr'{_NO_ADDRESS}.+\.({'|'.join(said.mail_banned_extensions)}){_END}'i")
     rules.append(r"qr'^\.(exe-ms)$'")  # what file(1) makes of programs for Windows
     return Perl(f"new_RE({', '.join(rules)})")

@@ -30,7 +30,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, siz
 WORLD, USERS, HOST = links.FILTER  # amavis's sockets, by who sends
 
 # What amavis opens archives with
-_DECODERS = ("arj", "binutils", "cabextract", "cpio", "lz4", "lzop", "p7zip-full", "rpm2cpio", "unrar-free", "xz-utils")
+_DECODERS = (
+    "arj", "binutils", "bzip2", "cabextract", "cpio", "lz4", "lzop", "p7zip-full", "rpm2cpio", "unrar-free", "xz-utils",
+    "zstd",
+)  # fmt: skip
+# Kinds of archives by what file(1) calls them: amavis has the words of an older one, and does not know the last.
+_KINDS = {"XZ compressed": "xz", "LZMA compressed": "lzma", r"Windows imaging \(WIM\)": "wim"}
 
 
 def check(site: Site) -> Iterator[Problem]:
@@ -129,6 +134,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     if not site.filters(host):
         return None
     home = links.back_socket(host, host if site.sends(host) else site.senders[0])
+    kinds = ", ".join(f"[qr'^{text}' => '{kind}']" for text, kind in _KINDS.items())
     settings: dict[str, t.Any] = {
         "$myhostname": str(host.name),
         "$mydomain": str(site.domains[0]),
@@ -150,6 +156,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$remove_existing_x_scanned_headers": True,
         "$remove_existing_spam_headers": True,
         "$undecipherable_subject_tag": "",
+        "@map_full_type_to_short_type_maps": [Perl(f"new_RE({kinds})"), Perl(r"\$map_full_type_to_short_type_re")],
+        "@decoders": [Perl("@decoders"), ["wim", Perl(r"\&Amavis::Unpackers::do_7zip"), ["7zz", "7z"]]],
     }
     # Users' mail is searched for viruses and banned files, and is no spam for coming from a dial-up line.
     bank: dict[str, t.Any] = {

@@ -17,7 +17,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     if not site.sends(host):
         return None
     socket = links.LMTP_SOCKET if links.needs_store(site, host) else SOCKET
-    return Postfix(parameters={"virtual_transport": f"lmtp:unix:{socket}"})
+    # A line that is cut has a blank more: signatures of the message are broken then.
+    return Postfix(parameters={"virtual_transport": f"lmtp:unix:{socket}", "lmtp_line_length_limit": 0})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:

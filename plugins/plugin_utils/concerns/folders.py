@@ -16,7 +16,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Sit
 class Variables:
     mail_folder_separator: t.Literal["/", "."] = var(
         "What separates the names of a folder and the one it lies in. Debian's Dovecot has a dot for Maildir: keep it "
-        "where mail programs and Sieve scripts know such names.", "/",
+        "where mail programs and Sieve scripts know such names. With / no name has a dot in it: Maildir has dots "
+        "between folders on the disk. None begins with ~ either way. Mail programs get NO for such names.", "/",
     )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ _OPTIONS: dict[str, Value] = {
     "smtpd_relay_restrictions": "$mua_relay_restrictions",
     "smtpd_recipient_restrictions": "$mua_recipient_restrictions",
     "milter_macro_daemon_name": "ORIGINATING",
+    # Whose mail gets what it lacks: Date, Message-ID, a domain behind a bare name.  A stranger's stays as it came.
+    "local_header_rewrite_clients": "permit_sasl_authenticated, permit_inet_interfaces",
 }
 
 # Logins of the directory's accounts; those of the host's users are Dovecot's (backends/system.py).

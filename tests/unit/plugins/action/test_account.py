@@ -76,6 +76,14 @@ def test_an_exclusive_inventory_takes_none_beside_it() -> None:
     assert said("disabled", DORA, exclusive) == said("absent", DORA, exclusive) == []
 
 
+def test_a_line_of_the_list() -> None:
+    plain = {"address": DORA, "enabled": True, "source": "by hand", "dn": "uid=1", "delete_from": ""}
+    plain |= {"aliases": [], "forward": [], "quota": ""}
+    assert account.line(plain) == f"{DORA}  enabled  by hand  uid=1"
+    more = {**plain, "aliases": ["d@example.org"], "forward": ["x@example.net"], "quota": "2G"}
+    assert "  aliases d@example.org  forwards to x@example.net  quota 2G  " in account.line(more)
+
+
 def test_users_of_the_host_are_not_the_collections() -> None:
     assert "see passwd(1)" in said("password", ANNA, site(mail_accounts_backend="system"))[0]
 

@@ -32,6 +32,16 @@ def test_whose_an_account_is_and_when_it_may_go() -> None:
     assert accounts.due([anna, ben, carl], "2026-12-24") == [ben]
 
 
+@pytest.mark.parametrize(
+    ("kib", "shown"), [("2097152", "2G"), ("1500", "1500K"), ("3072", "3M"), ("0", "0"), ("", ""), ("odd", "odd")]
+)
+def test_the_list_says_what_an_account_has(kib: str, shown: str) -> None:
+    found = entry("dora", "Dora@example.org", "d@example.org")
+    found.attributes.update(mailForwardingAddress=["dora@example.org", "x@example.net"], mailQuota=[kib])
+    (dora,) = accounts.listed({"accounts": {}}, {found.dn: found}, {})
+    assert (dora["aliases"], dora["forward"], dora["quota"]) == (["d@example.org"], ["x@example.net"], shown)
+
+
 def test_nobody_who_is_enabled_or_in_the_inventory_may_go() -> None:
     record = {"leaving": dict.fromkeys(DN.values(), "2026-01-01")}
     found = accounts.listed({"accounts": {"ben@example.org": {}}}, CURRENT, record)

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import os
+import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils import quarantine
+from ansible_collections.postamt.mail.plugins.module_utils import quarantine, questions, units
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,24 @@ def test_what_amavis_puts_there_keeps_nothing_from_being_listed(tmp_path: Path) 
     mails, strange = quarantine.listed(str(tmp_path))
     assert [(mail["id"], mail["time"]) for mail in mails] == [("clean-1", "0"), ("clean-2", "9999999999")]
     assert len(strange) == 3 and all(sentence.isprintable() for sentence in strange)
+
+
+@pytest.mark.parametrize(("relayhost", "port"), [("", 25), ("[smtp.example.net]:587", 25), ("[127.0.0.1]:949", 949)])
+def test_recipients_are_asked_for_where_the_mail_would_go(
+    monkeypatch: pytest.MonkeyPatch, relayhost: str, port: int
+) -> None:
+    def ask(asked: list[dict[str, t.Any]]) -> list[questions.Answer]:
+        assert {question["arguments"]["port"] for question in asked} == {port}
+        gone = "550 5.1.1 <gone@example.org>: User unknown"
+        return [
+            questions.Answer("no", gone) if question["arguments"]["recipient"] == "gone@example.org" else later
+            for question in asked
+        ]
+
+    later = questions.Answer("later", "451 4.3.0 Try again later")
+    monkeypatch.setattr(units, "output", lambda *_command, **_how: units.Output(0, f"{relayhost}\n", ""))
+    monkeypatch.setattr(questions, "ask", ask)
+    assert quarantine.refused("<alice@example.org>") == []
+    assert quarantine.refused("<alice@example.org>,<gone@example.org>") == [
+        "550 5.1.1 <gone@example.org>: User unknown"
+    ]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import typing as t
 from pathlib import Path
@@ -69,6 +70,28 @@ def test_an_account_has_its_domains_policy_and_its_own() -> None:
     )
     virus = next(line for line in found.splitlines() if line.startswith("$final_destiny_maps_by_ccat{+CC_VIRUS}"))
     assert "'a@example.org' => D_DISCARD" in virus and "'.' => D_REJECT" in virus
+
+
+@pytest.mark.parametrize(
+    ("name", "banned"),
+    [
+        ("setup.exe", True),
+        ("x.vbs.", True),
+        ("x.vbs . ", True),
+        ("report.pdf", False),
+        ("setup.com", True),
+        ("invoice.pdf.com", True),
+        ("www.example.com", True),  # worms were called so
+        ("info@shop.example.com", False),
+        ("info@example.com.exe", True),
+    ],
+)
+def test_names_are_banned_as_windows_reads_them(name: str, banned: bool) -> None:
+    text = content("amavis", "60-postamt")
+    rules = next(line for line in text.splitlines() if line.startswith("$banned_filename_re"))
+    assert "=>" not in rules, "what is in an archive of that name would be allowed"
+    found = re.findall(r"qr'([^']*)'(i?)", rules)
+    assert any(re.search(rule, name, re.IGNORECASE if fold else 0) for rule, fold in found) == banned
 
 
 def test_after_the_queue_nothing_is_refused() -> None:

@@ -8,12 +8,12 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.show import overview
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils.zone import zones
+from ansible_collections.postamt.mail.plugins.plugin_utils.zone import warnings, zones
 
 NAME = "mail.example.org"
 
 
-def site(release: str = "trixie") -> Site:
+def site(release: str = "trixie", addresses: tuple[str, ...] = ("192.0.2.25", "2001:db8::25"), **more: object) -> Site:
     variables = {
         "mail_domains": ["example.org", "example.net"],
         "mail_accounts": [
@@ -29,8 +29,9 @@ def site(release: str = "trixie") -> Site:
                 "dns": {"server": "192.0.2.53", "key_name": "acme", "key_secret": "YWNtZS1zZWNyZXQtMQ=="},
             }
         },
+        **more,
     }
-    look = Look(release=release, addresses=["192.0.2.25", "2001:db8::25"])
+    look = Look(release=release, addresses=list(addresses))
     return parse_site(variables, {NAME: HostInput(look=look)}, compose.concerns().values())
 
 
@@ -68,3 +69,36 @@ def test_settings_that_are_no_mapping_are_named(program: str, value: object) -> 
         compose.ComposeError, match=f"^{program}_settings: must be a mapping, not a {type(value).__name__}$"
     ):
         compose.plan(program, found, found.hosts[NAME], {"settings": value})
+
+
+def test_what_a_relayhost_sends_is_not_refused_for_its_address() -> None:
+    unnamed, named = site(), site(mail_spf_includes=["_spf.example.com"])
+    alone = site(mail_relayhost=None)
+    for found, record, warned in (
+        (unnamed, "v=spf1 mx ?all", True),
+        (named, "v=spf1 mx include:_spf.example.com -all", False),
+        (alone, "v=spf1 mx -all", False),
+    ):
+        assert f'example.org. 3600 IN TXT "{record}"' in zones(found)["example.org.zone"].splitlines()
+        assert any("mail_spf_includes" in sentence for sentence in warnings(found)) == warned
+
+
+BRIDGES = ("10.89.0.1", "172.17.0.1", "100.64.0.3", "fd00:89::1")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "published", "warned"),
+    [
+        (("192.0.2.25", *BRIDGES), ["192.0.2.25"], False),
+        (("10.0.0.5", "2001:db8::25"), ["2001:db8::25"], False),
+        (("10.0.0.5", "fd00::5"), ["10.0.0.5", "fd00::5"], True),
+    ],
+    ids=["bridges", "one family", "behind NAT"],
+)
+def test_private_addresses_are_published_only_where_there_is_no_other(
+    addresses: tuple[str, ...], published: list[str], warned: bool
+) -> None:
+    found = site(addresses=addresses, mail_relayhost=None)
+    lines = zones(found)["example.org.zone"].splitlines()
+    assert [line.split()[-1] for line in lines if line.split()[3] in ("A", "AAAA")] == published
+    assert any("mail_host_addresses" in sentence for sentence in warnings(found)) == warned

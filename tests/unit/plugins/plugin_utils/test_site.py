@@ -95,6 +95,7 @@ def test_the_smallest_site() -> None:
         ),
         ({"mail_aliases": {'"|id"@example.org': ["a@example.org"]}}, "must be a mail address"),
         ({"mail_aliases": {"a@example.org": [":include:/x@example.org"]}}, "must be a mail address"),
+        ({"mail_spf_includes": ["x.example -all"]}, "must be a name in the DNS, such as _spf.provider.example"),
         ({"mail_banned_types": ["x/y'i, qr'z"]}, "must be a MIME type such as application/hta"),
         ({"mail_clamav_server": "fe80::1%eth0"}, "must be an IPv4 or IPv6 address"),
         ({"mail_accounts_grace_days": -1}, "mail_accounts_grace_days is -1: must be 0 or more"),
