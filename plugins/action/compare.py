@@ -36,11 +36,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
             told = [answer["rivals"]] if answer["rivals"] else []
             if answer["what"]:
                 # here and not in the message, which Ansible shows twice
-                self._display.display(f"{variables['inventory_hostname']}: {DIFFERENCES}
-{answer['difference']}")
+                self._display.display(f"{variables['inventory_hostname']}: {DIFFERENCES}\n{answer['difference']}")
                 told.append(f"{refusal(answer['what'])} The differences are shown above.")
-            return {**result, "failed": True, "msg": "
-".join(told)}
+            return {**result, "failed": True, "msg": "\n".join(told)}
         if answer["problems"]:
             return {**result, "failed": True, "msg": "\n".join(["Nothing was changed:", *answer["problems"]])}
         return result
