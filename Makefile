@@ -12,6 +12,7 @@ export RELEASE
 
 COLLECTION := .cache/collections/ansible_collections/postamt/mail
 READY := .venv/.ready
+TOOLS := .venv/.tools
 
 help: ## List every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
@@ -20,8 +21,8 @@ demo: announce $(READY) ## Bring up a mail server and send mail through it (RELE
 	@tools/demo up
 
 announce:
-	@echo "make demo and demo-hosts install: Ansible and test tools from PyPI into .venv; Podman, runc, debootstrap and"
-	@echo "iptables from Debian where they are missing; an image of Debian $(RELEASE) for the containers."
+	@echo "make demo and demo-hosts install: Ansible from PyPI into .venv; Podman, runc, debootstrap and iptables from"
+	@echo "Debian where they are missing; an image of Debian $(RELEASE) for the containers."
 	@echo "They keep their files in .venv, .cache and .demo or .demo-hosts; make demo-down or demo-hosts-down removes all."
 
 demo-down: ## Remove the demo: containers, networks, volumes, .demo
@@ -33,49 +34,56 @@ demo-hosts: announce $(READY) ## The same accounts over six hosts, with a name s
 demo-hosts-down: ## Remove the demo of six hosts
 	@tools/demo down hosts
 
-test: $(READY) ## Everything: linters, unit tests, every Molecule scenario on both releases
+test: $(TOOLS) ## Everything: linters, unit tests, every Molecule scenario on both releases
 	@tools/suite
 
-soak: $(READY) ## What `make test` has no time for: every point where a run can be killed, outages of a minute, kinds of hosts
+soak: $(TOOLS) ## What `make test` has no time for: every point where a run can be killed, outages of a minute, kinds of hosts
 	@SOAK=1 tools/suite molecule-image molecule-trust molecule-amavis world
 
-lint: $(READY) ## Linters and the gates of Ansible Galaxy, without containers
+lint: $(TOOLS) ## Linters and the gates of Ansible Galaxy, without containers
 	@tools/suite lint
 
-test-unit: $(READY) ## Unit tests with branch coverage
+test-unit: $(TOOLS) ## Unit tests with branch coverage
 	@pytest -q --cov --cov-report=term
 
-sanity: $(READY) ## ansible-test sanity alone
+sanity: $(TOOLS) ## ansible-test sanity alone
 	@tools/sanity
 
-molecule: $(READY) ## Every Molecule scenario on both releases; one: molecule test -s postfix
+molecule: $(TOOLS) ## Every Molecule scenario on both releases; one: molecule test -s postfix
 	@tools/suite molecule
 
-bench: $(READY) ## Measure runs: with 10 to 20,000 accounts, 1 to 1,000 hosts, and (after make demo) against pings
+bench: $(TOOLS) ## Measure runs: with 10 to 20,000 accounts, 1 to 1,000 hosts, and (after make demo) against pings
 	@tools/bench-scale
 	@if [ -e .demo/inventory ]; then tools/bench; else echo "After make demo there is a third table: runs against pings."; fi
 
-bench-mail: $(READY) ## Measure the content filter: messages per second, latency, memory
+bench-mail: $(TOOLS) ## Measure the content filter: messages per second, latency, memory
 	@tools/bench-mail
 
-docs: $(READY) ## Write the generated reference
+docs: $(TOOLS) ## Write the generated reference
 	@if [ -x tools/docs ]; then tools/docs; fi
 
 build: $(READY) ## Build the collection's tarball into .cache/build
 	@ansible-galaxy collection build --force --output-path .cache/build
 
-changelog: $(READY) ## Turn the fragments into the changelog of the version in galaxy.yml
+changelog: $(TOOLS) ## Turn the fragments into the changelog of the version in galaxy.yml
 	@antsibull-changelog release
 
-venv: $(READY) ## The virtual environment with Ansible and the tests' tools
+venv: $(TOOLS) ## The virtual environment with Ansible and the tests' tools
 	@:
 
-# The collection is used from the working tree: its name in the search path is a link to it.
-$(READY): requirements.txt requirements-dev.txt tools/python
-	@echo "installing Ansible and the tools of the tests into .venv (from PyPI, about a minute) ..."
+# What playbooks need, which is enough for the demo and for a tarball.  The collection is used from the working tree: its
+# name in the search path is a link to it.
+$(READY): requirements.txt tools/python
+	@echo "installing Ansible into .venv (from PyPI, half a minute) ..."
 	@python=$$(tools/python) && $$python -m venv --clear .venv
-	@.venv/bin/pip install -qq --disable-pip-version-check -r requirements-dev.txt
+	@.venv/bin/pip install -qq --disable-pip-version-check -r requirements.txt
 	@mkdir -p $(dir $(COLLECTION)) && ln -sfn $(CURDIR) $(COLLECTION)
+	@touch $@
+	@echo "... done"
+
+$(TOOLS): $(READY) requirements-dev.txt
+	@echo "installing the tools of the tests into .venv (from PyPI, about a minute) ..."
+	@.venv/bin/pip install -qq --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 	@echo "... done"
 

@@ -1,10 +1,11 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the guides name is there: pages and their headings, variables, tests; and pages that are named elsewhere."""
+"""What the guides name is there: pages and their headings, variables, playbooks, tests; and pages named elsewhere."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,38 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_variables_are_there(page: Path) -> None:
     known = set(VARIABLE.findall((REPOSITORY / "docs" / "reference.md").read_text(encoding="utf-8"))) | GROUPS
     assert set(VARIABLE.findall(page.read_text(encoding="utf-8"))) - known == set()
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    named = set(re.findall(r"\]\((docs/[^)#\s]+)", (REPOSITORY / "README.md").read_text(encoding="utf-8")))
+    assert {name(page) for page in PAGES} - {"README.md"} - named == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_pages_are_named_by_links(page: Path) -> None:
+    assert re.findall(r"`[a-z/-]+\.md`", page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_playbooks_are_there(page: Path) -> None:
+    run = re.findall(r"ansible-playbook .*?postamt\.mail\.(\w+)", page.read_text(encoding="utf-8"))
+    assert set(run) - {playbook.stem for playbook in (REPOSITORY / "playbooks").glob("*.yml")} == set()
+
+
+@pytest.mark.parametrize("target", ["build", "demo", "demo-hosts"])
+def test_who_does_not_test_gets_no_tools_of_the_tests(tmp_path: Path, target: str) -> None:
+    for file in ("Makefile", "requirements.txt", "requirements-dev.txt", "tools/python"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).symlink_to(REPOSITORY / file)
+
+    def commands(of: str) -> str:
+        return subprocess.run(
+            ["make", "--dry-run", "--no-print-directory", of], cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    assert "-r requirements.txt" in commands(target)
+    assert "-r requirements-dev.txt" not in commands(target)
+    assert "-r requirements-dev.txt" in commands("test-unit")
 
 
 def test_what_the_guide_says_to_be_tested_has_a_test() -> None:
