@@ -18,10 +18,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteErr
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
 
 NAME = "mail.example.org"
+HASH = "{ARGON2}$argon2id$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$29VKc4NHoj7igIBY0xlIKfUr7wLXndBmnA56POa"
 ACCOUNTS = [
     {"address": "anna@example.org", "name": "Anna Maria Berg", "aliases": ["a@example.org"], "quota": "1M"},
     {"address": "ben@example.org", "password": "clear-secret", "forward": ["x@example.net"], "keep_copy": True},
-    {"address": "carl@example.org", "password_hash": "{ARGON2}hash-secret", "enabled": False},
+    {"address": "carl@example.org", "password_hash": HASH, "enabled": False},
 ]
 
 
@@ -55,7 +56,7 @@ def test_no_secret_is_in_the_plan_and_passwords_come_by_name() -> None:
     assert ldap.passwords(site, ["anna@example.org", "ben@example.org", "carl@example.org", "x@example.org"]) == {
         "anna@example.org": {"clear": "made-secret"},
         "ben@example.org": {"clear": "clear-secret"},
-        "carl@example.org": {"hash": "{ARGON2}hash-secret"},
+        "carl@example.org": {"hash": HASH},
     }
 
 
