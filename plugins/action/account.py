@@ -211,9 +211,7 @@ def _present(site: Site, asked: Asked, known: set[str], mine: bool) -> t.Iterato
     login = parse(Login, asked.account, "account", problems)
     yield from problems
     if login and asked.forward:
-        # What is not said may be so in the directory.
-        copy = asked.keep_copy is not False
-        new = Account(login, forward=asked.forward, aliases=asked.aliases or [], keep_copy=copy)
+        new = Account(login, forward=asked.forward, aliases=asked.aliases or [], keep_copy=bool(asked.keep_copy))
         for problem in circles([*site.accounts, new], site.all_aliases):
             yield dataclasses.replace(problem, where="forward")
     for where, address in [("account", str(asked.account)), *(("aliases", alias) for alias in asked.aliases or [])]:

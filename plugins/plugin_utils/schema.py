@@ -81,7 +81,8 @@ class Problem:
 
     def __str__(self) -> str:
         shown = "" if self.value is None else f" is {_shorten(self.value)}"
-        return f"{self.where}{shown}: {self.allowed}"
+        where = self.where if self.where.isprintable() else repr(self.where)[1:-1]
+        return f"{where}{shown}: {self.allowed}"
 
 
 class SiteError(Exception):
