@@ -135,7 +135,8 @@ def test_nobody_but_root_reads_a_password() -> None:
 def test_users_own_passwords_have_rules() -> None:
     found = plan(make(mail_password_min_length=11))
     assert found["entries"]["policies"]["passwords"] == {
-        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdCheckQuality": ["2"], "pwdSafeModify": ["TRUE"],
+        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["255"], "pwdCheckQuality": ["2"],
+        "pwdSafeModify": ["TRUE"],
     }  # fmt: skip
     default = found["config"]["overlays"]["ppolicy"]["attributes"]["olcPPolicyDefault"]
     assert default == ["cn=passwords,ou=policies,o=mail"]
