@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import directory
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import haproxy, ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
@@ -138,6 +139,7 @@ def test_users_own_passwords_have_rules() -> None:
         "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["255"], "pwdCheckQuality": ["2"],
         "pwdSafeModify": ["TRUE"],
     }  # fmt: skip
+    assert set(found["entries"]["policies"]["passwords"]) <= set(directory.ENTRY_ATTRIBUTES), "or each run changes them"
     default = found["config"]["overlays"]["ppolicy"]["attributes"]["olcPPolicyDefault"]
     assert default == ["cn=passwords,ou=policies,o=mail"]
 
