@@ -59,7 +59,9 @@ LOGIN_LETTERS = "".join(
     for char in map(chr, range(33, 127))
     if char in ".@" or (_LOCAL.match(char) and char not in _ROUTES and char not in _NO_LOGIN)
 )
-_LEADING = "|/-#"  # aliases(5), postmap(1), and command lines; : and " are in no address that is accepted here
+_LEADING = (
+    "|/-#$"  # aliases(5), postmap(1), command lines, dovecot.conf; : and " are in no address that is accepted here
+)
 _ADDRESS_LENGTH = 254  # RFC 5321, 4.5.3.1.3: a path has 256 with its brackets
 _UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS = {
@@ -149,7 +151,7 @@ def address(value: object) -> Address:
     if local[0] in _LEADING:
         raise Refused(
             f"must not begin with {local[0]}: where addresses are read, that begins a command (|), a file (/), an "
-            "option (-) or a comment (#)"
+            "option (-), a comment (#) or a variable ($)"
         )
     try:
         whole = f"{local.lower()}@{domain(host)}"

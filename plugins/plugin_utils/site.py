@@ -169,7 +169,7 @@ class SiteVariables:
     mail_quota: Size = var(
         "Limit of a mailbox whose account names none, in units of 1024 bytes; 0 for none.", Size(0), example="2G"
     )
-    mail_postmaster: Address | None = var(
+    mail_postmaster: Recipient | None = var(
         "Who reads mail to postmaster, abuse and hostmaster of each domain and to the hosts' root; by default the "
         "first enabled account.", None,
     )  # fmt: skip
@@ -758,7 +758,7 @@ def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Addr
     leads: dict[str, list[str]] = {alias: list(to) for alias, to in aliases.items()}
     kept: set[str] = set()
     for account in accounts:
-        for used in (account.address, *account.aliases) if account.forward else ():
+        for used in (account.address, *account.aliases):
             leads[used] = [target for target in account.forward if target != account.address]
             if account.keep_copy:
                 kept.add(used)
@@ -775,10 +775,11 @@ def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Addr
     for start, to in leads.items():
         for target in to:
             if known(target) != target and start in _reached(known(target), ways):
-                allowed = f"point in a circle: mail to {start} goes to {target}, and from there to {start} again"
-                yield Problem(
-                    where, None, f"{allowed} with one more plus address; leave +{target.partition('+')[2]} out"
+                allowed = (
+                    f"point in a circle: mail to {start} goes to {target}, and from there to {start} again, each time "
+                    "with one more word behind a +"
                 )
+                yield Problem(where, None, allowed)
                 return
 
 

@@ -86,7 +86,7 @@ def test_the_smallest_site() -> None:
         ),
         *(
             (changes, f"is '{start}x@example.org': must not begin with {start}: where addresses are read")
-            for start in "|/-#"
+            for start in "|/-#$"
             for changes in (
                 {"mail_postmaster": f"{start}x@example.org"},
                 {"mail_accounts": [{"address": f"{start}x@example.org"}]},
@@ -105,6 +105,7 @@ def test_the_smallest_site() -> None:
             {"mail_relayhost": {"host": "r.example.net", "username": "a:b", "password": "c"}},
             "mail_relayhost.username is 'a:b': must have no :",
         ),
+        ({"mail_postmaster": "a%d@elsewhere.example"}, "mail_postmaster is 'a%d@elsewhere.example': must not have %"),
         *(
             (changes, f"must not have {letter} before its @")
             for letter, places in {"+": 1, "*": 1, "?": 1, "/": 1, "%": 4, "!": 4}.items()
@@ -306,6 +307,11 @@ def test_an_accounts_own_address_and_one_that_stands_twice_are_no_further_aliase
     assert found.accounts[0].aliases == ["a@example.org"]
     assert found.accounts[0].forward == ["x@example.net"]
     assert found.aliases == {"team@example.org": ["alice@example.org"]}
+
+
+def test_what_looks_like_a_plus_address_and_is_somebodys_alias_makes_no_circle() -> None:
+    alice = {"address": "alice@example.org", "forward": ["alice+x@example.org"]}
+    assert site(mail_accounts=[alice, {"address": "bob@example.org", "aliases": ["alice+x@example.org"]}])
 
 
 def test_an_address_elsewhere_may_have_letters_that_none_here_has() -> None:
