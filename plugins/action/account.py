@@ -19,13 +19,23 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Compos
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
+    Login,
     Problem,
+    Recipient,
     SiteError,
     Size,
     nearest,
+    parse,
     parse_fields,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import VMAIL_HOME, Site, domain_of
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+    VMAIL_HOME,
+    Account,
+    Site,
+    circles,
+    domain_of,
+    postmaster_is_off,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
 Result = dict[str, t.Any]
@@ -41,7 +51,7 @@ class Asked:
     account: Address | None = None
     name: str | None = None
     quota: Size | None = None
-    aliases: list[Address] | None = None
+    aliases: list[Recipient] | None = None
     forward: list[Address] | None = None
     keep_copy: bool | None = None
 
@@ -199,7 +209,7 @@ def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
         yield Problem(
             "account", asked.account, "is in the inventory: take it out there and run postamt.mail.site first"
         )
-    elif asked.state == "disabled" and mine and asked.account == site.postmaster:
+    elif asked.state == "disabled" and mine and postmaster_is_off(site, asked.account):
         yield Problem(
             "account", asked.account, "reads mail to root and postmaster: let mail_postmaster name another one"
         )
@@ -218,6 +228,13 @@ def _present(site: Site, asked: Asked, known: set[str], mine: bool) -> t.Iterato
         return
     if site.core.mail_accounts_exclusive:
         yield Problem("account", asked.account, _EXCLUSIVE)
+    problems: list[Problem] = []
+    login = parse(Login, asked.account, "account", problems)
+    yield from problems
+    if login and asked.forward:
+        new = Account(login, forward=asked.forward, aliases=asked.aliases or [], keep_copy=bool(asked.keep_copy))
+        for problem in circles([*site.accounts, new], site.all_aliases):
+            yield dataclasses.replace(problem, where="forward")
     for where, address in [("account", str(asked.account)), *(("aliases", alias) for alias in asked.aliases or [])]:
         if domain_of(address) not in site.domains:
             hint = nearest(domain_of(address), site.domains)

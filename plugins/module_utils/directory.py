@@ -48,7 +48,7 @@ _CONFIG_FILTER = (
 ENTRY_ATTRIBUTES = (
     "objectClass", "o", "ou", "dc", "cn", "sn", "uid", "mail", "mailAlias", "mailForwardingAddress", "mailEnabled",
     "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
-    "authzTo", "pwdAttribute", "pwdMinLength", "pwdCheckQuality", "pwdSafeModify",
+    "authzTo", "pwdAttribute", "pwdMinLength", "pwdMaxLength", "pwdCheckQuality", "pwdSafeModify",
 )  # fmt: skip
 FOLLOWS = ("olcSyncrepl", "olcUpdateRef")  # what makes a database a replica
 # What slapd derives by itself, and does not take

@@ -449,7 +449,7 @@ def account_attributes(address: str, said: Mapping[str, Any], have: Attributes) 
     now = have.get("mailForwardingAddress", [])
     targets = said.get("forward", [value for value in now if value != address])
     copy = said.get("keep_copy", address in now)
-    aliases = said.get("aliases", [value for value in have.get("mailAlias", []) if value != address])
+    aliases = [value for value in said.get("aliases", have.get("mailAlias", [])) if value != address]
     found: Attributes = {
         "cn": [name or local] if "name" in said or not have else have["cn"],
         "sn": [(name or local).split()[-1]] if "name" in said or not have else have["sn"],

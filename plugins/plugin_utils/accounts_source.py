@@ -4,8 +4,8 @@
 
 What the file says becomes plain data by its extension: .csv a list of mappings by the header's names, .json and .yml
 what they hold, .cf (docker-mailserver's postfix-accounts.cf) a list of mappings with address and password_hash. The
-expression turns that into accounts. Texts are then read as the account's fields are meant, since a spreadsheet knows
-nothing but text; what still does not fit is refused by the site model, like any other account.
+expression turns that into accounts. A text is then read as a list where the account's field is one, since a spreadsheet
+knows nothing but text; all else is for the site model to take or to refuse, as of any other account.
 """
 
 from __future__ import annotations
@@ -30,12 +30,6 @@ except ImportError:  # told when it is needed
     jmespath = None
 
 VARIABLE = "mail_accounts_source"
-WORDS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-# Dovecot's names of crypt(3) hashes; OpenLDAP calls all of them CRYPT.
-CRYPT = re.compile(r"\{(?:SHA512-CRYPT|SHA256-CRYPT|MD5-CRYPT|BLF-CRYPT)\}", re.IGNORECASE)
 
 if jmespath is not None:
 
@@ -134,22 +128,18 @@ def _account(item: t.Any) -> t.Any:
     if not isinstance(item, Mapping):
         return item
     kinds = field_types(Account)
-    return {key: _value(key, kinds.get(key), value) for key, value in item.items() if not _empty(value)}
+    return {key: _value(kinds.get(key), value) for key, value in item.items() if not _empty(value)}
 
 
 def _empty(value: t.Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 
 
-def _value(key: str, kind: t.Any, value: t.Any) -> t.Any:
+def _value(kind: t.Any, value: t.Any) -> t.Any:
     if isinstance(value, list):
         return [part for part in value if not _empty(part)]
     if not isinstance(value, str):
         return value
-    if key == "password_hash":
-        return CRYPT.sub("{CRYPT}", value, count=1)
-    if kind is bool:
-        return WORDS.get(value.strip().lower(), value)
     if t.get_origin(kind) is list:
         return re.split(r"[\s,;]+", value.strip(" \t\r\n,;"))
     return value

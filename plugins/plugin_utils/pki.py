@@ -409,10 +409,11 @@ def check_supplied(
         problems.append(Problem(f"{where}.chain", None, "must be certificates in PEM"))
     private, problem = _private_key(where, key)
     problems.extend(problem)
+    whole = [*dict.fromkeys([*own, *more])]  # a full chain holds what the file beside it holds, too
     if own:
         problems.extend(_leaf_problems(where, own[0], names))
         place = f"{where}.chain" if chain else f"{where}.certificate"
-        problems.extend(_chain_problems(place, [*own, *more], trusted_roots() if roots is None else roots))
+        problems.extend(_chain_problems(place, whole, trusted_roots() if roots is None else roots))
         if private is not None and private.public_key() != own[0].public_key():
             problems.append(Problem(f"{where}.key", None, "is the key of another certificate"))
     if problems or private is None:
@@ -420,7 +421,7 @@ def check_supplied(
     text = private.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    served = [c for c in [*own, *more] if c == own[0] or c.issuer != c.subject]  # a root is known or useless
+    served = [c for c in whole if c == own[0] or c.issuer != c.subject]  # a root is known or useless
     return Supplied(to_pem(served), text.decode("ascii")), []
 
 

@@ -13,6 +13,7 @@ answers is nothing but what it was asked (`on_host()`).
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -109,6 +110,8 @@ def plain(value: t.Any) -> t.Any:
         return value
     if isinstance(value, int):
         return int(value)
+    if isinstance(value, bytes | datetime.datetime):  # YAML's own reading of a text that nobody knows any more
+        return value
     return float(value) if isinstance(value, float) else str(value)
 
 
@@ -469,7 +472,7 @@ def _place(mark: str, what: str) -> str:
 def _leave(mark: str, what: str, data: t.Any) -> None:
     descriptor = os.open(_place(mark, what), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
-        file.write(json.dumps(data))
+        file.write(json.dumps(data, default=str))
 
 
 def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import ipaddress
+import math
 import operator
 import re
 import reprlib
@@ -21,18 +22,25 @@ import types
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import hashes
+
 Domain = t.NewType("Domain", str)
 Address = t.NewType("Address", str)
+Recipient = t.NewType("Recipient", Address)  # that servers elsewhere can write to
+Login = t.NewType("Login", Recipient)  # of an account
 Size = t.NewType("Size", int)
 HostName = t.NewType("HostName", str)
 IPAddress = t.NewType("IPAddress", str)
 Network = t.NewType("Network", str)
 Path = t.NewType("Path", str)
 Secret = t.NewType("Secret", str)
+Hash = t.NewType("Hash", str)
+DomainOrAddress = t.NewType("DomainOrAddress", str)
 # What hosts say of themselves
 Word = t.NewType("Word", str)
 Version = t.NewType("Version", str)
 Digest = t.NewType("Digest", str)
+Flag = t.NewType("Flag", bool)
 Count = t.NewType("Count", int)
 
 # Fields are declared through var(), outside the class body, which linters do not expect of dataclasses.field itself.
@@ -40,9 +48,30 @@ _field: Callable[..., t.Any] = operator.attrgetter("field")(dataclasses)
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*\Z")
-_LEADING = "|/-#"  # aliases(5), postmap(1), and command lines; : and " are in no address that is accepted here
-_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
+_ROUTES = "%!"
+_NO_LOGIN = {
+    "+": "mail to it would go to what is before the + (plus addresses)",
+    "*": "doveadm(1) takes it for a wildcard, and would work on other accounts as well",
+    "?": "doveadm(1) takes it for a wildcard, and would work on other accounts as well",
+    "/": "it may be part of a path, and the mailbox would lie in another one",
+}
+LOGIN_LETTERS = "".join(
+    char
+    for char in map(chr, range(33, 127))
+    if char in ".@" or (_LOCAL.match(char) and char not in _ROUTES and char not in _NO_LOGIN)
+)
+_LEADING = (
+    "|/-#$"  # aliases(5), postmap(1), command lines, dovecot.conf; : and " are in no address that is accepted here
+)
+_ADDRESS_LENGTH = 254  # RFC 5321, 4.5.3.1.3: a path has 256 with its brackets
+_UNSEEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+_SIZE = re.compile(r"(\d{1,18})\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_LARGEST = 1 << 50  # all programs count that far, and ten times as far
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,20 +161,53 @@ def address(value: object) -> Address:
     if local[0] in _LEADING:
         raise Refused(
             f"must not begin with {local[0]}: where addresses are read, that begins a command (|), a file (/), an "
-            "option (-) or a comment (#)"
+            "option (-), a comment (#) or a variable ($)"
         )
     try:
-        return Address(f"{local.lower()}@{domain(host)}")
+        whole = f"{local.lower()}@{domain(host)}"
     except Refused:
         raise Refused(expected) from None
+    if len(whole) > _ADDRESS_LENGTH:
+        raise Refused(f"must have at most {_ADDRESS_LENGTH} characters (RFC 5321)")
+    return Address(whole)
+
+
+def recipient(value: object) -> Recipient:
+    """Return an address that is an account's, an alias, or that of a server behind this one."""
+    found = address(value)
+    _refuse_letters(found, dict.fromkeys(_ROUTES, "Postfix takes that for a route, and refuses mail to it"))
+    return Recipient(found)
+
+
+def login(value: object) -> Login:
+    """Return the address of an account, by which its owner logs in."""
+    found = recipient(value)
+    _refuse_letters(found, _NO_LOGIN)
+    return Login(found)
+
+
+def _refuse_letters(value: Address, reasons: Mapping[str, str]) -> None:
+    for char in value.rpartition("@")[0]:
+        if char in reasons:
+            raise Refused(f"must not have {char} before its @: {reasons[char]}")
+
+
+def domain_or_address(value: object) -> DomainOrAddress:
+    """Return a mail address, or a domain where there is no @."""
+    return DomainOrAddress(address(value) if isinstance(value, str) and "@" in value else domain(value))
 
 
 def size(value: object) -> Size:
     """Return a size in bytes; K, M, G and T are powers of 1024."""
-    found = _SIZE.match(str(value).strip()) if isinstance(value, str | int) and not isinstance(value, bool) else None
-    if not found:
+    number = _whole(value)
+    found = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    if found:
+        number = int(found[1]) * _UNITS[found[2].upper()]
+    if number is None or number < 0:
         raise Refused("must be a size: a number of bytes, or with K, M, G or T, such as 500M; 0 means no limit")
-    return Size(int(found[1]) * _UNITS[found[2].upper()])
+    if number > _LARGEST:
+        raise Refused("must be at most 1024T")
+    return Size(number)
 
 
 def hostname(value: object) -> HostName:
@@ -178,18 +240,19 @@ def _unscoped(value: object) -> str:
 
 
 def _path(value: object) -> Path:
-    if not isinstance(value, str) or not value.startswith(("/", "~")):
+    if not isinstance(value, str) or not value.startswith(("/", "~")) or _UNSEEN.search(value):
         raise Refused("must be an absolute path")
     return Path(value)
 
 
 def _text(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Refused("must be text")
-    text = str(value)
-    if any(ord(char) < 32 and char != "\t" for char in text):
-        raise Refused("must be text on one line")
-    return text
+    if not isinstance(value, str):
+        # YAML reads 0123 as 83 and 12:34:56 as 45296: what was written is lost, and no text would be the right one.
+        hint = "" if isinstance(value, Mapping | list) else "; numbers, dates and true or false need quotes to be text"
+        raise Refused(f"must be text{hint}")
+    if _UNSEEN.search(value):
+        raise Refused("must be text on one line, without control characters")
+    return value
 
 
 def _secret(value: object) -> Secret:
@@ -199,22 +262,59 @@ def _secret(value: object) -> Secret:
     return Secret(text)
 
 
+def _hash(value: object) -> Hash:
+    try:
+        return Hash(hashes.for_slapd(_text(value)))
+    except hashes.Unknown as unknown:
+        raise Refused(str(unknown)) from None
+
+
+# A command line (-e) and an INI inventory know nothing but text, YAML 1.1 has words for booleans, and JSON tools write
+# numbers in their own way. What all of them mean is said here, for every variable.
+
+
 def _bool(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise Refused("must be true or false")
+    number = _whole(value)
+    word = str(number) if number is not None else value.strip().lower() if isinstance(value, str) else ""
+    if word not in _WORDS:
+        raise Refused("must be true or false")
+    return _WORDS[word]
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number, however it is written; None where it is none."""
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if isinstance(value, int) or value.is_integer() else None
 
 
 def _int(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
+    number = _whole(value)
+    if number is None:
         raise Refused("must be a whole number")
-    return value
+    return number
 
 
 def _float(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
         raise Refused("must be a number")
-    return float(value)
+    return number
+
+
+def _choice(value: object, choices: tuple[t.Any, ...]) -> str | None:
+    """Return which of several words is meant: off is false to YAML, and on is true."""
+    for word in choices:
+        if value == word or (isinstance(value, bool) and _WORDS.get(word) is value):
+            return str(word)
+    return None
 
 
 def _matching(pattern: str, allowed: str) -> Callable[[object], str]:
@@ -229,25 +329,32 @@ def _matching(pattern: str, allowed: str) -> Callable[[object], str]:
 
 
 def _count(value: object) -> int:
-    number = _int(value)
-    if not 0 <= number < 1 << 60:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 60:
         raise Refused("must be a whole number that is not negative")
-    return number
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Refused("must be true or false")
+    return value
 
 
 _SCALARS: dict[object, Callable[[object], t.Any]] = {
-    Domain: domain, Address: address, Size: size, HostName: hostname, IPAddress: _ip, Network: _network, Path: _path,
-    Secret: _secret, str: _text, bool: _bool, int: _int, float: _float, t.Any: lambda value: value,
+    Domain: domain, Address: address, Recipient: recipient, Login: login, DomainOrAddress: domain_or_address,
+    Size: size, HostName: hostname, IPAddress: _ip, Network: _network, Path: _path, Secret: _secret, Hash: _hash,
+    str: _text, bool: _bool, int: _int, float: _float, t.Any: lambda value: value,
     Word: _matching(r"[A-Za-z0-9_][A-Za-z0-9 ._+-]{0,63}", "must be a name"),
     Version: _matching(r"[0-9]{1,4}\.[0-9]{1,4}(\.[A-Za-z0-9]{1,16}){0,4}", "must be a version such as 3.10.13"),
     Digest: _matching(r"([0-9A-F]{64})?", "must be a SHA-256 in hexadecimal, or empty"),
     Count: _count,
+    Flag: _flag,
 }  # fmt: skip
 TYPE_WORDS: dict[object, str] = {
-    Domain: "domain name", Address: "mail address", Size: "size", HostName: "host name", IPAddress: "IP address",
-    Network: "network", Path: "path", Secret: "secret text", str: "text", bool: "true or false", int: "whole number",
-    float: "number",
-    t.Any: "anything",
+    Domain: "domain name", Address: "mail address", Recipient: "mail address", Login: "mail address",
+    DomainOrAddress: "domain name or mail address", Size: "size", HostName: "host name", IPAddress: "IP address",
+    Network: "network", Path: "path", Secret: "secret text", Hash: "hash", str: "text", bool: "true or false",
+    int: "whole number", float: "number", t.Any: "anything",
 }  # fmt: skip
 
 
@@ -258,7 +365,7 @@ def parse(kind: t.Any, value: object, where: str, problems: list[Problem], secre
         try:
             return scalar(value)
         except Refused as refused:
-            hidden = secret or kind is Secret
+            hidden = secret or kind in (Secret, Hash)
             problems.append(Problem(where, None if hidden else value, str(refused)))
             return None
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
@@ -273,8 +380,9 @@ def _parse_container(kind: t.Any, value: object, where: str, problems: list[Prob
             return None
         return parse(next(a for a in arguments if a is not types.NoneType), value, where, problems, secret)
     if origin is t.Literal:
-        if isinstance(value, str) and value in arguments:
-            return value
+        word = _choice(value, arguments)
+        if word is not None:
+            return word
         words = ", ".join(str(a) for a in arguments)
         hint = nearest(value, map(str, arguments)) if isinstance(value, str) else ""
         problems.append(Problem(where, value, f"must be one of {words}{hint}"))
@@ -290,12 +398,14 @@ def _parse_container(kind: t.Any, value: object, where: str, problems: list[Prob
         if not isinstance(value, Mapping):
             problems.append(Problem(where, value, "must be a mapping"))
             return {}
-        return {
-            parse(arguments[0], key, f"{where}.{key}", problems): parse(
-                arguments[1], item, f"{where}.{key}", problems, secret
-            )
-            for key, item in value.items()
-        }
+        found: dict[t.Any, t.Any] = {}
+        for key, item in value.items():
+            place = f"{where}.{key}"
+            name = parse(arguments[0], key, place, problems)
+            if name is not None and name in found:
+                problems.append(Problem(place, None, "is listed twice"))
+            found[name] = parse(arguments[1], item, place, problems, secret)
+        return found
     raise TypeError(f"{where}: no parser for {kind}")
 
 

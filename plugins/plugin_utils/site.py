@@ -19,10 +19,14 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Count,
     Digest,
     Domain,
+    Flag,
+    Hash,
     HostName,
     IPAddress,
+    Login,
     Path,
     Problem,
+    Recipient,
     Refused,
     Secret,
     SiteError,
@@ -61,6 +65,8 @@ DUTIES = {  # the groups below `mail`, and what a host in one of them does
 CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
+_USER_LENGTH = 32  # useradd(8)
+PASSWORD_BYTES = 255  # saslauthd reads no more
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
 LOOPBACK = ("127.0.0.0/8", "::1")
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
@@ -70,14 +76,17 @@ ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 class Account:
     """One person's or program's mail account."""
 
-    address: Address = var("Login name and primary address.", example="alice@example.org")
-    password: Secret | None = var("Password in clear; one is generated where neither it nor a hash is given.", None)
-    password_hash: Secret | None = var(
-        "Hash as OpenLDAP stores it, its scheme in braces.", None, example='"{ARGON2}$argon2id$v=19$..."'
+    address: Login = var(
+        "Login name and primary address, without + % ! * ? / before the @.", example="alice@example.org"
     )
+    password: Secret | None = var("Password in clear; one is generated where neither it nor a hash is given.", None)
+    password_hash: Hash | None = var(
+        "Hash that OpenLDAP checks, as it stores it or as Dovecot or crypt(3) write it.", None,
+        example='"{ARGON2}$argon2id$v=19$..."',
+    )  # fmt: skip
     name: str = var("Display name.", "")
     quota: Size | None = var("Limit of the mailbox, in units of 1024 bytes; 0 for none.", None, example="2G")
-    aliases: list[Address] = var("Further addresses of the same mailbox; the account may send as each.", [])
+    aliases: list[Recipient] = var("Further addresses of the same mailbox; the account may send as each.", [])
     forward: list[Address] = var("Addresses that get its mail.", [])
     keep_copy: bool = var("Whether forwarded mail is also kept in the mailbox.", False)
     enabled: bool = var("A disabled account neither logs in nor receives mail; its mail is kept.", True)
@@ -85,6 +94,11 @@ class Account:
         "Address that the account had before: mailbox, password and quota go with it. It may stay here afterwards.",
         None,
     )
+
+    def __post_init__(self) -> None:
+        # An export lists an account's own address among the others, or one twice.
+        object.__setattr__(self, "aliases", [one for one in dict.fromkeys(self.aliases) if one != self.address])
+        object.__setattr__(self, "forward", [*dict.fromkeys(self.forward)])
 
     @property
     def domain(self) -> Domain:
@@ -150,13 +164,13 @@ class SiteVariables:
         "first. The others follow it.", None,
     )  # fmt: skip
     mail_directory_suffix: str = var("Suffix (root DN) of the collection's own directory.", "o=mail")
-    mail_aliases: dict[Address, list[Address]] = var(
+    mail_aliases: dict[Recipient, list[Address]] = var(
         "Addresses that stand for one or several others.", {}, example="{info@example.org: [alice@example.org]}"
     )
     mail_quota: Size = var(
         "Limit of a mailbox whose account names none, in units of 1024 bytes; 0 for none.", Size(0), example="2G"
     )
-    mail_postmaster: Address | None = var(
+    mail_postmaster: Recipient | None = var(
         "Who reads mail to postmaster, abuse and hostmaster of each domain and to the hosts' root; by default the "
         "first enabled account.", None,
     )  # fmt: skip
@@ -196,7 +210,7 @@ class Look:
     cores: Count = Count(1)
     versions: dict[Word, Version] = dataclasses.field(default_factory=dict)
     addresses: list[IPAddress] = dataclasses.field(default_factory=list)
-    ipv6: bool = True
+    ipv6: Flag = Flag(True)
     clock: int = 0  # seconds by which it is ahead of the controller's, 0 for a few
     ca: Digest = Digest("")  # SHA-256 of the CA that the host trusts as the site's
     unclaimed: list[Word] = dataclasses.field(default_factory=list)  # programs that this collection has never set up
@@ -282,7 +296,9 @@ class Site:
         self.domains: list[Domain] = core.mail_domains
         self.accounts: list[Account] = core.mail_accounts
         self.server_name: HostName = core.mail_server_name or self._named_after().name
-        self.aliases: dict[Address, list[Address]] = core.mail_aliases
+        self.aliases: dict[Address, list[Address]] = {
+            alias: [*dict.fromkeys(targets)] for alias, targets in core.mail_aliases.items()
+        }
 
     def _named_after(self) -> Host:
         return next(iter([*self.hosts_with("mail_store"), *self.hosts.values()]))
@@ -353,6 +369,12 @@ class Site:
             if reader and f"{word}@{name}" not in taken
         }
         return {**self.aliases, **roles}
+
+    @functools.cached_property
+    def longest_expansion(self) -> int:
+        """How many addresses one can become at most: Postfix expands each address once, so all lists add up."""
+        lists = [*self.all_aliases.values(), *([*a.forward, a.address] for a in self.accounts)]
+        return 1 + sum(len(targets) - 1 for targets in lists if targets)
 
     def sends(self, host: Host) -> bool:
         """Tell whether a host hands mail to mailboxes and to the world: each that takes it from outside or users."""
@@ -640,7 +662,9 @@ def _rules(site: Site) -> Iterable[Problem]:
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
     yield from _renames(site, owner)
-    yield from _short_passwords(site)
+    if not site.uses_directory:
+        yield from _users_of_the_host(site)
+    yield from _password_lengths(site)
     if site.core.mail_accounts_grace_days < 0:
         yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
     if site.core.mail_quota % 1024:
@@ -656,15 +680,46 @@ def _rules(site: Site) -> Iterable[Problem]:
     roles = {f"{word}@{name}" for word in ROLE_ADDRESSES for name in site.domains}
     known = set(owner) | set(site.aliases) | roles
     yield from _targets(site, local, known)
-    yield from _circles(site)
-    reader = site.core.mail_postmaster
-    off = {used for account in site.accounts if not account.enabled for used in (account.address, *account.aliases)}
-    if reader and off.issuperset(site.aliases.get(reader, [reader])):
-        yield Problem("mail_postmaster", reader, "is disabled: name somebody who reads mail to root and postmaster")
+    yield from circles(site.accounts, site.all_aliases)
+    if site.core.mail_postmaster and postmaster_is_off(site):
+        allowed = "is disabled: name somebody who reads mail to root and postmaster"
+        yield Problem("mail_postmaster", site.core.mail_postmaster, allowed)
 
 
-def _short_passwords(site: Site) -> Iterable[Problem]:
-    """Yield the passwords that are too short, those too that somebody wrote into the state folder's secrets.yml."""
+def postmaster_is_off(site: Site, also: str = "") -> bool:
+    """Tell whether nobody reads the postmaster's mail; also: the address of an account that is going to be disabled."""
+    reader = site.postmaster
+    if reader is None:
+        return False
+    off = {
+        used
+        for account in site.accounts
+        if not account.enabled or account.address == also
+        for used in (account.address, *account.aliases)
+    }
+    return off.issuperset(site.aliases.get(reader, [reader]))
+
+
+def _users_of_the_host(site: Site) -> Iterable[Problem]:
+    """Yield the accounts that no user of a host can stand for."""
+    users: dict[str, Address] = {}
+    for account in site.accounts:
+        name = account.address.partition("@")[0]
+        where = f"mail_accounts {account.address}"
+        if name in users:
+            allowed = (
+                f"is user {name} of the host, as {users[name]} is, and so the same mailbox: make it one of that "
+                "account's aliases, or have accounts in the directory (mail_accounts_backend)"
+            )
+            yield Problem(where, None, allowed)
+        users.setdefault(name, account.address)
+        if len(name) > _USER_LENGTH or name.startswith("~"):
+            allowed = f"is no name of a user: at most {_USER_LENGTH} characters, the first no ~ (useradd(8))"
+            yield Problem(where, None, allowed)
+
+
+def _password_lengths(site: Site) -> Iterable[Problem]:
+    """Yield passwords of a wrong length, those too that somebody wrote into the state folder's secrets.yml."""
     fewest = site.core.mail_password_min_length
     if fewest not in PASSWORD_LENGTHS:
         allowed = f"must be from {PASSWORD_LENGTHS[0]} to {PASSWORD_LENGTHS[-1]}, the length of a generated password"
@@ -679,6 +734,8 @@ def _short_passwords(site: Site) -> Iterable[Problem]:
     for where, password in {**said, **kept}.items():
         if len(password) < fewest:
             yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
+        if len(password.encode()) > PASSWORD_BYTES:
+            yield Problem(where, None, f"must have at most {PASSWORD_BYTES} bytes: no longer one logs in over SMTP")
 
 
 def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:
@@ -704,35 +761,77 @@ def _targets(site: Site, local: set[Domain], known: set[str]) -> Iterable[Proble
         pointers.append(("mail_postmaster", [site.core.mail_postmaster]))
     for where, targets in pointers:
         for target in targets:
-            plain = target.partition("@")[0].partition("+")[0] + "@" + domain_of(target)
-            if domain_of(target) in local and target not in known and plain not in known:
+            if domain_of(target) in local and target not in known and without_plus(target) not in known:
                 yield Problem(where, target, f"does not exist{nearest(target, known)}")
 
 
-def _circles(site: Site) -> Iterable[Problem]:
-    """Yield aliases and forwards that lead back to themselves and deliver nowhere on the way."""
-    leads: dict[str, list[str]] = {}
-    for account in site.accounts:
-        if account.forward and not account.keep_copy:
-            for used in (account.address, *account.aliases):
-                leads[used] = [x for x in account.forward if x != account.address]
-    leads.update({alias: list(to) for alias, to in site.all_aliases.items()})
+def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Address]]) -> Iterable[Problem]:
+    """Yield where aliases and forwards lead back to themselves and deliver nowhere on the way.
+
+    A way back that adds a plus address adds one at each turn: Postfix gives up, even where a copy is kept.
+    """
+    leads: dict[str, list[str]] = {alias: list(to) for alias, to in aliases.items()}
+    kept: set[str] = set()
+    for account in accounts:
+        for used in (account.address, *account.aliases):
+            leads[used] = [target for target in account.forward if target != account.address]
+            if account.keep_copy:
+                kept.add(used)
+
+    def known(target: str) -> str:
+        return target if target in leads else without_plus(target)
+
+    where = "mail_aliases and forwards"
+    ways = {start: [known(target) for target in to] for start, to in leads.items()}
+    circle = _circle({start: to for start, to in ways.items() if start not in kept})
+    if circle:
+        yield Problem(where, None, f"point in a circle: {' -> '.join(circle)}")
+        return
+    for start, to in leads.items():
+        for target in to:
+            if known(target) != target and start in _reached(known(target), ways):
+                allowed = (
+                    f"point in a circle: mail to {start} goes to {target}, and from there to {start} again, each time "
+                    "with one more word behind a +"
+                )
+                yield Problem(where, None, allowed)
+                return
+
+
+def without_plus(address: str) -> str:
+    """Return whose plus address an address is; itself where it is none (recipient_delimiter)."""
+    local, _at, domain = address.rpartition("@")
+    return f"{local.partition('+')[0]}@{domain}"
+
+
+def _reached(start: str, ways: Mapping[str, Sequence[str]]) -> set[str]:
+    found: set[str] = set()
+    left = [start]
+    while left:
+        node = left.pop()
+        if node not in found:
+            found.add(node)
+            left.extend(ways.get(node, ()))
+    return found
+
+
+def _circle(ways: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return a way that leads back to where it began, if there is one."""
     done: set[str] = set()
-    for start in leads:
+    for start in ways:
         trail: list[str] = []
         stack: list[tuple[str, int]] = [(start, 0)]
         while stack:
             node, depth = stack.pop()
             del trail[depth:]
             if node in trail:
-                circle = " -> ".join([*trail[trail.index(node) :], node])
-                yield Problem("mail_aliases and forwards", None, f"point in a circle: {circle}")
-                return
-            if node in done or node not in leads:
+                return [*trail[trail.index(node) :], node]
+            if node in done or node not in ways:
                 continue
             trail.append(node)
-            stack.extend((target, depth + 1) for target in leads[node])
+            stack.extend((target, depth + 1) for target in ways[node])
         done.add(start)
+    return []
 
 
 def _twice(values: Iterable[T]) -> list[T]:

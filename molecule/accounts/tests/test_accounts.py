@@ -19,7 +19,9 @@ import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
 
 ANNA, BEN, CARL, DORA, EVE = (f"{name}@example.test" for name in ("anna", "ben", "carl", "dora", "eve"))
@@ -86,6 +88,38 @@ def lead_away(host: Any, home: str) -> None:
     """Have vmail put a link to a folder of root's in the place of a mailbox."""
     host.check_output("mkdir -p -m 700 /root/canary && printf canary > /root/canary/file")
     host.check_output(f"runuser -u vmail -- sh -c 'mv {home} {home}.aside && ln -s /root/canary {home}'")
+
+
+def test_an_address_of_every_letter_logs_in_everywhere_and_gets_and_sends_mail(
+    site: Any, at: Callable[[int], Endpoint], accounts: Any
+) -> None:
+    odd, password = site.vars["lab_odd"], site.vars["lab_word"]
+    (alias,) = next(one["aliases"] for one in accounts if one["address"] == odd)
+    assert imap_login(at(993), odd, password).ok
+    assert pop3_login(at(995), odd, password).ok
+    assert sieve_login(at(4190), odd, password).ok
+    assert smtp_auth(at(587), odd, password).code == 235
+    for address in (odd, alias, odd.replace("@", "+shop@")):
+        assert arrives(at, address, odd, password), address
+    for sender in (odd, alias):
+        token = new_token()
+        login = (odd, password)
+        assert smtp_send(at(465), sender, [odd], message(sender, odd, token), tls="implicit", login=login).accepted
+        assert imap_find(at(993), odd, password, token)
+
+
+def test_a_subdomain_of_the_site_is_somebody_elses(at: Callable[[int], Endpoint]) -> None:
+    assert smtp_rcpt(at(25), "news@list.example.test", [ANNA]).rcpt[ANNA].ok
+    assert not smtp_rcpt(at(25), BEN, [ANNA]).rcpt[ANNA].ok
+
+
+def test_hashes_of_other_systems_are_checked(site: Any, at: Callable[[int], Endpoint], accounts: Any) -> None:
+    hashed = [one["address"] for one in accounts if "password_hash" in one]
+    assert hashed
+    assert [one for one in hashed if not imap_login(at(993), one, site.vars["lab_word"]).ok] == []
+    assert [one for one in hashed if smtp_auth(at(587), one, site.vars["lab_word"]).code != 235] == []
+    taken = [one for one in accounts if one["address"] == hashed[-1]]
+    assert not imap_login(at(993), hashed[-1], taken[0]["password_hash"]).ok
 
 
 def test_a_renamed_account_keeps_its_mail_and_its_password(

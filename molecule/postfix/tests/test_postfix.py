@@ -14,7 +14,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import sm
 ANNA, CARL = "anna@example.test", "carl@inner.example"
 STRANGER = "stranger@outside.example"
 
-# Debian's own Postfix as another administrator has it: port 25 for its domain, 587 for customers who log in.
+# Debian's own Postfix as another administrator has it: port 25 for its domain, 587 and 465 for customers who log in.
 OTHER = r"""
 set -e
 id customer >/dev/null 2>&1 || useradd --create-home customer
@@ -25,9 +25,12 @@ postconf -e myhostname=other.example.net 'mydestination = inner.example, localho
     smtpd_sasl_path=smtpd cyrus_sasl_config_path=/etc/postfix/sasl
 mkdir -p /etc/postfix/sasl /var/spool/postfix/var/run/saslauthd
 printf 'pwcheck_method: saslauthd\nmech_list: PLAIN LOGIN\n' > /etc/postfix/sasl/smtpd.conf
-postconf -M submission/inet='submission inet n - y - - smtpd'
-postconf -P submission/inet/smtpd_sasl_auth_enable=yes submission/inet/smtpd_tls_security_level=encrypt \
-    submission/inet/smtpd_relay_restrictions=permit_sasl_authenticated,reject
+for service in submission 465; do
+    postconf -M $service/inet="$service inet n - y - - smtpd"
+    postconf -P $service/inet/smtpd_sasl_auth_enable=yes $service/inet/smtpd_tls_security_level=encrypt \
+        $service/inet/smtpd_relay_restrictions=permit_sasl_authenticated,reject
+done
+postconf -P 465/inet/smtpd_tls_wrappermode=yes
 chgrp postfix /var/spool/postfix/var/run/saslauthd
 pgrep -x saslauthd >/dev/null || saslauthd -a pam -m /var/spool/postfix/var/run/saslauthd -n 1
 newaliases
@@ -76,19 +79,31 @@ def test_the_gateway_knows_the_recipients(ask: Any) -> None:
     assert smtp_rcpt(ask(25), STRANGER, ["nobody@inner.example"]).rcpt["nobody@inner.example"].code == 550
 
 
-def test_outgoing_mail_takes_the_relayhost_with_its_login(site: Any, ask: Any, other: Any) -> None:
+def goes_out(site: Any, ask: Any, other: Any) -> bool:
+    """Whether mail to the world comes through the other server's ports for customers: logged in and over TLS."""
     token = new_token()
     login = (ANNA, site.passwords[ANNA])
     text = message(ANNA, "someone@far.example", token)
     assert smtp_send(ask(587), ANNA, ["someone@far.example"], text, tls="starttls", login=login).accepted
-    found = arrived(other, token)
-    assert "ESMTPSA" in found, "it did not come through the port for customers, logged in and over TLS"
+    return "ESMTPSA" in arrived(other, token)
+
+
+def test_outgoing_mail_takes_the_relayhost_with_its_login(site: Any, ask: Any, other: Any) -> None:
+    assert goes_out(site, ask, other)
 
 
 def test_the_password_for_the_relayhost_is_for_root_alone(host: Any) -> None:
     assert host.run("runuser -u nobody -- cat /etc/postfix/tables/relayhost_login").rc != 0
     assert host.run("runuser -u nobody -- strings /etc/postfix/tables/relayhost_login.lmdb").rc != 0
     assert "Only-4-the-test" not in host.check_output("journalctl -q -o cat")
+
+
+def test_at_port_465_tls_comes_first_for_this_hop_alone(site: Any, ask: Any, other: Any, play: Any) -> None:
+    assert not play({"mail_relayhost": {**site.vars["mail_relayhost"], "port": 465}}).failed
+    assert goes_out(site, ask, other)
+    token = new_token()
+    assert smtp_send(ask(25), STRANGER, [CARL], message(STRANGER, CARL, token)).accepted
+    assert arrived(other, token), "the gateway speaks plainly first"
 
 
 def test_what_leaves_the_inventory_leaves_the_host(host: Any, play: Any) -> None:

@@ -9,6 +9,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import DIRECTORY, Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     VMAIL,
@@ -135,6 +136,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     return Dovecot(
         trunk={
             "auth_mechanisms": "plain login",
+            "auth_username_chars": LOGIN_LETTERS,
             "first_valid_uid": VMAIL_UID,
             "last_valid_uid": VMAIL_UID,
             "mail_uid": VMAIL,

@@ -15,7 +15,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, Directory, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import FOLDER, Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, Address
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account, Host, Site
 
 UIDS = (1000, 60000)  # people's numbers on Debian (login.defs(5)); daemons are below, nobody is above
@@ -71,6 +71,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
     return Dovecot(
         trunk={
             "auth_mechanisms": "plain login",
+            "auth_username_chars": LOGIN_LETTERS,
             "first_valid_uid": UIDS[0],
             "last_valid_uid": UIDS[1],
             "service auth": {

@@ -49,6 +49,8 @@ def postfix(site: Site, host: Host) -> Postfix:
             "biff": False,
             "disable_vrfy_command": True,
             "virtual_mailbox_limit": 0,
+            # A domain that is named means itself: its subdomains may be other people's.
+            "parent_domain_matches_subdomains": "",
             # No later hop of this stack (Dovecot's LMTP) takes SMTPUTF8 (RFC 6531), so it is not offered.
             "smtputf8_enable": False,
         },

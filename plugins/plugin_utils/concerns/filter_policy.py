@@ -9,7 +9,7 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, DomainOrAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 Verdict = t.Literal["reject", "quarantine", "discard", "tag", "pass"]
@@ -62,7 +62,7 @@ class Variables:
     """What happens to what the filter finds."""
 
     mail_filter_policy: Policy = var("What happens to mail, for the whole site.", Policy())
-    mail_filter_policies: dict[str, Policy] = var(
+    mail_filter_policies: dict[DomainOrAddress, Policy] = var(
         "Policies of domains and accounts: what one does not say, the account's domain says, then the site.", {},
         example="{example.org: {banned_files: quarantine}, alice@example.org: {spam_junk_score: 8}}",
     )  # fmt: skip
@@ -72,7 +72,7 @@ def check(site: Site) -> Iterator[Problem]:
     said = site.of(Variables)
     known = {*site.domains, *(account.address for account in site.accounts)}
     for name in said.mail_filter_policies:
-        if name.lower() not in known:
+        if name not in known:
             yield Problem(f"mail_filter_policies.{name}", None, "must be one of mail_domains or an account's address")
     for policy, where in [(said.mail_filter_policy, "mail_filter_policy")] + [
         (policy, f"mail_filter_policies.{name}") for name, policy in said.mail_filter_policies.items()
@@ -110,7 +110,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
 def _policies(site: Site) -> dict[str, Policy]:
     """Return the whole policy of each address and domain that has one of its own, and of all others ("." in amavis)."""
     said = site.of(Variables)
-    given = {name.lower(): policy for name, policy in said.mail_filter_policies.items()}
+    given: dict[str, Policy] = {str(name): policy for name, policy in said.mail_filter_policies.items()}
     found = {".": _over(_DEFAULTS, said.mail_filter_policy)}
     for name in site.domains:
         if name in given:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, Domain, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Domain, Problem, Recipient, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, domain_of
 
 
@@ -20,7 +20,7 @@ class Destination:
         "Name or address of the server that has the mailboxes; its MX records are not asked.", example="10.0.0.5"
     )
     port: int = var("Its port.", 25)
-    recipients: list[Address] = var(
+    recipients: list[Recipient] = var(
         "Its addresses. Others are refused here; with none given, all are taken and the server has to refuse.", []
     )
 

@@ -21,10 +21,15 @@ class Variables:
     mail_client_auth_rate_limit: int = var("Most logins over SMTP that one client may try in a minute.", 60)
 
 
+_EXPANSION = 1000  # Postfix's own limit of addresses that one becomes
+
+
 def postfix(site: Site, host: Host) -> Postfix:
     wanted = site.of(Variables)
+    longest = site.longest_expansion
     return Postfix(
         parameters={
+            **({"virtual_alias_expansion_limit": longest} if longest > _EXPANSION else {}),
             "message_size_limit": wanted.mail_message_size_limit,
             "mailbox_size_limit": 10 * wanted.mail_message_size_limit,  # in /var/mail, where root's may be
             "smtpd_recipient_limit": wanted.mail_recipient_limit,

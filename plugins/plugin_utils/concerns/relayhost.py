@@ -1,6 +1,9 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Send through a provider: all outgoing mail goes to one host, over TLS, with a login where it wants one."""
+"""Send through a provider: all outgoing mail goes to one host, over TLS, with a login where it wants one.
+
+At port 465 (RFC 8314) TLS is there from the first byte, at any other after STARTTLS.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ import dataclasses
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service, Table, Value, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, Secret, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+_TLS_AT_ONCE = 465
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Relayhost:
     """The host that relays, and how to log in there."""
 
     host: HostName = var("Name of the host that relays.", example="smtp.example.net")
-    port: int = var("Its port.", 587)
+    port: int = var("Its port: 465 for TLS from the first byte, any other for STARTTLS.", 587)
     tls: t.Literal["verify", "encrypt"] = var("Check its certificate against its name, or encrypt only.", "verify")
     username: str | None = var("Login name.", None)
     password: Secret | None = var("Its password.", None)
@@ -35,6 +40,16 @@ def check(site: Site) -> Iterator[Problem]:
     relay = site.of(Variables).mail_relayhost
     if relay and bool(relay.username) != bool(relay.password):
         yield Problem("mail_relayhost", None, "must have both username and password, or neither")
+    if relay and relay.username and (":" in relay.username or relay.username != relay.username.strip()):
+        yield Problem(
+            "mail_relayhost.username",
+            relay.username,
+            "must have no : and no blank around it: Postfix's table ends it there",
+        )
+    if relay and relay.password and relay.password != relay.password.strip():
+        yield Problem(
+            "mail_relayhost.password", None, "must have no blank around it, which Postfix's table does not keep"
+        )
     if relay and not 0 < relay.port < 65536:
         yield Problem("mail_relayhost.port", relay.port, "must be a port from 1 to 65535")
 
@@ -48,6 +63,12 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     level = "verify match=hostname" if relay.tls == "verify" else "encrypt"
     parameters: dict[str, t.Any] = {"relayhost": hop, "smtp_tls_policy_maps": [table("relayhost_tls", "lmdb")]}
     tables = {"relayhost_tls": Table("lmdb", {hop: level})}
+    services: dict[str, Service] = {}
+    if relay.port == _TLS_AT_ONCE:
+        # A client of its own: gateways, which are reached by relay(8), speak plainly first.
+        options: dict[str, Value] = {"smtp_tls_wrappermode": True, "smtp_tls_security_level": "encrypt"}
+        services["smtps/unix"] = Service("smtp", options=options)
+        parameters["default_transport"] = "smtps"
     secrets: list[str] = []
     packages: list[str] = []
     if relay.username and relay.password:
@@ -58,4 +79,4 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         )
         tables["relayhost_login"] = Table("lmdb", {hop: f"{relay.username}:{relay.password}"}, secret=True)
         secrets, packages = [relay.password], ["libsasl2-modules"]
-    return Postfix(parameters=parameters, tables=tables, packages=packages, secrets=secrets)
+    return Postfix(parameters=parameters, services=services, tables=tables, packages=packages, secrets=secrets)

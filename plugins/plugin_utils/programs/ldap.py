@@ -29,6 +29,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
     GENERATED,
+    PASSWORD_BYTES,
     VMAIL_HOME,
     VMAIL_UID,
     Account,
@@ -430,6 +431,7 @@ def policy(site: Site) -> Attributes:
     return {
         "pwdAttribute": ["userPassword"],
         "pwdMinLength": [str(site.core.mail_password_min_length)],
+        "pwdMaxLength": [str(PASSWORD_BYTES)],
         "pwdCheckQuality": ["2"],
         "pwdSafeModify": ["TRUE"],
     }

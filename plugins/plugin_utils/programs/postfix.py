@@ -296,11 +296,42 @@ def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
     for key, value in given.items():
         if not re.fullmatch(r"[^\s/]\S*/(inet|unix|unix-dgram|fifo|pass)", key):
             raise ComposeError(f"postfix_services: {key} must be NAME/TYPE, such as submission/inet (master(5))")
-        wrong = sorted(set(value or {}) - known)
-        if wrong or (value is not None and "command" not in value):
+        if value is None:
+            result[key] = None
+            continue
+        if not isinstance(value, Mapping) or set(value) - known or "command" not in value:
             raise ComposeError(f"postfix_services: {key} takes {', '.join(sorted(known))}, command being required")
-        result[key] = None if value is None else Service(**value)
+        # A port is never private, and master(8) ends over one that says so.
+        usual = {"private": "n"} if key.endswith("/inet") else {}
+        result[key] = Service(**{**usual, **{name: _column(key, name, item) for name, item in value.items()}})
     return result
+
+
+_COLUMNS: dict[str, tuple[str, str]] = {
+    "private": (r"[-yn]", "-, y or n"),
+    "unprivileged": (r"[-yn]", "-, y or n"),
+    "wakeup": (r"-|[0-9]+\??", "seconds, with ? where idle ones stay asleep, or -"),
+    "maxproc": (r"-|[0-9]+", "a number, or -"),
+    "command": (r"\S.*", "a command on one line"),
+}
+
+
+def _column(key: str, name: str, value: t.Any) -> t.Any:
+    """Return one value of a service as master.cf has it; YAML's booleans and numbers are as good as text."""
+    place = f"postfix_services: {key}: {name} is {value!r}"
+    if name == "options":
+        if not isinstance(value, Mapping):
+            raise ComposeError(f"{place}, and must be a mapping of parameters")
+        return value
+    if name == "chroot":
+        if value not in (True, False, "y", "n"):
+            raise ComposeError(f"{place}, and must be true or false")
+        return value in (True, "y")
+    pattern, allowed = _COLUMNS[name]
+    text = ("y" if value else "n") if isinstance(value, bool) else str(value)
+    if not re.fullmatch(pattern, text):
+        raise ComposeError(f"{place}, and must be {allowed} (master(5))")
+    return text
 
 
 def _table_file(name: str, item: Table) -> File:

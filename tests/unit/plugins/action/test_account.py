@@ -47,6 +47,16 @@ def said(state: str, address: str | None = None, on: Site | None = None, **more:
         ("present", DORA, {"quota": 1500}, "quota is 1500: must be a multiple of 1024 bytes"),
         ("present", DORA, {"quota": "much"}, "quota is 'much': must be a size"),
         ("present", "dora", {}, "account is 'dora': must be a mail address"),
+        ("present", "x+y@example.org", {}, "account is 'x+y@example.org': must not have + before its @"),
+        ("present", "x%y@example.org", {}, "account is 'x%y@example.org': must not have % before its @"),
+        ("present", DORA, {"aliases": ["x!y@example.org"]}, "aliases[0] is 'x!y@example.org': must not have ! before"),
+        ("present", DORA, {"forward": ["dora+x@example.org"]}, "forward: point in a circle: dora@example.org -> dora@"),
+        (
+            "present",
+            DORA,
+            {"forward": ["dora+x@example.org"], "keep_copy": True},
+            "forward: point in a circle: mail to",
+        ),
         ("disabled", DORA, {"quota": 1024}, "quota: can be said with state=present only"),
         ("disabled", ANNA, {}, f"account is '{ANNA}': reads mail to root and postmaster"),
         ("password", None, {}, "account: must name an account: -e account=ADDRESS"),
@@ -67,6 +77,16 @@ def test_what_cannot_be_is_said(state: str, address: str | None, more: dict[str,
 )  # fmt: skip
 def test_the_rest_is_for_the_host_to_decide(state: str, address: str | None) -> None:
     assert said(state, address) == []
+
+
+def test_an_account_that_was_there_before_the_rule_can_still_go() -> None:
+    assert said("absent", "x+y@example.org") == said("disabled", "x+y@example.org") == []
+
+
+def test_the_last_reader_of_the_postmasters_mail_stays() -> None:
+    listed = site(mail_postmaster="team@example.org", mail_aliases={"team@example.org": [ANNA, BEN]})
+    assert "reads mail to root and postmaster" in said("disabled", ANNA, listed)[0]
+    assert said("disabled", BEN, listed) == []
 
 
 def test_an_exclusive_inventory_takes_none_beside_it() -> None:

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils import directory
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
 
 NAME = "mail.example.org"
+HASH = "{ARGON2}$argon2id$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$29VKc4NHoj7igIBY0xlIKfUr7wLXndBmnA56POa"
 ACCOUNTS = [
     {"address": "anna@example.org", "name": "Anna Maria Berg", "aliases": ["a@example.org"], "quota": "1M"},
     {"address": "ben@example.org", "password": "clear-secret", "forward": ["x@example.net"], "keep_copy": True},
-    {"address": "carl@example.org", "password_hash": "{ARGON2}hash-secret", "enabled": False},
+    {"address": "carl@example.org", "password_hash": HASH, "enabled": False},
 ]
 
 
@@ -68,7 +70,7 @@ def test_no_secret_is_in_the_plan_and_passwords_come_by_name() -> None:
     assert ldap.passwords(site, ["anna@example.org", "ben@example.org", "carl@example.org", "x@example.org"]) == {
         "anna@example.org": {"clear": "made-secret"},
         "ben@example.org": {"clear": "clear-secret"},
-        "carl@example.org": {"hash": "{ARGON2}hash-secret"},
+        "carl@example.org": {"hash": HASH},
     }
 
 
@@ -147,8 +149,10 @@ def test_nobody_but_root_reads_a_password() -> None:
 def test_users_own_passwords_have_rules() -> None:
     found = plan(make(mail_password_min_length=11))
     assert found["entries"]["policies"]["passwords"] == {
-        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdCheckQuality": ["2"], "pwdSafeModify": ["TRUE"],
+        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["255"], "pwdCheckQuality": ["2"],
+        "pwdSafeModify": ["TRUE"],
     }  # fmt: skip
+    assert set(found["entries"]["policies"]["passwords"]) <= set(directory.ENTRY_ATTRIBUTES), "or each run changes them"
     default = found["config"]["overlays"]["ppolicy"]["attributes"]["olcPPolicyDefault"]
     assert default == ["cn=passwords,ou=policies,o=mail"]
 

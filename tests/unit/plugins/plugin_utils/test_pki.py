@@ -354,6 +354,12 @@ def test_each_problem_has_its_sentence(private: Private) -> None:
     assert problems(chain=b"?") == [f"{p}.chain: must be certificates in PEM"]
 
 
+def test_what_a_full_chain_and_the_file_beside_it_both_hold_is_served_once(private: Private) -> None:
+    good, _none = checked(private, private.leaf, private.middle, chain=pki.to_pem([private.middle]).encode())
+    assert good is not None
+    assert pki.from_pem(good.chain) == [private.leaf, private.middle]
+
+
 def test_all_problems_come_at_once(private: Private) -> None:
     good, problems = pki.check_supplied("mail_certificates.x", ["mail.example.org"], b"?", b"?", b"?", [])
     assert good is None

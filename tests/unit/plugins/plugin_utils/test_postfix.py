@@ -134,6 +134,39 @@ def test_relayhost_with_login() -> None:
     assert "relayhost = [smtp.example.net]:587" in found["main.cf"]
 
 
+def test_a_relayhost_at_port_465_has_a_client_of_its_own() -> None:
+    found = files(mail_relayhost={"host": "smtp.example.net", "port": 465})
+    assert "default_transport = smtps\n" in found["main.cf"]
+    assert "\nsmtps unix - - y - - smtp\n" in found["master.cf"]
+    assert found["master.cf"].count("smtp_tls_wrappermode = yes") == 1
+    assert found["relayhost_tls"] == "[smtp.example.net]:465\tverify match=hostname\n"
+    assert "smtps" not in files(mail_relayhost={"host": "smtp.example.net"})["master.cf"]
+
+
+def test_a_domain_means_itself_and_no_subdomain() -> None:
+    assert "\nparent_domain_matches_subdomains =\n" in files()["main.cf"]
+
+
+def test_the_limit_of_an_expansion_follows_the_longest_one() -> None:
+    members = [f"m{number}@elsewhere.example" for number in range(1100)]
+    lists = {"all@example.org": ["many@example.org", "alice@example.org"], "many@example.org": members}
+    assert int(settings(mail_aliases=lists)["virtual_alias_expansion_limit"]) >= 1101
+    few = {f"list{number}@example.org": ["alice@example.org"] for number in range(2000)}
+    assert "virtual_alias_expansion_limit" not in settings(mail_aliases=few)
+
+
+@pytest.mark.parametrize(
+    ("service", "line"),
+    [
+        ({"command": "postscreen", "maxproc": 1}, "smtp inet n - y - 1 postscreen"),
+        ({"command": "smtpd", "private": False, "chroot": False, "wakeup": 60}, "smtp inet n - n 60 - smtpd"),
+        ({"command": "smtpd", "private": True, "unprivileged": "n", "chroot": "n"}, "smtp inet y n n - - smtpd"),
+    ],
+)
+def test_numbers_and_booleans_of_a_service(service: dict[str, t.Any], line: str) -> None:
+    assert f"\n{line}\n" in files(overrides={"services": {"smtp/inet": service}})["master.cf"]
+
+
 def test_gateway() -> None:
     found = files(mail_gateway={"inner.example": {"host": "10.0.0.5", "recipients": ["x@inner.example"]}})
     assert found["gateway"] == "inner.example\trelay:[10.0.0.5]:25\n"
@@ -151,6 +184,12 @@ def test_the_users_settings_come_last_and_null_removes() -> None:
         ({"settings": {"smtpd_baner": "x"}}, "smtpd_baner is no parameter of Postfix 3.10; did you mean smtpd_banner?"),
         ({"settings": {"smtpd_client_restrictions": "permit_foo"}}, "permit_foo is no word of a restriction list"),
         ({"services": {"smtp": {"command": "smtpd"}}}, "smtp must be NAME/TYPE"),
+        ({"services": {"x/inet": {"maxproc": 1}}}, "x/inet takes chroot, command, maxproc"),
+        ({"services": {"x/inet": "smtpd"}}, "x/inet takes chroot, command, maxproc"),
+        ({"services": {"x/inet": {"command": "smtpd", "maxproc": "many"}}}, "maxproc is 'many', and must be a number"),
+        ({"services": {"x/inet": {"command": "a\nb"}}}, "and must be a command on one line"),
+        ({"services": {"x/inet": {"command": "a", "chroot": "maybe"}}}, "and must be true or false"),
+        ({"services": {"x/inet": {"command": "a", "options": "-v"}}}, "and must be a mapping of parameters"),
     ],
 )
 def test_what_postfix_does_not_have_is_refused(overrides: t.Any, sentence: str) -> None:

@@ -11,10 +11,11 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, Secret, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -74,6 +75,22 @@ def test_what_may_be_a_template_is_templated(value: object) -> None:
 
 def test_what_is_no_template_is_taken_as_it_is() -> None:
     assert run.literal([{"address": "a@example.org", "password_hash": "{ARGON2}$x", "quota": 1, "enabled": True}, None])
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("0123-word", True), ("2024-01-01", True), ('"0123456789"', True),
+        ("01234567", False), ("12:34:56", False), ("1_000_000_000", False), ("1.50", False), ("yes", False),
+        ("2001-12-14t21:59:43.10-05:00", False), ("!!binary aGVsbG8gd29ybGQ=", False), ("0x1234567890", False),
+    ],
+)  # fmt: skip
+def test_a_password_is_what_was_written_or_refused(written: str, taken: bool) -> None:
+    problems: list[Problem] = []
+    read = run.plain(yaml_load(f"[{written}]"))[0]
+    found = parse(Secret, read, "password", problems)
+    assert found == (written.strip('"') if taken else None)
+    assert taken or "need quotes to be text" in str(problems[0])
 
 
 def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import datetime
 import typing as t
 
 import pytest
@@ -85,7 +86,7 @@ def test_the_smallest_site() -> None:
         ),
         *(
             (changes, f"is '{start}x@example.org': must not begin with {start}: where addresses are read")
-            for start in "|/-#"
+            for start in "|/-#$"
             for changes in (
                 {"mail_postmaster": f"{start}x@example.org"},
                 {"mail_accounts": [{"address": f"{start}x@example.org"}]},
@@ -101,6 +102,77 @@ def test_the_smallest_site() -> None:
         ({"mail_accounts_grace_days": -1}, "mail_accounts_grace_days is -1: must be 0 or more"),
         ({"mail_accounts_backend": "ldpa"}, "mail_accounts_backend is 'ldpa': must be one of directory, system"),
         ({"mail_relayhost": {"host": "r.example.net", "username": "u"}}, "must have both username and password"),
+        (
+            {"mail_relayhost": {"host": "r.example.net", "username": "a:b", "password": "c"}},
+            "mail_relayhost.username is 'a:b': must have no :",
+        ),
+        ({"mail_postmaster": "a%d@elsewhere.example"}, "mail_postmaster is 'a%d@elsewhere.example': must not have %"),
+        *(
+            (changes, f"must not have {letter} before its @")
+            for letter, places in {"+": 1, "*": 1, "?": 1, "/": 1, "%": 4, "!": 4}.items()
+            for changes in (
+                {"mail_accounts": [{"address": f"a{letter}b@example.org"}]},
+                {"mail_accounts": [{"address": "a@example.org", "aliases": [f"a{letter}b@example.org"]}]},
+                {"mail_aliases": {f"a{letter}b@example.org": ["alice@example.org"]}},
+                {"mail_gateway": {"x.example": {"host": "10.0.0.5", "recipients": [f"a{letter}b@x.example"]}}},
+            )[:places]
+        ),
+        (
+            {
+                "mail_domains": [f"{'a' * 60}.{'b' * 60}.{'c' * 60}.example"],
+                "mail_accounts": [{"address": f"{'x' * 64}@{'a' * 60}.{'b' * 60}.{'c' * 60}.example"}],
+            },
+            "must have at most 254 characters",
+        ),
+        (
+            {"mail_aliases": {"i@example.org": ["alice@example.org"], "I@Example.org.": ["bob@example.org"]}},
+            "mail_aliases.I@Example.org.: is listed twice",
+        ),
+        (
+            {"mail_gateway": {"x.example": {"host": "10.0.0.5"}, "X.example": {"host": "10.0.0.6"}}},
+            "mail_gateway.X.example: is listed twice",
+        ),
+        (
+            {"mail_filter_policies": {"example.org": {}, "Example.ORG": {}}},
+            "mail_filter_policies.Example.ORG: is listed twice",
+        ),
+        ({"mail_filter_policies": {"carol@example.org": {}}}, "must be one of mail_domains or an account's address"),
+        (
+            {"mail_aliases": {"loop@example.org": ["loop+x@example.org"]}},
+            "point in a circle: loop@example.org -> loop@example.org",
+        ),
+        (
+            {"mail_accounts": [{"address": "lp@example.org", "forward": ["lp+copy@example.org"], "keep_copy": True}]},
+            "point in a circle: mail to lp@example.org goes to lp+copy@example.org, and from there to lp@example.org",
+        ),
+        (
+            {
+                "mail_accounts": [
+                    {"address": "a@example.org", "forward": ["b+x@example.org"], "keep_copy": True},
+                    {"address": "b@example.org", "forward": ["a@example.org"], "keep_copy": True},
+                ]
+            },
+            "mail to a@example.org goes to b+x@example.org, and from there to a@example.org again",
+        ),
+        ({"mail_accounts": [{"address": "a@example.org", "password": "ä" * 128}]}, "must have at most 255 bytes"),
+        *(
+            ({"mail_accounts": [{"address": "a@example.org", "password": value}]}, "need quotes to be text")
+            for value in (83, 45296, 1.5, True, datetime.datetime(2001, 12, 14, 21, 59, 43))
+        ),
+        ({"mail_accounts": [{"address": "a@example.org", "name": 7}]}, "name is 7: must be text; numbers"),
+        ({"mail_accounts": [{"address": "a@example.org", "name": "\ud800"}]}, "without control characters"),
+        ({"mail_accounts": [{"address": "a@example.org", "quota": "2000T"}]}, "must be at most 1024T"),
+        ({"mail_accounts": [{"address": "a@example.org", "quota": 1.5}]}, "must be a size"),
+        ({"mail_spam_scores": {"X": float("nan")}}, "must be a number"),
+        (
+            {
+                "mail_accounts_backend": "system",
+                "mail_domains": ["example.org", "example.net"],
+                "mail_accounts": [{"address": "info@example.org"}, {"address": "Info@example.net"}],
+            },
+            "mail_accounts info@example.net: is user info of the host, as info@example.org is",
+        ),
+        ({"mail_accounts_backend": "system", "mail_accounts": [{"address": "~x@example.org"}]}, "is no name of a user"),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, t.Any], sentence: str) -> None:
@@ -196,6 +268,60 @@ def test_unicode_domains_become_a_labels() -> None:
 )
 def test_sizes(text: object, number: int) -> None:
     assert size(text) == number
+
+
+@pytest.mark.parametrize(
+    ("changes", "read"),
+    [
+        ({"mail_adopt": "true"}, True), ({"mail_adopt": "No"}, False), ({"mail_adopt": 1}, True),
+        ({"mail_adopt": 0.0}, False), ({"mail_accounts_grace_days": " 20 "}, 20),
+        ({"mail_accounts_grace_days": 20.0}, 20), ({"mail_quota": 104857600.0}, 104857600),
+        ({"mail_content_filter": False}, "off"), ({"mail_content_filter": "off"}, "off"),
+    ],
+)  # fmt: skip
+def test_a_value_may_be_written_as_yaml_json_ini_and_the_command_line_write_it(
+    changes: dict[str, t.Any], read: object
+) -> None:
+    (name,) = changes
+    found = getattr(site(**changes).core, name)
+    assert found == read and type(found) is type(read)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mail_adopt": "maybe"}, {"mail_adopt": 2}, {"mail_adopt": None}, {"mail_accounts_grace_days": "1_000"},
+        {"mail_accounts_grace_days": True}, {"mail_accounts_grace_days": 1.5}, {"mail_accounts_grace_days": "9" * 5000},
+        {"mail_content_filter": True}, {"mail_content_filter": 0},
+    ],
+)  # fmt: skip
+def test_what_is_no_value_in_any_of_them_is_refused(changes: dict[str, t.Any]) -> None:
+    assert message(**changes)
+
+
+def test_an_accounts_own_address_and_one_that_stands_twice_are_no_further_aliases() -> None:
+    found = site(
+        mail_accounts=[
+            {
+                "address": "alice@example.org",
+                "aliases": ["Alice@Example.org", "a@example.org", "A@example.org"],
+                "forward": ["x@example.net", "X@Example.net"],
+            }
+        ],
+        mail_aliases={"team@example.org": ["alice@example.org", "Alice@example.org"]},
+    )
+    assert found.accounts[0].aliases == ["a@example.org"]
+    assert found.accounts[0].forward == ["x@example.net"]
+    assert found.aliases == {"team@example.org": ["alice@example.org"]}
+
+
+def test_what_looks_like_a_plus_address_and_is_somebodys_alias_makes_no_circle() -> None:
+    alice = {"address": "alice@example.org", "forward": ["alice+x@example.org"]}
+    assert site(mail_accounts=[alice, {"address": "bob@example.org", "aliases": ["alice+x@example.org"]}])
+
+
+def test_an_address_elsewhere_may_have_letters_that_none_here_has() -> None:
+    assert site(mail_aliases={"a+b*c?@example.org": ["x%y!z*@elsewhere.example", "alice+lists@example.org"]})
 
 
 def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
