@@ -78,8 +78,8 @@ class Clamav(Program):
 
 def reason(said: str) -> str:
     """Return why freshclam did not fetch, in its own words."""
-    lines = [line for line in said.splitlines() if line.startswith(("ERROR", "WARNING"))]
-    words = dict.fromkeys(re.sub(r"^\w+:\s*(?:Message:\s*)?", "", line).strip(" .") for line in lines)
+    lines = [line for line in said.splitlines() if line.startswith("ERROR") or "Message:" in line]
+    words = dict.fromkeys(re.sub(r"^.*(?:ERROR|WARNING):\s*(?:Message:\s*)?", "", line).strip(" .") for line in lines)
     return f"freshclam cannot fetch signatures: {'; '.join(words) or f'nothing came within {FETCHING} seconds'}"
 
 
