@@ -10,6 +10,8 @@ may teach in a day too, since one database for the site believes all of them.
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 import typing as t
 from collections.abc import Iterator
 
@@ -17,7 +19,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.backends.system impor
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import VMAIL, Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
@@ -46,6 +48,7 @@ class Variables:
 
 LARGEST = 256 << 10  # bytes of a message; larger ones are seldom spam
 MOST = 1000  # messages in the spool
+_LETTERS = LOGIN_LETTERS.replace("-", "")  # of an account's name; those of a user of the host are among them
 FOLDERS = ("new", "taught", "tmp", "work")  # of the spool
 
 
@@ -81,7 +84,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
                 _SERVICE.format(head=HEAD, program=f"{PROGRAMS}/learn", limits=_LIMITS),
             ),
             File(f"{UNITS}/postamt-learn.path", _PATH.format(head=HEAD, spool=SPOOL)),
-            *([File(PLUGIN, _BAYES_OF_ACCOUNT.replace("FOLDER", BAYES))] if each else []),
+            *([File(PLUGIN, _bayes_of_account())] if each else []),
         ],
         units=[Unit("postamt-learn.path")],
     )
@@ -91,6 +94,10 @@ def _learn(each: bool) -> str:
     """Return the script that teaches what lies in the spool: each account's database, or the site's."""
     chosen = 'database=$account some="work/$kind:$account:"' if each else 'database=site some="work/$kind:"'
     return _LEARN.format(head=HEAD, spool=SPOOL, bayes=BAYES, chosen=chosen)
+
+
+def _bayes_of_account() -> str:
+    return _BAYES_OF_ACCOUNT.replace("FOLDER", BAYES).replace("LETTERS", re.sub(r"(\W)", r"\\\1", _LETTERS))
 
 
 def _owners(site: Site) -> list[t.Any]:
@@ -174,7 +181,8 @@ pipe :copy "learn" ["{kind}", "${{who}}"];
 
 def _keep(daily: int) -> str:
     """Return the script that takes a message from Dovecot; daily: most that an account teaches in a day."""
-    return _KEEP.format(head=HEAD, spool=SPOOL, daily=daily, largest=LARGEST, most=MOST)
+    letters = shlex.quote(_LETTERS) + "-"  # at the end it is no range
+    return _KEEP.format(head=HEAD, spool=SPOOL, daily=daily, largest=LARGEST, most=MOST, letters=letters)
 
 
 _KEEP = """\
@@ -184,7 +192,7 @@ _KEEP = """\
 set -eu
 umask 077
 case "$1" in spam | ham) ;; *) exit 64 ;; esac
-case "$2" in "" | .* | *[!A-Za-z0-9@._+-]*) exit 64 ;; esac
+case "$2" in "" | .* | *[!{letters}]*) exit 64 ;; esac
 cd {spool}
 leave_out() {{
     cat > /dev/null # Dovecot would take a pipe that is closed early for a failure
@@ -274,7 +282,7 @@ sub signal_user_changed {
     my ($main, $conf) = ($self->{main}, $self->{main}{conf});
     my $account = lc($options->{username} // '');
     my $folder = "FOLDER/$account";
-    $folder = 'FOLDER/site' if $account !~ /^[a-z0-9_][a-z0-9@._+-]*\\z/ || !-d $folder;
+    $folder = 'FOLDER/site' if $account !~ /^(?!\\.)[LETTERS-]+\\z/ || !-d $folder;
     return if ($conf->{bayes_path} // '') eq "$folder/bayes";
     $conf->{bayes_path} = "$folder/bayes";
     # SpamAssassin has opened the last user's database again before it asks its plugins

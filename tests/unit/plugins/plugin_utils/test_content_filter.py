@@ -16,7 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.spam_learning import FOLDERS
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Perl, perl
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
 
@@ -192,6 +192,35 @@ def test_what_a_failed_call_has_left_is_not_learned_as_another_kind(tmp_path: Pa
         subprocess.run(["sh", "-c", script], check=fail == "0", env=environment)
     found = (tmp_path / "seen").read_text().split()
     assert found == ["--spam", "spam:alice@example.org:spam", "--ham", "ham:alice@example.org:ham"]
+
+
+def test_every_account_may_teach(tmp_path: Path) -> None:
+    for name in FOLDERS:
+        (tmp_path / "learn" / name).mkdir(parents=True)
+    script = content("dovecot", "keep-for-learning").replace("/var/lib/amavis", str(tmp_path))
+    script = script.replace("find .", f"find {tmp_path}/none")  # which counts what waits
+
+    def kept(account: str) -> int:
+        return subprocess.run(["sh", "-c", script, "keep", "spam", account], input=b"letter", check=False).returncode
+
+    accounts = [f"a{letter}b@example.org" for letter in LOGIN_LETTERS if letter not in ".@"]
+    assert [account for account in accounts if kept(account)] == []
+    waiting = {path.name.split(":")[1] for path in (tmp_path / "learn/new").iterdir()}
+    assert waiting == set(accounts)
+    assert {kept(account) for account in ("../x", "a/b", "a:b", "a b", "a*", "a?", "a\nb", "[a]", 'a"b', ".a", "")} == {
+        64
+    }
+
+
+def test_every_account_is_judged_by_its_own(tmp_path: Path) -> None:
+    (pattern,) = re.findall("!~ (/.*/) ", content("amavis", "postamt-bayes.pm", mail_spam_learning="user"))
+    program = f"exit !(lc($ARGV[0]) =~ {pattern})"
+
+    def fits(account: str) -> bool:
+        return subprocess.run(["perl", "-we", program, account], check=False).returncode == 0
+
+    assert fits(f"a{LOGIN_LETTERS.replace('@', '')}@example.org") and fits("anna")
+    assert not any(fits(account) for account in ("../x", "a/b", "a:b", "a b", "a\n", ".a", ""))
 
 
 def test_users_of_the_host_reach_the_learning_socket_through_dovecot_alone() -> None:
