@@ -761,7 +761,8 @@ class Change:
         elif back:
             state = "works worse than before, and there is no older file of this collection to bring back"
         else:
-            state = "does not work, nor did it before; the new configuration stays, and the next run tries again"
+            before_too = "" if self.running else ", nor did it before"
+            state = f"does not work{before_too}; the new configuration stays, and the next run tries again"
         self.fail("\n".join([f"{self.program.title} {state}.", *(f"- {detail}" for detail in details)]))
 
     def undo(self, before: Mapping[str, Answer] | None = None, dead: bool = False) -> str:
