@@ -40,6 +40,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateErr
 
 Result = dict[str, t.Any]
 STATES = ("listed", "present", "enabled", "disabled", "absent", "password", "purged")
+READ = ("account", "state", "display_name", "quota", "aliases", "forward", "keep_copy")  # by the playbooks, from -e
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
 
     def _answer(self, given: Result) -> Result:
+        if wrong := run.from_facts(self._vars, self._vars["groups"].get(run.GROUP, ()), READ):
+            raise SiteError(wrong)
         left, self._gone = given.pop("left", None), given.pop("gone", None)
         if left is not None:
             answer = run.on_host(self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME})
@@ -106,6 +109,7 @@ class ActionModule(ActionBase):
                 state.known_secrets()  # what cannot be read or decrypted is said before anything is changed
             password = secrets.token_urlsafe(18) if asked.state in ("present", "password") else ""
             answer = self._on_host(site, asked, password, kept)
+            answer = {**answer, "left": allowed(asked, answer.get("left", {}))}
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
@@ -151,6 +155,16 @@ class ActionModule(ActionBase):
 
     def _say(self, text: str, **how: bool) -> None:
         self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
+
+
+def allowed(asked: Asked, left: Result) -> Result:
+    """Return what may be left to another host: of what this one says, what goes with what was asked for."""
+    found: Result = {}
+    if left.get("kick") and asked.account:
+        found["kick"] = [str(asked.account)]
+    if left.get("delete") and asked.state == "purged":
+        found["delete"] = left["delete"]
+    return found
 
 
 def forgotten(site: Site, deleted: t.Iterable[str]) -> set[str]:

@@ -6,9 +6,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file, wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 
@@ -20,7 +21,8 @@ class ActionModule(ProgramAction):
 
     def _apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)
-        given = self._given = certificates.supplied(plan, lambda path: controller_file(self, self._vars, path))
+        files = DataFiles.of(self._vars)
+        given = self._given = certificates.supplied(plan, lambda path: controller_file(self, files, path))
         state = State(plan["state_dir"], self._loader._vault)
         self._plan = plan
         seen = self._call(state="seen")
@@ -31,9 +33,9 @@ class ActionModule(ProgramAction):
             seen = self._call(state="seen", installed=seen["missing"].get("packages", []))
         if seen.get("failed"):
             return seen
-        if not {"actions", "diff", "served", "ca"} <= seen.keys():
-            place = self._vars.get("inventory_hostname")
-            return {"failed": True, "msg": f"host {place} answered wrongly: a key of its answer is missing"}
+        for key in ("actions", "diff", "served", "ca"):
+            if key not in seen:
+                return wrongly(self, self._vars, f"{key} is missing")
         answer = certificates.bring(plan, state, given, seen, self._call, check_mode=check_mode)
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file
@@ -16,5 +17,6 @@ class ActionModule(ProgramAction):
 
     def _apply(self, plan: Plan) -> Result:
         """Bring the signatures that lie on the controller along."""
-        brought = clamav.supplied(plan, lambda path: controller_file(self, self._vars, path))
+        files = DataFiles.of(self._vars)
+        brought = clamav.supplied(plan, lambda path: controller_file(self, files, path))
         return super()._apply({**plan, "files": [*plan["files"], *map(dataclasses.asdict, brought)]})

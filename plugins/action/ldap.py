@@ -6,7 +6,7 @@ from __future__ import annotations
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import handed, site_for, state_dir
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import handed, site_for, state_dir, wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 
@@ -25,9 +25,8 @@ class ActionModule(ProgramAction):
         known = set((plan.get("entries") or {}).get("fingerprints", {}))
         strange = sorted(set(names) - known)
         if strange:
-            place = self._vars.get("inventory_hostname")
             wrong = f"passwords_needed has {strange[0]}, which is no account or service of its directory"
-            return {**answer, "failed": True, "msg": f"host {place} answered wrongly: {wrong}"}
+            return {**answer, **wrongly(self, self._vars, wrong)}
         given = self._passwords(names)
         secrets = [word for known in given.values() for word in known.values()]
         again = self._on_host({"plan": plan, "installed": [], "passwords": given}, secrets)

@@ -59,6 +59,9 @@ class ActionModule(ActionBase):
         if answer.get("failed"):
             return answer
         if step == "take":
+            for key, value in (("data", data), ("accounts", answer.get("accounts"))):
+                if value is None:
+                    return run.wrongly(self, self._vars, f"{key} is missing")
             with open(_parcel(), "w", encoding="ascii", opener=_private) as file:
                 file.write(data)
             said = f"took the directory, {answer['accounts']} accounts, for {goal.name}; no changes are taken here now"

@@ -28,6 +28,6 @@ class ActionModule(ActionBase):
                 f"{mail['id']}  {when}  {mail['reason']}  {mail['sender']} -> {mail['recipients']}  {mail['subject']}"
             )
             self._display.display(f"{variables.get('inventory_hostname')}: {words}")
-        for action in result.get("actions") or []:
-            self._display.display(f"{variables.get('inventory_hostname')}: {action}")
+        for said in [*(result.get("notes") or []), *(result.get("actions") or [])]:
+            self._display.display(f"{variables.get('inventory_hostname')}: {said}")
         return result

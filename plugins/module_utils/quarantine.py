@@ -64,8 +64,6 @@ def carry_out(module: AnsibleModule) -> None:
     request: dict[str, Any] = module.params["request"]
     folder = request["folder"]
     mails, strange = listed(folder)
-    for sentence in strange:
-        module.warn(sentence)
     wanted = request.get("release") or []
     unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
     if unknown:
@@ -78,4 +76,4 @@ def carry_out(module: AnsibleModule) -> None:
             if found.returncode or not said.startswith("250"):
                 module.fail_json(msg=f"{name} was not released: {said}", actions=actions, changed=bool(actions))
         actions.append(f"{'would release' if module.check_mode else 'released'} {name}")
-    module.exit_json(changed=bool(actions), actions=actions, mails=mails)
+    module.exit_json(changed=bool(actions), actions=actions, mails=mails, notes=strange)

@@ -49,6 +49,11 @@ mails:
       sender: <stranger@example.net>
       recipients: <alice@example.org>
       subject: Your invoice
+notes:
+  description: What in the folder was passed over, such as a link, one sentence each.
+  returned: success
+  type: list
+  elements: str
 actions:
   description: What was released.
   returned: success

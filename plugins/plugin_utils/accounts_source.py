@@ -100,7 +100,7 @@ def _content(path: str, text: str) -> t.Any:
         raise _refusal("file", path, f"must have one of the extensions {', '.join(readers)}, which says how it is read")
     try:
         return readers[kind](text)
-    except (ValueError, csv.Error, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, csv.Error, yaml.YAMLError) as error:
         line = getattr(error, "lineno", None) or getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         place = f", wrong in line {line}" if line else ""
         raise _refusal("file", path, f"is not what its extension {kind} says{place}") from None

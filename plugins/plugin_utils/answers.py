@@ -10,6 +10,7 @@ what is not listed here makes the task of that host fail, and no other one.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import re
 import typing as t
 from collections.abc import Callable, Mapping
@@ -42,6 +43,11 @@ def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise Wrong(f"{where} must be text")
     return clean(value)
+
+
+def _line(value: object, where: str) -> str:
+    """Return text that is shown as a line: after a line break another host could seem to speak."""
+    return _text(value, where).replace("\n", "?")
 
 
 def _flag(value: object, where: str) -> bool:
@@ -77,6 +83,14 @@ def look(value: object, where: str = "look") -> Answer:
     found = parse_fields(Look, _cleaned(value), where, problems)
     if problems:
         raise Wrong(str(problems[0]))
+    if not -_FAR < found.clock < _FAR:
+        raise Wrong(f"{where}.clock must be seconds")
+    for name, items in dataclasses.asdict(found).items():
+        if isinstance(items, list | dict) and len(items) > _MANY:
+            raise Wrong(f"{where}.{name} has {len(items)} items, and {_MANY} are the most")
+    for index, address in enumerate(map(ipaddress.ip_address, found.addresses)):
+        if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+            raise Wrong(f"{where}.addresses[{index}] is {address}: must be an address at which others reach the host")
     strange = sorted(set(found.unclaimed) - set(compose.programs()))
     if strange:
         raise Wrong(f"{where}.unclaimed has {strange[0]}, which is no program of the site")
@@ -92,6 +106,13 @@ def _cleaned(value: object) -> t.Any:
 
 
 @dataclasses.dataclass(frozen=True)
+class _Whole:
+    """A mapping that has all of its keys."""
+
+    keys: Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
 class _Each:
     """A mapping whose keys are not known beforehand."""
 
@@ -99,6 +120,8 @@ class _Each:
     value: t.Any
 
 
+_FAR = 1 << 40  # seconds
+_MANY = 1000  # items of a list that becomes lines of other hosts' configurations
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
 _word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
 _folder = _matching(r"(/[^/.\x00-\x1f][^/\x00-\x1f]*)+", "the path of a folder")
@@ -106,47 +129,52 @@ _COMMON: dict[str, t.Any] = {
     "failed": _flag,
     "msg": _text,
     "changed": _flag,
-    "actions": [_text],
-    "diff": [{"before": _text, "after": _text, "before_header": _text, "after_header": _text}],
+    "actions": [_line],
+    "diff": [{"before": _text, "after": _text, "before_header": _line, "after_header": _line}],
     "missing": {
         "packages": [_word],
-        "users": [{"name": _word, "uid": _or_nothing(_number), "home": _folder, "groups": [_word]}],
+        "users": [_Whole({"name": _word, "uid": _or_nothing(_number), "home": _folder, "groups": [_word]})],
         "groups": [_word],
     },
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "host": {"look": look},
-    "compare": {"what": [_text], "difference": _text, "problems": [_text], "notes": [_text]},
-    "directory": {"notes": [_text], "passwords_needed": [_text]},
+    "compare": {"what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
+    "directory": {"notes": [_line], "passwords_needed": [_line]},
     "directory_move": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
     "certificates": {
-        "served": _Each(_word, {"chain": _text, "matches": _flag, "guarded": _flag}),
+        "served": _Each(_word, _Whole({"chain": _text, "matches": _flag, "guarded": _flag})),
         "ca": _text,
-        "shown_by": _Each(_word, [_text]),
+        "shown_by": _Each(_word, [_line]),
         "requests": _Each(_word, _text),
-        "reloaded": [_text],
-        "left": [_text],
+        "reloaded": [_line],
+        "left": [_line],
         "obtained": _flag,
-        "why": _text,
+        "why": _line,
     },
     "accounts": {
         "accounts": [
-            {"address": _text, "enabled": _flag, "source": _text, "dn": _text, "delete_from": _or_nothing(_text)}
+            _Whole(
+                {"address": _line, "enabled": _flag, "source": _line, "dn": _line, "delete_from": _or_nothing(_line)}
+            )
         ],
-        "note": _text,
+        "note": _line,
         "password_set": _flag,
-        "deleted": [_text],
+        "deleted": [_line],
         "left": {
-            "kick": [_text],
-            "delete": _Each(_text, lambda value, where: value if value == "" else _folder(value, where)),
+            "kick": [_line],
+            "delete": _Each(_line, lambda value, where: value if value == "" else _folder(value, where)),
         },
     },
     "quarantine": {
         "mails": [
-            {"id": _text, "time": _digits, "reason": _text, "sender": _text, "recipients": _text, "subject": _text}
-        ]
+            _Whole(
+                {"id": _line, "time": _digits, "reason": _line, "sender": _line, "recipients": _line, "subject": _line}
+            )
+        ],
+        "notes": [_line],
     },
-    "remove": {"stays": _Each(_text, _text), "ran": [_word]},
+    "remove": {"stays": _Each(_line, _line), "ran": [_word]},
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "host": ("look",),
@@ -186,6 +214,12 @@ def _parsed(kind: t.Any, value: object, where: str) -> t.Any:
         return [_parsed(kind[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, Mapping):
         raise Wrong(f"{where or 'the answer'} must be a mapping")
+    if isinstance(kind, _Whole):
+        whole: Answer = _parsed(kind.keys, value, where)
+        for key in kind.keys:
+            if key not in whole:
+                raise Wrong(f"{where}.{key} is missing")
+        return whole
     found = {}
     for key, item in value.items():
         place = f"{where}.{key}" if where else clean(str(key))

@@ -68,6 +68,9 @@ def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | 
 
     overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix.
     """
+    for kind, said in (overrides or {}).items():
+        if said and not isinstance(said, Mapping):
+            raise ComposeError(f"{program}_{kind}: must be a mapping, not a {type(said).__name__}")
     found = programs()[program].plan(site, host, contributions(program, site, host), overrides or {})
     return {**found, "adopt": site.core.mail_adopt}
 

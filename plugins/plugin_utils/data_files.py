@@ -9,12 +9,19 @@ administrator's own words and templates. So data never lies in such a folder.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import os
 import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused
+
+_WHY = (
+    "where Ansible reads every file as inventory or variables, so that the text of this one could set variables and "
+    "run commands on this machine"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +47,8 @@ class DataFiles:
 
     def path(self, given: str) -> str:
         """Return the full path of a file; raises Refused where Ansible would read it."""
+        if any(ord(letter) < 32 for letter in given):
+            raise Refused("must be text on one line")
         name = os.path.expanduser(given)
         path = os.path.normpath(os.path.join(self.base, name))
         once = os.path.normpath(os.path.join(self.inside, name))  # where relative paths of a folder once began
@@ -47,16 +56,37 @@ class DataFiles:
             path = once
         for folder in self.read:
             if _below(path, folder):
-                away = os.path.join(os.path.dirname(folder), os.path.relpath(path, folder))
-                raise Refused(
-                    f"lies in {folder}, where Ansible reads every file as inventory or variables, so that the text of "
-                    f"this one could set variables and run commands on this machine: move it out, such as to {away}"
-                )
+                inside = path if _plainly_below(path, folder) else os.path.realpath(path)
+                beside = folder if inside == path else os.path.realpath(folder)
+                away = os.path.join(os.path.dirname(folder), os.path.relpath(inside, beside))
+                raise Refused(f"lies in {folder}, {_WHY}: move it out, such as to {away}")
+        if os.path.exists(path):
+            status = os.stat(path)
+            if twin := self._files.get((status.st_dev, status.st_ino)):
+                raise Refused(f"is {twin}, too, {_WHY}: remove that link")
         return path
+
+    @functools.cached_property
+    def _files(self) -> dict[tuple[int, int], str]:
+        """What Ansible reads, links followed as it follows them: paths by device and number."""
+        found: dict[tuple[int, int], str] = {}
+        places, seen = list(self.read), set()
+        while places:
+            place = places.pop()
+            with contextlib.suppress(OSError):  # there is none, a link leads nowhere, or nobody may read it
+                status = os.stat(place)
+                found.setdefault((status.st_dev, status.st_ino), place)
+                real = os.path.realpath(place)
+                if os.path.isdir(place) and real not in seen:
+                    seen.add(real)
+                    places += [os.path.join(place, name) for name in os.listdir(place)]
+        return found
+
+
+def _plainly_below(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
 
 
 def _below(path: str, folder: str) -> bool:
     """Tell whether a path lies in a folder, by its own name or by where links lead."""
-    plain = os.path.commonpath([path, folder]) == folder
-    real = os.path.realpath(folder)
-    return plain or os.path.commonpath([os.path.realpath(path), real]) == real
+    return _plainly_below(path, folder) or _plainly_below(os.path.realpath(path), os.path.realpath(folder))

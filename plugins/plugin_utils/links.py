@@ -16,6 +16,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 FOLDER = "/run/postamt-links"  # sockets of links that need not lie in Postfix's chroot
@@ -144,6 +145,13 @@ def name_of(host: Host) -> str:
     be the name of the store.
     """
     return f"{host.name}.{DOMAIN}"
+
+
+def reserved(where: str, names: Iterable[str | None]) -> Iterable[Problem]:
+    """Yield the names that only ends of links may have: a certificate for users with one of them would open a link."""
+    for name in names:
+        if f".{name}".endswith(f".{DOMAIN}"):
+            yield Problem(where, name, f"ends in {DOMAIN}, as only the links between hosts are called")
 
 
 def linked(site: Site, host: Host) -> bool:

@@ -68,11 +68,16 @@ def blocks(text: str) -> list[str]:
 
 
 def from_pem(text: str) -> Certificates:
-    """Return the certificates of a PEM text, or nothing where it holds none that can be read."""
+    """Return the certificates of a PEM text, or nothing where it holds one that cannot be read to its end."""
     try:
-        return list(x509.load_pem_x509_certificates(text.encode()))
-    except ValueError:
+        found = list(x509.load_pem_x509_certificates(text.encode()))
+        for one in found:  # these are read when they are asked for
+            _parts = (one.subject, one.issuer, one.extensions, one.public_key())
+    except (
+        ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType
+    ):  # fmt: skip
         return []
+    return found
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
@@ -81,9 +86,13 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def common_name(name: x509.Name) -> str:
-    """Return a name for people: its common name, else all of it; a host's certificate may hold anything."""
+    """Return a name for people: its common name, else all of it."""
     found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    text = str(found[0].value) if found else name.rfc4514_string()
+    return _printable(str(found[0].value) if found else name.rfc4514_string())
+
+
+def _printable(text: str) -> str:
+    """Return text for a terminal: a host's certificate may hold anything."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
@@ -94,7 +103,7 @@ def names_of(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return []
     return [
-        *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
+        *(_printable(name.lower()) for name in names.get_values_for_type(x509.DNSName)),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
     ]
 
@@ -274,7 +283,7 @@ def sign(authority: Authority, request: str, names: Sequence[str], days: int, ca
     try:
         asked = x509.load_pem_x509_csr(request.encode())
         valid, public = asked.is_signature_valid, asked.public_key()
-    except UnsupportedAlgorithm as error:
+    except (UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ValueError(str(error)) from None
     if not valid:
         raise ValueError("the signing request is not signed by its own key")
@@ -330,9 +339,7 @@ def why_renew(
     leaf = certificates[0]
     if authority is None:
         return "the site's CA is new"
-    try:
-        leaf.verify_directly_issued_by(authority.certificate)
-    except (ValueError, TypeError, InvalidSignature):
+    if not _issued(leaf, authority.certificate):
         return f"the one there was issued by {common_name(leaf.issuer)}"
     if sorted(names_of(leaf)) != sorted(names):
         return f"the one there is for {', '.join(names_of(leaf))}"
@@ -478,7 +485,7 @@ def _chain_problems(place: str, chain: Certificates, roots: Certificates) -> Ite
 def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
     try:
         lower.verify_directly_issued_by(upper)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 

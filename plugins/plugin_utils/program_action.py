@@ -51,7 +51,9 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         answer = self._module(plan, missing.get("packages", []))
         left = answer.get("missing")
         if left and not answer.get("failed"):
-            answer.update(failed=True, msg=f"still missing on the host after they were brought: {left}")
+            users = [user["name"] for user in left.get("users", [])]
+            names = ", ".join([*left.get("packages", []), *users, *left.get("groups", [])])
+            answer.update(failed=True, msg=f"still missing on the host after they were brought: {names}")
         return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
 
     def _module(self, plan: Plan, installed: list[str]) -> Result:

@@ -176,7 +176,8 @@ def derive(
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
     refuse_strangers(site, state)
-    site = recall(site, state, hosts, remember=keep and not action._task.check_mode)
+    remember = keep and not action._task.check_mode
+    site = recall(site, state, hosts, remember, gives_names(action, task_vars))
     left = [] if moving else list(directory_left(site))  # on a host that this run does not see, too
     if left:
         raise SiteError(left)
@@ -188,25 +189,28 @@ def derive(
     return site
 
 
-def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str]) -> list[Problem]:
+def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str], also: Iterable[str] = ()) -> list[Problem]:
     """Return what a host's facts would decide for the site: Ansible lets facts win over the inventory.
 
     Whoever sets a variable with set_fact means it, and it is no fact to Ansible, unless it is made cacheable.
+    also: further variables that a playbook reads. The host's own name is one of all: with another's, a host would get
+    what is meant for that one, passwords included.
     """
     known = {f"{program}_{kind}" for program in compose.programs() for kind in ("settings", "services")}
-    known |= {"inventory_dir", "inventory_file"}
+    known |= {"inventory_hostname", "inventory_dir", "inventory_file", *also}
     allowed = (
         "is among the host's facts, and facts decide nothing here: the site's variables come from the inventory, the "
         "play or the command line. Find out what set the fact (a module, a fact cache, set_fact with cacheable)"
     )
+    everyone = {name: task_vars["hostvars"].raw_get(name) for name in names}
     found = []
-    for name in dict.fromkeys(names):
-        raw = task_vars["hostvars"].raw_get(name)
+    # The task's own facts come first, since a host that calls itself another one is not found by its name.
+    for name, raw in [(task_vars.get("inventory_hostname"), task_vars), *everyone.items()]:
         facts = raw.get("ansible_facts") if isinstance(raw, Mapping) else None
         for fact in facts if isinstance(facts, Mapping) else ():
             if str(fact) in known or str(fact).startswith(("mail_", "__mail_")):
                 found.append(Problem(f"{answers.clean(str(fact))[:80]} of host {name}", None, allowed))
-    return found
+    return list(dict.fromkeys(found))
 
 
 def look_of(name: str, value: t.Any) -> Look:
@@ -217,38 +221,69 @@ def look_of(name: str, value: t.Any) -> Look:
         raise SiteError([Problem(f"what host {name} says of itself", None, str(wrong))]) from None
 
 
-def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool) -> Site:
-    """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them."""
+def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: bool, naming: bool = True) -> Site:
+    """Return the site, the hosts that this run has not seen (--limit, or one is down) as an earlier one saw them.
+
+    naming: see gives_names(). A host whose certificate has no name for its links yet is known by its own.
+    """
     if len(site.hosts) == 1:
         return site
-    known = json.loads(state.read(HOSTS_FILE) or b"{}")
-    # The role certificates, which comes first, gives each host that is seen a name for its links.
-    seen = {
-        name: {**dataclasses.asdict(item.look), "clock": 0, "link_named": True}
-        for name, item in inputs.items()
-        if item.look.addresses
-    }
-    hosts = dict(site.hosts)
-    for name, host in site.hosts.items():
-        if name in known and name not in seen:
-            kept = dict(known[name]) if isinstance(known[name], dict) else known[name]
-            named = isinstance(kept, dict) and kept.pop("link_named", False) is True
+    known = _remembered(state, HOSTS_FILE)
+    hosts, seen = dict(site.hosts), {}
+    for name, item in inputs.items():
+        kept: t.Any = known.get(name)
+        named = False
+        if isinstance(kept, dict):
+            kept = dict(kept)
+            named = kept.pop("link_named", False) is True
+        if item.look.addresses:
+            named = named or naming
+            seen[name] = {**dataclasses.asdict(item.look), "clock": 0, "link_named": named}
+        elif name in known:
             try:
                 look = look_of(name, kept)
             except SiteError as error:
                 place = state.path(HOSTS_FILE)
                 raise StateError(f"{place}: {error.problems[0]}; run with that host, or remove it there") from None
-            addresses = host.addresses or tuple(look.addresses)
-            hosts[name] = dataclasses.replace(host, look=look, addresses=addresses, link_named=named)
-    now = {name: look for name, look in {**known, **seen}.items() if name in inputs}
-    if remember and now != known:
-        state.write(HOSTS_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)
+            addresses = site.hosts[name].addresses or tuple(look.addresses)
+            hosts[name] = dataclasses.replace(hosts[name], look=look, addresses=addresses)
+        hosts[name] = dataclasses.replace(hosts[name], link_named=named or name not in known)
+
+    def with_seen(before: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        return {**{name: kept for name, kept in before.items() if name in inputs}, **seen}
+
+    if remember and with_seen(known) != known:
+        with state.locked():  # where a role runs alone, each host's fork has seen that host only
+            now = json.dumps(with_seen(_remembered(state, HOSTS_FILE)), indent=1, sort_keys=True)
+            state.write(HOSTS_FILE, now.encode(), secret=False)
     return site.on(hosts)
+
+
+def gives_names(action: t.Any, task_vars: Mapping[str, t.Any]) -> bool:
+    """Tell whether the hosts that this run sees get certificates in it, and so names for their links.
+
+    They do not with --tags of other roles, or where another role runs alone.
+    """
+    others = set(compose.programs()) - {"certificates"}
+    alone = action._task.action.rpartition(".")[2] in others
+    tags = set(task_vars.get("ansible_run_tags") or ["all"])
+    return not (alone or tags <= others or "certificates" in (task_vars.get("ansible_skip_tags") or ()))
+
+
+def _remembered(state: State, name: str) -> dict[str, t.Any]:
+    """Return what a file of the state folder holds, a mapping in JSON; nothing where there is no such file."""
+    try:
+        found = json.loads(state.read(name) or b"{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StateError(f"{state.path(name)} must be a mapping in JSON: remove it, and a run over all hosts makes it")
+    return found
 
 
 def away(action: t.Any, task_vars: Mapping[str, t.Any], site: Site, looks: t.Collection[str]) -> list[str]:
     """Return a sentence on each host that this run does not reach, and that an administrator has to know of."""
-    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"]
+    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"] and not task_vars.get("ansible_skip_tags")
     former = still_asked(site, state_of(action, site), looks, remember=whole and not action._task.check_mode)
     found = [
         f"{name} was not reached and still asks the directory of {old}, which is not the site's any more: until a run "
@@ -264,7 +299,7 @@ def still_asked(site: Site, state: State, reached: t.Collection[str], remember: 
     provider = site.provider
     if provider is None or len(site.hosts) == 1:
         return {}
-    known = json.loads(state.read(ASKED_FILE) or b"{}")
+    known = _remembered(state, ASKED_FILE)
     asking = [name for name, host in site.hosts.items() if site.shows_public(host) or host.does("mail_directory")]
     now = {name: provider.inventory_name if name in reached else known.get(name, "") for name in asking}
     if remember and now != known:
@@ -295,17 +330,19 @@ def refuse_strangers(site: Site, state: State) -> None:
 def _with_source(
     action: t.Any, variables: dict[str, t.Any], files: DataFiles
 ) -> tuple[dict[str, t.Any], list[Problem]]:
-    source = variables.get("mail_accounts_source")
-    if not isinstance(source, Mapping) or "file" not in source:
+    source, listed = variables.get("mail_accounts_source"), variables.get("mail_accounts") or []
+    if not isinstance(source, Mapping) or not isinstance(listed, list):
+        return variables, []  # what is wrong is said when the site is parsed
+    name, query = source.get("file"), source.get("query", "@")
+    if not isinstance(name, str) or not isinstance(query, str):
         return variables, []
     try:
-        path = files.path(str(source["file"]))
-        found = accounts_source.load(path, str(source.get("query", "@")), action._loader._vault)
+        found = accounts_source.load(files.path(name), query, action._loader._vault)
     except Refused as refused:
-        return variables, [Problem("mail_accounts_source.file", source["file"], str(refused))]
+        return variables, [Problem("mail_accounts_source.file", name, str(refused))]
     except SiteError as error:
         return variables, error.problems
-    return {**variables, "mail_accounts": [*(variables.get("mail_accounts") or []), *found]}, []
+    return {**variables, "mail_accounts": [*listed, *found]}, []
 
 
 def on_host(
@@ -352,10 +389,15 @@ def answer_of(
             answer = {"failed": True, "msg": f"{answer.get('msg')} {said}"}
         found = check(answer)
     except answers.Wrong as wrong:
-        return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {wrong}"}
+        return wrongly(action, task_vars, str(wrong))
     if found_by_ansible and facts:
         found["ansible_facts"] = {found_by_ansible: action._discovered_interpreter}
     return found
+
+
+def wrongly(action: t.Any, task_vars: Mapping[str, t.Any], why: str) -> dict[str, t.Any]:
+    """Return the failure of a task whose host answered what it may not."""
+    return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {why}"}
 
 
 def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -493,6 +535,7 @@ def tried_plans(
     """
     plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
     problems: dict[str, Problem] = {}
+    files = DataFiles.of(task_vars)
     for name, host in site.hosts.items():
         given = overrides_in(task_vars["hostvars"][name], plain)
         for program, module in compose.programs().items():
@@ -500,7 +543,7 @@ def tried_plans(
                 plan = compose.plan(program, site, host, given[program])
                 plans[name, program] = given[program], plan
                 if hasattr(module, "supplied"):
-                    module.supplied(plan, lambda path: controller_file(action, task_vars, path))
+                    module.supplied(plan, lambda path: controller_file(action, files, path))
             except SiteError as error:
                 problems.update({str(problem): problem for problem in error.problems})
             except compose.ComposeError as error:
@@ -512,16 +555,20 @@ def tried_plans(
     return plans
 
 
-def controller_file(action: t.Any, task_vars: Mapping[str, t.Any], path: str) -> bytes:
-    """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory (DataFiles).
+def controller_file(action: t.Any, files: DataFiles, path: str) -> bytes:
+    """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory.
 
-    Raises Refused where the file lies where Ansible would read it as inventory.
+    Raises Refused where it cannot be read, or lies where Ansible would read it as inventory.
     """
-    place = DataFiles.of(task_vars).path(path)
+    place = files.path(path)
     folder, name = os.path.split(place)
-    content = State(folder, action._loader._vault).read(name)
+    try:
+        content = State(folder, action._loader._vault).read(name)
+    except StateError as error:
+        raise Refused(f"cannot be used: {error}") from None
     if content is None:
-        raise FileNotFoundError(2, os.strerror(2), place)
+        where = "relative to the folder that holds the inventory"
+        raise Refused(f"must be a file on the controller, {where}; there is no {place}")
     return content
 
 

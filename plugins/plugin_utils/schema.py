@@ -17,6 +17,7 @@ import ipaddress
 import math
 import operator
 import re
+import reprlib
 import types
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +84,8 @@ class Problem:
 
     def __str__(self) -> str:
         shown = "" if self.value is None else f" is {_shorten(self.value)}"
-        where = self.where if self.where.isprintable() else repr(self.where)[1:-1]
+        # What somebody exported may be a key here, and a key may hold what a terminal obeys.
+        where = "".join(letter if letter.isprintable() else "?" for letter in self.where)
         return f"{where}{shown}: {self.allowed}"
 
 
@@ -101,8 +103,16 @@ class Refused(ValueError):
     """A single value is not of its type; the text says what is allowed."""
 
 
+# A few lines of YAML can stand for more items than memory holds (aliases of aliases): no more is written out than is
+# shown.
+_WRITER = reprlib.Repr()
+_WRITER.maxlevel = 4
+_WRITER.maxlist = _WRITER.maxtuple = _WRITER.maxdict = _WRITER.maxset = 9
+_WRITER.maxstring = _WRITER.maxlong = _WRITER.maxother = 200
+
+
 def _shorten(value: object) -> str:
-    text = repr(value)
+    text = _WRITER.repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

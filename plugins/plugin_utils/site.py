@@ -68,6 +68,7 @@ GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 ra
 _USER_LENGTH = 32  # useradd(8)
 PASSWORD_BYTES = 255  # saslauthd reads no more
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
+LOOPBACK = ("127.0.0.0/8", "::1")
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
 
 
@@ -413,7 +414,7 @@ class Site:
     @functools.cached_property
     def own_addresses(self) -> list[str]:
         """Addresses and networks from which nobody but the site's hosts can come."""
-        return ["127.0.0.0/8", "::1", *(address for host in self.hosts.values() for address in host.addresses)]
+        return [*LOOPBACK, *(address for host in self.hosts.values() for address in host.addresses)]
 
     @functools.cached_property
     def _by_duty(self) -> dict[str, list[Host]]:

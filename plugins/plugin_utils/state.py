@@ -46,6 +46,15 @@ class Vault(t.Protocol):
         """Return the vault text."""
 
 
+def _make_parents(path: str) -> None:
+    """Make the folders above a path, with whatever umask: who may write in one can put another folder in its place."""
+    parent = os.path.dirname(path)
+    if not os.path.isdir(parent):
+        _make_parents(parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(parent, 0o755)
+
+
 class State:
     """The folder `mail_state_dir`.
 
@@ -179,7 +188,7 @@ class State:
     def _prepare(self) -> None:
         """Make the folder, or close one that is open; a folder that holds other things is not ours to close."""
         try:
-            os.makedirs(os.path.dirname(self.folder), exist_ok=True)
+            _make_parents(self.folder)
             with contextlib.suppress(FileExistsError):
                 os.mkdir(self.folder, 0o700)
             names = os.listdir(self.folder)

@@ -12,6 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis impor
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import (
     SIGNATURES,
     SOCKET,
+    TEST_SIGNATURE,
     TYPES,
     Clamav,
     Value,
@@ -44,9 +45,13 @@ class Variables:
 
 def check(site: Site) -> Iterator[Problem]:
     said = site.of(Variables)
-    for path in said.mail_clamav_signatures:
+    names = {TEST_SIGNATURE.rpartition("/")[2]: "the filter's own test"}  # in one folder on the host
+    for path in dict.fromkeys(said.mail_clamav_signatures):
         if path.rpartition(".")[2] not in TYPES:
             yield Problem("mail_clamav_signatures", path, f"must end in one of .{', .'.join(TYPES)}")
+        owner = names.setdefault(path.rpartition("/")[2], path)
+        if owner != path:
+            yield Problem("mail_clamav_signatures", path, f"must have another file name: {owner} has it already")
     for url in said.mail_clamav_urls:
         if not url.startswith(("https://", "http://", "file://")):
             yield Problem("mail_clamav_urls", url, "must be a URL: https://, http:// or file://")

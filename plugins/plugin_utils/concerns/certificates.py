@@ -64,10 +64,12 @@ def check(site: Site) -> Iterable[Problem]:
             yield Problem(f"{where}.hook", None, "cannot be where certificate is a file: one of the two brings it")
         if name == INTERNAL and (item.certificate or item.names or item.hook):
             yield Problem(where, None, "takes key_type only: hosts trust each other by the site's own CA")
-        for reserved in (x for x in item.names if x.endswith(f".{links.DOMAIN}")):
-            yield Problem(f"{where}.names", reserved, "ends in what only the links between hosts may be called")
+        yield from links.reserved(f"{where}.names", item.names)
         for twice in sorted({x for x in item.names if item.names.count(x) > 1}):
             yield Problem(f"{where}.names", twice, "is listed twice")
+    yield from links.reserved("mail_server_name", [site.core.mail_server_name])
+    for host in site.hosts.values():
+        yield from links.reserved(f"mail_host_name of host {host.inventory_name}", [host.name])
     if said.mail_certificates_renew_days < 1:
         yield Problem("mail_certificates_renew_days", said.mail_certificates_renew_days, "must be at least 1")
     if said.mail_certificates_days <= said.mail_certificates_renew_days:

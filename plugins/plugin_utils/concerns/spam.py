@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNI
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import IPAddress, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import LOOPBACK, Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 SCRIPT = "/etc/dovecot/sieve/junk.sieve"
@@ -133,7 +133,8 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         return None
     said = site.of(Variables)
     # Who speaks for a sender is whoever handed the mail to one of these: never a stranger with a private address.
-    ours = " ".join(site.own_addresses)
+    # SpamAssassin knows loopback itself, and warns at each start of what it is told twice.
+    ours = " ".join([one for one in site.own_addresses if one not in LOOPBACK] or LOOPBACK)
     asks = (
         [f"dns_server {said.mail_spam_resolver}", f"loadplugin Postamt::Lists {_PLUGIN}"]
         if said.mail_spam_resolver

@@ -29,7 +29,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, KeyPair, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 Result = dict[str, t.Any]
@@ -201,7 +201,7 @@ def _brought(wanted: Mapping[str, Wanted]) -> File:
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
     """Return the content of the files that the user supplies, by certificate; raises SiteError with every problem.
 
-    read: returns a file's content, decrypted if vaulted; raises OSError, StateError or Refused.
+    read: returns a file's content, decrypted if vaulted; raises Refused (run.controller_file()).
     """
     found: dict[str, pki.Supplied] = {}
     problems: list[Problem] = []
@@ -214,14 +214,8 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
         for key, path in item["files"].items():
             try:
                 content[key] = read(path)
-            except OSError as error:
-                why = f"{error.strerror}: {error.filename}"
-                allowed = f"must be a file on the controller, relative to the folder that holds the inventory ({why})"
-                problems.append(Problem(f"mail_certificates.{name}.{key}", path, allowed))
             except Refused as refused:
                 problems.append(Problem(f"mail_certificates.{name}.{key}", path, str(refused)))
-            except StateError as error:
-                problems.append(Problem(f"mail_certificates.{name}.{key}", path, f"cannot be read: {error}"))
         if len(problems) > before:
             continue
         roots = pki.trusted_roots() if roots is None else roots

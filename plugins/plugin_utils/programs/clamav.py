@@ -79,15 +79,15 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
 
 
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> list[File]:
-    """Return the files of signatures that the controller brings; raises SiteError with each that cannot be."""
+    """Return the files of signatures that the controller brings; raises SiteError with each that cannot be.
+
+    read: returns a file's content; raises Refused (run.controller_file()).
+    """
     problems, found = [], []
     for path in plan_["signatures"]:
         name = path.rpartition("/")[2]
         try:
             content = read(path).decode("ascii")
-        except FileNotFoundError:
-            allowed = "must be a file on the controller, relative to the folder that holds the inventory"
-            problems.append(Problem("mail_clamav_signatures", path, allowed))
         except Refused as refused:
             problems.append(Problem("mail_clamav_signatures", path, str(refused)))
         except UnicodeDecodeError:

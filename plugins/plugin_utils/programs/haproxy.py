@@ -171,7 +171,7 @@ def in_step():
     own.sasl_external_bind_s()
     (database,) = own.search_s("cn=config", ldap.SCOPE_SUBTREE, f"(olcSuffix={suffix})", ["olcSyncrepl"])
     (follows,) = database[1]["olcSyncrepl"]
-    said = dict(re.findall(r'(provider|binddn|credentials)="?((?<=")[^"]+|[^" ]+)', follows.decode()))
+    said = {name: one or other for name, one, other in re.findall(r'(\\w+)=(?:"([^"]*)"|(\\S+))', follows.decode())}
     provider = connection(said["provider"].removeprefix("ldapi://").replace("%2F", "/"))
     provider.simple_bind_s(said["binddn"], said["credentials"])
     return state(own) >= state(provider)
@@ -190,7 +190,7 @@ os.symlink(OWN, link)
 
 def _gate_unit(suffix: str) -> str:
     folder, name = links.IN_STEP.rsplit("/", 1)
-    limits = sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")
+    limits = sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")  # the socket that leads to the provider is slapd's alone
     return f"""\
 {HEAD}
 [Unit]

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, parse_fields
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, Problem, parse_fields
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Secrets, Site, parse_site
 
 ANNA, BEN, DORA = "anna@example.org", "ben@example.org", "dora@example.org"
@@ -108,3 +108,11 @@ def test_the_controller_keeps_generated_passwords_only() -> None:
 def test_no_password_but_a_deleted_accounts_is_forgotten() -> None:
     deleted = ["left@example.org", ANNA, BEN, "service:postfix", "client:app1.example.org", "fingerprint-key"]
     assert account.forgotten(site(), deleted) == {"left@example.org"}
+
+
+def test_no_more_is_left_to_another_host_than_was_asked_for() -> None:
+    left = {"kick": ["*", "-f", BEN], "delete": {ANNA: "/var/vmail/0123"}}
+    assert account.allowed(account.Asked("listed"), left) == {}
+    assert account.allowed(account.Asked("disabled", Address(DORA)), left) == {"kick": [DORA]}
+    assert account.allowed(account.Asked("purged"), left) == {"delete": left["delete"]}
+    assert account.allowed(account.Asked("absent", Address(DORA)), {}) == {}

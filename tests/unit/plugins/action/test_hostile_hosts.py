@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import typing as t
@@ -77,13 +78,21 @@ def test_the_other_hosts_go_on_and_get_nothing_of_it(shown: str) -> None:
     assert "evil" not in overview
 
 
-def test_facts_that_another_play_took_decide_nothing(tmp_path: Path) -> None:
-    playbook = tmp_path / "play.yml"
-    playbook.write_text(
-        "- hosts: mail\n  gather_facts: false\n  tasks:\n"
-        "    - ansible.builtin.set_fact: {mail_relayhost: {host: relay.evil.example}, cacheable: true}\n"
-        "- ansible.builtin.import_playbook: postamt.mail.show\n"
+@pytest.mark.parametrize(
+    ("fact", "playbook"),
+    [
+        ({"mail_relayhost": {"host": "relay.evil.example"}}, "show"),
+        ({"inventory_hostname": "other.example.org"}, "show"),  # it would get what is the other one's
+        ({"state": "purged"}, "account"),
+    ],
+)
+def test_facts_that_another_play_took_decide_nothing(tmp_path: Path, fact: dict[str, object], playbook: str) -> None:
+    play = tmp_path / "play.yml"
+    play.write_text(
+        "- hosts: first.example.org\n  gather_facts: false\n  tasks:\n"
+        f"    - ansible.builtin.set_fact: {json.dumps({**fact, 'cacheable': True})}\n"
+        f"- ansible.builtin.import_playbook: postamt.mail.{playbook}\n"
     )
-    said = run(tmp_path, str(playbook), {"first": HONEST})
-    assert "mail_relayhost of host first.example.org: is among the host's facts" in said
+    said = run(tmp_path, str(play), {"first": HONEST, "other": HONEST})
+    assert re.search(rf"{next(iter(fact))} of host \S+: is among the host's facts", said)
     assert "What the host would get" not in said

@@ -17,7 +17,7 @@ class Asked(ActionModule):
     """The action on a host that asks for passwords; what it is given is kept."""
 
     def __init__(self, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._task: Any = type("Task", (), {"check_mode": False})
+        self._task: Any = type("Task", (), {"check_mode": False, "delegate_to": None})
         self._vars = {"inventory_hostname": "directory1"}
         self.given: list[Any] = []
         first = {"changed": True, "actions": ["wrote entries"], "diff": [], "passwords_needed": names}

@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
-from ansible_collections.postamt.mail.plugins.action.move_directory import way_of
+from ansible_collections.postamt.mail.plugins.action.move_directory import ActionModule, way_of
 from ansible_collections.postamt.mail.plugins.module_utils import directory_move
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 
 A, B = "a.example.org", "b.example.org"
@@ -42,6 +44,20 @@ def test_why_it_cannot_move(held: tuple[list[str], list[str]], looked: list[str]
     found = way_of(site(*held), looked)
     assert isinstance(found, str)
     assert sentence in found
+
+
+@pytest.mark.parametrize("said", [{}, {"data": "eA=="}, {"accounts": 1}])
+def test_a_host_that_hands_over_half_a_directory_answered_wrongly(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, object]
+) -> None:
+    action = ActionModule.__new__(ActionModule)
+    action._vars = {"inventory_hostname": A}
+    action._task = types.SimpleNamespace(check_mode=False, delegate_to=None)
+    monkeypatch.setattr(run, "on_host", lambda *_given: {"changed": True, **said})
+    found = site(["directory"], [])
+    answer = action._step("take", found, found.hosts[A], found.hosts[B])
+    assert answer["failed"]
+    assert answer["msg"].startswith(f"host {A} answered wrongly: ")
 
 
 def test_what_travels_arrives() -> None:

@@ -13,7 +13,7 @@ import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.accounts_source import load
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account, HostInput, parse_site
 
 GUIDE = Path(__file__).parents[4] / "docs" / "guides" / "accounts-from-elsewhere.md"
@@ -137,6 +137,7 @@ def test_each_problem_has_one_sentence(tmp_path: Path) -> None:
     assert "must be UTF-8 text" in refused(write(tmp_path, "a.csv", "name\nÄ\n".encode("cp1252")))
     assert "extension .json says, wrong in line 2" in refused(write(tmp_path, "b.json", "[\n?"))
     assert "extension .yml says, wrong in line 2" in refused(write(tmp_path, "b.yml", "a: 1\nb: ]\n"))
+    assert "extension .json says" in refused(write(tmp_path, "c.json", "[" * 200_000))
     assert "is not what its extension .csv says" in refused(write(tmp_path, "b.csv", 'a,b\n"x'))
     assert "is not what its extension .cf says" in refused(write(tmp_path, "b.cf", "a@example.org\n"))
 
@@ -150,3 +151,20 @@ def test_a_missing_jmespath_is_one_sentence(tmp_path: Path, monkeypatch: pytest.
 
 def test_what_is_no_account_is_left_for_the_site_model_to_refuse(tmp_path: Path) -> None:
     assert load(write(tmp_path, "a.json", '["a@x.org"]')) == ["a@x.org"]
+
+
+def test_aliases_of_aliases_are_not_written_out(tmp_path: Path) -> None:
+    """Thirty lines of YAML that stand for 9 ** 30 items."""
+    lines = ["x0: &x0 [x]", *(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]" for n in range(1, 30))]
+    found = load(write(tmp_path, "a.yml", "\n".join([*lines, "list: [{address: *x29, password: *x29}]"])), "list")
+    problems: list[Problem] = []
+    parse(list[Account], found, "mail_accounts", problems)
+    text = "\n".join(map(str, problems))
+    assert text.startswith("mail_accounts[0].address is [[[[[...], [...], ")
+
+
+def test_a_header_that_a_terminal_would_obey_is_not_shown_as_it_is(tmp_path: Path) -> None:
+    problems: list[Problem] = []
+    found = load(write(tmp_path, "a.csv", "address,\x1b]0;x\x07\u202equota\na@example.org,5\n"))
+    parse(list[Account], found, "mail_accounts", problems)
+    assert str(problems[0]).startswith("mail_accounts[0].?]0;x??quota: is not known")

@@ -32,6 +32,15 @@ def test_an_honest_look_passes_as_it_is() -> None:
         ("release", "trixie\nmail_x", "look.release"),
         ("release", ["trixie"], "look.release"),
         ("architecture", "{{ lookup('pipe', 'id') }}", "look.architecture"),
+        ("addresses", [f"10.0.{number >> 8}.{number & 255}" for number in range(1001)], "look.addresses has 1001"),
+        ("addresses", ["192.0.2.1", "127.0.0.1"], "look.addresses[1] is 127.0.0.1"),
+        ("addresses", ["::ffff:127.0.0.1"], "look.addresses[0]"),
+        ("addresses", ["0.0.0.0"], "look.addresses[0]"),
+        ("addresses", ["ff02::1"], "look.addresses[0]"),
+        ("addresses", ["169.254.169.254"], "look.addresses[0]"),
+        ("clock", 10**400, "look.clock"),
+        ("clock", "now", "look.clock"),
+        ("versions", {f"p{number}": "1.0" for number in range(1001)}, "look.versions has 1001"),
         ("memory", [1], "look.memory"),
         ("memory", -1, "look.memory"),
         ("cores", 1e9, "look.cores"),
@@ -97,6 +106,27 @@ def test_what_is_missing_is_given_on_as_it_was_asked_for() -> None:
 def test_text_loses_what_a_terminal_would_obey() -> None:
     said = answers.checked("postfix", {"failed": True, "msg": "a\x1b]0;x\x07b\r\nc\td\u202ee\x9b2J"})
     assert said == {"failed": True, "msg": "a?]0;x?b\nc\td?e?2J"}
+
+
+def test_what_is_shown_as_a_line_is_one() -> None:
+    forged = "x\r\nmail.example.org: released y"
+    said = answers.checked("quarantine", {"changed": True, "actions": [forged], "notes": [forged], "mails": []})
+    assert said["actions"] == said["notes"] == ["x?mail.example.org: released y"]
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "missing"),
+    [
+        ("certificates", {"changed": False, "served": {"public": {"chain": ""}}}, "served.public.matches"),
+        ("quarantine", {"mails": [{}]}, "mails[0].id"),
+        ("accounts", {"actions": [], "accounts": [{"address": "x"}]}, "accounts[0].enabled"),
+        ("postfix", {**DONE, "missing": {"users": [{"name": "x"}]}}, "missing.users[0].uid"),
+    ],
+)
+def test_an_item_without_its_keys_is_refused(program: str, said: dict[str, t.Any], missing: str) -> None:
+    with pytest.raises(answers.Wrong) as refused:
+        answers.checked(program, said)
+    assert str(refused.value) == f"{missing} is missing"
 
 
 def test_an_answer_without_its_keys_is_refused() -> None:

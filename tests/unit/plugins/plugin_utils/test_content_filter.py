@@ -221,6 +221,8 @@ def test_a_host_that_is_too_small_is_refused_with_ways_out() -> None:
         ({"mail_filter_policy": {"spam_junk_score": 9, "spam_refuse_score": 8}}, "must be at least spam_junk_score"),
         ({"mail_clamav_official": False}, "clamd needs signatures"),
         ({"mail_clamav_signatures": ["main.cvd"]}, "must end in one of .ndb"),
+        ({"mail_clamav_signatures": ["a/x.ndb", "b/x.ndb"]}, "must have another file name: a/x.ndb has it already"),
+        ({"mail_clamav_signatures": ["postamt-test.ndb"]}, "must have another file name: the filter's own test has it"),
         ({"mail_clamav_urls": ["example.net/x.ndb"]}, "must be a URL"),
         ({"mail_banned_extensions": [".exe"]}, "must be an ending without its dot"),
         ({"mail_antivirus": False, "mail_clamav_server": "192.0.2.9"}, "must not be set with mail_antivirus: false"),

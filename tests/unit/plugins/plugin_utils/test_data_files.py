@@ -73,7 +73,27 @@ def test_nor_by_a_link_in_either_direction(project: Path) -> None:
             of(project, "inventory").path(given)
 
 
+@pytest.mark.parametrize("twin", ["link.csv", "deep/link.csv", "hard.csv", "folder/people.json"])
+def test_nor_may_ansible_find_it_there_by_another_name(project: Path, twin: str) -> None:
+    inventory = project / "inventory"
+    (inventory / "deep").mkdir()
+    (inventory / "deep" / "loop").symlink_to(inventory)
+    (inventory / "deep" / "nowhere").symlink_to(project / "nowhere")
+    assert of(project, "inventory").path("people.json") == str(project / "people.json")
+    if twin == "hard.csv":
+        (inventory / twin).hardlink_to(project / "people.json")
+    elif twin.startswith("folder"):
+        (inventory / "folder").symlink_to(project)
+    else:
+        (inventory / twin).symlink_to(project / "people.json")
+    with pytest.raises(Refused, match=rf"^is {inventory}/{twin}, too, where Ansible reads .*: remove that link$"):
+        of(project, "inventory").path("people.json")
+
+
 def test_the_refusal_says_where_to_put_it(project: Path) -> None:
+    (project / "outside.csv").symlink_to(project / "inventory" / "people.csv")
+    with pytest.raises(Refused, match=f"such as to {project}/people.csv$"):
+        of(project, "inventory").path("outside.csv")
     (project / "inventory" / "files" / "new.pem").touch()
     with pytest.raises(Refused, match=f"such as to {project}/files/new.pem$"):
         of(project, "inventory").path("files/new.pem")
@@ -83,3 +103,8 @@ def test_folders_beside_a_playbook_count_too(project: Path) -> None:
     found = {"inventory_dir": "/nowhere", "playbook_dir": str(project)}
     with pytest.raises(Refused, match=f"lies in {project}/group_vars"):
         DataFiles.of(found).path(str(project / "group_vars" / "mail" / "people.csv"))
+
+
+def test_a_path_is_text(project: Path) -> None:
+    with pytest.raises(Refused, match="must be text on one line"):
+        of(project, "inventory").path("people\0.json")

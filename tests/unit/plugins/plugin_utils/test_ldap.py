@@ -7,14 +7,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import subprocess
 import sys
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import directory
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs import haproxy, ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, links
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
 
@@ -233,35 +235,39 @@ def test_links_find_a_replica_once_it_is_in_step_and_each_program_by_a_socket_of
     assert [unit["running"] for unit in gate] == [False, True]
 
 
-def test_a_replica_is_in_step_whatever_the_suffix_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    follows = (
-        "{0}rid=001 provider=ldapi://%2Fprovider bindmethod=simple timeout=10 "
-        'binddn="cn=replica,ou=services,o=Our Company" credentials="a-_9" type=refreshAndPersist'
-    )
-    asked: list[str] = []
+FAKE = """\
+# python-ldap as far as the gate needs it: a replica and its provider, which knows one login.
+SCOPE_BASE = SCOPE_SUBTREE = OPT_NETWORK_TIMEOUT = OPT_TIMEOUT = 0
+LDAPError = RuntimeError
 
-    class Connection:
-        def set_option(self, *_words: Any) -> None:
-            pass
 
-        def sasl_external_bind_s(self) -> None:
-            pass
+class initialize:
+    def __init__(self, uri):
+        self.uri = uri
 
-        def simple_bind_s(self, *words: str) -> None:
-            asked.extend(words)
+    def set_option(self, *_option):
+        pass
 
-        def search_s(self, base: str, *_words: Any, **_more: Any) -> Any:
-            value = {"olcSyncrepl": [follows.encode()]} if base == "cn=config" else {"contextCSN": [b"1"]}
-            return [(base, value)]
+    def sasl_external_bind_s(self):
+        pass
 
-    def opened(uri: str) -> Connection:
-        asked.append(uri)
-        return Connection()
+    def simple_bind_s(self, dn, password):
+        if (self.uri, dn, password) != PROVIDER:
+            raise LDAPError(f"{self.uri} does not know {dn} with {password}")
 
-    constants = dict.fromkeys(("OPT_NETWORK_TIMEOUT", "OPT_TIMEOUT", "SCOPE_BASE", "SCOPE_SUBTREE"), 0)
-    monkeypatch.setitem(sys.modules, "ldap", SimpleNamespace(initialize=opened, **constants))
-    monkeypatch.setattr(sys, "argv", ["directory-in-step", "o=Our Company", "/link"])
-    names: dict[str, Any] = {}
-    exec(haproxy._GATE.split("while True:")[0], names)
-    assert names["in_step"]()
-    assert asked[1:] == ["ldapi://%2Fprovider", "cn=replica,ou=services,o=Our Company", "a-_9"]
+    def search_s(self, base, *_how, **_what):
+        return [(base, {"contextCSN": [b"1"], "olcSyncrepl": [b"{0}" + FOLLOWS.encode()]})]
+"""
+
+
+@pytest.mark.parametrize("suffix", ["o=mail", "o=my org,c=de"])
+def test_a_replica_finds_its_login_at_the_provider_whatever_the_suffix(tmp_path: Path, suffix: str) -> None:
+    site = several(mail_directory_suffix=suffix)
+    (follows,) = plan_of(site, REPLICA)["config"]["database"]["olcSyncrepl"]
+    knows = (f"ldapi://{links.PROVIDER_SOCKET.replace('/', '%2F')}", site.service_dn("replica"), "replica-secret")
+    (tmp_path / "ldap.py").write_text(f"PROVIDER = {knows!r}\nFOLLOWS = {follows!r}\n{FAKE}")
+    files = compose.plan("haproxy", site, site.hosts[REPLICA], {})["files"]
+    (tmp_path / "gate").write_text(next(file["content"] for file in files if file["path"].endswith("in-step")))
+    command = [sys.executable, str(tmp_path / "gate"), suffix, str(tmp_path / "link")]
+    subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True, timeout=20)
+    assert os.readlink(tmp_path / "link") == links.SLAPD

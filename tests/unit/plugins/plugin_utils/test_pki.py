@@ -175,6 +175,37 @@ def test_a_long_name_stands_in_the_alternative_names_only(authority: pki.Authori
     assert list(leaf.subject) == []
 
 
+def by_a_host(extension: x509.ExtensionType, version: int = 2) -> str:
+    """A certificate that a host has made itself, in PEM."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(pki.now())
+        .not_valid_after(pki.now() + datetime.timedelta(days=1))
+        .add_extension(extension, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    content = made.public_bytes(serialization.Encoding.DER)
+    return ssl.DER_cert_to_PEM_cert(content.replace(b"\xa0\x03\x02\x01\x02", bytes((0xA0, 3, 2, 1, version)), 1))
+
+
+def test_names_in_a_hosts_certificate_are_no_commands_for_a_terminal() -> None:
+    names = x509.SubjectAlternativeName([x509.DNSName("a\x1b]0;x\x07\nmail.example.org: nothing to do")])
+    assert pki.summary(by_a_host(names)).startswith("names: a?]0;x??mail.example.org: nothing to do\nissuer")
+
+
+def test_a_hosts_certificate_that_cannot_be_read_is_none(authority: pki.Authority) -> None:
+    cut = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30\x05zz")
+    for text in (by_a_host(cut), by_a_host(x509.BasicConstraints(ca=False, path_length=None), version=5)):
+        assert pki.summary(text) == ""
+        assert pki.why_renew(text, authority, ["mail.example.org"], "ec", 30) == "there is none"
+        assert pki.why_stand_in(text) == "there is none"
+
+
 def test_a_certificate_never_outlives_its_ca(authority: pki.Authority) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     leaf = pki.from_pem(pki.sign(authority, request(key), ["mail.example.org"], 99999))[0]

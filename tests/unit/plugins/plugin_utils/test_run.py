@@ -14,7 +14,8 @@ import pytest
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, Secret, parse
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, Secret, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -126,6 +127,67 @@ def test_a_host_that_no_run_has_seen_since_is_known_by_the_old_name_of_its_links
     assert later["mx.example.org"].link_named
 
 
+def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
+    before = {"mx.example.org": {"addresses": ["192.0.2.9"]}}
+    state.write(run.HOSTS_FILE, json.dumps(before).encode(), secret=False)
+    groups = ("mail", "mail_mx", "mail_store")
+    seen = {
+        "mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])),
+        "new.example.org": HostInput(look=Look(addresses=["192.0.2.2"])),
+    }
+
+    def named(inputs: dict[str, HostInput], naming: bool) -> list[bool]:
+        site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+        return [host.link_named for host in run.recall(site, state, inputs, True, naming).hosts.values()]
+
+    away = {"mx.example.org": HostInput(groups), "new.example.org": HostInput()}
+    assert named(seen, naming=False) == [False, True]  # of the new one nobody knows anything yet
+    assert named(away, naming=True) == [False, False]
+    assert named(seen, naming=True) == named(seen, naming=False) == named(away, naming=False) == [True, True]
+
+
+def test_forks_that_have_each_seen_another_host_lose_none(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
+    names, groups = ["a.example.org", "b.example.org"], ("mail", "mail_mx")
+    read = run._remembered
+    before = [{}, {}]  # both read before one of them writes
+    monkeypatch.setattr(
+        run, "_remembered", lambda *where: before.pop() if before and state._depth == 0 else read(*where)
+    )
+    for number, name in enumerate(names):
+        look = Look(addresses=[f"192.0.2.{number}"])
+        inputs = {one: HostInput(groups, look=look if one == name else Look()) for one in names}
+        inputs["store.example.org"] = HostInput(("mail", "mail_store"))
+        site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
+        run.recall(site, state, inputs, remember=True)
+    assert sorted(read(state, run.HOSTS_FILE)) == names
+
+
+@pytest.mark.parametrize(
+    ("action", "tags", "skipped", "gives"),
+    [
+        ("postamt.mail.site", ["all"], [], True),
+        ("postamt.mail.site", ["certificates", "postfix"], [], True),
+        ("postamt.mail.site", ["of-their-own"], [], True),
+        ("postamt.mail.site", ["postfix", "haproxy"], [], False),
+        ("postamt.mail.site", ["all"], ["certificates"], False),
+        ("postamt.mail.certificates", ["all"], [], True),
+        ("postamt.mail.haproxy", ["all"], [], False),
+        ("haproxy", ["all"], [], False),
+    ],
+)
+def test_which_runs_bring_certificates(action: str, tags: list[str], skipped: list[str], gives: bool) -> None:
+    task = types.SimpleNamespace(_task=types.SimpleNamespace(action=action))
+    assert run.gives_names(task, {"ansible_run_tags": tags, "ansible_skip_tags": skipped}) == gives
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
+def test_a_record_that_cannot_be_read_is_named(state: State, content: bytes) -> None:
+    for name in (run.HOSTS_FILE, run.ASKED_FILE):
+        state.write(name, content, secret=False)
+        with pytest.raises(StateError, match=rf"{name} must be a mapping in JSON: remove it"):
+            run._remembered(state, name)
+
+
 def test_what_is_kept_of_a_host_is_looked_at_like_what_it_says(state: State) -> None:
     inputs = {
         "mx.example.org": HostInput(("mail", "mail_mx"), look=Look(addresses=["192.0.2.1"])),
@@ -151,12 +213,24 @@ def test_no_variable_of_the_site_may_be_a_fact() -> None:
         "postfix_settings": {},
         "__mail_site": {},
         "inventory_dir": "/",
+        "inventory_hostname": "store",
+        "quota": "1G",
     }
     variables = {"hostvars": hostvars(mx={"ansible_facts": facts}, store={"mail_relayhost": {}}, new={})}
     found = [problem.where for problem in run.from_facts(variables, ["mx", "store", "new", "mx"])]
-    assert found == [
-        f"{name} of host mx" for name in ("mail_relayhost", "postfix_settings", "__mail_site", "inventory_dir")
-    ]
+    names = ("mail_relayhost", "postfix_settings", "__mail_site", "inventory_dir", "inventory_hostname")
+    assert found == [f"{name} of host mx" for name in names]
+    assert len(run.from_facts(variables, ["mx"], ["quota", "state"])) == len(names) + 1
+
+
+def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> None:
+    variables = {
+        "hostvars": hostvars(store={}),
+        "inventory_hostname": "store",
+        "ansible_facts": {"inventory_hostname": "store"},
+    }
+    (problem,) = run.from_facts(variables, ["store"])
+    assert problem.where == "inventory_hostname of host store"
 
 
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
@@ -215,11 +289,27 @@ def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_
         f"move it out, such as to {tmp_path}/people.csv"
     ]
     with pytest.raises(Refused, match="lies in"):
-        run.controller_file(ACTION, place, "people.csv")
+        run.controller_file(ACTION, DataFiles.of(place), "people.csv")
     (tmp_path / "inventory" / "people.csv").rename(tmp_path / "people.csv")
-    found, problems = run._with_source(ACTION, said, files)
+    found, problems = run._with_source(ACTION, said, DataFiles.of(place))
     assert not problems and found["mail_accounts"] == [{"address": "anna@example.org"}]
-    assert run.controller_file(ACTION, place, "people.csv") == b"address\nanna@example.org\n"
+    assert run.controller_file(ACTION, DataFiles.of(place), "people.csv") == b"address\nanna@example.org\n"
+
+
+def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "folder.ndb").mkdir()
+    (tmp_path / "vaulted.ndb").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
+
+    def read(path: str) -> bytes:
+        return run.controller_file(ACTION, DataFiles(str(tmp_path), ()), path)
+
+    with pytest.raises(SiteError) as refused:
+        clamav.supplied({"signatures": ["absent.ndb", "folder.ndb", "vaulted.ndb"]}, read)
+    said = [str(problem).removeprefix("mail_clamav_signatures is ") for problem in refused.value.problems]
+    where = "relative to the folder that holds the inventory"
+    assert said[0] == f"'absent.ndb': must be a file on the controller, {where}; there is no {tmp_path}/absent.ndb"
+    assert said[1] == f"'folder.ndb': cannot be used: {tmp_path}/folder.ndb cannot be read: Is a directory"
+    assert said[2].startswith(f"'vaulted.ndb': cannot be used: {tmp_path}/vaulted.ndb is encrypted with ansible-vault")
 
 
 ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
@@ -231,3 +321,18 @@ def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
     assert run.ahead(400, 1000.0, 1002.0) == -601
     (said,) = run.wrong_clocks({"a": {"clock": 0}, "b": {"clock": -601}, "c": {}})
     assert said.startswith("b's clock is 601 seconds behind this controller's")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"mail_accounts_source": {"file": "people.json"}, "mail_accounts": "a@example.org"},
+        {"mail_accounts_source": {"file": ["people.json"]}},
+        {"mail_accounts_source": {"file": "people.json", "query": 5}},
+        {"mail_accounts_source": {}},
+    ],
+)
+def test_accounts_of_a_wrong_type_are_left_for_the_site_model_to_refuse(tmp_path: Path, said: dict[str, t.Any]) -> None:
+    (tmp_path / "people.json").write_text("[]")
+    action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
+    assert run._with_source(action, said, DataFiles(str(tmp_path), (), "")) == (said, [])

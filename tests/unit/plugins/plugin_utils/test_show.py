@@ -59,3 +59,13 @@ def test_zone_files() -> None:
     assert "mail.example.org. 3600 IN A 192.0.2.25" in lines
     assert "mail.example.org. 3600 IN AAAA 2001:db8::25" in lines
     assert not [line for line in found["example.net.zone"].splitlines() if " A " in line]
+
+
+@pytest.mark.parametrize("program", ["postfix", "dovecot", "ldap", "haproxy", "sasl"])
+@pytest.mark.parametrize("value", ["x", ["x"], 5])
+def test_settings_that_are_no_mapping_are_named(program: str, value: object) -> None:
+    found = site()
+    with pytest.raises(
+        compose.ComposeError, match=f"^{program}_settings: must be a mapping, not a {type(value).__name__}$"
+    ):
+        compose.plan(program, found, found.hosts[NAME], {"settings": value})

@@ -178,6 +178,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         State(str(tmp_path / "file" / "state")).add_secrets({"a": "1"})
 
 
+def test_nobody_else_may_write_above_the_folder_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        State(str(tmp_path / "share" / "mail" / "state")).write("ca.key", b"x")
+    finally:
+        os.umask(before)
+    assert [mode(str(tmp_path / path)) for path in ("share", "share/mail", "share/mail/state")] == [0o755, 0o755, 0o700]
+
+
 def test_a_link_to_elsewhere_is_followed(state: State, tmp_path: Path) -> None:
     state.add_secrets({"a": "1"})
     elsewhere = tmp_path / "elsewhere.yml"

@@ -15,9 +15,9 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.postamt_certificates import CertificateError, Store
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 HOST = "mx.example.org"
 
@@ -100,7 +100,7 @@ def test_names_and_key_are_the_users_choice() -> None:
         ({"public": {"key_type": "dsa"}}, "mail_certificates.public.key_type is 'dsa': must be one of ec, rsa"),
         ({"public": {"names": ["a.b.c", "a.b.c"]}}, "mail_certificates.public.names is 'a.b.c': is listed twice"),
         ({"public": {"certificate": "a", "key": "b", "hook": True}}, "mail_certificates.public.hook: cannot be where"),
-        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': ends in what only the links"),
+        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': ends in link.internal"),
         ({"internal": {"hook": True}}, "mail_certificates.internal: takes key_type only"),
     ],
 )
@@ -108,6 +108,23 @@ def test_what_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
     with pytest.raises(SiteError) as caught:
         plan(mail_certificates=said)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ({"mail_server_name": "mail.link.internal"}, "mail_server_name is 'mail.link.internal'"),
+        ({"mail_server_name": "link.internal"}, "mail_server_name is 'link.internal'"),
+        (
+            {"mail_acme": {"public": {"email": "a@b.c", "agree_to_terms": True, "names": ["a.b.link.internal"]}}},
+            "mail_acme.public.names is 'a.b.link.internal'",
+        ),
+    ],
+)
+def test_no_name_is_one_that_ends_of_links_have(said: dict[str, t.Any], where: str) -> None:
+    with pytest.raises(SiteError) as caught:
+        plan(**said)
+    assert f"{where}: ends in link.internal, as only the links" in str(caught.value)
 
 
 def test_days_that_cannot_be_are_refused() -> None:
@@ -248,6 +265,8 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def read(path: str) -> bytes:
+    if not Path(path).exists():
+        raise Refused("there is none")
     return Path(path).read_bytes()
 
 
@@ -276,18 +295,9 @@ def test_every_problem_of_every_file_is_listed_with_its_path(files: dict[str, st
     with pytest.raises(SiteError) as caught:
         certificates.supplied(plan(mail_certificates=said), read)
     text = str(caught.value)
-    where = "relative to the folder that holds the inventory (No such file or directory: "
-    assert f"none.pem': must be a file on the controller, {where}" in text
+    assert f"mail_certificates.public.chain is '{tmp_path}/none.pem': there is none" in text
     assert f"mail_certificates.sni.key is '{files['certificate']}': must be a private key in PEM" in text
     assert f"mail_certificates.sni.certificate is '{files['certificate']}': must be for imap.example.org" in text
-
-
-def test_a_vaulted_file_that_cannot_be_opened_is_a_problem(files: dict[str, str]) -> None:
-    def closed(path: str) -> bytes:
-        raise StateError(f"{path} is encrypted")
-
-    with pytest.raises(SiteError, match="mail_certificates.public.key is .* cannot be read: .* is encrypted"):
-        certificates.supplied(plan(mail_certificates={"public": files}), closed)
 
 
 def test_the_program_has_no_settings_of_its_own() -> None:
