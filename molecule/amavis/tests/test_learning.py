@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from letters import ANNA, BEN, CARL, DORA, code, letter
 
 SHOP = "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
 CLUB = "The choir rehearses Monteverdi on Thursday evening, sopranos please bring the second volume of the score\n"
+# A few messages teach it which side, and chance in a message's other words how sure it is.
+SPAM, HAM = re.compile(rb"BAYES_[89]"), re.compile(rb"BAYES_[02]")
 KNOCK = 'import socket; socket.socket(socket.AF_UNIX).connect("/run/dovecot/learn")'
 COUNTS = "runuser -u amavis -- sa-learn --dbpath /var/lib/amavis/bayes/{whose}/bayes --dump magic"
 
@@ -73,8 +76,8 @@ def test_what_one_user_moves_counts_for_the_site(host: Any, teach: Any, judged: 
     host.run("rm -f /var/lib/amavis/bayes/site/*")
     assert b"BAYES" not in judged(CARL, SHOP)
     teach(ANNA, "site", 6)
-    assert b"BAYES_9" in judged(CARL, SHOP)
-    assert b"BAYES_0" in judged(CARL, CLUB)
+    assert SPAM.search(judged(CARL, SHOP))
+    assert HAM.search(judged(CARL, CLUB))
     assert host.check_output("find /var/lib/amavis/learn -type f ! -path '*/taught/*'") == "", (
         "users' mail stays in the spool"
     )
@@ -127,11 +130,11 @@ def test_users_may_be_judged_by_their_own(play: Any, teach: Any, judged: Any, ho
     assert not play({"mail_spam_learning": "user"}).failed
     try:
         teach(BEN, BEN, 6)
-        assert b"BAYES_9" in judged(BEN, SHOP)
+        assert SPAM.search(judged(BEN, SHOP))
         teach(ANNA, ANNA, 2)  # too little to go by
         assert b"BAYES" not in judged(ANNA, SHOP)
         assert b"BAYES" not in judged(ANNA, SHOP, to="a@example.test"), "an alias goes by its owner"
-        assert b"BAYES_9" in judged(CARL, SHOP), "who has taught nothing goes by the site"
+        assert SPAM.search(judged(CARL, SHOP)), "who has taught nothing goes by the site"
         assert play({"mail_spam_learning": "user"}).changed == []
     finally:
         assert not play().failed
