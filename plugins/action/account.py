@@ -21,7 +21,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
     Login,
     Problem,
-    Recipient,
     SiteError,
     Size,
     nearest,
@@ -51,7 +50,7 @@ class Asked:
     account: Address | None = None
     name: str | None = None
     quota: Size | None = None
-    aliases: list[Recipient] | None = None
+    aliases: list[Login] | None = None
     forward: list[Address] | None = None
     keep_copy: bool | None = None
 

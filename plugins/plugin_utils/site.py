@@ -86,7 +86,7 @@ class Account:
     )  # fmt: skip
     name: str = var("Display name.", "")
     quota: Size | None = var("Limit of the mailbox, in units of 1024 bytes; 0 for none.", None, example="2G")
-    aliases: list[Recipient] = var("Further addresses of the same mailbox; the account may send as each.", [])
+    aliases: list[Login] = var("Further addresses of the same mailbox; the account may send as each.", [])
     forward: list[Address] = var("Addresses that get its mail.", [])
     keep_copy: bool = var("Whether forwarded mail is also kept in the mailbox.", False)
     enabled: bool = var("A disabled account neither logs in nor receives mail; its mail is kept.", True)

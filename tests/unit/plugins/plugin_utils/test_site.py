@@ -315,9 +315,15 @@ def test_an_accounts_own_address_and_one_that_stands_twice_are_no_further_aliase
     assert found.aliases == {"team@example.org": ["alice@example.org"]}
 
 
-def test_what_looks_like_a_plus_address_and_is_somebodys_alias_makes_no_circle() -> None:
+def test_what_looks_like_a_plus_address_and_stands_for_somebody_makes_no_circle() -> None:
     alice = {"address": "alice@example.org", "forward": ["alice+x@example.org"]}
-    assert site(mail_accounts=[alice, {"address": "bob@example.org", "aliases": ["alice+x@example.org"]}])
+    accounts = [alice, {"address": "bob@example.org"}]
+    assert site(mail_accounts=accounts, mail_aliases={"alice+x@example.org": ["bob@example.org"]})
+
+
+def test_an_accounts_aliases_have_the_letters_of_an_account() -> None:
+    with pytest.raises(SiteError, match="must not have [+] before its @"):
+        site(mail_accounts=[{"address": "bob@example.org", "aliases": ["b+b@example.org"]}])
 
 
 def test_an_address_elsewhere_may_have_letters_that_none_here_has() -> None:
