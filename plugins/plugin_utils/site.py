@@ -347,10 +347,6 @@ class Site:
         return f"ou=accounts,{self.suffix}"
 
     @property
-    def aliases_base(self) -> str:
-        return f"ou=aliases,{self.suffix}"
-
-    @property
     def postmaster(self) -> Address | None:
         """Who reads the mail that RFC 2142 wants read."""
         if self.core.mail_postmaster:
