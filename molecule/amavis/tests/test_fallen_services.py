@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_amavis_folders(host: Any, play: Any, acting: Any, canary: Any) -> None:
             "amavis",
             f"cd {SPOOL}; rm -f new 2>/dev/null; mv -T old new 2>/dev/null; rm -rf old; mkdir -p new; chmod 700 new",
         )
+
+
+def test_learning_goes_on_however_often_it_has_begun(host: Any, acting: Any, canary: Any) -> None:
+    begun = "journalctl -q -o cat -u postamt-learn.service | grep -c ^Starting"
+    before = int(host.run(begun).stdout)
+    acting("amavis", f"cd {SPOOL} && mv new old && ln -s {CANARY} new")  # a folder that never gets empty
+    try:
+        until = time.monotonic() + 60
+        while int(host.run(begun).stdout) < before + 8:  # systemd's own limit is 5 in 10 seconds
+            assert time.monotonic() < until
+            time.sleep(0.5)
+    finally:
+        acting("amavis", f"cd {SPOOL} && rm new && mv old new")
+    assert host.service("postamt-learn.path").is_running
 
 
 def test_the_quarantine(host: Any, acting: Any, ansible: Any, canary: Any) -> None:

@@ -242,6 +242,8 @@ _SERVICE = """\
 {head}
 [Unit]
 Description=Learn what users have called spam and what not
+# Mail may come as often as users move it.  With a limit systemd would give the watch up, and learning would end.
+StartLimitIntervalSec=0
 
 [Service]
 Type=oneshot
