@@ -13,10 +13,18 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import im
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
 from letters import ANNA, BEN, CARL, DORA, code, letter
 
-SHOP = "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
-CLUB = "The choir rehearses Monteverdi on Thursday evening, sopranos please bring the second volume of the score\n"
-# A few messages teach it which side, and chance in a message's other words how sure it is.
-SPAM, HAM = re.compile(rb"BAYES_[89]"), re.compile(rb"BAYES_[02]")
+SHOP = (
+    "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
+    "Discount today, genuine leather straps included, unbeatable bargain, worldwide shipping within hours\n"
+    "Thousands bought already, guaranteed refund, exclusive collection, diamonds, gold, titanium bracelets\n"
+)
+CLUB = (
+    "The choir rehearses Monteverdi on Thursday evening, sopranos please bring the second volume of the score\n"
+    "Afterwards altos practise their fugue, basses arrange chairs, everybody carries music stands upstairs\n"
+    "Our conductor wants quieter breathing, softer consonants, longer phrases, less vibrato throughout\n"
+)
+# A few messages teach it which side, and chance in a message's other words how sure it is: 50 is neither side.
+SPAM, HAM = re.compile(rb"BAYES_[6-9]"), re.compile(rb"BAYES_[0-4]")
 KNOCK = 'import socket; socket.socket(socket.AF_UNIX).connect("/run/dovecot/learn")'
 COUNTS = "runuser -u amavis -- sa-learn --dbpath /var/lib/amavis/bayes/{whose}/bayes --dump magic"
 
