@@ -106,6 +106,9 @@ def test_the_smallest_site() -> None:
             {"mail_relayhost": {"host": "r.example.net", "username": "a:b", "password": "c"}},
             "mail_relayhost.username is 'a:b': must have no :",
         ),
+        ({"mail_aliases": {"@example.org": ["a@example.org"]}}, "'@example.org': stands for a whole domain"),
+        ({"mail_aliases": {"*@example.org": ["a@example.org"]}}, "no catch-all addresses or domain aliases"),
+        ({"mail_accounts": [{"address": "a@example.org", "aliases": ["@example.org"]}]}, "no catch-all addresses"),
         ({"mail_postmaster": "a%d@elsewhere.example"}, "mail_postmaster is 'a%d@elsewhere.example': must not have %"),
         *(
             (changes, f"must not have {letter} before its @")
