@@ -26,8 +26,9 @@ MOST = 16  # accounts; each logs in over SMTP once, of the 60 times that a clien
 local = st.text(st.sampled_from(schema.LOGIN_LETTERS.replace("@", "")), min_size=1, max_size=64)
 local |= st.just("x" * 64)
 address = local.map(lambda text: f"{text}@example.test")
+# no template of Ansible's, and no tab, which the model refuses beside the types
 word = st.text(min_size=10, max_size=PASSWORD_BYTES).filter(
-    lambda text: len(text.encode("utf-8", "replace")) <= PASSWORD_BYTES and "{" not in text  # no template of Ansible's
+    lambda text: len(text.encode("utf-8", "replace")) <= PASSWORD_BYTES and not {"{", "\t"} & {*text}
 )
 word |= st.sampled_from(["x" * PASSWORD_BYTES, "ä" * (PASSWORD_BYTES // 2)])
 name = st.text(max_size=30).filter(lambda text: "{" not in text)

@@ -158,6 +158,7 @@ def test_the_smallest_site() -> None:
             "mail to a@example.org goes to b+x@example.org, and from there to a@example.org again",
         ),
         ({"mail_accounts": [{"address": "a@example.org", "password": "ä" * 64}]}, "must have at most 127 bytes"),
+        ({"mail_accounts": [{"address": "a@example.org", "password": "open-sesame\t1"}]}, "must have no tab"),
         *(
             ({"mail_accounts": [{"address": "a@example.org", "password": value}]}, "need quotes to be text")
             for value in (83, 45296, 1.5, True, datetime.datetime(2001, 12, 14, 21, 59, 43))
