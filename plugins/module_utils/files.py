@@ -429,12 +429,13 @@ def shown(content: bytes | None, secret: bool) -> str:
 
 _NAMES = r"(?:pass|secret|nonce|api_?key|_pw\b|pwd|bindpw|rootpw|dsn|credential|token)"
 _QUOTED = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s,;]+)"""
+_GAP = r"(?:[ \t]|\n[ \t])"  # a line goes on where the next one begins with a blank
 _SECRETS = (
     re.compile(rf"(?im)^([ \t]*[^\s=:]*{_NAMES}[^=:\n]*[=:][ \t]*)\S.*$"),  # name = value, name: value
     re.compile(r"(?im)^([ \t]*\w*(?:pw|pwd|passwd|password|secret|token)[ \t]+)(?![=:{])\S.*$"),  # name value
-    re.compile(rf"(?i)({_NAMES}\w*\s*=\s*){_QUOTED}"),  # ... name=value ...
-    re.compile(rf"(?i)(-[\w-]*(?:pass|pwd|secret|token|key|auth)[\w-]*[=\s]\s*){_QUOTED}"),  # --name value
-    re.compile(rf"(?<=\s)(-[pw]\s+){_QUOTED}"),
+    re.compile(rf"(?i)({_NAMES}\w*[ \t]*={_GAP}*){_QUOTED}"),  # ... name=value ...
+    re.compile(rf"(?i)(-[\w-]*(?:pass|pwd|secret|token|key|auth)[\w-]*(?:=|{_GAP}){_GAP}*){_QUOTED}"),  # --name value
+    re.compile(rf"(?<=\s)(-[pw]{_GAP}+){_QUOTED}"),
     re.compile(rf"(\b(?:mysql|mariadb)\w*\b.*\s-p){_QUOTED}"),
     re.compile(r"(?i)(\b(?:basic|bearer)[ \t]+)[\w+/=.~-]{8,}"),  # of an Authorization header
     re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s@]+(?=@)"),  # scheme://user:password@host

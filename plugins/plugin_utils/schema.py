@@ -174,6 +174,8 @@ def address(value: object) -> Address:
 
 def recipient(value: object) -> Recipient:
     """Return an address that is an account's, an alias, or that of a server behind this one."""
+    if isinstance(value, str) and value.strip().startswith(("@", "*@")):
+        raise Refused("stands for a whole domain: there are no catch-all addresses or domain aliases; name each one")
     found = address(value)
     _refuse_letters(found, dict.fromkeys(_ROUTES, "Postfix takes that for a route, and refuses mail to it"))
     return Recipient(found)

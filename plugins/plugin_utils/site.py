@@ -66,7 +66,7 @@ CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
 _USER_LENGTH = 32  # useradd(8)
-PASSWORD_BYTES = 255  # saslauthd reads no more
+PASSWORD_BYTES = 127  # saslauthd asks LDAP with no more (lak.h, LAK_BUF_LEN)
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
 LOOPBACK = ("127.0.0.0/8", "::1")
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
@@ -660,7 +660,7 @@ def _rules(site: Site) -> Iterable[Problem]:
     yield from _renames(site, owner)
     if not site.uses_directory:
         yield from _users_of_the_host(site)
-    yield from _password_lengths(site)
+    yield from _passwords(site)
     if site.core.mail_accounts_grace_days < 0:
         yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
     if site.core.mail_quota % 1024:
@@ -714,8 +714,8 @@ def _users_of_the_host(site: Site) -> Iterable[Problem]:
             yield Problem(where, None, allowed)
 
 
-def _password_lengths(site: Site) -> Iterable[Problem]:
-    """Yield passwords of a wrong length, those too that somebody wrote into the state folder's secrets.yml."""
+def _passwords(site: Site) -> Iterable[Problem]:
+    """Yield passwords that do not fit, those too that somebody wrote into the state folder's secrets.yml."""
     fewest = site.core.mail_password_min_length
     if fewest not in PASSWORD_LENGTHS:
         allowed = f"must be from {PASSWORD_LENGTHS[0]} to {PASSWORD_LENGTHS[-1]}, the length of a generated password"
@@ -732,6 +732,8 @@ def _password_lengths(site: Site) -> Iterable[Problem]:
             yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
         if len(password.encode()) > PASSWORD_BYTES:
             yield Problem(where, None, f"must have at most {PASSWORD_BYTES} bytes: no longer one logs in over SMTP")
+        if "\t" in password:
+            yield Problem(where, None, "must have no tab: Dovecot refuses a login with one")
 
 
 def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:

@@ -69,15 +69,26 @@ def _unnamed_relay(site: Site) -> bool:
     return site.of(Relay).mail_relayhost is not None and not site.of(Variables).mail_spf_includes
 
 
+_WHICH = "mail_host_addresses of the host says which to publish"
+
+
 def warnings(site: Site) -> Iterator[str]:
     """Yield what somebody has to know or decide before the zones are published."""
     for host in site.hosts.values():
-        private = [address for address in published(host) if _private(address)]
-        found = list(host.addresses) == list(host.look.addresses)  # and not said
-        if private and found and site.shows_public(host):
+        if list(host.addresses) != list(host.look.addresses) or not site.shows_public(host):
+            continue  # somebody has said them, or nobody looks them up
+        listed = published(host)
+        private = [address for address in listed if _private(address)]
+        behind = [address for address in host.addresses if _kind(address) == "A" and address not in listed]
+        if private:
             yield (
                 f"the zones have private addresses of {host.name} ({', '.join(private)}), since it has no others: "
-                "mail_host_addresses of the host says which to publish"
+                f"{_WHICH}"
+            )
+        elif behind and not any(_kind(address) == "A" for address in listed):
+            yield (
+                f"the zones have no IPv4 address of {host.name}, since its own are private ({', '.join(behind)}), and "
+                f"many servers cannot reach it by IPv6 alone: {_WHICH}"
             )
     if _unnamed_relay(site):
         yield (

@@ -23,6 +23,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve im
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import PASSWORD_BYTES
 
 ANNA, BEN, CARL, DORA, EVE = (f"{name}@example.test" for name in ("anna", "ben", "carl", "dora", "eve"))
 STRANGER = "stranger@outside.example"
@@ -194,13 +195,22 @@ def test_a_user_changes_the_password_from_elsewhere(
     (dn,) = re.findall(rf"{EVE} .*(uid=\S+)", account())
     desk.check_output("echo %s %s >> /etc/hosts", site.ipv4, site.server_name)
     put(desk, "/root/ca.pem", Path(site.ca_file).read_text())
-    done = desk.run(
-        "LDAPTLS_CACERT=/root/ca.pem ldappasswd -H ldaps://%s -D %s -w %s -a %s -s %s",
-        site.server_name, dn, old, old, "von Eve gewählt 7",
-    )  # fmt: skip
-    assert done.rc == 0, done.stderr
-    assert imap_login(at(993), EVE, "von Eve gewählt 7").ok
+
+    def changes(before: str, after: str) -> bool:
+        done = desk.run(
+            "LDAPTLS_CACERT=/root/ca.pem ldappasswd -H ldaps://%s -D %s -w %s -a %s -s %s",
+            site.server_name, dn, before, before, after,
+        )  # fmt: skip
+        return bool(done.rc == 0)
+
+    assert changes(old, chosen := "von Eve gewählt 7")
+    assert imap_login(at(993), EVE, chosen).ok
     assert smtp_auth(at(587), EVE, old).code == 535
+    longest = "x" * PASSWORD_BYTES
+    assert not changes(chosen, longest + "x")
+    assert changes(chosen, longest)
+    assert imap_login(at(993), EVE, longest).ok
+    assert smtp_auth(at(587), EVE, longest).code == 235
     kept = play()
     assert kept.changed == []
     assert any(EVE in note for task in kept.tasks for note in task.result.get("notes", []))

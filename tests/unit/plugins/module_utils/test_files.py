@@ -71,6 +71,8 @@ def test_secrets_are_shown_as_fingerprints_that_tell_equal_from_different() -> N
         "  flags=R user=x argv=/usr/bin/deliver --api-key 'hunter2 x' ${recipient}",
         "  flags=R user=x argv=/usr/bin/deliver -u me -p hunter2 ${recipient}",
         "  argv=/usr/bin/mysql -u me -phunter2 mail",
+        "  argv=/usr/bin/deliver -p\n    hunter2 --token\n    hunter2",
+        "bind_password =\n    hunter2",
         "header = Authorization: Bearer hunter2hunter2",
         'connect = host=db user=x password="hunter2 x" dbname=mail',
         "sql_dsn = DBI:mysql:mail:hunter2",
@@ -90,6 +92,9 @@ def test_a_password_is_known_by_its_name_or_by_its_place(line: str) -> None:
         "virtual_alias_maps = hash:/etc/postfix/virtual\nrelayhost = [smtp.example.org]:587\n",
         "smtp      inet  n       -       y       -       -       smtpd\n  -o smtpd_tls_security_level=may\n",
         "listener = http://127.0.0.1:80/\n",
+        "smtp_sasl_password_maps =\nsmtpd_banner = $myhostname\n",
+        "ssl_key_password =\n\nnamespace inbox {\n}\n",
+        "# as service smtp-auth\nprotocols = imap\n",
     ],
 )
 def test_what_is_no_password_is_shown(text: str) -> None:

@@ -79,5 +79,10 @@ def test_a_bridge_of_guests_is_no_address_of_the_host(
         (tmp_path / "br0" / "brif" / member.partition("/")[0]).touch()
     monkeypatch.setattr(host, "INTERFACES", str(tmp_path))
     listed = [{"ifname": name, "addr_info": [{"local": local}]} for name, local in (("br0", "10.0.0.1"), ("lo", "::1"))]
-    assert host.inside(json.dumps(listed)) == ({"10.0.0.1"} if inner else set())
-    assert host.inside("") == set()
+    said = {"hostname": "10.0.0.1 192.0.2.1 fe80::1 ", "ip": json.dumps(listed)}
+    monkeypatch.setattr(host, "output", lambda _module, command, *_words: said[command])
+    assert host.addresses(None) == (["192.0.2.1"] if inner else ["10.0.0.1", "192.0.2.1"])
+    said["hostname"] = "10.0.0.1 "
+    assert host.addresses(None) == ["10.0.0.1"], "the only one it has"
+    said["ip"] = ""
+    assert host.addresses(None) == ["10.0.0.1"]

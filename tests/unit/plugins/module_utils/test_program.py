@@ -93,6 +93,43 @@ def test_packages_that_came_while_a_program_ran_want_a_restart(
     assert change.renewed(UnitState("dovecot.service", active=True, since=started)) == renewed
 
 
+@pytest.mark.parametrize(
+    ("how", "mark", "reread"),
+    [
+        ({}, {}, "reload"),
+        ({"starting": True}, {}, "restart"),
+        ({"stale": True}, {}, "restart"),
+        ({"since": 5.0}, {}, "restart"),
+        ({}, {"reread": "restart", "served": False}, "restart"),
+        ({}, {"reread": "reload", "served": True}, "reload"),
+    ],
+    ids=["runs", "is starting", "another unit file", "packages came", "a run failed", "a run was killed"],
+)
+def test_what_ran_before_what_it_needs_came_is_restarted(
+    change: Any, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], mark: dict[str, Any], reread: str
+) -> None:
+    unit = UnitState("dovecot.service", exists=True, active=True, enabled=True, **how)
+    monkeypatch.setattr(program.units, "states", lambda names: dict.fromkeys(names, unit))
+    monkeypatch.setattr(change, "renewed", lambda seen: seen.since == 5.0)
+    change.plan = {"units": [{"name": unit.name, "running": True}]}
+    change.manifest, change.mark, change.changes, change.others = {}, mark, [], []
+    change.strange, change.news = [], ["/etc/dovecot/dovecot.conf"]
+    change.look_at_units()
+    assert change.reread == reread
+
+
+def test_another_mail_server_is_looked_for_before_packages_come(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(text: str) -> None:
+        raise Failed(text)
+
+    monkeypatch.setattr(program.rivals, "found", lambda: [program.rivals.Rival("exim4-daemon-light", ())])
+    monkeypatch.setattr(change, "look_for_missing", lambda: {"packages": ["postfix"]})
+    monkeypatch.setattr(change, "fail", fail)
+    change.stage, change.dry, change.plan = "/nonexistent", False, {"adopt": False}
+    with pytest.raises(Failed, match="exim4-daemon-light is this host's mail server"):
+        change.carry_out()
+
+
 def test_somebody_elses_configuration_stops_a_run_before_it_installs(
     change: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

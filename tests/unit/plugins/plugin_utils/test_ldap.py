@@ -149,7 +149,7 @@ def test_nobody_but_root_reads_a_password() -> None:
 def test_users_own_passwords_have_rules() -> None:
     found = plan(make(mail_password_min_length=11))
     assert found["entries"]["policies"]["passwords"] == {
-        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["255"], "pwdCheckQuality": ["2"],
+        "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["127"], "pwdCheckQuality": ["2"],
         "pwdSafeModify": ["TRUE"],
     }  # fmt: skip
     assert set(found["entries"]["policies"]["passwords"]) <= set(directory.ENTRY_ATTRIBUTES), "or each run changes them"

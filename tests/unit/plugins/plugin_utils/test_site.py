@@ -106,6 +106,9 @@ def test_the_smallest_site() -> None:
             {"mail_relayhost": {"host": "r.example.net", "username": "a:b", "password": "c"}},
             "mail_relayhost.username is 'a:b': must have no :",
         ),
+        ({"mail_aliases": {"@example.org": ["a@example.org"]}}, "'@example.org': stands for a whole domain"),
+        ({"mail_aliases": {"*@example.org": ["a@example.org"]}}, "no catch-all addresses or domain aliases"),
+        ({"mail_accounts": [{"address": "a@example.org", "aliases": ["@example.org"]}]}, "no catch-all addresses"),
         ({"mail_postmaster": "a%d@elsewhere.example"}, "mail_postmaster is 'a%d@elsewhere.example': must not have %"),
         *(
             (changes, f"must not have {letter} before its @")
@@ -154,7 +157,8 @@ def test_the_smallest_site() -> None:
             },
             "mail to a@example.org goes to b+x@example.org, and from there to a@example.org again",
         ),
-        ({"mail_accounts": [{"address": "a@example.org", "password": "ä" * 128}]}, "must have at most 255 bytes"),
+        ({"mail_accounts": [{"address": "a@example.org", "password": "ä" * 64}]}, "must have at most 127 bytes"),
+        ({"mail_accounts": [{"address": "a@example.org", "password": "open-sesame\t1"}]}, "must have no tab"),
         *(
             ({"mail_accounts": [{"address": "a@example.org", "password": value}]}, "need quotes to be text")
             for value in (83, 45296, 1.5, True, datetime.datetime(2001, 12, 14, 21, 59, 43))
