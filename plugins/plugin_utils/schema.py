@@ -72,6 +72,9 @@ _WORDS = {
 _SIZE = re.compile(r"(\d{1,18})\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LARGEST = 1 << 50  # all programs count that far, and ten times as far
+_NUMBERS = range(1 << 31)  # what Postfix takes for a number
+DAYS = range(1, 36501)
+PORTS = range(1, 65536)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +119,19 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def var(doc: str, default: t.Any = dataclasses.MISSING, *, example: str = "", secret: bool = False) -> t.Any:
-    """Declare a variable or a key: what it is for, its default, one example in YAML, whether it is secret."""
-    metadata = {"doc": doc, "example": example, "secret": secret}
+def var(
+    doc: str,
+    default: t.Any = dataclasses.MISSING,
+    *,
+    example: str = "",
+    secret: bool = False,
+    within: range = _NUMBERS,
+) -> t.Any:
+    """Declare a variable or a key: what it is for, its default, one example in YAML, whether it is secret.
+
+    within: which whole numbers it takes.
+    """
+    metadata = {"doc": doc, "example": example, "secret": secret, "within": within}
     if isinstance(default, list | dict):
         kept = default
         return _field(default_factory=lambda: type(kept)(kept), metadata=metadata)
@@ -259,6 +272,8 @@ def _secret(value: object) -> Secret:
     text = _text(value)
     if not text:
         raise Refused("must not be empty")
+    if "\t" in text:
+        raise Refused("must not have a tab in it: Dovecot takes no such password")
     return Secret(text)
 
 
@@ -424,9 +439,11 @@ def parse_fields(kind: type, value: object, where: str, problems: list[Problem],
     for field in dataclasses.fields(kind):
         place = f"{where}{prefix}{field.name}"
         if field.name in value:
-            found[field.name] = parse(
-                hints[field.name], value[field.name], place, problems, bool(field.metadata.get("secret"))
-            )
+            kind_of, within = hints[field.name], field.metadata.get("within")
+            item = parse(kind_of, value[field.name], place, problems, bool(field.metadata.get("secret")))
+            if within and kind_of in (int, int | None) and item is not None and item not in within:
+                problems.append(Problem(place, item, f"must be from {within[0]} to {within[-1]}"))
+            found[field.name] = item
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(Problem(place, None, f"is required: {field.metadata.get('doc', '')}"))
     return kind(**found) if len(problems) == before else None

@@ -15,6 +15,7 @@ import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
+    DAYS,
     Address,
     Count,
     Digest,
@@ -66,7 +67,7 @@ CLIENT = "mail_client"
 FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
 _USER_LENGTH = 32  # useradd(8)
-PASSWORD_BYTES = 255  # saslauthd reads no more
+PASSWORD_BYTES = 127  # saslauthd checks no longer ones in a directory
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
 LOOPBACK = ("127.0.0.0/8", "::1")
 ROLE_ADDRESSES = ("postmaster", "abuse", "hostmaster")  # RFC 2142
@@ -135,8 +136,9 @@ class SiteVariables:
         "directory are disabled, addresses that others added are removed.", False,
     )  # fmt: skip
     mail_accounts_grace_days: int = var(
-        "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30
-    )
+        "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30,
+        within=range(DAYS[-1] + 1),
+    )  # fmt: skip
     mail_accounts_backend: t.Literal["directory", "system"] = var(
         "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
         "directory",
@@ -157,8 +159,9 @@ class SiteVariables:
         "Whether freshclam fetches the official signatures, which take clamd about 1.3 GB of memory.", True
     )
     mail_filter_processes: int | None = var(
-        "How many messages amavis filters at once; by default as many as processors and memory allow.", None
-    )
+        "How many messages amavis filters at once; by default as many as processors and memory allow.", None,
+        within=range(1, 1001),
+    )  # fmt: skip
     mail_directory_provider: str | None = var(
         "Inventory name of the host whose directory takes changes, where mail_directory holds several; by default the "
         "first. The others follow it.", None,
@@ -661,8 +664,6 @@ def _rules(site: Site) -> Iterable[Problem]:
     if not site.uses_directory:
         yield from _users_of_the_host(site)
     yield from _password_lengths(site)
-    if site.core.mail_accounts_grace_days < 0:
-        yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
     if site.core.mail_quota % 1024:
         yield Problem("mail_quota", site.core.mail_quota, "must be a multiple of 1024 bytes, such as 500K")
     for alias in site.aliases:
@@ -696,6 +697,14 @@ def postmaster_is_off(site: Site, also: str = "") -> bool:
     return off.issuperset(site.aliases.get(reader, [reader]))
 
 
+_NOT_HERE = {
+    **dict.fromkeys(
+        ("password", "password_hash"), "is for accounts in the directory; on the host, passwd(1) or usermod(8) sets it"
+    ),
+    "quota": "is for accounts in the directory; for users of the host, mail_quota is the limit of each",
+}
+
+
 def _users_of_the_host(site: Site) -> Iterable[Problem]:
     """Yield the accounts that no user of a host can stand for."""
     users: dict[str, Address] = {}
@@ -709,6 +718,9 @@ def _users_of_the_host(site: Site) -> Iterable[Problem]:
             )
             yield Problem(where, None, allowed)
         users.setdefault(name, account.address)
+        for key in ("password", "password_hash", "quota"):
+            if getattr(account, key) is not None:
+                yield Problem(f"{where}: {key}", None, _NOT_HERE[key])
         if len(name) > _USER_LENGTH or name.startswith("~"):
             allowed = f"is no name of a user: at most {_USER_LENGTH} characters, the first no ~ (useradd(8))"
             yield Problem(where, None, allowed)

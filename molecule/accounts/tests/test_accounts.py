@@ -108,6 +108,11 @@ def test_an_address_of_every_letter_logs_in_everywhere_and_gets_and_sends_mail(
         assert imap_find(at(993), odd, password, token)
 
 
+def test_the_longest_password_logs_in_everywhere(at: Callable[[int], Endpoint]) -> None:
+    assert smtp_auth(at(587), "long@example.test", "x" * 127).code == 235
+    assert imap_login(at(993), "long@example.test", "x" * 127).ok
+
+
 def test_a_subdomain_of_the_site_is_somebody_elses(at: Callable[[int], Endpoint]) -> None:
     assert smtp_rcpt(at(25), "news@list.example.test", [ANNA]).rcpt[ANNA].ok
     assert not smtp_rcpt(at(25), BEN, [ANNA]).rcpt[ANNA].ok
