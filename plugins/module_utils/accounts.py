@@ -19,6 +19,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import directory, files, program, units
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
@@ -84,6 +85,17 @@ def taken(current: Mapping[str, entries.Entry], dn: str, addresses: Iterable[str
         for value in (*entry.attributes["mail"], *entry.attributes.get("mailAlias", []))
         if value.lower() in wanted
     }
+
+
+def lost(
+    current: Mapping[str, entries.Entry], wanted: Mapping[str, Any], own: Iterable[str], targets: Iterable[str]
+) -> list[str]:
+    """Return the targets in domains of the site that are nobody's; own: addresses of the account that is asked for."""
+    known = {*own, *wanted["accounts"], *wanted["aliases"]}
+    for entry in current.values():
+        known.update(value.lower() for name in ("mail", "mailAlias") for value in entry.attributes.get(name, []))
+    here = [target for target in targets if target.rpartition("@")[2] in wanted["domains"]]
+    return [target for target in here if not {target, without_plus(target)} & known]
 
 
 def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) -> str:
@@ -178,7 +190,10 @@ class Accounts:
         return not self.dry
 
     def send(self, change: entries.Change) -> None:
-        """Send a change of one account, and of the aliases and forwards that point to it, and say so."""
+        """Send a change of one account, and of the aliases and forwards that point to it, and say so; raises Failed."""
+        wrong = entries.circle_in(self.current, [change])
+        if wrong and not entries.circle_in(self.current, ()):
+            raise Failed(f"aliases and forwards would {wrong}; nothing was changed")
         changes, withdrawn = entries.expanded([change], self.actual, self.record)
         if not self.dry:  # before the first change: what is lost of it would be lost for good
             self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
@@ -213,6 +228,9 @@ class Accounts:
         have = entry.attributes if entry else {}
         for used, owner in taken(self.current, entry.dn if entry else "", [address, *said.get("aliases", [])]).items():
             raise Failed(f"{used} is taken already by {owner}")
+        own = [address, *said.get("aliases", entry.attributes.get("mailAlias", []) if entry else [])]
+        for target in lost(self.current, self.wanted, own, said.get("forward", [])):
+            raise Failed(f"forward is '{target}': does not exist{self.nearest(target)}")
         goal = entries.account_attributes(address, said, have)
         if entry is None:
             goal = {name: values for name, values in {**goal, "mailEnabled": ["TRUE"]}.items() if values}

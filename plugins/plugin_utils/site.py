@@ -14,6 +14,7 @@ import secrets as random_secrets
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from ansible_collections.postamt.mail.plugins.module_utils.circles import circle, without_plus
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     DAYS,
     Address,
@@ -774,10 +775,7 @@ def _targets(site: Site, local: set[Domain], known: set[str]) -> Iterable[Proble
 
 
 def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Address]]) -> Iterable[Problem]:
-    """Yield where aliases and forwards lead back to themselves and deliver nowhere on the way.
-
-    A way back that adds a plus address adds one at each turn: Postfix gives up, even where a copy is kept.
-    """
+    """Yield where aliases and forwards lead back to themselves and deliver nowhere on the way."""
     leads: dict[str, list[str]] = {alias: list(to) for alias, to in aliases.items()}
     kept: set[str] = set()
     for account in accounts:
@@ -785,61 +783,8 @@ def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Addr
             leads[used] = [target for target in account.forward if target != account.address]
             if account.keep_copy:
                 kept.add(used)
-
-    def known(target: str) -> str:
-        return target if target in leads else without_plus(target)
-
-    where = "mail_aliases and forwards"
-    ways = {start: [known(target) for target in to] for start, to in leads.items()}
-    circle = _circle({start: to for start, to in ways.items() if start not in kept})
-    if circle:
-        yield Problem(where, None, f"point in a circle: {' -> '.join(circle)}")
-        return
-    for start, to in leads.items():
-        for target in to:
-            if known(target) != target and start in _reached(known(target), ways):
-                allowed = (
-                    f"point in a circle: mail to {start} goes to {target}, and from there to {start} again, each time "
-                    "with one more word behind a +"
-                )
-                yield Problem(where, None, allowed)
-                return
-
-
-def without_plus(address: str) -> str:
-    """Return whose plus address an address is; itself where it is none (recipient_delimiter)."""
-    local, _at, domain = address.rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}"
-
-
-def _reached(start: str, ways: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    left = [start]
-    while left:
-        node = left.pop()
-        if node not in found:
-            found.add(node)
-            left.extend(ways.get(node, ()))
-    return found
-
-
-def _circle(ways: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a way that leads back to where it began, if there is one."""
-    done: set[str] = set()
-    for start in ways:
-        trail: list[str] = []
-        stack: list[tuple[str, int]] = [(start, 0)]
-        while stack:
-            node, depth = stack.pop()
-            del trail[depth:]
-            if node in trail:
-                return [*trail[trail.index(node) :], node]
-            if node in done or node not in ways:
-                continue
-            trail.append(node)
-            stack.extend((target, depth + 1) for target in ways[node])
-        done.add(start)
-    return []
+    if wrong := circle(leads, kept):
+        yield Problem("mail_aliases and forwards", None, wrong)
 
 
 def _twice(values: Iterable[T]) -> list[T]:

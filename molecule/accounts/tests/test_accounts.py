@@ -224,6 +224,13 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert play().changed == []
     assert arrives(at, DORA, DORA, password)
     (home,) = mailboxes(host) - before
+    assert "forward is 'ane@example.test': does not exist" in account(DORA, "present", forward=["ane@example.test"])
+    second = account("second@example.test", "present", forward=[DORA])
+    assert "the new password of second@example.test" in second
+    circle = f"would point in a circle: {DORA} -> second@example.test -> {DORA}; nothing was changed"
+    assert circle in " ".join(account(DORA, "present", forward=["second@example.test"]).split())
+    account("second@example.test", "absent", mail_accounts_grace_days=0)
+    assert "deleted account second@example.test" in account(state="purged")
     crew = "crew@example.test"  # somebody's own list, of which the inventory knows nothing
     made = (
         f"dn: cn=crew,ou=aliases,o=mail\nobjectClass: organizationalRole\nobjectClass: PostfixBookMailForward\n"
@@ -305,7 +312,8 @@ def test_what_cannot_be_is_said(account: Run, ansible: Run) -> None:
     assert f"account is '{ANNA}': is in the inventory: take it out there" in account(ANNA, "absent")
     assert "did you mean anna@example.test?" in ansible("postamt.mail.password", {"account": "ana@example.test"})
     assert "is taken already by an account or alias" in account(DORA, "present", aliases="a@example.test")
-    assert "see passwd(1)" in ansible("postamt.mail.password", {"account": BEN, "mail_accounts_backend": "system"})
+    users = {"mail_accounts_backend": "system", "mail_accounts": [{"address": BEN}]}
+    assert "see passwd(1)" in ansible("postamt.mail.password", {"account": BEN, **users})
 
 
 @pytest.fixture

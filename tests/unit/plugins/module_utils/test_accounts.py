@@ -56,6 +56,13 @@ def test_an_address_is_taken_by_an_account_or_alias() -> None:
     assert accounts.taken(CURRENT, DN["anna"], ["anna@example.org"]) == {}
 
 
+def test_a_forward_goes_to_somebody_who_is_there() -> None:
+    wanted = {"domains": ["example.org"], "accounts": {"eva@example.org": {}}, "aliases": {"info@example.org": []}}
+    there = ["c@example.org", "anna+x@example.org", "eva@example.org", "info@example.org", "dora+y@example.org"]
+    assert accounts.lost(CURRENT, wanted, ["dora@example.org"], [*there, "x@elsewhere.example"]) == []
+    assert accounts.lost(CURRENT, wanted, [], ["dora@example.org", "c+x@example.org"]) == ["dora@example.org"]
+
+
 def test_a_mailbox_is_a_folder_of_its_own() -> None:
     assert accounts.mailbox(entry("anna"), [entry("ben")], "/var/vmail") == "/var/vmail/anna"
     assert accounts.mailbox(entry("anna", home=""), [], "/var/vmail") == ""
