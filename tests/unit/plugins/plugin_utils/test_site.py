@@ -196,6 +196,7 @@ def test_the_smallest_site() -> None:
             }.items()
             for value in (least - 1, 1 << 31)
         ),
+        ({"mail_domains": ["example.org.."]}, "mail_domains[0] is 'example.org..': must be a domain name"),
         ({"mail_message_size_limit": 50}, "mail_message_size_limit is 50: must be at least 64K"),
         (
             {"mail_domains": ["example.org", "example.net"], "mail_maildir": "/mail/{local}"},
@@ -259,8 +260,22 @@ def test_what_is_wrong_with_a_host_is_said(host: HostInput, sentence: str) -> No
     assert sentence in message({"mail.example.org": host})
 
 
-def test_a_password_is_in_no_message() -> None:
-    assert "s3cret" not in message(mail_accounts=[{"address": "a@example.org", "password": ["s3cret"]}])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"mail_accounts": [{"address": "a@example.org", "password": ["s3cret"]}]}, "password: must be text"),
+        ({"mail_accounts": {"a@example.org": {"password": "s3cret"}}}, "mail_accounts is a mapping: must be a list"),
+        ({"mail_accounts": ["a@example.org:s3cret"]}, "mail_accounts[0] is text: must be a mapping with the keys"),
+        ({"mail_relayhost": "smtp://u:s3cret@r.example"}, "mail_relayhost is text: must be a mapping with the keys"),
+        ({"mail_acme": ["s3cret"]}, "mail_acme is a list: must be a mapping"),
+        ({"mail_accounts": None}, "mail_accounts is null: must be a list"),
+        ({"mail_adopt": None}, "mail_adopt is null: must be true or false"),
+        ({"mail_aliases": ["a"]}, "mail_aliases is ['a']: must be a mapping"),
+    ],
+)
+def test_a_password_is_in_no_message(changes: dict[str, t.Any], sentence: str) -> None:
+    said = message(**changes)
+    assert sentence in said and "s3cret" not in said
 
 
 @pytest.mark.parametrize(
