@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
@@ -113,6 +114,17 @@ def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) ->
     return plain
 
 
+def maildir(pattern: str, address: str) -> str:
+    """Return the folder of an account's mail where that is not in its home, else nothing; pattern: mail_maildir."""
+    if not pattern.startswith("/"):
+        return ""
+    local, _at, domain = address.rpartition("@")
+    parts = {"{user}": address, "{local}": local, "{domain}": domain}
+    if "/" in address or {".", "..", ""} & set(parts.values()):
+        raise Failed(f"{address} is no address by which a mailbox could lie in {pattern}")
+    return re.sub("|".join(map(re.escape, parts)), lambda found: parts[found[0]], pattern).rstrip("/")
+
+
 def delete(home: str, dry: bool) -> bool:
     """Delete the folder of a mailbox; tells whether there is one."""
     there = bool(home) and files.folder(home) is not None
@@ -137,8 +149,9 @@ def do_left(module: AnsibleModule) -> None:
         root, name = os.path.split(home)
         if home and (root != module.params["request"]["mailboxes"] or name.startswith(".") or not name):
             module.fail_json(msg=f"{home} is no mailbox", actions=actions)
-        if delete(home, dry):
-            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {home}")
+        there = [folder for folder in (home, maildir(left.get("maildir", ""), address)) if delete(folder, dry)]
+        if there:
+            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {' and '.join(there)}")
     module.exit_json(changed=bool(actions), actions=actions)
 
 
@@ -291,9 +304,11 @@ class Accounts:
             return
         for address, entry, home in plans:
             if self.here:
-                there = delete(home, self.dry)
+                there = [
+                    folder for folder in (home, maildir(self.request["maildir"], address)) if delete(folder, self.dry)
+                ]
                 what = f"account {address}" + (
-                    f" and its mail in {home}" if there else ", which had no mail on this host"
+                    f" and its mail in {' and '.join(there)}" if there else ", which had no mail on this host"
                 )
             elif address in (gone or ()):
                 what = f"account {address}"
