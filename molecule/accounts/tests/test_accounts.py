@@ -276,8 +276,11 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert f"{home} is a symbolic link, in a folder that vmail may change" in said
     host.check_output(f"runuser -u vmail -- sh -c 'rm {home} && mv {home}.aside {home}'")
     assert host.check_output("cat /root/canary/file") == "canary"
-    assert f"deleted account {DORA} and its mail in {home}" in account(state="purged")
+    host.check_output(f"install -d -o vmail -g vmail /srv/by /srv/by/{DORA} /srv/by/{BEN}")  # mail by address goes, too
+    said = account(state="purged", mail_maildir="/srv/by/{user}")
+    assert f"deleted account {DORA} and its mail in {home} and /srv/by/{DORA}" in said
     assert mailboxes(host) == before
+    assert host.check_output("ls /srv/by") == BEN
     assert DORA not in account()
     assert not takes(at(25), DORA)
     assert not takes(at(25), crew)
