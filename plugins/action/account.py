@@ -16,6 +16,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
@@ -109,7 +110,8 @@ class ActionModule(ActionBase):
                 state.known_secrets()  # what cannot be read or decrypted is said before anything is changed
             password = secrets.token_urlsafe(18) if asked.state in ("present", "password") else ""
             answer = self._on_host(site, asked, password, kept)
-            answer = {**answer, "left": allowed(asked, answer.get("left", {}))}
+            left = allowed(asked, answer.get("left", {}))
+            answer = {**answer, "left": {**left, "maildir": _maildir(site)} if "delete" in left else left}
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
@@ -131,6 +133,7 @@ class ActionModule(ActionBase):
             "fingerprint": ldap.fingerprint(key, "clear", str(asked.account), password) if kept else "",
             "grace_days": site.core.mail_accounts_grace_days,
             "mailboxes": VMAIL_HOME,
+            "maildir": _maildir(site),
             "stores": [store.name for store in site.hosts_with("mail_store")],
             "followed": site.has_replicas,
             "here": self._here.does("mail_store"),
@@ -150,6 +153,10 @@ class ActionModule(ActionBase):
 
     def _say(self, text: str, **how: bool) -> None:
         self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
+
+
+def _maildir(site: Site) -> str:
+    return str(site.of(mailboxes.Variables).mail_maildir)
 
 
 def allowed(asked: Asked, left: Result) -> Result:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import directory, files, program, units
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils.units import Failed
 
 INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
@@ -86,6 +88,17 @@ def taken(current: Mapping[str, entries.Entry], dn: str, addresses: Iterable[str
     }
 
 
+def lost(
+    current: Mapping[str, entries.Entry], wanted: Mapping[str, Any], own: Iterable[str], targets: Iterable[str]
+) -> list[str]:
+    """Return the targets in domains of the site that are nobody's; own: addresses of the account that is asked for."""
+    known = {*own, *wanted["accounts"], *wanted["aliases"]}
+    for entry in current.values():
+        known.update(value.lower() for name in ("mail", "mailAlias") for value in entry.attributes.get(name, []))
+    here = [target for target in targets if target.rpartition("@")[2] in wanted["domains"]]
+    return [target for target in here if not {target, without_plus(target)} & known]
+
+
 def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) -> str:
     """Return the folder that goes with an account, empty where it has none.
 
@@ -99,6 +112,17 @@ def mailbox(entry: entries.Entry, others: Iterable[entries.Entry], root: str) ->
     if os.path.dirname(plain) != root or os.path.basename(plain).startswith(".") or plain in used:
         raise Failed(f"mailbox {home} of {entry.attributes['mail'][0]} is not one folder of its own in {root}")
     return plain
+
+
+def maildir(pattern: str, address: str) -> str:
+    """Return the folder of an account's mail where that is not in its home, else nothing; pattern: mail_maildir."""
+    if not pattern.startswith("/"):
+        return ""
+    local, _at, domain = address.rpartition("@")
+    parts = {"{user}": address, "{local}": local, "{domain}": domain}
+    if "/" in address or {".", "..", ""} & set(parts.values()):
+        raise Failed(f"{address} is no address by which a mailbox could lie in {pattern}")
+    return re.sub("|".join(map(re.escape, parts)), lambda found: parts[found[0]], pattern).rstrip("/")
 
 
 def delete(home: str, dry: bool) -> bool:
@@ -125,8 +149,9 @@ def do_left(module: AnsibleModule) -> None:
         root, name = os.path.split(home)
         if home and (root != module.params["request"]["mailboxes"] or name.startswith(".") or not name):
             module.fail_json(msg=f"{home} is no mailbox", actions=actions)
-        if delete(home, dry):
-            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {home}")
+        there = [folder for folder in (home, maildir(left.get("maildir", ""), address)) if delete(folder, dry)]
+        if there:
+            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {' and '.join(there)}")
     module.exit_json(changed=bool(actions), actions=actions)
 
 
@@ -178,7 +203,10 @@ class Accounts:
         return not self.dry
 
     def send(self, change: entries.Change) -> None:
-        """Send a change of one account, and of the aliases and forwards that point to it, and say so."""
+        """Send a change of one account, and of the aliases and forwards that point to it, and say so; raises Failed."""
+        wrong = entries.circle_in(self.current, [change])
+        if wrong and not entries.circle_in(self.current, ()):
+            raise Failed(f"aliases and forwards would {wrong}; nothing was changed")
         changes, withdrawn = entries.expanded([change], self.actual, self.record)
         if not self.dry:  # before the first change: what is lost of it would be lost for good
             self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
@@ -213,6 +241,9 @@ class Accounts:
         have = entry.attributes if entry else {}
         for used, owner in taken(self.current, entry.dn if entry else "", [address, *said.get("aliases", [])]).items():
             raise Failed(f"{used} is taken already by {owner}")
+        own = [address, *said.get("aliases", entry.attributes.get("mailAlias", []) if entry else [])]
+        for target in lost(self.current, self.wanted, own, said.get("forward", [])):
+            raise Failed(f"forward is '{target}': does not exist{self.nearest(target)}")
         goal = entries.account_attributes(address, said, have)
         if entry is None:
             goal = {name: values for name, values in {**goal, "mailEnabled": ["TRUE"]}.items() if values}
@@ -273,9 +304,11 @@ class Accounts:
             return
         for address, entry, home in plans:
             if self.here:
-                there = delete(home, self.dry)
+                there = [
+                    folder for folder in (home, maildir(self.request["maildir"], address)) if delete(folder, self.dry)
+                ]
                 what = f"account {address}" + (
-                    f" and its mail in {home}" if there else ", which had no mail on this host"
+                    f" and its mail in {' and '.join(there)}" if there else ", which had no mail on this host"
                 )
             elif address in (gone or ()):
                 what = f"account {address}"

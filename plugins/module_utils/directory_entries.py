@@ -13,12 +13,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ansible_collections.postamt.mail.plugins.module_utils.circles import circle
+
 Attributes = dict[str, list[str]]
 Verb = Literal["add", "change", "remove", "disable", "enable", "rename", "delete"]
 
 ACCOUNT = ("inetOrgPerson", "PostfixBookMailAccount")
 FORWARD = "PostfixBookMailForward"
 _SINGLE = ("mailQuota",)
+_SPELT = ("cn", "sn")  # as the inventory has them, capitals too
 _RDN_CLASSES = {"o": ("organization",), "dc": ("organization", "dcObject"), "ou": ("organizationalUnit",)}
 # and what names an entry there
 BRANCHES = {
@@ -103,7 +106,8 @@ def merged(current: Attributes, base: Attributes, wanted: Attributes) -> Attribu
         elif name in _SINGLE:
             after[name] = want or ([] if was else have)
         else:
-            after[name] = three_way(have, was, want)
+            spelt = {value.casefold(): value for value in want if name in _SPELT}
+            after[name] = [spelt.get(value.casefold(), value) for value in three_way(have, was, want)]
     return {name: values for name, values in after.items() if values}
 
 
@@ -134,6 +138,8 @@ def merge(
     result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
     result.record["leaving"] = leaving(wanted["accounts"], current, record)
     _passwords(result, wanted, found, record, digest)
+    if wrong := circle_in(current, result.changes):
+        result.notes.append(f"aliases and forwards {wrong}; mail to them waits (postamt.mail.account lists them)")
     result.changes, result.record["withdrawn"] = expanded(result.changes, actual, record)
     if result.theirs:
         listed = names(sorted(set(result.theirs)))
@@ -189,6 +195,25 @@ def expanded(
         if have is None or change.modifications():
             made[dn] = change
     return [made[dn] for dn in dict.fromkeys([*asked, *made]) if dn in made], withdrawn
+
+
+def circle_in(current: Mapping[str, Entry], changes: Iterable[Change]) -> str:
+    """Return what is wrong where aliases and forwards point in a circle after changes of whole() entries."""
+    after = {dn: entry.attributes for dn, entry in current.items()}
+    after.update({change.dn: change.after or {} for change in changes})
+    leads: dict[str, list[str]] = {}
+    kept: set[str] = set()
+    for dn, attributes in after.items():
+        if _disabled(attributes):
+            continue
+        own = "".join(attributes.get("mail", [])[:1]).casefold() if is_account(Entry(dn, attributes)) else ""
+        targets = [value.casefold() for value in attributes.get("mailForwardingAddress", [])]
+        for key in ("mail", "mailAlias"):
+            for name in map(str.casefold, attributes.get(key, [])):
+                leads[name] = [target for target in targets if target != own]
+                if own in targets:
+                    kept.add(name)
+    return circle(leads, kept)
 
 
 def _owners(entries: Mapping[str, Attributes]) -> dict[str, bool]:
@@ -422,7 +447,7 @@ def _disowned(result: Merge, entry: Entry, ours: Attributes) -> Attributes:
 
 def is_account(entry: Entry) -> bool:
     """Tell whether an entry is a mail account."""
-    return ACCOUNT[1].lower() in (name.lower() for name in entry.attributes["objectClass"])
+    return ACCOUNT[1].lower() in (name.lower() for name in entry.attributes.get("objectClass", ()))
 
 
 def _fixed(new: Mapping[str, str], identifier: str) -> Attributes:

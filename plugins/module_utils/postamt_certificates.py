@@ -149,7 +149,8 @@ class Store:
                 f"{name} is no certificate that a program brings to this host (known: {known}): mail_certificates says "
                 "so by hook, and mail_acme"
             )
-        certificates = chain_of(self._read(chain).decode("ascii", "replace"))
+        found = chain_of(self._read(chain).decode("ascii", "replace"))
+        certificates = [*dict.fromkeys(found)]  # a full chain beside a file of intermediates holds those twice
         private = re.search(_KEY, self._read(key).decode("ascii", "replace"))
         if not certificates:
             raise CertificateError(f"{chain} holds no certificate in PEM")

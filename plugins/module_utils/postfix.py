@@ -67,6 +67,10 @@ class Postfix(Program):
         folder = stage + FOLDER
         asked = {option: units.output("postconf", "-c", folder, option, check=False) for option in ("-n", "-M", "-P")}
         problems = [problem for answer in asked.values() for problem in complaints(answer.stderr)]
+        # A line that it cannot read, Postfix skips, and says so in the log when mail comes.
+        for name in patterns(asked["-n"].stdout + asked["-P"].stdout):
+            table = name.replace("$config_directory", folder)
+            problems += complaints(units.output("postmap", "-c", folder, "-q", "postamt", table, check=False).stderr)
         running = bool(_idle())
         # What `postfix check` sees beyond this are owners of folders: worth its time before a start, not before each
         # reload. Without the queue's folders it would make them, which is for the first start.
@@ -175,6 +179,11 @@ def generated(text: str, shipped: str) -> bool:
     here = re.split(r"[,\s]+", found.get("mydestination", ""))
     foreign = [word for word in here if "." in word and word not in own and not word.startswith("localhost.")]
     return not found.get("relayhost") and not foreign
+
+
+def patterns(text: str) -> list[str]:
+    """Return the tables of patterns that parameters name, each once."""
+    return sorted(set(re.findall(r"\b(?:pcre|regexp|cidr):[^\s,{}]+", text)))
 
 
 def smtpd_options(services: str, overrides: str) -> list[list[str]]:

@@ -107,7 +107,7 @@ accounts:
 left:
   description:
     - What is to be done where the mailboxes are, if that is another host. C(kick) names accounts whose sessions end,
-      C(delete) the folders of mailboxes by account.
+      C(delete) the folders of mailboxes by account; C(maildir) is C(mail_maildir), by which further folders lie.
   returned: on the directory's host
   type: dict
   sample: {}

@@ -12,11 +12,14 @@ import base64
 import binascii
 import re
 
+# What crypt(3) of Debian's libxcrypt refuses, nobody logs in with: some letters of a salt, some costs.
+_SALT = r"(?:(?![!$*:;\\])[!-~])"
+_ROUNDS = r"(rounds=[1-9][0-9]{3,8}\$)?"
 _CRYPT = (
-    r"\$1\$[^$:\s]{0,8}\$[./0-9A-Za-z]{22}"  # MD5
-    r"|\$2[aby]\$[0-9]{2}\$[./0-9A-Za-z]{53}"  # bcrypt
-    r"|\$5\$(rounds=[0-9]+\$)?[^$:\s]{0,16}\$[./0-9A-Za-z]{43}"  # SHA-256
-    r"|\$6\$(rounds=[0-9]+\$)?[^$:\s]{0,16}\$[./0-9A-Za-z]{86}"  # SHA-512
+    rf"\$1\${_SALT}{{0,8}}\$[./0-9A-Za-z]{{22}}"  # MD5
+    r"|\$2[aby]\$(0[4-9]|[12][0-9]|3[01])\$[./0-9A-Za-z]{53}"  # bcrypt
+    rf"|\$5\${_ROUNDS}{_SALT}{{0,16}}\$[./0-9A-Za-z]{{43}}"  # SHA-256
+    rf"|\$6\${_ROUNDS}{_SALT}{{0,16}}\$[./0-9A-Za-z]{{86}}"  # SHA-512
     r"|\$(y|gy)\$[./0-9A-Za-z]+\$[./0-9A-Za-z]{1,86}\$[./0-9A-Za-z]{43}"  # yescrypt
     r"|\$7\$[./0-9A-Za-z]{11,97}\$[./0-9A-Za-z]{43}"  # scrypt
 )

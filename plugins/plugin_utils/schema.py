@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import ipaddress
 import math
 import operator
@@ -72,6 +73,9 @@ _WORDS = {
 _SIZE = re.compile(r"(\d{1,18})\s*([KMGT]?)(?:i?B)?\Z", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LARGEST = 1 << 50  # all programs count that far, and ten times as far
+_NUMBERS = range(1 << 31)  # what Postfix takes for a number
+DAYS = range(1, 36501)
+PORTS = range(1, 65536)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +120,49 @@ def _shorten(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def var(doc: str, default: t.Any = dataclasses.MISSING, *, example: str = "", secret: bool = False) -> t.Any:
-    """Declare a variable or a key: what it is for, its default, one example in YAML, whether it is secret."""
-    metadata = {"doc": doc, "example": example, "secret": secret}
+class _Described:
+    """What stands for a value in a message: its kind, where the value itself may be secret, or null."""
+
+    def __init__(self, value: object) -> None:
+        kinds: dict[t.Any, str] = {
+            Mapping: "a mapping",
+            list: "a list",
+            tuple: "a list",
+            str: "text",
+            types.NoneType: "null",
+        }
+        self.what = next((word for kind, word in kinds.items() if isinstance(value, kind)), "a single value")
+
+    def __repr__(self) -> str:
+        return self.what
+
+
+def _shown(kind: t.Any, value: object) -> object:
+    """Return what a message may say of a value that is no mapping or list of its kind: a password may be in it."""
+    return _Described(value) if value is None or _holds_secrets(kind) else value
+
+
+@functools.cache
+def _holds_secrets(kind: t.Any) -> bool:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        marked = any(field.metadata.get("secret") for field in dataclasses.fields(kind))
+        return marked or any(map(_holds_secrets, field_types(kind).values()))
+    return kind in (Secret, Hash) or any(map(_holds_secrets, t.get_args(kind)))
+
+
+def var(
+    doc: str,
+    default: t.Any = dataclasses.MISSING,
+    *,
+    example: str = "",
+    secret: bool = False,
+    within: range = _NUMBERS,
+) -> t.Any:
+    """Declare a variable or a key: what it is for, its default, one example in YAML, whether it is secret.
+
+    within: which whole numbers it takes.
+    """
+    metadata = {"doc": doc, "example": example, "secret": secret, "within": within}
     if isinstance(default, list | dict):
         kept = default
         return _field(default_factory=lambda: type(kept)(kept), metadata=metadata)
@@ -136,7 +180,7 @@ def domain(value: object) -> Domain:
     expected = "must be a domain name such as example.org"
     if not isinstance(value, str) or not value:
         raise Refused(expected)
-    name = value.strip().rstrip(".").lower()
+    name = value.strip().removesuffix(".").lower()
     if not name.isascii():
         try:
             import idna
@@ -368,7 +412,7 @@ def parse(kind: t.Any, value: object, where: str, problems: list[Problem], secre
             return scalar(value)
         except Refused as refused:
             hidden = secret or kind in (Secret, Hash)
-            problems.append(Problem(where, None if hidden else value, str(refused)))
+            problems.append(Problem(where, None if hidden else _shown(kind, value), str(refused)))
             return None
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return parse_fields(kind, value, where, problems)
@@ -387,18 +431,18 @@ def _parse_container(kind: t.Any, value: object, where: str, problems: list[Prob
             return word
         words = ", ".join(str(a) for a in arguments)
         hint = nearest(value, map(str, arguments)) if isinstance(value, str) else ""
-        problems.append(Problem(where, value, f"must be one of {words}{hint}"))
+        problems.append(Problem(where, _shown(kind, value), f"must be one of {words}{hint}"))
         return None
     if origin is list:
         if isinstance(value, str | int):  # one is a list of one: what people write for a single forward
             value = [value]
         if not isinstance(value, list | tuple):
-            problems.append(Problem(where, value, "must be a list"))
+            problems.append(Problem(where, _shown(kind, value), "must be a list"))
             return []
         return [parse(arguments[0], item, f"{where}[{i}]", problems, secret) for i, item in enumerate(value)]
     if origin is dict:
         if not isinstance(value, Mapping):
-            problems.append(Problem(where, value, "must be a mapping"))
+            problems.append(Problem(where, _shown(kind, value), "must be a mapping"))
             return {}
         found: dict[t.Any, t.Any] = {}
         for key, item in value.items():
@@ -414,7 +458,8 @@ def _parse_container(kind: t.Any, value: object, where: str, problems: list[Prob
 def parse_fields(kind: type, value: object, where: str, problems: list[Problem], prefix: str = ".") -> t.Any:
     """Return a dataclass from a mapping; unknown and missing keys are problems that name the nearest known one."""
     if not isinstance(value, Mapping):
-        problems.append(Problem(where, value, "must be a mapping with the keys " + ", ".join(field_types(kind))))
+        allowed = "must be a mapping with the keys " + ", ".join(field_types(kind))
+        problems.append(Problem(where, _shown(kind, value), allowed))
         return None
     hints = field_types(kind)
     for key in value:
@@ -426,9 +471,11 @@ def parse_fields(kind: type, value: object, where: str, problems: list[Problem],
     for field in dataclasses.fields(kind):
         place = f"{where}{prefix}{field.name}"
         if field.name in value:
-            found[field.name] = parse(
-                hints[field.name], value[field.name], place, problems, bool(field.metadata.get("secret"))
-            )
+            kind_of, within = hints[field.name], field.metadata.get("within")
+            item = parse(kind_of, value[field.name], place, problems, bool(field.metadata.get("secret")))
+            if within and kind_of in (int, int | None) and item is not None and item not in within:
+                problems.append(Problem(place, item, f"must be from {within[0]} to {within[-1]}"))
+            found[field.name] = item
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(Problem(place, None, f"is required: {field.metadata.get('doc', '')}"))
     return kind(**found) if len(problems) == before else None

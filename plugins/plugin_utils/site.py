@@ -14,7 +14,9 @@ import secrets as random_secrets
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from ansible_collections.postamt.mail.plugins.module_utils.circles import circle, without_plus
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
+    DAYS,
     Address,
     Count,
     Digest,
@@ -135,8 +137,9 @@ class SiteVariables:
         "directory are disabled, addresses that others added are removed.", False,
     )  # fmt: skip
     mail_accounts_grace_days: int = var(
-        "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30
-    )
+        "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30,
+        within=range(DAYS[-1] + 1),
+    )  # fmt: skip
     mail_accounts_backend: t.Literal["directory", "system"] = var(
         "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
         "directory",
@@ -157,8 +160,9 @@ class SiteVariables:
         "Whether freshclam fetches the official signatures, which take clamd about 1.3 GB of memory.", True
     )
     mail_filter_processes: int | None = var(
-        "How many messages amavis filters at once; by default as many as processors and memory allow.", None
-    )
+        "How many messages amavis filters at once; by default as many as processors and memory allow.", None,
+        within=range(1, 1001),
+    )  # fmt: skip
     mail_directory_provider: str | None = var(
         "Inventory name of the host whose directory takes changes, where mail_directory holds several; by default the "
         "first. The others follow it.", None,
@@ -661,8 +665,6 @@ def _rules(site: Site) -> Iterable[Problem]:
     if not site.uses_directory:
         yield from _users_of_the_host(site)
     yield from _passwords(site)
-    if site.core.mail_accounts_grace_days < 0:
-        yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
     if site.core.mail_quota % 1024:
         yield Problem("mail_quota", site.core.mail_quota, "must be a multiple of 1024 bytes, such as 500K")
     for alias in site.aliases:
@@ -696,6 +698,14 @@ def postmaster_is_off(site: Site, also: str = "") -> bool:
     return off.issuperset(site.aliases.get(reader, [reader]))
 
 
+_NOT_HERE = {
+    **dict.fromkeys(
+        ("password", "password_hash"), "is for accounts in the directory; on the host, passwd(1) or usermod(8) sets it"
+    ),
+    "quota": "is for accounts in the directory; for users of the host, mail_quota is the limit of each",
+}
+
+
 def _users_of_the_host(site: Site) -> Iterable[Problem]:
     """Yield the accounts that no user of a host can stand for."""
     users: dict[str, Address] = {}
@@ -709,6 +719,9 @@ def _users_of_the_host(site: Site) -> Iterable[Problem]:
             )
             yield Problem(where, None, allowed)
         users.setdefault(name, account.address)
+        for key in ("password", "password_hash", "quota"):
+            if getattr(account, key) is not None:
+                yield Problem(f"{where}: {key}", None, _NOT_HERE[key])
         if len(name) > _USER_LENGTH or name.startswith("~"):
             allowed = f"is no name of a user: at most {_USER_LENGTH} characters, the first no ~ (useradd(8))"
             yield Problem(where, None, allowed)
@@ -764,10 +777,7 @@ def _targets(site: Site, local: set[Domain], known: set[str]) -> Iterable[Proble
 
 
 def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Address]]) -> Iterable[Problem]:
-    """Yield where aliases and forwards lead back to themselves and deliver nowhere on the way.
-
-    A way back that adds a plus address adds one at each turn: Postfix gives up, even where a copy is kept.
-    """
+    """Yield where aliases and forwards lead back to themselves and deliver nowhere on the way."""
     leads: dict[str, list[str]] = {alias: list(to) for alias, to in aliases.items()}
     kept: set[str] = set()
     for account in accounts:
@@ -775,61 +785,8 @@ def circles(accounts: Iterable[Account], aliases: Mapping[Address, Sequence[Addr
             leads[used] = [target for target in account.forward if target != account.address]
             if account.keep_copy:
                 kept.add(used)
-
-    def known(target: str) -> str:
-        return target if target in leads else without_plus(target)
-
-    where = "mail_aliases and forwards"
-    ways = {start: [known(target) for target in to] for start, to in leads.items()}
-    circle = _circle({start: to for start, to in ways.items() if start not in kept})
-    if circle:
-        yield Problem(where, None, f"point in a circle: {' -> '.join(circle)}")
-        return
-    for start, to in leads.items():
-        for target in to:
-            if known(target) != target and start in _reached(known(target), ways):
-                allowed = (
-                    f"point in a circle: mail to {start} goes to {target}, and from there to {start} again, each time "
-                    "with one more word behind a +"
-                )
-                yield Problem(where, None, allowed)
-                return
-
-
-def without_plus(address: str) -> str:
-    """Return whose plus address an address is; itself where it is none (recipient_delimiter)."""
-    local, _at, domain = address.rpartition("@")
-    return f"{local.partition('+')[0]}@{domain}"
-
-
-def _reached(start: str, ways: Mapping[str, Sequence[str]]) -> set[str]:
-    found: set[str] = set()
-    left = [start]
-    while left:
-        node = left.pop()
-        if node not in found:
-            found.add(node)
-            left.extend(ways.get(node, ()))
-    return found
-
-
-def _circle(ways: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a way that leads back to where it began, if there is one."""
-    done: set[str] = set()
-    for start in ways:
-        trail: list[str] = []
-        stack: list[tuple[str, int]] = [(start, 0)]
-        while stack:
-            node, depth = stack.pop()
-            del trail[depth:]
-            if node in trail:
-                return [*trail[trail.index(node) :], node]
-            if node in done or node not in ways:
-                continue
-            trail.append(node)
-            stack.extend((target, depth + 1) for target in ways[node])
-        done.add(start)
-    return []
+    if wrong := circle(leads, kept):
+        yield Problem("mail_aliases and forwards", None, wrong)
 
 
 def _twice(values: Iterable[T]) -> list[T]:

@@ -109,6 +109,11 @@ def test_an_address_of_every_letter_logs_in_everywhere_and_gets_and_sends_mail(
         assert imap_find(at(993), odd, password, token)
 
 
+def test_the_longest_password_logs_in_everywhere(at: Callable[[int], Endpoint]) -> None:
+    assert smtp_auth(at(587), "long@example.test", "x" * 127).code == 235
+    assert imap_login(at(993), "long@example.test", "x" * 127).ok
+
+
 def test_a_subdomain_of_the_site_is_somebody_elses(at: Callable[[int], Endpoint]) -> None:
     assert smtp_rcpt(at(25), "news@list.example.test", [ANNA]).rcpt[ANNA].ok
     assert not smtp_rcpt(at(25), BEN, [ANNA]).rcpt[ANNA].ok
@@ -229,6 +234,13 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert play().changed == []
     assert arrives(at, DORA, DORA, password)
     (home,) = mailboxes(host) - before
+    assert "forward is 'ane@example.test': does not exist" in account(DORA, "present", forward=["ane@example.test"])
+    second = account("second@example.test", "present", forward=[DORA])
+    assert "the new password of second@example.test" in second
+    circle = f"would point in a circle: {DORA} -> second@example.test -> {DORA}; nothing was changed"
+    assert circle in " ".join(account(DORA, "present", forward=["second@example.test"]).split())
+    account("second@example.test", "absent", mail_accounts_grace_days=0)
+    assert "deleted account second@example.test" in account(state="purged")
     crew = "crew@example.test"  # somebody's own list, of which the inventory knows nothing
     made = (
         f"dn: cn=crew,ou=aliases,o=mail\nobjectClass: organizationalRole\nobjectClass: PostfixBookMailForward\n"
@@ -274,8 +286,11 @@ def test_an_account_by_hand_lives_and_ends(host: Any, at: Callable[[int], Endpoi
     assert f"{home} is a symbolic link, in a folder that vmail may change" in said
     host.check_output(f"runuser -u vmail -- sh -c 'rm {home} && mv {home}.aside {home}'")
     assert host.check_output("cat /root/canary/file") == "canary"
-    assert f"deleted account {DORA} and its mail in {home}" in account(state="purged")
+    host.check_output(f"install -d -o vmail -g vmail /srv/by /srv/by/{DORA} /srv/by/{BEN}")  # mail by address goes, too
+    said = account(state="purged", mail_maildir="/srv/by/{user}")
+    assert f"deleted account {DORA} and its mail in {home} and /srv/by/{DORA}" in said
     assert mailboxes(host) == before
+    assert host.check_output("ls /srv/by") == BEN
     assert DORA not in account()
     assert not takes(at(25), DORA)
     assert not takes(at(25), crew)
@@ -310,7 +325,8 @@ def test_what_cannot_be_is_said(account: Run, ansible: Run) -> None:
     assert f"account is '{ANNA}': is in the inventory: take it out there" in account(ANNA, "absent")
     assert "did you mean anna@example.test?" in ansible("postamt.mail.password", {"account": "ana@example.test"})
     assert "is taken already by an account or alias" in account(DORA, "present", aliases="a@example.test")
-    assert "see passwd(1)" in ansible("postamt.mail.password", {"account": BEN, "mail_accounts_backend": "system"})
+    users = {"mail_accounts_backend": "system", "mail_accounts": [{"address": BEN}]}
+    assert "see passwd(1)" in ansible("postamt.mail.password", {"account": BEN, **users})
 
 
 @pytest.fixture

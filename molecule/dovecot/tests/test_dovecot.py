@@ -104,6 +104,18 @@ def test_mail_arrives_for_alias_and_plus_address(site: Any, ask: Any, give: Any)
         assert pop3_find(ask(995), ANNA, site.passwords[ANNA], give(to)), to
 
 
+def test_a_user_gets_many_messages_at_once(host: Any, ask: Any) -> None:
+    """Dovecot would defer more than ten for one user, and Postfix brings them minutes later."""
+    token = new_token()
+    many = [f"anna+{token}-{number}@example.test" for number in range(30)]
+    assert smtp_send(ask(25), STRANGER, many, message(STRANGER, ANNA, token)).accepted
+    states = f"journalctl -q -o cat | grep -i 'to=<anna+{token}-' | grep -oE ' status=[a-z]+' | sort | uniq -c"
+    until = time.monotonic() + 20
+    while (found := host.check_output(states).split()) != ["30", "status=sent"]:
+        assert time.monotonic() < until and "status=deferred" not in found, found
+        time.sleep(0.2)
+
+
 def test_folders_have_their_uses_and_are_subscribed(site: Any, ask: Any) -> None:
     folders = {folder.name: folder.flags for folder in imap_folders(ask(993), BEN, site.passwords[BEN])}
     for name in ("Archive", "Drafts", "Junk", "Sent", "Trash"):

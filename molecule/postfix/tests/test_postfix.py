@@ -106,6 +106,14 @@ def test_at_port_465_tls_comes_first_for_this_hop_alone(site: Any, ask: Any, oth
     assert arrived(other, token), "the gateway speaks plainly first"
 
 
+def test_a_pattern_that_only_postfix_cannot_read_is_refused(host: Any, play: Any) -> None:
+    """It would skip the line, and let the mail through that the check is for."""
+    before = host.file("/etc/postfix/tables/header_checks").content_string
+    said = play({"mail_header_checks": [{"match": "(?u)lottery", "action": "reject"}]}).message
+    assert "nothing was changed" in said and "header_checks, line 1: error in regex" in said
+    assert host.file("/etc/postfix/tables/header_checks").content_string == before
+
+
 def test_what_leaves_the_inventory_leaves_the_host(host: Any, play: Any) -> None:
     gone = play({"mail_relayhost": None, "mail_header_checks": [], "mail_gateway": {}})
     assert not gone.failed

@@ -18,6 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import COMMAND, SERVES, Certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
+    PORTS,
     Address,
     HostName,
     IPAddress,
@@ -41,8 +42,8 @@ class Updates:
     key_name: str = var("Name of the key.", example="mail-acme")
     key_secret: Secret = var("The key, in base64 as tsig-keygen(8) prints it.")
     key_algorithm: t.Literal["HMAC-SHA256", "HMAC-SHA384", "HMAC-SHA512"] = var("Its algorithm.", "HMAC-SHA256")
-    port: int = var("Its port.", 53)
-    wait: int = var("Seconds until all servers of the zone have the record.", 60)
+    port: int = var("Its port.", 53, within=PORTS)
+    wait: int = var("Seconds until all servers of the zone have the record.", 60, within=range(3601))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +88,6 @@ def check(site: Site) -> Iterator[Problem]:
             yield Problem(f"{where}.dns.key_name", item.dns.key_name, "must be the name of a key")
         if item.dns and not re.fullmatch(r"[A-Za-z0-9+/]{16,}={0,2}", item.dns.key_secret):
             yield Problem(f"{where}.dns.key_secret", None, "must be a key in base64")
-        if item.dns and not 0 < item.dns.port < 65536:
-            yield Problem(f"{where}.dns.port", item.dns.port, "must be a port from 1 to 65535")
-        if item.dns and not 0 <= item.dns.wait <= 3600:
-            yield Problem(f"{where}.dns.wait", item.dns.wait, "must be from 0 to 3600 seconds")
 
 
 def certificates(site: Site, host: Host) -> Certificates:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 from collections.abc import Iterator
 
@@ -53,8 +54,10 @@ def check(site: Site) -> Iterator[Problem]:
         if owner != path:
             yield Problem("mail_clamav_signatures", path, f"must have another file name: {owner} has it already")
     for url in said.mail_clamav_urls:
-        if not url.startswith(("https://", "http://", "file://")):
+        if not re.fullmatch(r"(https?|file)://[!-~]+", url):
             yield Problem("mail_clamav_urls", url, "must be a URL: https://, http:// or file://")
+    if said.mail_clamav_mirror is not None and not re.fullmatch(r"[!-~]+", said.mail_clamav_mirror):
+        yield Problem("mail_clamav_mirror", said.mail_clamav_mirror, "must be a host's name or a URL")
     if site.core.mail_clamav_server and not site.core.mail_antivirus:
         yield Problem("mail_clamav_server", site.core.mail_clamav_server, "must not be set with mail_antivirus: false")
     none = not (site.core.mail_clamav_official or said.mail_clamav_urls or said.mail_clamav_signatures)

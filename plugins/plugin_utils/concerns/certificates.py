@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import INTERNAL, Certificates, Wanted
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import DAYS, HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 PUBLIC = "public"
@@ -45,8 +45,10 @@ class Variables:
         "for the host itself and takes key_type only.", {},
         example="{public: {certificate: files/mail.pem, key: files/mail.key}}",
     )  # fmt: skip
-    mail_certificates_days: int = var("Days for which the site's CA issues a certificate.", 365)
-    mail_certificates_renew_days: int = var("A certificate that expires within so many days is issued anew.", 30)
+    mail_certificates_days: int = var("Days for which the site's CA issues a certificate.", 365, within=DAYS)
+    mail_certificates_renew_days: int = var(
+        "A certificate that expires within so many days is issued anew.", 30, within=DAYS
+    )
 
 
 def check(site: Site) -> Iterable[Problem]:
@@ -70,8 +72,6 @@ def check(site: Site) -> Iterable[Problem]:
     yield from links.reserved("mail_server_name", [site.core.mail_server_name])
     for host in site.hosts.values():
         yield from links.reserved(f"mail_host_name of host {host.inventory_name}", [host.name])
-    if said.mail_certificates_renew_days < 1:
-        yield Problem("mail_certificates_renew_days", said.mail_certificates_renew_days, "must be at least 1")
     if said.mail_certificates_days <= said.mail_certificates_renew_days:
         allowed = "must be more than mail_certificates_renew_days"
         yield Problem("mail_certificates_days", said.mail_certificates_days, allowed)

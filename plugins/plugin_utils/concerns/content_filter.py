@@ -47,9 +47,6 @@ def check(site: Site) -> Iterator[Problem]:
                 f"{(size.needed - size.memory - size.swap) // MB + 1} MB of memory or swap"
             )
             yield Problem(f"memory of host {host.name}", None, f"is too little for the {size.sentence()}; {allowed}")
-    wanted = site.core.mail_filter_processes
-    if wanted is not None and wanted < 1:
-        yield Problem("mail_filter_processes", wanted, "must be at least 1")
 
 
 # --- Postfix

@@ -37,7 +37,11 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         trunk={"service lmtp": listeners},
         # A new process for each delivery, as Dovecot has it, takes 24 ms of processor time, an old one 6 ms.
         v23={"service lmtp": {"service_count": 100}},
-        v24={"service lmtp": {"restart_request_count": 100}},
+        v24={
+            "service lmtp": {"restart_request_count": 100},
+            # 2.4 takes ten at once for a user, by whatever plus addresses, and defers the others. Postfix has a limit.
+            "lmtp_user_concurrency_limit": "unlimited",
+        },
         protocols=["lmtp"],
         # Postfix makes it at its first start, which comes later.
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")],

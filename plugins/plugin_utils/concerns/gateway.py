@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
+import re
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Domain, Problem, Recipient, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import PORTS, Domain, Problem, Recipient, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, domain_of
 
 
@@ -19,7 +21,7 @@ class Destination:
     host: str = var(
         "Name or address of the server that has the mailboxes; its MX records are not asked.", example="10.0.0.5"
     )
-    port: int = var("Its port.", 25)
+    port: int = var("Its port.", 25, within=PORTS)
     recipients: list[Recipient] = var(
         "Its addresses. Others are refused here; with none given, all are taken and the server has to refuse.", []
     )
@@ -36,11 +38,21 @@ def check(site: Site) -> Iterator[Problem]:
     for name, to in site.of(Variables).mail_gateway.items():
         if name in site.domains:
             yield Problem(f"mail_gateway.{name}", None, "must not be one of mail_domains, whose mailboxes are here")
-        if not 0 < to.port < 65536:
-            yield Problem(f"mail_gateway.{name}.port", to.port, "must be a port from 1 to 65535")
+        if not _is_host(to.host):
+            allowed = "must be the name or the address of a server, such as mail.inner.example or 10.0.0.5"
+            yield Problem(f"mail_gateway.{name}.host", to.host, allowed)
         for recipient in to.recipients:
             if domain_of(recipient) != name:
                 yield Problem(f"mail_gateway.{name}.recipients", recipient, f"must be in {name}")
+
+
+def _is_host(text: str) -> bool:
+    """Tell whether a text is a host's name, which may be one word in a network of one's own, or an address."""
+    try:
+        return bool(ipaddress.ip_address(text)) and "%" not in text
+    except ValueError:
+        label = "(?!-)[A-Za-z0-9_-]{1,63}(?<!-)"
+        return len(text) < 254 and bool(re.fullmatch(rf"({label}\.)*(?![0-9]+\Z){label}", text))
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

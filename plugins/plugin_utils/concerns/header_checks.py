@@ -7,11 +7,21 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
+import warnings
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+_FILLED = r"\$\$|\$[0-9]+|\$\{[0-9]+\}|\$\([0-9]+\)"  # pcre_table(5), "text substitution"
+_LINE = (r"[!-9;-~]+:.*", "a header line such as X-Checked: yes")
+_FORMS = {  # header_checks(5), "actions"
+    "redirect": (rf"(?:[^\s@$]|{_FILLED})+@(?:[^\s@$]|{_FILLED})+", "a mail address"),
+    "replace": _LINE,
+    "prepend": _LINE,
+    "filter": (r"[A-Za-z0-9_-]+:\S*", "transport:destination"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +35,10 @@ class HeaderCheck:
     action: t.Literal["reject", "discard", "hold", "warn", "ignore", "redirect", "replace", "prepend", "filter"] = var(
         "What to do with the line or the message."
     )
-    text: str = var("The action's text: a reply, an address, a header line, a transport.", "")
+    text: str = var(
+        "The action's text: a reply, an address, a header line, or transport:destination. $1 is what the first pair of "
+        "parentheses in match has found, $$ is a dollar.", "",
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +50,20 @@ def check(site: Site) -> Iterator[Problem]:
     for index, item in enumerate(site.of(Variables).mail_header_checks):
         where = f"mail_header_checks[{index}]"
         try:
-            re.compile(item.match)
+            with warnings.catch_warnings(action="ignore"):  # of what Python may mean by it one day
+                groups = re.compile(item.match).groups
         except re.error as error:
             yield Problem(f"{where}.match", item.match, f"must be a regular expression: {error}")
-        if item.action in ("redirect", "replace", "prepend", "filter") and not item.text:
-            yield Problem(f"{where}.text", None, f"is required by action {item.action}")
+            continue
+        if not item.match:
+            yield Problem(f"{where}.match", item.match, "must not be empty")
+        filled = {int(number) for number in re.findall(r"\$[{(]?([0-9]+)", item.text.replace("$$", ""))}
+        if not re.fullmatch(rf"(?:[^$]|{_FILLED})*", item.text) or not filled <= set(range(1, groups + 1)):
+            allowed = f"must have $$ for a dollar; match has {groups} pairs of parentheses for $1 and so on"
+            yield Problem(f"{where}.text", item.text, allowed)
+        elif item.action in _FORMS and not re.fullmatch(_FORMS[item.action][0], item.text):
+            allowed = f"must be {_FORMS[item.action][1]}, which action {item.action} needs"
+            yield Problem(f"{where}.text", item.text, allowed)
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

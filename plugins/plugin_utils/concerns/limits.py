@@ -5,10 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Size, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+_FROM_1 = range(1, 1 << 31)
+_LEAST = 64 << 10  # RFC 5321, 4.5.3.1.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,9 +20,15 @@ class Variables:
     mail_message_size_limit: Size = var(
         "Largest message, in bytes of its transfer encoding.", Size(50 << 20), example="50M"
     )
-    mail_recipient_limit: int = var("Most recipients of one message in one SMTP transaction.", 200)
+    mail_recipient_limit: int = var("Most recipients of one message in one SMTP transaction.", 200, within=_FROM_1)
     mail_client_connection_limit: int = var("Most connections that one client may hold to one port at a time.", 30)
     mail_client_auth_rate_limit: int = var("Most logins over SMTP that one client may try in a minute.", 60)
+
+
+def check(site: Site) -> Iterator[Problem]:
+    limit = site.of(Variables).mail_message_size_limit
+    if 0 < limit < _LEAST:
+        yield Problem("mail_message_size_limit", limit, "must be at least 64K, which every server takes, or 0")
 
 
 _EXPANSION = 1000  # Postfix's own limit of addresses that one becomes

@@ -30,12 +30,20 @@ def check(site: Site) -> Iterator[Problem]:
     path = site.of(Variables).mail_maildir
     rest = re.sub("|".join(map(re.escape, _PARTS)), "", path)
     tells_apart = path.startswith("~/") or "{user}" in path or "{local}" in path
-    if not tells_apart or not re.fullmatch(r"(~|/)[\w./+@-]*", rest):
-        yield Problem(
-            "mail_maildir", path, "must begin with ~/ or have {user} or {local} in it, as ~/Maildir or /mail/{user}"
+    if not tells_apart or not re.fullmatch(r"(~|/)[\w./+@-]*", rest) or ".." in rest.split("/"):
+        allowed = "must begin with ~/ or have {user} or {local} in it, and no .., as ~/Maildir or /mail/{user}"
+        yield Problem("mail_maildir", path, allowed)
+    elif site.uses_directory and len(site.domains) > 1 and _shares(path):
+        allowed = (
+            "must have {user}, or {domain} too, where mail_domains has several: two accounts would share a mailbox"
         )
+        yield Problem("mail_maildir", path, allowed)
     elif not site.uses_directory and "{domain}" in path:
         yield Problem("mail_maildir", path, "must not have {domain}: users of the host log in without one")
+
+
+def _shares(path: str) -> bool:
+    return not path.startswith("~/") and "{user}" not in path and "{domain}" not in path
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:

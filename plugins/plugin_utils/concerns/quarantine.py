@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE, Amavis, Perl
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import DAYS, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 SOCKET = "/var/lib/amavis/amavisd.sock"  # by which amavisd-release(8) asks for a message
@@ -19,13 +18,7 @@ SOCKET = "/var/lib/amavis/amavisd.sock"  # by which amavisd-release(8) asks for 
 class Variables:
     """How long mail is kept."""
 
-    mail_quarantine_days: int = var("Days for which the quarantine keeps mail.", 30)
-
-
-def check(site: Site) -> Iterator[Problem]:
-    days = site.of(Variables).mail_quarantine_days
-    if days < 1:
-        yield Problem("mail_quarantine_days", days, "must be at least 1")
+    mail_quarantine_days: int = var("Days for which the quarantine keeps mail.", 30, within=DAYS)
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:

@@ -9,12 +9,11 @@ Sieve scripts, which take room on the disk however small they are.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Size, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
@@ -44,12 +43,6 @@ class Variables:
     mail_quota_sieve_size: Size = var(
         "Size of all Sieve scripts of an account, and so of each; 0 for no limit.", Size(1 << 20), example="256K"
     )
-
-
-def check(site: Site) -> Iterator[Problem]:
-    for name, value in vars(site.of(Variables)).items():
-        if value < 0:
-            yield Problem(name, value, "must be a number from 0 on")
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

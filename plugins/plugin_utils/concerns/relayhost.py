@@ -12,7 +12,7 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service, Table, Value, table
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import HostName, Problem, Secret, var
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import PORTS, HostName, Problem, Secret, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _TLS_AT_ONCE = 465
@@ -23,7 +23,7 @@ class Relayhost:
     """The host that relays, and how to log in there."""
 
     host: HostName = var("Name of the host that relays.", example="smtp.example.net")
-    port: int = var("Its port: 465 for TLS from the first byte, any other for STARTTLS.", 587)
+    port: int = var("Its port: 465 for TLS from the first byte, any other for STARTTLS.", 587, within=PORTS)
     tls: t.Literal["verify", "encrypt"] = var("Check its certificate against its name, or encrypt only.", "verify")
     username: str | None = var("Login name.", None)
     password: Secret | None = var("Its password.", None)
@@ -50,8 +50,6 @@ def check(site: Site) -> Iterator[Problem]:
         yield Problem(
             "mail_relayhost.password", None, "must have no blank around it, which Postfix's table does not keep"
         )
-    if relay and not 0 < relay.port < 65536:
-        yield Problem("mail_relayhost.port", relay.port, "must be a port from 1 to 65535")
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

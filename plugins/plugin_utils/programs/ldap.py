@@ -455,7 +455,7 @@ def account_attributes(account: Account) -> Attributes:
 
 def suffix_problem(suffix: str) -> str | None:
     """Return what is wrong with the suffix of the directory, if anything."""
-    part = "[A-Za-z0-9][A-Za-z0-9 .-]*"
-    if re.fullmatch(f"(o|dc|ou)={part}(,(o|dc|ou|l|st|c)={part})*", suffix):
+    part = "[A-Za-z0-9][A-Za-z0-9.-]*(?: [A-Za-z0-9.-]+)*"
+    if re.fullmatch(f"(o|dc|ou)={part}(,((o|dc|ou|l|st)={part}|c=[A-Za-z]{{2}}))*", suffix):
         return None
     return "must be a DN that begins with o=, dc= or ou= and has no blanks around its commas, such as o=mail"

@@ -105,7 +105,8 @@ def test_a_line_of_the_list() -> None:
 
 
 def test_users_of_the_host_are_not_the_collections() -> None:
-    assert "see passwd(1)" in said("password", ANNA, site(mail_accounts_backend="system"))[0]
+    users = site(mail_accounts_backend="system", mail_accounts=[{"address": ANNA}])
+    assert "see passwd(1)" in said("password", ANNA, users)[0]
 
 
 def test_the_controller_keeps_generated_passwords_only() -> None:

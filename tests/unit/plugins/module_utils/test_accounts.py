@@ -56,6 +56,32 @@ def test_an_address_is_taken_by_an_account_or_alias() -> None:
     assert accounts.taken(CURRENT, DN["anna"], ["anna@example.org"]) == {}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "address", "folder"),
+    [
+        ("~/Maildir", "a@example.org", ""),
+        ("/mail/{user}/", "a@example.org", "/mail/a@example.org"),
+        ("/mail/{domain}/{local}", "a@example.org", "/mail/example.org/a"),
+        ("/mail/{domain}/{local}", "{domain}@example.org", "/mail/example.org/{domain}"),
+    ],
+)
+def test_mail_may_lie_by_address(pattern: str, address: str, folder: str) -> None:
+    assert accounts.maildir(pattern, address) == folder
+
+
+@pytest.mark.parametrize("address", ["../a@example.org", "..@example.org", "a@..", "a@", "a"])
+def test_no_address_leads_elsewhere(address: str) -> None:
+    with pytest.raises(Failed, match="is no address by which"):
+        accounts.maildir("/mail/{domain}/{local}", address)
+
+
+def test_a_forward_goes_to_somebody_who_is_there() -> None:
+    wanted = {"domains": ["example.org"], "accounts": {"eva@example.org": {}}, "aliases": {"info@example.org": []}}
+    there = ["c@example.org", "anna+x@example.org", "eva@example.org", "info@example.org", "dora+y@example.org"]
+    assert accounts.lost(CURRENT, wanted, ["dora@example.org"], [*there, "x@elsewhere.example"]) == []
+    assert accounts.lost(CURRENT, wanted, [], ["dora@example.org", "c+x@example.org"]) == ["dora@example.org"]
+
+
 def test_a_mailbox_is_a_folder_of_its_own() -> None:
     assert accounts.mailbox(entry("anna"), [entry("ben")], "/var/vmail") == "/var/vmail/anna"
     assert accounts.mailbox(entry("anna", home=""), [], "/var/vmail") == ""

@@ -115,6 +115,26 @@ def test_case_does_not_count(directory: Directory) -> None:
     assert verbs(directory.run(wish({ANNA: account("a@example.org")}))) == []
 
 
+def test_a_name_is_spelt_as_the_inventory_has_it(directory: Directory) -> None:
+    directory.run(wish({ANNA: account(cn=["anna maier"], sn=["maier"])}))
+    directory.run(wish({ANNA: account(cn=["Anna Maier"], sn=["Maier"])}))
+    found = directory.account(ANNA).attributes
+    assert (found["cn"], found["sn"]) == (["Anna Maier"], ["Maier"])
+
+
+def test_a_circle_with_somebody_elses_account_is_said(directory: Directory) -> None:
+    directory.run(wish({ANNA: account(ANNA, mailForwardingAddress=[BEN])}))
+    theirs = account(BEN, mailForwardingAddress=[ANNA], mail=[BEN], objectClass=[*entries.ACCOUNT, entries.FORWARD])
+    directory.entries["uid=ben,ou=accounts,o=mail"] = entries.Entry("uid=ben,ou=accounts,o=mail", theirs)
+    wanted = wish({ANNA: account(ANNA, mailForwardingAddress=[BEN])})
+    said = f"aliases and forwards point in a circle: {ANNA} -> {BEN} -> {ANNA}; mail to them waits"
+    assert any(said in note for note in directory.merge(wanted).notes)
+    theirs["mailEnabled"] = ["FALSE"]
+    assert not any("circle" in note for note in directory.merge(wanted).notes)
+    theirs.update(mailEnabled=["TRUE"], mailForwardingAddress=[ANNA, BEN])  # a copy is kept
+    assert not any("circle" in note for note in directory.merge(wanted).notes)
+
+
 def test_a_forward_comes_and_goes_with_its_class(directory: Directory) -> None:
     forward = account(ANNA, mailForwardingAddress=[BEN])
     directory.run(wish({ANNA: forward}))

@@ -172,6 +172,18 @@ def test_a_chain_of_a_hook_is_in_order(store: Store, tmp_path: Path) -> None:
         store.replaced("public", str(chain), str(key), MAIL)
 
 
+def test_what_is_in_a_chain_twice_is_served_once(store: Store, tmp_path: Path) -> None:
+    """A full chain with the file of intermediates behind it."""
+    issuer, signer = issue(tmp_path, "ca")
+    middle, middle_key = issue(tmp_path, "middle", 30, "-CA", str(issuer), "-CAkey", str(signer))
+    names = ("-addext", "subjectAltName=DNS:mail.example.org")
+    chain, key = issue(tmp_path, "leaf", 30, *names, "-CA", str(middle), "-CAkey", str(middle_key))
+    wanted = chain.read_text() + middle.read_text()
+    chain.write_text(wanted + middle.read_text())
+    assert store.replaced("public", str(chain), str(key), MAIL)
+    assert Path(store.folder, "public", "chain.pem").read_text() == wanted
+
+
 def test_a_wildcard_is_for_the_name(store: Store, tmp_path: Path) -> None:
     chain, key = issue(tmp_path, "wild", 30, "-addext", "subjectAltName=DNS:*.Example.org", key="rsa:2048")
     assert store.replaced("public", str(chain), str(key), MAIL)

@@ -56,6 +56,11 @@ submissions/inet/smtpd_client_restrictions = permit_sasl_authenticated, reject
 """
 
 
+def test_tables_of_patterns_are_found_wherever_they_are_named() -> None:
+    text = "a = pcre:$config_directory/x, lmdb:y\nb/inet/c = check_x regexp:/z,{cidr:/w}\nd=pcre:$config_directory/x\n"
+    assert postfix.patterns(text) == ["cidr:/w", "pcre:$config_directory/x", "regexp:/z"]
+
+
 def test_each_smtpd_is_checked_with_its_own_options_once() -> None:
     assert postfix.smtpd_options(SERVICES, OVERRIDES) == [
         [],

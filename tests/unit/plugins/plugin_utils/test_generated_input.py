@@ -72,7 +72,8 @@ secrets = st.one_of(
 
 
 def site(accounts: list[Account], release: str = "trixie", **more: t.Any) -> Site:
-    variables = {"mail_domains": DOMAINS, "mail_accounts": [ALICE, *accounts], **more}
+    alice = {"address": ALICE["address"]} if more.get("mail_accounts_backend") == "system" else ALICE
+    variables = {"mail_domains": DOMAINS, "mail_accounts": [alice, *accounts], **more}
     hosts = {"mail.example.org": HostInput(look=Look(release=schema.Word(release)))}
     return parse_site(variables, hosts, compose.concerns().values())
 

@@ -158,7 +158,9 @@ def test_users_own_passwords_have_rules() -> None:
 
 
 def test_the_system_back_end_needs_no_directory() -> None:
-    assert plan(make(mail_accounts_backend="system"))["wanted"] is False
+    assert (
+        plan(make(mail_accounts_backend="system", mail_accounts=[{"address": "alice@example.org"}]))["wanted"] is False
+    )
 
 
 ALL = ("mail", "mail_mx", "mail_submission", "mail_store")

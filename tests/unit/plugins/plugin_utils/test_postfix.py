@@ -128,6 +128,20 @@ def test_nothing_ends_the_pattern_of_a_header_check(match: str, written: str) ->
     assert files(mail_header_checks=[check])["header_checks"] == f"{written} REJECT\n"
 
 
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ("replace", "Subject: $1${2}$(1)"),
+        ("reject", "costs $$5"),
+        ("redirect", "$1@example.org"),
+        ("filter", "scan:[127.0.0.1]:10024"),
+    ],
+)
+def test_the_text_of_a_header_check_has_what_its_pattern_found(action: str, text: str) -> None:
+    check = {"match": "^Subject: (a)(.*)[[:space:]]", "action": action, "text": text}
+    assert files(mail_header_checks=[check])["header_checks"].endswith(f"/ {action.upper()} {text}\n")
+
+
 def test_relayhost_with_login() -> None:
     found = files(mail_relayhost={"host": "smtp.example.net", "username": "u", "password": "p"})
     assert found["relayhost_login"] == "[smtp.example.net]:587\tu:p\n"

@@ -99,7 +99,7 @@ def test_the_smallest_site() -> None:
         ({"mail_spf_includes": ["x.example -all"]}, "must be a name in the DNS, such as _spf.provider.example"),
         ({"mail_banned_types": ["x/y'i, qr'z"]}, "must be a MIME type such as application/hta"),
         ({"mail_clamav_server": "fe80::1%eth0"}, "must be an IPv4 or IPv6 address"),
-        ({"mail_accounts_grace_days": -1}, "mail_accounts_grace_days is -1: must be 0 or more"),
+        ({"mail_accounts_grace_days": -1}, "mail_accounts_grace_days is -1: must be from 0 to 36500"),
         ({"mail_accounts_backend": "ldpa"}, "mail_accounts_backend is 'ldpa': must be one of directory, system"),
         ({"mail_relayhost": {"host": "r.example.net", "username": "u"}}, "must have both username and password"),
         (
@@ -177,6 +177,55 @@ def test_the_smallest_site() -> None:
             "mail_accounts info@example.net: is user info of the host, as info@example.org is",
         ),
         ({"mail_accounts_backend": "system", "mail_accounts": [{"address": "~x@example.org"}]}, "is no name of a user"),
+        *(
+            (
+                {"mail_accounts_backend": "system", "mail_accounts": [{"address": "a@example.org", key: value}]},
+                f"mail_accounts a@example.org: {key}: is for accounts in the directory",
+            )
+            for key, value in {"password": "open-sesame-1", "password_hash": f"$1$a${'x' * 22}", "quota": "1G"}.items()
+        ),
+        *(
+            ({name: value}, f"{name} is {value}: must be from {least} to ")
+            for name, least in {
+                "mail_recipient_limit": 1,
+                "mail_client_auth_rate_limit": 0,
+                "mail_client_connection_limit": 0,
+                "mail_dns_ttl": 0,
+                "mail_quota_messages": 0,
+                "mail_accounts_grace_days": 0,
+                "mail_filter_processes": 1,
+                "mail_certificates_days": 1,
+                "mail_certificates_renew_days": 1,
+            }.items()
+            for value in (least - 1, 1 << 31)
+        ),
+        ({"mail_domains": ["example.org.."]}, "mail_domains[0] is 'example.org..': must be a domain name"),
+        ({"mail_message_size_limit": 50}, "mail_message_size_limit is 50: must be at least 64K"),
+        (
+            {"mail_domains": ["example.org", "example.net"], "mail_maildir": "/mail/{local}"},
+            "mail_maildir is '/mail/{local}': must have {user}, or {domain} too",
+        ),
+        *(({"mail_maildir": path}, "and no ..") for path in ("~/../Maildir", "/mail/../{user}")),
+        *(
+            ({"mail_directory_suffix": suffix}, f"mail_directory_suffix is '{suffix}': must be a DN")
+            for suffix in ("o=mail ", "o=a ,dc=b", "o=a  b", "o=m,c=deu")
+        ),
+        *(
+            ({"mail_gateway": {"x.example": {"host": host}}}, f"mail_gateway.x.example.host is '{host}': must be the")
+            for host in ("", "a b", "10.0.0.5:25", "[10.0.0.5]", "10.0.0.500", "fe80::1%eth0")
+        ),
+        *(
+            ({"mail_header_checks": [{"match": match, "action": action, "text": text}]}, sentence)
+            for match, action, text, sentence in (
+                ("", "reject", "no", "mail_header_checks[0].match is '': must not be empty"),
+                ("x", "reject", "costs $5", "mail_header_checks[0].text is 'costs $5': must have $$ for a dollar"),
+                ("(x)", "replace", "X: $2", "match has 1 pairs of parentheses"),
+                ("(x)", "replace", "X: $", "must have $$ for a dollar"),
+                ("x", "redirect", "nobody", "text is 'nobody': must be a mail address, which action redirect needs"),
+                ("x", "prepend", "no header", "must be a header line such as X-Checked: yes"),
+                ("x", "filter", "amavis", "must be transport:destination"),
+            )
+        ),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, t.Any], sentence: str) -> None:
@@ -214,8 +263,22 @@ def test_what_is_wrong_with_a_host_is_said(host: HostInput, sentence: str) -> No
     assert sentence in message({"mail.example.org": host})
 
 
-def test_a_password_is_in_no_message() -> None:
-    assert "s3cret" not in message(mail_accounts=[{"address": "a@example.org", "password": ["s3cret"]}])
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"mail_accounts": [{"address": "a@example.org", "password": ["s3cret"]}]}, "password: must be text"),
+        ({"mail_accounts": {"a@example.org": {"password": "s3cret"}}}, "mail_accounts is a mapping: must be a list"),
+        ({"mail_accounts": ["a@example.org:s3cret"]}, "mail_accounts[0] is text: must be a mapping with the keys"),
+        ({"mail_relayhost": "smtp://u:s3cret@r.example"}, "mail_relayhost is text: must be a mapping with the keys"),
+        ({"mail_acme": ["s3cret"]}, "mail_acme is a list: must be a mapping"),
+        ({"mail_accounts": None}, "mail_accounts is null: must be a list"),
+        ({"mail_adopt": None}, "mail_adopt is null: must be true or false"),
+        ({"mail_aliases": ["a"]}, "mail_aliases is ['a']: must be a mapping"),
+    ],
+)
+def test_a_password_is_in_no_message(changes: dict[str, t.Any], sentence: str) -> None:
+    said = message(**changes)
+    assert sentence in said and "s3cret" not in said
 
 
 @pytest.mark.parametrize(
