@@ -243,10 +243,11 @@ class Change(program.Change):
         self.make_folders()
         served = bool(self.running)
         self.run_slapd()
-        if self.dry and not served:
+        absent = self.missing.get("packages", [])
+        if self.dry and (not served or "python3-ldap" in absent):
             self.connection: Connection = Files()
-            if self.missing.get("packages"):
-                self.actions.append("slapd is not installed: it was not there to try the configuration")
+            if absent:
+                self.actions.append(f"the configuration was not tried on slapd (not installed: {', '.join(absent)})")
         else:
             self.connection = Connection()
         kept = dict(self.record)
@@ -393,10 +394,13 @@ class Change(program.Change):
         """Return why the running process has to be restarted, empty where it has not."""
         try:
             pid = int(files.text(PID_FILE))
-        except ValueError:
+            binary = os.readlink(f"/proc/{pid}/exe")
+        except (ValueError, FileNotFoundError):
             return "its process is not to be found"
+        if binary.endswith(" (deleted)"):  # proc(5): what it would load from now on is of another package
+            return "its package came while it ran"
         words = files.text(f"/proc/{pid}/cmdline").split("\0")
-        groups = re.search(r"(?m)^Groups:\s*(.*)$", files.text(f"/proc/{pid}/status"))
+        groups = re.search(r"(?m)^Groups:[ \t]*(.*)$", files.text(f"/proc/{pid}/status"))
         if "-h" not in words or words[words.index("-h") + 1] != listen:
             return "it listens elsewhere"
         numbers = {int(number) for number in (groups[1] if groups else "").split()}
