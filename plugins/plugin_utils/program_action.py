@@ -75,9 +75,21 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if answer.get("failed"):  # lists that look fresh may be empty, or name a version that the mirror has dropped
             answer = self._stock("ansible.builtin.apt", wish)
         if answer.get("failed"):
-            return {"failed": True, "msg": f"cannot install {', '.join(names)}: {answer.get('msg')}"}
+            said = f"cannot install {', '.join(names)}: {answer.get('msg')}"
+            return {"failed": True, "msg": said + self._started_again(missing, actions)}
         actions.append(f"installed packages {', '.join(names)}")
         return None
+
+    def _started_again(self, missing: Result, actions: list[str]) -> str:
+        """Start a mail server again that was stopped for packages that do not come; returns what was in the way."""
+        said = ""
+        for name in missing.get("stopped", []):
+            answer = self._stock("ansible.builtin.systemd_service", {"name": name, "state": "started"})
+            if answer.get("failed"):
+                said += f"; {name}, which was stopped for it, does not start: {answer.get('msg')}"
+            else:
+                actions.append(f"started {name} again")
+        return said
 
     def _users(self, missing: Result, actions: list[str]) -> Result | None:
         for user in missing.get("users", []):
