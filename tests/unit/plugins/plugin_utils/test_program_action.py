@@ -16,19 +16,47 @@ def test_actions_of_one_kind_share_their_verb() -> None:
     assert sentence(["would write /a", "would write /b"]) == "would write /a, /b"
 
 
-@pytest.mark.parametrize("starts", [True, False])
-def test_a_mail_server_that_was_stopped_for_packages_that_do_not_come_runs_again(starts: bool) -> None:
-    asked: list[tuple[str, Any]] = []
+LISTS = {"update_cache": True, "update_cache_retries": 1}
+FRESH_LISTS = {**LISTS, "cache_valid_time": 86400}
+PACKAGES = {"name": ["postfix"], "policy_rc_d": 101, "install_recommends": False}
+FAILED = {"failed": True, "msg": "no mirror answers \n"}
 
-    def stock(module: str, wish: dict[str, Any]) -> dict[str, Any]:
-        asked.append((module, wish))
-        return {"failed": True, "msg": "no mirror answers" if module.endswith(".apt") else "Unit exim4.service failed"}
+
+def bring(answers: list[dict[str, Any]], **missing: list[str]) -> tuple[Any, list[str], list[dict[str, Any]]]:
+    """Have packages brought; returns the failure, the actions, and what the stock modules were asked for."""
+    asked: list[dict[str, Any]] = []
+
+    def stock(_module: str, wish: dict[str, Any]) -> dict[str, Any]:
+        asked.append(wish)
+        return answers[len(asked) - 1]
 
     action: Any = ProgramAction.__new__(ProgramAction)
-    action._stock = stock if not starts else lambda *words: {**stock(*words), "failed": words[0].endswith(".apt")}
-    actions = ["stopped exim4.service"]
-    found = action._packages({"packages": ["postfix"], "stopped": ["exim4.service"]}, actions)
-    assert asked[-1] == ("ansible.builtin.systemd_service", {"name": "exim4.service", "state": "started"})
-    words = "" if starts else "; exim4.service, which was stopped for it, does not start: Unit exim4.service failed"
-    assert found == {"failed": True, "msg": f"cannot install postfix: no mirror answers{words}"}
-    assert actions == ["stopped exim4.service", *(["started exim4.service again"] if starts else [])]
+    action._stock = stock
+    actions: list[str] = []
+    return action._packages({"packages": ["postfix"], **missing}, actions), actions, asked
+
+
+def test_a_source_that_does_not_answer_is_no_reason_to_install_nothing() -> None:
+    assert bring([FAILED, {"changed": True}]) == (None, ["installed packages postfix"], [FRESH_LISTS, PACKAGES])
+
+
+def test_lists_that_look_fresh_are_fetched_where_they_do_not_do() -> None:
+    failure, actions, asked = bring([{"changed": False}, FAILED, {"changed": True}, {"changed": True}])
+    assert (failure, actions) == (None, ["installed packages postfix"])
+    assert asked == [FRESH_LISTS, PACKAGES, LISTS, PACKAGES]
+
+
+def test_a_silent_mirror_is_waited_for_once() -> None:
+    failure, actions, asked = bring([FAILED, FAILED])
+    assert "postfix: no mirror answers; the host could not fetch all package lists: apt-get update" in failure["msg"]
+    assert (actions, len(asked)) == ([], 2)
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_mail_server_that_was_stopped_for_packages_that_do_not_come_runs_again(starts: bool) -> None:
+    started = {"changed": True} if starts else {"failed": True, "msg": "exim4.service failed"}
+    failure, actions, asked = bring([{"changed": True}, FAILED, started], stopped=["exim4.service"])
+    words = "" if starts else "; exim4.service, which was stopped for it, does not start: exim4.service failed"
+    assert failure == {"failed": True, "msg": f"cannot install postfix: no mirror answers{words}"}
+    assert asked[-1] == {"name": "exim4.service", "state": "started"}
+    assert actions == (["started exim4.service again"] if starts else [])
