@@ -394,8 +394,8 @@ class Change(program.Change):
         """Return why the running process has to be restarted, empty where it has not."""
         try:
             pid = int(files.text(PID_FILE))
-            binary = os.readlink(f"/proc/{pid}/exe")
-        except (ValueError, FileNotFoundError):
+            binary = files.readlink(f"/proc/{pid}/exe")
+        except ValueError:
             return "its process is not to be found"
         if binary.endswith(" (deleted)"):  # proc(5): what it would load from now on is of another package
             return "its package came while it ran"

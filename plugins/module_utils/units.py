@@ -14,6 +14,7 @@ from ansible_collections.postamt.mail.plugins.module_utils import files
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic"
 LAST_WORDS = 3  # lines
+MASKS = ("/etc/systemd/system", "/run/systemd/system")
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
 
 
@@ -102,6 +103,11 @@ def parse(names: list[str], shown: str) -> dict[str, UnitState]:
     return {name: found.get(name, UnitState(name)) for name in names}
 
 
+def masked(names: Iterable[str]) -> list[str]:
+    """Return those units that somebody has masked, whether they are installed or not (systemctl(1))."""
+    return [name for name in names if any(files.readlink(f"{folder}/{name}") == "/dev/null" for folder in MASKS)]
+
+
 def _enabled(name: str, state: str) -> bool:
     if state == "generated":  # from an init script: systemd knows nothing of the links that enable it
         starts = re.compile(f"S[0-9][0-9]{re.escape(name.removesuffix('.service'))}")
@@ -116,7 +122,8 @@ def act(verb: str, *names: str) -> None:
     since = f"@{int(time.time())}"
     found = output("systemctl", verb, *names, check=False)
     if found.returncode != 0:
-        words = found.stderr.strip().splitlines()[:1]
+        said = found.stderr.strip().splitlines()
+        words = [line for line in said if not line.startswith(("Synchronizing state of ", "Executing: "))][:1]
         logged = complaints(names, since)
         raise Failed(f"systemctl {verb} {' '.join(names)}: " + "; ".join([*words, *logged]))
 

@@ -88,7 +88,9 @@ def test_a_slapd_whose_package_came_while_it_ran_is_started_anew(
     monkeypatch.setattr(directory, "PID_FILE", str(pid_file))
     replica.change.plan["key_group"] = "no-such-group"
     assert replica.change.outdated(listen) == "its process is not to be found"
-    with subprocess.Popen([binary, "-c", "read x", "-h", listen], stdin=subprocess.PIPE) as process:
+    command, pipe = [binary, "-c", "echo; read x", "-h", listen], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout and process.stdout.readline()  # it runs
         pid_file.write_text(str(process.pid))
         before = replica.change.outdated(listen)
         binary.unlink()  # as dpkg does, which renames the new one over it
