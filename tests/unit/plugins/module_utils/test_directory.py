@@ -97,3 +97,21 @@ def test_a_slapd_whose_package_came_while_it_ran_is_started_anew(
         after = replica.change.outdated(listen)
         process.kill()
     assert (before, after) == ("it has a new group", "its package came while it ran")  # a shell of no such group
+
+
+def test_where_slapd_listens() -> None:
+    local = [("127.0.0.1", 389), ("::1", 389), ("127.0.0.1", 636), ("::1", 636)]
+    assert directory.places("ldapi:/// ldap://localhost/ ldaps://localhost/") == local
+    assert directory.places("ldapi:/// ldap:/// ldaps://[2001:db8::1]:1636/") == [("", 389), ("2001:db8::1", 1636)]
+
+
+def test_a_slapd_that_would_not_get_its_port_is_not_started(replica: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would run without, and whoever asks for the directory be answered by somebody else."""
+    row = 'LISTEN 0 5 127.0.0.1:389 0.0.0.0:* users:(("dirsrv",pid=999999999,fd=3))'
+    monkeypatch.setattr(directory.units, "output", lambda *_words, **_how: directory.units.Output(0, row, ""))
+    replica.change.plan["listen"] = "ldapi:/// ldap://localhost/ ldaps://localhost/"
+    replica.change.starts = ["slapd.service"]
+    with pytest.raises(
+        Failed, match=r"^port 389 of 127.0.0.1 is taken by dirsrv \(process 999999999\); nothing was ch"
+    ):
+        replica.change.refuse_taken_ports()
