@@ -221,7 +221,6 @@ def bring(change: Change) -> None:
     title = change.program.title
     try:
         with alone(change.program.name):
-            change.refuse_masked()
             change.carry_out()
     except (Failed, OSError) as error:
         change.module.fail_json(
@@ -291,14 +290,6 @@ class Change:
 
     def exit(self) -> None:
         self.module.exit_json(changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing)
-
-    def refuse_masked(self) -> None:
-        """Stop before packages come whose unit an administrator has masked: that is no oversight."""
-        masked = units.masked(unit["name"] for unit in self.plan["units"] if unit["running"] and self.wanted)
-        if masked:
-            names = f"{', '.join(masked)} {'are' if len(masked) > 1 else 'is'}"
-            allowed = f"If mail is meant to run here, allow it with systemctl unmask {' '.join(masked)}"
-            raise Failed(f"{names} masked on this host, and cannot start; nothing was changed. {allowed}")
 
     def carry_out(self) -> None:
         """Go the whole way."""

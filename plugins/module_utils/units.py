@@ -14,7 +14,6 @@ from ansible_collections.postamt.mail.plugins.module_utils import files
 
 _PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,NeedDaemonReload,ActiveEnterTimestampMonotonic"
 LAST_WORDS = 3  # lines
-MASKS = ("/etc/systemd/system", "/run/systemd/system")
 _ENABLED = ("enabled", "enabled-runtime", "static", "indirect", "alias", "linked")
 
 
@@ -101,11 +100,6 @@ def parse(names: list[str], shown: str) -> dict[str, UnitState]:
             since=int(block.get("ActiveEnterTimestampMonotonic") or 0) / 1e6,
         )
     return {name: found.get(name, UnitState(name)) for name in names}
-
-
-def masked(names: Iterable[str]) -> list[str]:
-    """Return those units that somebody has masked, whether they are installed or not (systemctl(1))."""
-    return [name for name in names if any(files.readlink(f"{folder}/{name}") == "/dev/null" for folder in MASKS)]
 
 
 def _enabled(name: str, state: str) -> bool:

@@ -163,23 +163,3 @@ def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
         with pytest.raises(Failed, match="does not work"):
             change.give_up(["cannot make signatures"], "@0", {}, back=bool(files_of_mark), dead=True)
         assert told[-1].get("unmade", []) == unmade
-
-
-@pytest.mark.parametrize("wanted", [True, False])
-def test_a_unit_that_its_administrator_has_masked_is_not_started(
-    change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: bool
-) -> None:
-    monkeypatch.setattr(program.units, "MASKS", (str(tmp_path),))
-    (tmp_path / "dovecot.service").symlink_to("/dev/null")
-    (tmp_path / "other.service").symlink_to("/dev/null")
-    (tmp_path / "dovecot.socket").touch()
-    names = {"dovecot.service": True, "dovecot.socket": True, "other.service": False}
-    change.plan = {"units": [{"name": name, "running": running} for name, running in names.items()]}
-    change.wanted = wanted
-    if wanted:
-        with pytest.raises(
-            Failed, match=r"^dovecot.service is masked on this host, .* systemctl unmask dovecot.service"
-        ):
-            change.refuse_masked()
-    else:
-        change.refuse_masked()
