@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,9 +55,9 @@ class Clamav(Program):
 
     def lacking(self, plan: Mapping[str, Any]) -> list[str]:
         """Signatures, without which clamd does not start, where they are to be fetched."""
-        there = {f"{SIGNATURES}{name}" for name, _status in files.tree(SIGNATURES) if not name.endswith(".dat")} - {
-            TEST
-        }
+        # Not below it, where freshclam downloads, and leaves what it had when it was killed.
+        found = (f"{SIGNATURES}{name}" for name in files.names(SIGNATURES) if not name.endswith(".dat"))
+        there = {path for path in found if (status := files.status(path)) and stat.S_ISREG(status.st_mode)} - {TEST}
         brought = {file["path"] for file in plan["files"] if file["path"].startswith(SIGNATURES)}
         fetched = any(unit["name"] == UPDATES and unit["running"] for unit in plan["units"])
         return [FIRST] if fetched and not (there - {*self.leaving}) | (brought - {TEST}) else []

@@ -24,7 +24,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils import directory_config as config
@@ -240,13 +240,15 @@ class Change(program.Change):
         if self.manifest.get("watch") != self.watched and "absent" in self.watched.values() and not self.dry:
             absent = [path for path, digest in self.watched.items() if digest == "absent"]
             raise Failed(f"{', '.join(absent)} is not there: run the role certificates on this host first")
+        self.refuse_taken_ports()
         self.make_folders()
         served = bool(self.running)
         self.run_slapd()
-        if self.dry and not served:
+        absent = self.missing.get("packages", [])
+        if self.dry and (not served or "python3-ldap" in absent):
             self.connection: Connection = Files()
-            if self.missing.get("packages"):
-                self.actions.append("slapd is not installed: it was not there to try the configuration")
+            if absent:
+                self.actions.append(f"the configuration was not tried on slapd (not installed: {', '.join(absent)})")
         else:
             self.connection = Connection()
         kept = dict(self.record)
@@ -327,6 +329,14 @@ class Change(program.Change):
 
     # --- the process
 
+    def refuse_taken_ports(self) -> None:
+        """Stop where somebody has a port: slapd starts without it, and who asks there would ask somebody else."""
+        listen = self.plan["listen"]
+        if self.starts or _services(_text_of(DEFAULTS)) != _services(f'SLAPD_SERVICES="{listen}"'):
+            taken = units.taken(places(listen), ("slapd.service",))
+            if taken:
+                raise Failed(f"{'; '.join(taken)}; nothing was changed")
+
     def run_slapd(self) -> None:
         """Have slapd listen as the plan says and run in the group that may read its key."""
         listen = self.plan["listen"]
@@ -393,10 +403,13 @@ class Change(program.Change):
         """Return why the running process has to be restarted, empty where it has not."""
         try:
             pid = int(files.text(PID_FILE))
+            binary = files.readlink(f"/proc/{pid}/exe")
         except ValueError:
             return "its process is not to be found"
+        if binary.endswith(" (deleted)"):  # proc(5): what it would load from now on is of another package
+            return "its package came while it ran"
         words = files.text(f"/proc/{pid}/cmdline").split("\0")
-        groups = re.search(r"(?m)^Groups:\s*(.*)$", files.text(f"/proc/{pid}/status"))
+        groups = re.search(r"(?m)^Groups:[ \t]*(.*)$", files.text(f"/proc/{pid}/status"))
         if "-h" not in words or words[words.index("-h") + 1] != listen:
             return "it listens elsewhere"
         numbers = {int(number) for number in (groups[1] if groups else "").split()}
@@ -732,6 +745,16 @@ def _as_slapd(*command: str, check: bool = True, data: str | None = None) -> str
 def _slapcat(*place: str) -> str:
     """Return what a database has, as LDIF, from slapd's files; place: options of slapcat(8) that name it."""
     return _as_slapd("slapcat", "-o", "ldif-wrap=no", *place, check=False)
+
+
+def places(listen: str) -> list[tuple[str, int]]:
+    """Return address (empty for all) and port of what slapd is told to listen on (slapd(8), -h)."""
+    found = []
+    for url in map(urlsplit, listen.split()):
+        port = url.port or {"ldap": 389, "ldaps": 636}.get(url.scheme)
+        hosts = ("127.0.0.1", "::1") if url.hostname == "localhost" else (url.hostname or "",)
+        found += [(host, port) for host in hosts if port and url.scheme != "ldapi"]
+    return found
 
 
 def _used(suffix: str) -> bool:

@@ -40,6 +40,7 @@ CONFIGURATIONS = {
     "amavis": "/etc/amavis/conf.d",
     "postfix": "/etc/postfix/main.cf",
 }
+UNITS = "/etc/systemd/system"
 OWN_TABLE = "inet postamt"
 # Tables and chains of runtimes of containers and virtual machines, and of fail2ban and sshguard
 OTHERS = re.compile(r"(?i)(netavark|cni|docker|kube|cali|flannel|libvirt|lxc|lxd|incus|f2b|sshguard)")
@@ -171,6 +172,11 @@ def in_the_way(name: str, number: int) -> list[str]:
     return found
 
 
+def masked() -> list[str]:
+    """Return the units that somebody has masked, whether they are installed or not (systemctl(1))."""
+    return [name for name in files.names(UNITS) if files.readlink(f"{UNITS}/{name}") == "/dev/null"]
+
+
 def claimed() -> list[str]:
     """Return the programs of which this collection has files here, or a change under way."""
     found = []
@@ -266,6 +272,7 @@ def carry_out(module: AnsibleModule) -> None:
             "firewall": firewall(module) if module.params["request"].get("firewall") else [],
             "holds": holds(),
             "in_the_way": in_the_way(*owner) if owner else [],
+            "masked": masked(),
             "versions": versions(module),
         },
     )

@@ -267,6 +267,7 @@ class Change:
         self.strange: list[Target] = []
         self.others: list[str] = []
         self.lacking: list[str] = []
+        self.unmade: list[str] = []  # what of it could not be made, where all else is in place
         self.news: list[str] = []
         self.watched: dict[str, str] = {}
         self.built: dict[str, bytes] = {}
@@ -283,7 +284,8 @@ class Change:
         return not self.dry
 
     def fail(self, text: str) -> NoReturn:
-        self.module.fail_json(msg=text, changed=self.changed, actions=self.actions, diff=self.diffs)
+        more = {"unmade": self.unmade} if self.unmade else {}
+        self.module.fail_json(msg=text, changed=self.changed, actions=self.actions, diff=self.diffs, **more)
         raise AssertionError("fail_json ends the module")
 
     def exit(self) -> None:
@@ -332,6 +334,7 @@ class Change:
         for name in (name for rival in found for name in rival.units):
             if self.did("stopped", "stop", name):
                 units.act("stop", name)
+                self.missing.setdefault("stopped", []).append(name)  # to be started again where no package comes
 
     def look(self) -> None:
         """Find out how the host differs from the plan."""
@@ -675,7 +678,9 @@ class Change:
         self.reread_unit_files(target.path for target in self.changes)
         for what in self.lacking:
             if self.did("made", "make", what):
+                self.unmade = [what]
                 self.program.make(what)
+                self.unmade = []
         if enables := [name for name in self.enables if self.did("enabled", "enable", name)]:
             units.act("enable", *enables)
         if self.reread and self.did(f"{self.reread}ed", self.reread, self.program.title):
@@ -754,6 +759,7 @@ class Change:
         details += self.changed_settings() if self.served else []
         details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
         if back and self.mark["files"]:
+            self.unmade = []
             try:
                 state = f"does not work with the new configuration; {self.undo(before, dead)}"
             except (Failed, OSError) as error:

@@ -9,13 +9,15 @@ import re
 
 from ansible_collections.postamt.mail.plugins.module_utils import files, units
 
-# source package -> where its mail waits, and how the names of messages there look
+# source package -> how the names of waiting messages look, and where they are
 QUEUES = {
-    "dma": ("/var/spool/dma", "M.*"),
-    "exim4": ("/var/spool/exim4/input", ".*-H"),
-    "nullmailer": ("/var/spool/nullmailer/queue", ".*"),
-    "sendmail": ("/var/spool/mqueue", "qf.*"),
+    "dma": ("M.*", "/var/spool/dma"),
+    "exim4": (".*-H", "/var/spool/exim4/input"),
+    "nullmailer": (".*", "/var/spool/nullmailer/queue"),
+    "opensmtpd": ("message", "/var/spool/smtpd/queue"),
+    "sendmail": ("qf.*", "/var/spool/mqueue", "/var/spool/mqueue-client"),
 }
+_AWAY = ("not-installed", "config-files")  # dpkg(1); whatever else it says, programs are there and may run
 _UNIT = re.compile(r"(?:/usr)?/lib/systemd/system/([^/@]+\.(?:service|socket|timer|path))|/etc/init\.d/([^/]+)")
 
 
@@ -25,7 +27,7 @@ class Rival:
 
     package: str
     units: tuple[str, ...]  # those that run
-    queue: str = ""  # the folder, where this collection knows it
+    queue: tuple[str, ...] = ()  # the folders, where this collection knows them
     waiting: int = 0  # messages in it
 
     @property
@@ -33,20 +35,22 @@ class Rival:
         """What would be left of its mail."""
         if not self.queue:
             return "whether mail waits in its queue is not known here"
-        return f"{self.waiting or 'no'} message{'' if self.waiting == 1 else 's'} in its queue, {self.queue}"
+        messages = "message waits" if self.waiting == 1 else "messages wait"
+        return f"{self.waiting or 'no'} {messages} in its queue, {' and '.join(self.queue)}"
 
 
 def found() -> list[Rival]:
     """Return the mail servers that are installed and not Postfix."""
     asked = "${db:Status-Status}\t${Package}\t${source:Package}\t${Provides}\n"
     listed = units.output("dpkg-query", "-W", "-f", asked, check=False).stdout.splitlines()
-    rows = [row.split("\t") for row in listed if row.startswith("installed\t")]
+    rows = [row.split("\t") for row in listed if row.partition("\t")[0] not in _AWAY]
     rivals = []
     for _status, package, source, provides in rows:
         if package != "postfix" and "mail-transport-agent" in re.split(r"[,\s]+", provides):
-            folder, pattern = QUEUES.get(source, ("", ""))
+            pattern, *folders = QUEUES.get(source, ("",))
             running = _running([other for _installed, other, its, _provides in rows if its == source])
-            rivals.append(Rival(package, running, folder, _count(folder, pattern) if folder else 0))
+            waiting = sum(_count(folder, pattern) for folder in folders)
+            rivals.append(Rival(package, running, tuple(folders), waiting))
     return rivals
 
 
@@ -66,7 +70,7 @@ def _count(folder: str, pattern: str) -> int:
 def refusal(rivals: list[Rival]) -> str:
     """Return why a run stops before other mail servers."""
     return "\n".join(
-        f"{one.package} is this host's mail server, with {one.mail}. Debian has one mail server at a time, and removes "
+        f"{one.package} is this host's mail server; {one.mail}. Debian has one mail server at a time, and removes "
         "it for Postfix, which does not take its mail over. Nothing was changed. Have its queue delivered, or let it "
         "wait there; with mail_adopt: true the run stops it and installs Postfix, and its configuration and its queue "
         "stay on the disk"

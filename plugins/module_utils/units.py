@@ -116,7 +116,8 @@ def act(verb: str, *names: str) -> None:
     since = f"@{int(time.time())}"
     found = output("systemctl", verb, *names, check=False)
     if found.returncode != 0:
-        words = found.stderr.strip().splitlines()[:1]
+        said = found.stderr.strip().splitlines()
+        words = [line for line in said if not line.startswith(("Synchronizing state of ", "Executing: "))][:1]
         logged = complaints(names, since)
         raise Failed(f"systemctl {verb} {' '.join(names)}: " + "; ".join([*words, *logged]))
 

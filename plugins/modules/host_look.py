@@ -96,6 +96,11 @@ look:
       type: list
       elements: str
       sample: [user deploy has 5000]
+    masked:
+      description: Units of systemd that somebody has masked, whether they are installed or not.
+      type: list
+      elements: str
+      sample: [postfix.service]
     versions:
       description: >-
         Upstream versions of the installed ones among C(postfix), C(dovecot) and C(slapd). What is not installed is

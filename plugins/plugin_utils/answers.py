@@ -135,7 +135,9 @@ _COMMON: dict[str, t.Any] = {
         "packages": [_word],
         "users": [_Whole({"name": _word, "uid": _or_nothing(_number), "home": _folder, "groups": [_word]})],
         "groups": [_word],
+        "stopped": [_word],
     },
+    "unmade": [_line],
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "host": {"look": look},

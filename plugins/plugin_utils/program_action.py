@@ -70,14 +70,33 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if not names:
             return None
         # Status 101 of policy-rc.d: nothing starts with the package's own configuration.
-        wish = {"name": names, "policy_rc_d": 101, "install_recommends": False, "update_cache": True}
-        answer = self._stock("ansible.builtin.apt", {**wish, "cache_valid_time": FRESH})
-        if answer.get("failed"):  # lists that look fresh may be empty, or name a version that the mirror has dropped
+        wish = {"name": names, "policy_rc_d": 101, "install_recommends": False}
+        # Alone: one of the administrator's own sources that does not answer is no reason to install nothing.
+        fetch = {"update_cache": True, "update_cache_retries": 1}  # apt itself tries more often
+        lists = self._stock("ansible.builtin.apt", {**fetch, "cache_valid_time": FRESH})
+        answer = self._stock("ansible.builtin.apt", wish)
+        if answer.get("failed") and not (lists.get("failed") or lists.get("changed")):
+            # Lists that look fresh may be empty, or name a version that the mirror has dropped.
+            lists = self._stock("ansible.builtin.apt", fetch)
             answer = self._stock("ansible.builtin.apt", wish)
         if answer.get("failed"):
-            return {"failed": True, "msg": f"cannot install {', '.join(names)}: {answer.get('msg')}"}
+            said = f"cannot install {', '.join(names)}: {str(answer.get('msg')).strip()}"
+            if lists.get("failed"):
+                said += "; the host could not fetch all package lists: apt-get update there says why"
+            return {"failed": True, "msg": said + self._started_again(missing, actions)}
         actions.append(f"installed packages {', '.join(names)}")
         return None
+
+    def _started_again(self, missing: Result, actions: list[str]) -> str:
+        """Start a mail server again that was stopped for packages that do not come; returns what was in the way."""
+        said = ""
+        for name in missing.get("stopped", []):
+            answer = self._stock("ansible.builtin.systemd_service", {"name": name, "state": "started"})
+            if answer.get("failed"):
+                said += f"; {name}, which was stopped for it, does not start: {answer.get('msg')}"
+            else:
+                actions.append(f"started {name} again")
+        return said
 
     def _users(self, missing: Result, actions: list[str]) -> Result | None:
         for user in missing.get("users", []):

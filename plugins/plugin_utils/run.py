@@ -240,7 +240,7 @@ def recall(site: Site, state: State, inputs: Mapping[str, HostInput], remember: 
             named = kept.pop("link_named", False) is True
         if item.look.addresses:
             named = named or naming
-            seen[name] = {**dataclasses.asdict(item.look), "clock": 0, "link_named": named}
+            seen[name] = {**dataclasses.asdict(item.look), "clock": 0, "masked": [], "link_named": named}
         elif name in known:
             try:
                 look = look_of(name, kept)
@@ -544,6 +544,10 @@ def tried_plans(
             try:
                 plan = compose.plan(program, site, host, given[program])
                 plans[name, program] = given[program], plan
+                units = [unit["name"] for unit in plan["units"] if plan["wanted"] and unit["running"]]
+                for unit in (unit for unit in units if unit in host.look.masked):
+                    allowed = f"is masked there, and would not start: allow it with systemctl unmask {unit}"
+                    problems[f"{name} {unit}"] = Problem(f"{unit} of host {name}", None, allowed)
                 if hasattr(module, "supplied"):
                     module.supplied(plan, lambda path: controller_file(action, files, path))
             except SiteError as error:

@@ -222,6 +222,7 @@ class Look:
     firewall: list[str] = dataclasses.field(default_factory=list)  # what others let in or keep out
     holds: list[Word] = dataclasses.field(default_factory=list)  # what the site would miss: module_utils/host.py
     in_the_way: list[str] = dataclasses.field(default_factory=list)  # what keeps VMAIL from its number
+    masked: list[str] = dataclasses.field(default_factory=list)  # units that may not start
 
 
 @dataclasses.dataclass(frozen=True)

@@ -42,6 +42,22 @@ def test_what_a_program_does_not_have_is_said_before_anything_changes(play: Any)
         assert said in done.stdout
 
 
+def test_a_masked_unit_is_said_before_anything_changes(host: Any, play: Any) -> None:
+    host.check_output("systemctl mask postfix.service")
+    done = play({"mail_message_size_limit": "30M"})  # would change programs before Postfix
+    host.check_output("systemctl unmask postfix.service")
+    assert done.failed and not done.changed
+    assert "postfix.service of host mail.example.test: is masked there" in done.stdout
+
+
+def test_a_scanner_that_refuses_its_options_stops_the_run(play: Any) -> None:
+    """It goes on only without signatures that cannot be fetched."""
+    done = play({"clamav_settings": {"MaxThread": 3}, "postfix_settings": {"smtpd_banner": "$myhostname"}})
+    assert done.failed and not done.changed
+    assert "Unknown option MaxThread" in done.stdout
+    assert "postamt.mail.postfix" not in [task.action for task in done.ran]
+
+
 def test_a_role_can_be_run_by_its_tag(play: Any) -> None:
     done = play(tags="postfix")
     assert not done.failed

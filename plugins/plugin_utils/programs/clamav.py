@@ -126,7 +126,7 @@ def _drop_in(readers: list[str]) -> str:
     What Debian prepares as root is the socket's folder, which systemd makes. Where the signatures are lost they are
     fetched first, since without any clamd would not start; not as often as it is restarted after a crash.
     """
-    found = f'find {SIGNATURES} -type f ! -name "*.dat" ! -path {TEST_SIGNATURE} | grep -q .'
+    found = f'find {SIGNATURES}/ -maxdepth 1 -type f ! -name "*.dat" ! -path {TEST_SIGNATURE} | grep -q .'
     return f"""\
 {HEAD}
 [Unit]

@@ -28,6 +28,7 @@ ERROR: Database update process failed: Connection failed
         (["freshclam.dat", "postamt-test.ndb"], [], True, True),
         (["daily.cvd"], [], True, False),
         (["leaving.ndb"], [], True, True),
+        (["tmp.3f1c/clamav-88.tmp"], [], True, True),  # of a freshclam that was killed
         ([], ["own.ndb"], True, False),
         ([], ["postamt-test.ndb"], True, True),
         ([], [], False, False),
@@ -39,6 +40,7 @@ def test_signatures_are_fetched_where_there_are_none(
     monkeypatch.setattr(clamav, "SIGNATURES", f"{tmp_path}/")
     monkeypatch.setattr(clamav, "TEST", f"{tmp_path}/postamt-test.ndb")
     for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     plan: dict[str, Any] = {
         "files": [{"path": f"{tmp_path}/{name}"} for name in brought],

@@ -86,3 +86,12 @@ def test_a_bridge_of_guests_is_no_address_of_the_host(
     assert host.addresses(None) == ["10.0.0.1"], "the only one it has"
     said["ip"] = ""
     assert host.addresses(None) == ["10.0.0.1"]
+
+
+def test_a_masked_unit_is_seen_before_its_package_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "UNITS", str(tmp_path))
+    (tmp_path / "postfix.service").symlink_to("/dev/null")
+    (tmp_path / "sshd.service").symlink_to("/lib/systemd/system/ssh.service")
+    (tmp_path / "own.service").touch()
+    (tmp_path / "multi-user.target.wants").mkdir()
+    assert host.masked() == ["postfix.service"]

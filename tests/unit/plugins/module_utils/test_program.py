@@ -159,7 +159,7 @@ def test_another_mail_server_stops_a_run_or_is_stopped_before_packages_come(
         stopped.append(text)
         raise Failed(text)
 
-    exim = program.rivals.Rival("exim4-daemon-light", ("exim4.service",), "/var/spool/exim4/input", 1)
+    exim = program.rivals.Rival("exim4-daemon-light", ("exim4.service",), ("/var/spool/exim4/input",), 1)
     monkeypatch.setattr(program.rivals, "found", lambda: [exim])
     monkeypatch.setattr(program.units, "act", lambda *words: stopped.append(" ".join(words)))
     monkeypatch.setattr(change, "fail", fail)
@@ -167,6 +167,36 @@ def test_another_mail_server_stops_a_run_or_is_stopped_before_packages_come(
     if adopt:
         change.look_for_rivals()
         assert (change.actions, stopped) == (["stopped exim4.service"], ["stop exim4.service"])
+        assert change.missing["stopped"] == ["exim4.service"]  # for the action, where the packages do not come
     else:
-        with pytest.raises(Failed, match="1 message in its queue, /var/spool/exim4/input"):
+        with pytest.raises(Failed, match="1 message waits in its queue, /var/spool/exim4/input"):
             change.look_for_rivals()
+
+
+def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
+    change: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is, where the old configuration is back: that one has it, or never wanted it."""
+    told: list[dict[str, Any]] = []
+
+    class Module:
+        def fail_json(self, **words: Any) -> None:
+            told.append(words)
+            raise Failed(words["msg"])
+
+    def make(what: str) -> None:
+        raise Failed(f"cannot make {what}")
+
+    change.module, change.dry, change.program.make = Module(), False, make
+    change.changed, change.actions, change.diffs, change.unmade, change.news = False, [], [], [], []
+    change.stops, change.disables, change.changes, change.groups, change.running = [], [], [], {}, []
+    change.reread, change.served, change.lacking = "", False, ["signatures"]
+    monkeypatch.setattr(change, "undo", lambda *_words: "the old one is back and serves")
+    monkeypatch.setattr(program.units, "complaints", lambda *_words: [])
+    for files_of_mark, unmade in (([], ["signatures"]), ([{"path": "/etc/x"}], [])):
+        change.mark = {"files": files_of_mark}
+        with pytest.raises(Failed, match="cannot make signatures"):
+            change.activate()
+        with pytest.raises(Failed, match="does not work"):
+            change.give_up(["cannot make signatures"], "@0", {}, back=bool(files_of_mark), dead=True)
+        assert told[-1].get("unmade", []) == unmade

@@ -34,18 +34,31 @@ def test_a_mail_server_with_its_units_and_its_queue(monkeypatch: pytest.MonkeyPa
     for name in ("1-H", "1-D", "a/2-H"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    monkeypatch.setitem(rivals.QUEUES, "exim4", (str(tmp_path), rivals.QUEUES["exim4"][1]))
+    monkeypatch.setitem(rivals.QUEUES, "exim4", (rivals.QUEUES["exim4"][0], str(tmp_path)))
     (found,) = rivals.found()
     assert found.package == "exim4-daemon-light"
     assert found.units == ("exim4-base.timer", "exim4.service")
-    assert found.mail == f"2 messages in its queue, {tmp_path}"
-    assert "exim4-daemon-light is this host's mail server, with 2 messages" in rivals.refusal([found])
+    assert found.mail == f"2 messages wait in its queue, {tmp_path}"
+    assert "exim4-daemon-light is this host's mail server; 2 messages wait" in rivals.refusal([found])
+
+
+def test_mail_that_waits_for_a_daemon_to_start_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said(monkeypatch, "half-configured\tsendmail-bin\tsendmail\tmail-transport-agent\n")
+    pattern, *folders = rivals.QUEUES["sendmail"]
+    assert folders == ["/var/spool/mqueue", "/var/spool/mqueue-client"]
+    queues = [tmp_path / "mqueue", tmp_path / "mqueue-client"]
+    for queue in queues:
+        queue.mkdir()
+    (queues[1] / "qf6AR7sNR1002065").touch()
+    monkeypatch.setitem(rivals.QUEUES, "sendmail", (pattern, *map(str, queues)))
+    (found,) = rivals.found()
+    assert found.mail == f"1 message waits in its queue, {queues[0]} and {queues[1]}"
 
 
 def test_a_queue_of_an_unknown_form_is_said_to_be_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    said(monkeypatch, "installed\topensmtpd\topensmtpd\tmail-transport-agent\n")
+    said(monkeypatch, "installed\tcourier-mta\tcourier\tmail-transport-agent\n")
     (found,) = rivals.found()
-    assert "not known" in found.mail
+    assert "is this host's mail server; whether mail waits in its queue is not known" in rivals.refusal([found])
 
 
 def test_postfix_is_no_rival_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:

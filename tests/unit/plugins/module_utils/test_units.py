@@ -105,3 +105,14 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
     os.close(terminal)
     assert "nobody\\nread\\n" in found and "/dev/tty" in found
     assert shown == b""
+
+
+def test_systemds_reason_comes_after_what_it_says_of_init_scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        "Synchronizing state of dovecot.service with SysV service script with /usr/lib/systemd/systemd-sysv-install.\n"
+        "Executing: /usr/lib/systemd/systemd-sysv-install enable dovecot\n"
+        "Failed to enable unit: Unit /etc/systemd/system/dovecot.service is masked\n"
+    )
+    monkeypatch.setattr(units, "output", lambda *_words, **_how: units.Output(1, "", said))
+    with pytest.raises(units.Failed, match=r"^systemctl enable dovecot.service: Failed to enable unit: .* is masked"):
+        units.act("enable", "dovecot.service")

@@ -14,6 +14,7 @@ LOOK: dict[str, t.Any] = {
     "clock": 1790000000, "architecture": "amd64", "memory": 2 << 30, "swap": 0, "cores": 2, "addresses": ["192.0.2.1"],
     "ipv6": True, "ca": "AB" * 32, "unclaimed": ["postfix"], "claimed": [], "firewall": ["ufw"], "holds": ["mailboxes"],
     "in_the_way": ["user deploy has 5000"],
+    "masked": ["postfix.service"],
     "versions": {"postfix": "3.10.13", "dovecot": "2.3.19.1"},
 }  # fmt: skip
 DONE: dict[str, t.Any] = {"changed": True, "actions": ["wrote /etc/x"], "diff": [{"before": "", "after": "x\n"}]}
