@@ -246,7 +246,7 @@ class Change(program.Change):
         if self.dry and not served:
             self.connection: Connection = Files()
             if self.missing.get("packages"):
-                self.actions.append("slapd is not installed: it was not there to try the configuration")
+                self.actions.append("the new configuration was not checked: slapd is not installed")
         else:
             self.connection = Connection()
         kept = dict(self.record)
@@ -642,7 +642,8 @@ class Change(program.Change):
         else:
             return
         differ = sum(theirs.get(dn) != ours.get(dn) for dn in {**theirs, **ours})
-        if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({differ} entries differed)"):
+        many = "1 entry" if differ == 1 else f"{differ} entries"
+        if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({many} differed)"):
             ldif = as_ldif(provider, suffix)
             try:
                 self.load(ldif)
