@@ -76,8 +76,8 @@ def warnings(site: Site) -> Iterator[str]:
         found = list(host.addresses) == list(host.look.addresses)  # and not said
         if private and found and site.shows_public(host):
             yield (
-                f"the zones have private addresses of {host.name} ({', '.join(private)}), since it has no others: "
-                "mail_host_addresses of the host says which to publish"
+                f"{host.name} has private addresses only ({', '.join(private)}), and the zone files publish them: "
+                "name the host's public addresses in mail_host_addresses"
             )
     if _unnamed_relay(site):
         yield (
