@@ -55,7 +55,7 @@ def test_the_readme_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_pages_are_named_by_links(page: Path) -> None:
-    assert re.findall(r"`[a-z/-]+\.md`", page.read_text(encoding="utf-8")) == []
+    assert re.findall(r"`[a-z/-]+\.md`|\[[a-z/-]+\.md\]", page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
