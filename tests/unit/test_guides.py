@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import tarfile
 import textwrap
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -138,6 +139,17 @@ def test_who_does_not_test_gets_no_tools_of_the_tests(tmp_path: Path, target: st
     assert "-r requirements.txt" in commands(target)
     assert "-r requirements-dev.txt" not in commands(target)
     assert "-r requirements-dev.txt" in commands("test-unit")
+
+
+def test_the_tarball_is_small_and_has_no_tools_of_the_tests(tmp_path: Path) -> None:
+    command = ["ansible-galaxy", "collection", "build", "--output-path", str(tmp_path), str(REPOSITORY)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as tarball:
+        names = tarball.getnames()
+    assert {"README.md", "docs/pictures/mail.svg", "examples/ansible.cfg", "requirements.txt"} <= set(names)
+    assert [name for name in names if re.match(r"\.|molecule|tools|tests/unit|Makefile|requirements-dev", name)] == []
+    assert built.stat().st_size < 1_000_000
 
 
 def test_what_the_guide_says_to_be_tested_has_a_test() -> None:
