@@ -23,7 +23,8 @@ demo: announce $(READY) ## Bring up a mail server and send mail through it (RELE
 announce:
 	@echo "make demo and demo-hosts install: Ansible from PyPI into .venv; Podman, runc, debootstrap and iptables from"
 	@echo "Debian where they are missing; an image of Debian $(RELEASE) for the containers."
-	@echo "They keep their files in .venv, .cache and .demo or .demo-hosts; make demo-down or demo-hosts-down removes all."
+	@echo "make demo-down or demo-hosts-down removes containers, networks and the folder .demo or .demo-hosts.  What is"
+	@echo "downloaded stays for the next time: .venv, .cache, Debian's packages, and the image (podman image ls)."
 
 demo-down: ## Remove the demo: containers, networks, volumes, .demo
 	@tools/demo down

@@ -248,7 +248,7 @@ class Change(program.Change):
         if self.dry and (not served or "python3-ldap" in absent):
             self.connection: Connection = Files()
             if absent:
-                self.actions.append(f"the configuration was not tried on slapd (not installed: {', '.join(absent)})")
+                self.actions.append(f"the new configuration was not checked: not installed are {', '.join(absent)}")
         else:
             self.connection = Connection()
         kept = dict(self.record)
@@ -655,7 +655,8 @@ class Change(program.Change):
         else:
             return
         differ = sum(theirs.get(dn) != ours.get(dn) for dn in {**theirs, **ours})
-        if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({differ} entries differed)"):
+        many = "1 entry" if differ == 1 else f"{differ} entries"
+        if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({many} differed)"):
             ldif = as_ldif(provider, suffix)
             try:
                 self.load(ldif)

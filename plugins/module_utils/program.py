@@ -321,7 +321,8 @@ class Change:
             found["packages"] = [name for name in names if name not in installed]
         found["users"] = [user for user in self.plan["users"] if not has_user(user)]
         if self.dry and found.get("packages"):
-            self.did("installed", "install", f"packages {', '.join(found['packages'])}")
+            names = found["packages"]
+            self.did("installed", "install", f"package{'s' if len(names) > 1 else ''} {', '.join(names)}")
         for user in found["users"] if self.dry else ():
             self.did("created", "create", f"user {user['name']}")
         return {kind: items for kind, items in found.items() if items}
@@ -534,8 +535,8 @@ class Change:
         if not self.changes:
             return
         if self.missing or (self.program.checker and not shutil.which(self.program.checker)):
-            what = ", ".join(self.missing.get("packages", ())) or self.program.checker
-            self.actions.append(f"{self.program.title}'s own checker was not there to ask (not installed: {what})")
+            what = "packages or users are missing" if self.missing else f"{self.program.checker} is not installed"
+            self.actions.append(f"the new configuration was not checked: {what}")
             return
         files.private_folder(self.stage)
         try:

@@ -76,7 +76,9 @@ def carry_out(module: AnsibleModule) -> None:
     units.serve(module)
     request: dict[str, Any] = module.params["request"]
     folder = request["folder"]
-    mails, strange = listed(folder)
+    mails, notes = listed(folder)
+    if not mails and files.folder(folder):
+        notes.append("no mail is in the quarantine")
     wanted = request.get("release") or []
     unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
     if unknown:
@@ -94,4 +96,4 @@ def carry_out(module: AnsibleModule) -> None:
             if found.returncode or not answer.startswith("250"):
                 module.fail_json(msg=f"{name} was not released: {answer}", actions=actions, changed=bool(actions))
         actions.append(f"{'would release' if module.check_mode else 'released'} {name}")
-    module.exit_json(changed=bool(actions), actions=actions, mails=mails, notes=strange)
+    module.exit_json(changed=bool(actions), actions=actions, mails=mails, notes=notes)

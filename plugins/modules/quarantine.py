@@ -50,7 +50,7 @@ mails:
       recipients: <alice@example.org>
       subject: Your invoice
 notes:
-  description: What in the folder was passed over, such as a link, one sentence each.
+  description: What in the folder was passed over, such as a link, one sentence each; or that no mail is there.
   returned: success
   type: list
   elements: str

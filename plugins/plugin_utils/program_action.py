@@ -84,7 +84,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if lists.get("failed"):
                 said += "; the host could not fetch all package lists: apt-get update there says why"
             return {"failed": True, "msg": said + self._started_again(missing, actions)}
-        actions.append(f"installed packages {', '.join(names)}")
+        actions.append(f"installed {packages(names)}")
         return None
 
     def _started_again(self, missing: Result, actions: list[str]) -> str:
@@ -120,6 +120,11 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
             self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {sentence(done)}")
 
 
+def packages(names: list[str]) -> str:
+    """Return one or several packages by name, as in a sentence."""
+    return f"package{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
 def sentence(actions: list[str]) -> str:
     """Return actions as one sentence: those that do the same to several things share their verb."""
     shared: list[list[str]] = []
@@ -129,4 +134,6 @@ def sentence(actions: list[str]) -> str:
             shared[-1].append(f"/{path}")
         else:
             shared.append([action])
-    return "; ".join(", ".join(group) for group in shared)
+    return "; ".join(
+        ", ".join(group).replace(" folder /", " folders /" if group[1:] else " folder /") for group in shared
+    )

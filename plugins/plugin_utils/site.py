@@ -87,7 +87,7 @@ class Account:
         example='"{ARGON2}$argon2id$v=19$..."',
     )  # fmt: skip
     name: str = var("Display name.", "")
-    quota: Size | None = var("Limit of the mailbox, in units of 1024 bytes; 0 for none.", None, example="2G")
+    quota: Size | None = var("Limit of the mailbox, a multiple of 1024 bytes; 0 for none.", None, example="2G")
     aliases: list[Login] = var("Further addresses of the same mailbox; the account may send as each.", [])
     forward: list[Address] = var("Addresses that get its mail.", [])
     keep_copy: bool = var("Whether forwarded mail is also kept in the mailbox.", False)
@@ -172,7 +172,7 @@ class SiteVariables:
         "Addresses that stand for one or several others.", {}, example="{info@example.org: [alice@example.org]}"
     )
     mail_quota: Size = var(
-        "Limit of a mailbox whose account names none, in units of 1024 bytes; 0 for none.", Size(0), example="2G"
+        "Limit of a mailbox whose account names none, a multiple of 1024 bytes; 0 for none.", Size(0), example="2G"
     )
     mail_postmaster: Recipient | None = var(
         "Who reads mail to postmaster, abuse and hostmaster of each domain and to the hosts' root; by default the "

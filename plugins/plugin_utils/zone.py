@@ -69,7 +69,7 @@ def _unnamed_relay(site: Site) -> bool:
     return site.of(Relay).mail_relayhost is not None and not site.of(Variables).mail_spf_includes
 
 
-_WHICH = "mail_host_addresses of the host says which to publish"
+_WHICH = "name the host's public addresses in mail_host_addresses"
 
 
 def warnings(site: Site) -> Iterator[str]:
@@ -82,13 +82,13 @@ def warnings(site: Site) -> Iterator[str]:
         behind = [address for address in host.addresses if _kind(address) == "A" and address not in listed]
         if private:
             yield (
-                f"the zones have private addresses of {host.name} ({', '.join(private)}), since it has no others: "
+                f"{host.name} has private addresses only ({', '.join(private)}), and the zone files publish them: "
                 f"{_WHICH}"
             )
         elif behind and not any(_kind(address) == "A" for address in listed):
             yield (
-                f"the zones have no IPv4 address of {host.name}, since its own are private ({', '.join(behind)}), and "
-                f"many servers cannot reach it by IPv6 alone: {_WHICH}"
+                f"the zone files have no IPv4 address of {host.name}, since its own are private ({', '.join(behind)}), "
+                f"and many servers cannot reach it by IPv6 alone: {_WHICH}"
             )
     if _unnamed_relay(site):
         yield (

@@ -4,8 +4,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import subprocess
+import tarfile
+import textwrap
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -50,13 +56,73 @@ def test_the_readme_leads_to_every_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_pages_are_named_by_links(page: Path) -> None:
-    assert re.findall(r"`[a-z/-]+\.md`", page.read_text(encoding="utf-8")) == []
+    assert re.findall(r"`[a-z/-]+\.md`|\[[a-z/-]+\.md\]", page.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_playbooks_are_there(page: Path) -> None:
     run = re.findall(r"ansible-playbook .*?postamt\.mail\.(\w+)", page.read_text(encoding="utf-8"))
     assert set(run) - {playbook.stem for playbook in (REPOSITORY / "playbooks").glob("*.yml")} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_targets_of_make_are_there(page: Path) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    asked = re.findall(r"(?:`|^ {4})make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(asked) - set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE)) == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_of_the_repository_are_there(page: Path) -> None:
+    folders = "docs|examples|molecule|playbooks|plugins|roles|tests|tools"
+    named = re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text(encoding="utf-8"))
+    named = [path for path in named if not re.search(r"\bP\b", path)]  # which stands for any program
+    assert [path for path in named if not (REPOSITORY / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_zone_files_are_written_without_thousands_of_lines_beside_them(page: Path) -> None:
+    commands = re.findall(r"^ +ansible-playbook .*mail_zone_dir=.*$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [command for command in commands if "--tags zones" not in command] == []
+
+
+def inventories() -> list[Path | str]:
+    """Return the inventories that a reader copies: the examples, and those in pages."""
+    found: list[Path | str] = sorted((REPOSITORY / "examples").glob("*/hosts.yml"))
+    for page in (REPOSITORY / "README.md", REPOSITORY / "docs" / "guides" / "first-mail-server.md"):
+        for block in re.findall(r"(?:^ {4}.*\n|^\n)+", page.read_text(encoding="utf-8"), re.MULTILINE):
+            if re.match(r"\s*mail:\n", block) and "mail_domains" in block:
+                found.append(textwrap.dedent(block.strip("\n")))
+    return found
+
+
+def test_inventories_to_copy_say_who_logs_in(tmp_path: Path) -> None:
+    """Without it Ansible calls sudo, as root too, and many servers have no sudo."""
+    copied = inventories()
+    assert len(copied) == 4
+    for inventory in copied:
+        path = inventory if isinstance(inventory, Path) else tmp_path / "hosts.yml"
+        if isinstance(inventory, str):
+            path.write_text(inventory, encoding="utf-8")
+        command = ["ansible-inventory", "-i", str(path), "--list"]
+        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        assert {host.get("ansible_user") for host in found["_meta"]["hostvars"].values()} == {"root"}, inventory
+
+
+def test_the_command_that_the_demo_ends_with_finds_the_collection(tmp_path: Path) -> None:
+    demo = SourceFileLoader("demo", str(REPOSITORY / "tools" / "demo"))
+    module = module_from_spec(spec_from_loader("demo", demo) or pytest.fail("no module"))
+    demo.exec_module(module)
+    assert "cd .demo && " in module.BY_HAND
+    module.DEMO, module.INVENTORY, module.STATE = tmp_path, tmp_path / "inventory", tmp_path / "state"
+    module.write_folder()
+    found = [value for name, value in os.environ.items() if name.startswith("ANSIBLE_") and value]
+    environment = {name: value for name, value in os.environ.items() if value not in found}
+    command = ["ansible-playbook", "-i", "inventory", "postamt.mail.site", "--list-hosts"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**environment, "HOME": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0 and "mail.example.org" in done.stdout, done.stderr
 
 
 @pytest.mark.parametrize("target", ["build", "demo", "demo-hosts"])
@@ -73,6 +139,17 @@ def test_who_does_not_test_gets_no_tools_of_the_tests(tmp_path: Path, target: st
     assert "-r requirements.txt" in commands(target)
     assert "-r requirements-dev.txt" not in commands(target)
     assert "-r requirements-dev.txt" in commands("test-unit")
+
+
+def test_the_tarball_is_small_and_has_no_tools_of_the_tests(tmp_path: Path) -> None:
+    command = ["ansible-galaxy", "collection", "build", "--output-path", str(tmp_path), str(REPOSITORY)]
+    subprocess.run(command, check=True, capture_output=True)
+    (built,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(built) as tarball:
+        names = tarball.getnames()
+    assert {"README.md", "docs/pictures/mail.svg", "examples/ansible.cfg", "requirements.txt"} <= set(names)
+    assert [name for name in names if re.match(r"\.|molecule|tools|tests/unit|Makefile|requirements-dev", name)] == []
+    assert built.stat().st_size < 1_000_000
 
 
 def test_what_the_guide_says_to_be_tested_has_a_test() -> None:

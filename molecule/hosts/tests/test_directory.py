@@ -226,7 +226,7 @@ def test_entries_that_differ_are_taken_anew(
     )
     assert "differs" in found(replica, f"(mail={ANNA})", "displayName"), done.stderr
     assert in_step(provider, replica)
-    anew = f"the directory of {names[0]} anew (1 entries differed)"
+    anew = f"the directory of {names[0]} anew (1 entry differed)"
     assert f"would take {anew}" in play(check=True, tags="ldap").actions
     assert f"took {anew}" in play(tags="ldap").actions
     assert "differs" not in found(replica, f"(mail={ANNA})", "displayName")

@@ -64,3 +64,25 @@ def test_recipients_are_asked_for_where_the_mail_would_go(
     assert quarantine.refused("<alice@example.org>,<gone@example.org>") == [
         "550 5.1.1 <gone@example.org>: User unknown"
     ]
+
+
+@pytest.mark.parametrize(("there", "said"), [(True, ["no mail is in the quarantine"]), (False, [])])
+def test_an_empty_quarantine_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, said: list[str]
+) -> None:
+    class Ended(Exception):
+        pass
+
+    class Module:
+        check_mode = False
+        params: t.ClassVar[dict[str, t.Any]] = {"request": {"folder": str(tmp_path / "virusmails")}}
+
+        def exit_json(self, **answer: t.Any) -> None:
+            raise Ended(answer)
+
+    monkeypatch.setattr(units, "serve", lambda _module: None)
+    if there:
+        (tmp_path / "virusmails").mkdir()
+    with pytest.raises(Ended) as ended:
+        quarantine.carry_out(t.cast(t.Any, Module()))
+    assert ended.value.args[0]["notes"] == said

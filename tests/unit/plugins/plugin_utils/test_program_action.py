@@ -7,12 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, sentence
+from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, packages, sentence
 
 
 def test_actions_of_one_kind_share_their_verb() -> None:
-    actions = ["installed packages postfix", "wrote /a", "wrote /b", "reloaded Postfix", "removed /c"]
-    assert sentence(actions) == "installed packages postfix; wrote /a, /b; reloaded Postfix; removed /c"
+    actions = ["installed package postfix", "wrote /a", "wrote /b", "reloaded Postfix", "removed /c"]
+    assert sentence(actions) == "installed package postfix; wrote /a, /b; reloaded Postfix; removed /c"
     assert sentence(["would write /a", "would write /b"]) == "would write /a, /b"
 
 
@@ -37,12 +37,12 @@ def bring(answers: list[dict[str, Any]], **missing: list[str]) -> tuple[Any, lis
 
 
 def test_a_source_that_does_not_answer_is_no_reason_to_install_nothing() -> None:
-    assert bring([FAILED, {"changed": True}]) == (None, ["installed packages postfix"], [FRESH_LISTS, PACKAGES])
+    assert bring([FAILED, {"changed": True}]) == (None, ["installed package postfix"], [FRESH_LISTS, PACKAGES])
 
 
 def test_lists_that_look_fresh_are_fetched_where_they_do_not_do() -> None:
     failure, actions, asked = bring([{"changed": False}, FAILED, {"changed": True}, {"changed": True}])
-    assert (failure, actions) == (None, ["installed packages postfix"])
+    assert (failure, actions) == (None, ["installed package postfix"])
     assert asked == [FRESH_LISTS, PACKAGES, LISTS, PACKAGES]
 
 
@@ -60,3 +60,9 @@ def test_a_mail_server_that_was_stopped_for_packages_that_do_not_come_runs_again
     assert failure == {"failed": True, "msg": f"cannot install postfix: no mirror answers{words}"}
     assert asked[-1] == {"name": "exim4.service", "state": "started"}
     assert actions == (["started exim4.service again"] if starts else [])
+
+
+def test_one_is_singular_and_two_are_plural() -> None:
+    assert sentence(["created folder /a", "created folder /b"]) == "created folders /a, /b"
+    assert sentence(["created folder /a", "wrote /a/b"]) == "created folder /a; wrote /a/b"
+    assert (packages(["postfix"]), packages(["postfix", "slapd"])) == ("package postfix", "packages postfix, slapd")

@@ -4,12 +4,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import jmespath
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.show import overview
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.zone import warnings, zones
 
+REPOSITORY = Path(__file__).resolve().parents[4]
 NAME = "mail.example.org"
 HASH = "{CRYPT}$6$salt$" + 43 * "d5"
 
@@ -50,6 +55,15 @@ def test_each_program_is_shown() -> None:
     shown = overview(found, found.hosts[NAME], {"postfix": {"settings": {"smtpd_banner": "hello"}}})
     assert set(compose.programs()) == set(shown)
     assert "smtpd_banner = hello" in shown["postfix"]["files"]["/etc/postfix/main.cf"]
+
+
+def test_what_the_guides_pick_is_there() -> None:
+    found = site()
+    shown = overview(found, found.hosts[NAME], {})
+    pages = [*REPOSITORY.glob("docs/**/*.md"), REPOSITORY / "README.md"]
+    picked = {pick for page in pages for pick in re.findall(r"-e pick='?([\w.]+)", page.read_text(encoding="utf-8"))}
+    assert {"postfix.files", "ldap.entries.accounts"} <= picked
+    assert [pick for pick in picked if not jmespath.search(pick, shown)] == []
 
 
 def test_zone_files() -> None:
@@ -93,7 +107,7 @@ BRIDGES = ("10.89.0.1", "172.17.0.1", "100.64.0.3", "fd00:89::1")
         (("192.0.2.25", *BRIDGES), ["192.0.2.25"], ""),
         (("10.0.0.5", "2001:db8::25"), ["2001:db8::25"], "no IPv4 address of mail.example.org"),
         (("2001:db8::25",), ["2001:db8::25"], ""),
-        (("10.0.0.5", "fd00::5"), ["10.0.0.5", "fd00::5"], "private addresses of mail.example.org"),
+        (("10.0.0.5", "fd00::5"), ["10.0.0.5", "fd00::5"], "mail.example.org has private addresses only"),
     ],
     ids=["bridges", "IPv4 behind NAT", "no IPv4", "behind NAT"],
 )
