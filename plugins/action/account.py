@@ -15,7 +15,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run, show
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
 

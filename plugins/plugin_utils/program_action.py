@@ -7,7 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan, concerns
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan, concerns
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import on_host, plan_for, stock
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError

@@ -28,6 +28,7 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, answers, compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
@@ -548,7 +549,7 @@ def tried_plans(
                     module.supplied(plan, lambda path: controller_file(action, files, path))
             except SiteError as error:
                 problems.update({str(problem): problem for problem in error.problems})
-            except compose.ComposeError as error:
+            except ComposeError as error:
                 for line in str(error).splitlines():
                     where, _colon, allowed = line.partition(": ")
                     problems[line] = Problem(where, None, allowed)

@@ -64,9 +64,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         parameters={
             "virtual_mailbox_domains": list(site.domains),
             "virtual_mailbox_maps": [table("mailboxes", "ldap")],
-            "virtual_alias_maps": [table("forwards", "ldap")],
             "smtpd_sender_login_maps": [*clients, table("mailboxes", "ldap")],
         },
+        lists={"virtual_alias_maps": {"accounts": [table("forwards", "ldap")]}},
         tables={
             # By alias too: Dovecot knows whose it is, and tells scripts the address to which the mail was sent.
             "mailboxes": lookup(OWNER, "mail", site.accounts_base),

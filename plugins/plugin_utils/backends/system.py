@@ -47,11 +47,11 @@ def postfix(site: Site, host: Host) -> Postfix:
             "mydestination": ["$myhostname", "localhost.$mydomain", "localhost", *site.domains],
             "local_recipient_maps": [table("mailboxes", "lmdb"), "$alias_maps"],
             "mailbox_transport": "lmtp:unix:private/dovecot-lmtp",
-            "virtual_alias_maps": [table("aliases", "lmdb")],
             "smtpd_sender_login_maps": [table("owners", "lmdb")],
             "smtpd_sasl_type": "dovecot",
             "smtpd_sasl_path": SOCKET,
         },
+        lists={"virtual_alias_maps": {"accounts": [table("aliases", "lmdb")]}},
         tables={
             "aliases": Table("lmdb", rewritten),
             "mailboxes": Table("lmdb", {str(one.address): user_of(one.address) for one in alive}),

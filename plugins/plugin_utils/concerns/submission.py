@@ -82,7 +82,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
                 options={**options, "syslog_name": "postfix/submissions", "smtpd_tls_wrappermode": True},
             ),
         },
-        restrictions={
+        lists={
             "mua_client_restrictions": {"permit": ["permit_sasl_authenticated"], "access": ["reject"]},
             "mua_sender_restrictions": senders,
             "mua_relay_restrictions": {

@@ -9,9 +9,11 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    every,
+    files_of,
     tree_merge,
     united,
 )
@@ -74,14 +76,14 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     ]
     plugins = ((name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts)
     tree = with_user_settings(tree_merge([*trees, *plugins], "Dovecot setting"), given)
-    questions = [question for _concern, part in parts for question in part.questions]
+    questions = every(parts, "questions")
     chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
-        users=[user for _concern, part in parts for user in part.users],
-        directories=[folder for _concern, part in parts for folder in part.directories],
+        users=every(parts, "users"),
+        directories=every(parts, "directories"),
         files=[
-            *(file for _concern, part in parts for file in part.files),
+            *files_of(parts, "Dovecot file"),
             # It holds the password by which the directory is asked.
             File(MAIN, dovecot_conf(tree, new), "0600"),
         ],
@@ -89,7 +91,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         watch=united(parts, "watch"),
         serves=shown_at(questions, [chain]),
         questions=questions,
-        secrets=[*(secret for _concern, part in parts for secret in part.secrets), *_secrets_of(given)],
+        secrets=[*every(parts, "secrets"), *_secrets_of(given)],
     )
 
 

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    files_of,
     merged,
     overridden,
     united,
@@ -139,7 +140,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         packages={"slapd", "ldap-utils", "python3-ldap"},
         key_group="ssl-cert",  # which slapd's user joins, to read the key of its certificate
         directories=[Directory(DATABASE, "0700", "openldap", "openldap")],
-        files=[file for _concern, part in parts for file in part.files],
+        files=files_of(parts, "file beside slapd"),
         units=[Unit("slapd.service")],
         watch=[certificate.chain, certificate.key, CA_FILE],
         serves=[
