@@ -47,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def _plans(self, variables: Result) -> dict[str, compose.Plan]:
         given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
         unclaimed = run.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
-        plans = {name: run.plan_for(self, variables, name, given[name]) for name in given if name in unclaimed}
+        plans = {name: run.plan_for(self, variables, name, given[name])[0] for name in given if name in unclaimed}
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
         return plans

@@ -54,7 +54,8 @@ RELEASES: dict[str, dict[str, str]] = {
     "trixie": {"postfix": "3.10", "dovecot": "2.4", "slapd": "2.6"},
 }
 ARCHITECTURES = ("amd64", "arm64")
-DUTIES = {  # the groups below `mail`, and what a host in one of them does
+Duty = t.Literal["mail_mx", "mail_submission", "mail_filter", "mail_store", "mail_directory", "mail_client"]
+DUTIES: dict[Duty, str] = {  # the groups below `mail`, and what a host in one of them does
     "mail_mx": "port 25 from the world",
     "mail_submission": "ports 587 and 465 from users",
     "mail_filter": "amavis and ClamAV",
@@ -62,8 +63,12 @@ DUTIES = {  # the groups below `mail`, and what a host in one of them does
     "mail_directory": "OpenLDAP",
     "mail_client": "another server, which hands its mail to the site's submission hosts",
 }
-CLIENT = "mail_client"
-FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
+CLIENT: t.Final = "mail_client"
+FALLS_TO: dict[Duty, Duty] = {
+    "mail_submission": "mail_mx",
+    "mail_filter": "mail_mx",
+    "mail_directory": "mail_store",
+}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
 _USER_LENGTH = 32  # useradd(8)
 PASSWORD_BYTES = 255  # saslauthd reads no more
@@ -236,12 +241,12 @@ class Host:
     inventory_name: str
     name: HostName
     addresses: tuple[str, ...]
-    duties: frozenset[str]
+    duties: frozenset[Duty]
     look: Look
     client_senders: tuple[Address, ...] = ()
     link_named: bool = True  # whether its certificate has the name by which other hosts know its links
 
-    def does(self, duty: str) -> bool:
+    def does(self, duty: Duty) -> bool:
         """Tell whether the host has a duty such as mail_store."""
         return duty in self.duties
 
@@ -414,10 +419,10 @@ class Site:
         return [*LOOPBACK, *(address for host in self.hosts.values() for address in host.addresses)]
 
     @functools.cached_property
-    def _by_duty(self) -> dict[str, list[Host]]:
+    def _by_duty(self) -> dict[Duty, list[Host]]:
         return {duty: [host for host in self.hosts.values() if host.does(duty)] for duty in DUTIES}
 
-    def hosts_with(self, duty: str) -> list[Host]:
+    def hosts_with(self, duty: Duty) -> list[Host]:
         return self._by_duty[duty]
 
     def password_of(self, account: Account) -> str | None:
@@ -533,7 +538,7 @@ def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str
     return hosts
 
 
-def _duties(inputs: Mapping[str, HostInput]) -> dict[str, frozenset[str]]:
+def _duties(inputs: Mapping[str, HostInput]) -> dict[str, frozenset[Duty]]:
     """Return what each host does: by its groups, and by those that were left out; a host alone does everything."""
     placed = {name: {group for group in item.groups if group in DUTIES} for name, item in inputs.items()}
     servers = [name for name, groups in placed.items() if CLIENT not in groups]
@@ -555,13 +560,14 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
         allowed = f"hold {len(unplaced)} hosts: put each into the groups of what it does ({', '.join(DUTIES)})"
         yield Problem("group mail", None, allowed)
         return
-    for duty, loss in (("mail_mx", "no mail comes in"), ("mail_store", "there are no mailboxes")):
+    losses: dict[Duty, str] = {"mail_mx": "no mail comes in", "mail_store": "there are no mailboxes"}
+    for duty, loss in losses.items():
         if not site.hosts_with(duty):
             yield Problem(f"group {duty}", None, f"must hold a host: without one {loss}")
     stores = site.hosts_with("mail_store")
     if len(stores) > 1:
         yield Problem("group mail_store", ", ".join(host.name for host in stores), "must hold exactly one host")
-    for duty in sorted(empty & set(FALLS_TO)):
+    for duty in sorted(duty for duty in FALLS_TO if duty in empty):
         if duty != "mail_filter" or site.core.mail_content_filter != "off":
             allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
             yield Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")

@@ -15,7 +15,7 @@ import json
 import typing as t
 from collections.abc import Callable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
+from ansible_collections.postamt.mail.plugins.plugin_utils import pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
@@ -99,7 +99,6 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         acme=sorted(acme),
         server_name=str(site.server_name),
         domains=sorted(united(parts, "domains")),
-        state_dir=run.state_dir(site),
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
 

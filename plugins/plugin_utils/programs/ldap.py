@@ -37,6 +37,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Host,
     KeyPair,
     Site,
+    client_secret,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS
 
@@ -362,6 +363,13 @@ def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
             clear = site.password_of(accounts[name])
             found[name] = {"hash": str(accounts[name].password_hash)} if clear is None else {"clear": clear}
     return found
+
+
+def secret_names(site: Site, parts: Contributions) -> list[str]:
+    """Return the names of the secrets that the directory needs and no variable says."""
+    generated = [one.address for one in site.accounts if not (one.password or one.password_hash)]
+    services = [*merged(parts, "services", "directory service"), *_replica(site)]
+    return ["fingerprint-key", *generated, *(f"service:{name}" for name in services), *map(client_secret, site.clients)]
 
 
 def applied_passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
