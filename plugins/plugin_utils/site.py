@@ -505,7 +505,7 @@ def parse_site(
 
 
 def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str, Host]:
-    duties = _duties(inputs)
+    duties = duties_of({name: item.groups for name, item in inputs.items()})
     hosts: dict[str, Host] = {}
     for name, item in inputs.items():
         for group in item.groups:
@@ -538,9 +538,9 @@ def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str
     return hosts
 
 
-def _duties(inputs: Mapping[str, HostInput]) -> dict[str, frozenset[Duty]]:
+def duties_of(groups_of: Mapping[str, Sequence[str]]) -> dict[str, frozenset[Duty]]:
     """Return what each host does: by its groups, and by those that were left out; a host alone does everything."""
-    placed = {name: {group for group in item.groups if group in DUTIES} for name, item in inputs.items()}
+    placed = {name: {duty for duty in DUTIES if duty in groups} for name, groups in groups_of.items()}
     servers = [name for name, groups in placed.items() if CLIENT not in groups]
     if len(servers) == 1 and not placed[servers[0]]:
         placed[servers[0]] = set(DUTIES) - {CLIENT}
