@@ -149,13 +149,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of Postfix for one host."""
     if not host.duties:
         return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
-    parameters = {**_parameters(parts), **_lists(parts)}
-    settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
-    parameters = overridden(parameters, settings)
-    services = overridden(services_of(parts), own_services)
-    parameters = {**_proxied(parameters, services), **parameters}
+    parameters, services = configuration(host, parts, overrides)
     tables = merged(parts, "tables", "Postfix table")
-    _refuse_unknown(host.version("postfix"), parameters, services, _owners(parts, settings, own_services))
     return make_plan(
         packages={"postfix", *united(parts, "packages"), *_map_packages(tables)},
         files=[
@@ -174,6 +169,18 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         secrets=every(parts, "secrets"),
         host_aliases=HOST_ALIASES in text_of(parameters.get("alias_maps", "")),
     )
+
+
+def configuration(
+    host: Host, parts: Contributions, overrides: Mapping[str, t.Any]
+) -> tuple[dict[str, Value], dict[str, Service]]:
+    """Return what main.cf and master.cf say, the user's own included."""
+    settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
+    parameters = overridden({**_parameters(parts), **_lists(parts)}, settings)
+    services = overridden(services_of(parts), own_services)
+    parameters = {**_proxied(parameters, services), **parameters}
+    _refuse_unknown(host.version("postfix"), parameters, services, _owners(parts, settings, own_services))
+    return parameters, services
 
 
 def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> dict[str, Value]:
