@@ -14,6 +14,7 @@ import secrets as random_secrets
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.renamed import successor
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
     Count,
@@ -483,7 +484,8 @@ def parse_site(
             owners[known[name]] = {**owners[known[name]], name: value}
         elif name not in per_host and not name.startswith("mail_x_"):
             hint = nearest(name, [*known, *per_host])
-            problems.append(Problem(name, None, f"is not known{hint}; names of your own start with mail_x_"))
+            unknown = f"is not known{hint}; names of your own start with mail_x_"
+            problems.append(Problem(name, None, successor(name) or unknown))
     parsed = {owner: parse_fields(owner, values, "", problems, prefix="") for owner, values in owners.items()}
     parsed_hosts = _hosts(hosts, problems)
     core = parsed.get(SiteVariables)
