@@ -186,7 +186,7 @@ def keeps(site: Site, address: str) -> bool:
 
 def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
     """Yield why what was asked cannot be."""
-    if not site.uses_directory:
+    if not site.lookups.directory:
         allowed = "accounts are users of the host here: see passwd(1), adduser(8), usermod(8) and deluser(8) there"
         yield Problem("mail_accounts_backend", "system", allowed)
         return

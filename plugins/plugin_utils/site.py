@@ -14,6 +14,7 @@ import secrets as random_secrets
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils.renamed import successor
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
@@ -71,7 +72,6 @@ FALLS_TO: dict[Duty, Duty] = {
     "mail_directory": "mail_store",
 }
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
-_USER_LENGTH = 32  # useradd(8)
 PASSWORD_BYTES = 255  # saslauthd reads no more
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -142,10 +142,6 @@ class SiteVariables:
     )  # fmt: skip
     mail_accounts_grace_days: int = var(
         "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30
-    )
-    mail_accounts_backend: t.Literal["directory", "system"] = var(
-        "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
-        "directory",
     )
     mail_password_min_length: int = var(
         "Fewest characters of an account's password, wherever one is set: from 8 to 24.", 10
@@ -293,8 +289,10 @@ class Site:
         parts: dict[type, t.Any],
         secrets: Secrets,
         groups: Mapping[str, Sequence[str]],
+        lookups: Lookups,
     ) -> None:
         self.core = core
+        self.lookups = lookups
         self.hosts = hosts
         self.secrets = secrets
         self._parts = parts
@@ -311,15 +309,11 @@ class Site:
 
     def on(self, hosts: dict[str, Host]) -> Site:
         """Return the same site on hosts of which more is known."""
-        return Site(self.core, hosts, self._parts, self.secrets, self._groups)
+        return Site(self.core, hosts, self._parts, self.secrets, self._groups, self.lookups)
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""
         return t.cast(T, self._parts[variables])
-
-    @property
-    def uses_directory(self) -> bool:
-        return self.core.mail_accounts_backend == "directory"
 
     @property
     def suffix(self) -> str:
@@ -393,14 +387,14 @@ class Site:
     @functools.cached_property
     def provider(self) -> Host | None:
         """The host whose directory takes changes; every other one follows it."""
-        holders = self.hosts_with("mail_directory") if self.uses_directory else []
+        holders = self.hosts_with("mail_directory") if self.lookups.directory else []
         named = [self.core.mail_directory_provider, *self._groups.get("mail_directory", ())]
         wanted = [self.hosts[name] for name in named if name in self.hosts and self.hosts[name] in holders]
         return next(iter(wanted or holders), None)
 
     @property
     def has_replicas(self) -> bool:
-        return self.uses_directory and len(self.hosts_with("mail_directory")) > 1
+        return self.lookups.directory and len(self.hosts_with("mail_directory")) > 1
 
     def filters(self, host: Host) -> bool:
         """Tell whether a host filters mail."""
@@ -469,7 +463,8 @@ def parse_site(
 
     variables: all mail_* variables of the site, accounts of mail_accounts_source already among mail_accounts.
     hosts: the hosts of group mail by inventory name, with their groups, mail_host_* variables and what was seen there.
-    concerns: modules with an optional dataclass Variables and an optional function check(site).
+    concerns: modules with an optional dataclass Variables and an optional function check(site); one of them has a
+    function lookups(Variables) that says where accounts live.
     groups: those that the inventory has, an empty one too, with their hosts in its order.
     moving: whether the directory is being moved, so that it need not be where the site wants it.
     """
@@ -491,9 +486,15 @@ def parse_site(
     core = parsed.get(SiteVariables)
     if core is None or not parsed_hosts:
         raise SiteError(problems)
-    site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {})
+    lookups = [
+        concern.lookups(said)
+        for concern in concerns
+        if hasattr(concern, "lookups") and (said := parsed[concern.Variables])
+    ]
+    site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {}, next(iter(lookups), Lookups()))
     problems.extend(_topology(site, {group for group, names in (groups or {}).items() if not names}))
     problems.extend(_rules(site))
+    problems.extend(site.lookups.check(site))
     problems.extend(_mailboxes_left(site))
     problems.extend(_owner_kept_out(site))
     if not moving:
@@ -586,8 +587,6 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
     if provider and provider not in [host.inventory_name for host in holders]:
         known = ", ".join(host.inventory_name for host in holders)
         yield Problem("mail_directory_provider", provider, f"must be a host of group mail_directory ({known})")
-    if len(site.hosts) > 1 and not site.uses_directory:
-        yield Problem("mail_accounts_backend", "system", "is for a site of one host; several share a directory")
 
 
 def directory_holders(site: Site) -> list[Host]:
@@ -634,7 +633,7 @@ def _mailboxes_left(site: Site) -> Iterable[Problem]:
 
 def _owner_kept_out(site: Site) -> Iterable[Problem]:
     """Yield what keeps the mailboxes' owner from the number that it has on all hosts."""
-    for host in site.hosts_with("mail_store") if site.uses_directory else ():
+    for host in site.hosts_with("mail_store") if not site.lookups.on_host else ():
         if host.look.in_the_way:
             allowed = (
                 f"must be user and group number {VMAIL_UID}, so that mailboxes can move to another host, but there "
@@ -666,8 +665,6 @@ def _rules(site: Site) -> Iterable[Problem]:
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
     yield from _renames(site, owner)
-    if not site.uses_directory:
-        yield from _users_of_the_host(site)
     yield from _password_lengths(site)
     if site.core.mail_accounts_grace_days < 0:
         yield Problem("mail_accounts_grace_days", site.core.mail_accounts_grace_days, "must be 0 or more")
@@ -704,24 +701,6 @@ def postmaster_is_off(site: Site, also: str = "") -> bool:
     return off.issuperset(site.aliases.get(reader, [reader]))
 
 
-def _users_of_the_host(site: Site) -> Iterable[Problem]:
-    """Yield the accounts that no user of a host can stand for."""
-    users: dict[str, Address] = {}
-    for account in site.accounts:
-        name = account.address.partition("@")[0]
-        where = f"mail_accounts {account.address}"
-        if name in users:
-            allowed = (
-                f"is user {name} of the host, as {users[name]} is, and so the same mailbox: make it one of that "
-                "account's aliases, or have accounts in the directory (mail_accounts_backend)"
-            )
-            yield Problem(where, None, allowed)
-        users.setdefault(name, account.address)
-        if len(name) > _USER_LENGTH or name.startswith("~"):
-            allowed = f"is no name of a user: at most {_USER_LENGTH} characters, the first no ~ (useradd(8))"
-            yield Problem(where, None, allowed)
-
-
 def _password_lengths(site: Site) -> Iterable[Problem]:
     """Yield passwords of a wrong length, those too that somebody wrote into the state folder's secrets.yml."""
     fewest = site.core.mail_password_min_length
@@ -748,9 +727,7 @@ def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:
         former, where = account.renamed_from, f"mail_accounts {account.address}: renamed_from"
         if former is None:
             continue
-        if not site.uses_directory:
-            yield Problem(where, former, "is for accounts in the directory; on the host, rename the user (usermod -l)")
-        elif former == account.address:
+        if former == account.address:
             yield Problem(where, former, "must be another address than the account has now")
         elif former in owner and owner[former] != f"mail_accounts {account.address}":
             yield Problem(where, former, f"is an address of {owner[former]} now: remove renamed_from")

@@ -34,7 +34,7 @@ def check(site: Site) -> Iterator[Problem]:
         yield Problem(
             "mail_maildir", path, "must begin with ~/ or have {user} or {local} in it, as ~/Maildir or /mail/{user}"
         )
-    elif not site.uses_directory and "{domain}" in path:
+    elif site.lookups.on_host and "{domain}" in path:
         yield Problem("mail_maildir", path, "must not have {domain}: users of the host log in without one")
 
 

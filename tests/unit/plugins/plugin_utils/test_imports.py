@@ -13,7 +13,7 @@ import pytest
 UTILS = Path(__file__).resolve().parents[4] / "plugins" / "plugin_utils"
 PACKAGE = "ansible_collections.postamt.mail.plugins.plugin_utils"
 ABOVE = ("run", "program_action", "compose", "show", "zone", "accounts_source")  # they ask concerns and programs
-BELOW = sorted(path for folder in ("concerns", "programs", "backends") for path in (UTILS / folder).glob("*.py"))
+BELOW = sorted(path for folder in ("concerns", "programs", "lookups") for path in (UTILS / folder).glob("*.py"))
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
