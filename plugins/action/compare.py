@@ -9,6 +9,7 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.module_utils.program import DIFFERENCES, refusal
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
@@ -23,7 +24,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         result: Result = super().run(tmp, variables)
         try:
             plans = self._plans(variables)
-        except (SiteError, compose.ComposeError, StateError) as error:
+        except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         secrets = [secret for plan in plans.values() for secret in plan["secrets"]]
         answer = run.on_host(self, variables, "compare", {"plans": plans}, secrets)
@@ -46,7 +47,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
     def _plans(self, variables: Result) -> dict[str, compose.Plan]:
         given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
         unclaimed = run.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
-        plans = {name: run.plan_for(self, variables, name, given[name]) for name in given if name in unclaimed}
+        plans = {name: run.plan_for(self, variables, name, given[name])[0] for name in given if name in unclaimed}
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
         return plans

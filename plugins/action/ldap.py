@@ -6,7 +6,7 @@ from __future__ import annotations
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import handed, site_for, state_dir, wrongly
+from ansible_collections.postamt.mail.plugins.plugin_utils.run import handed, site_for, wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 
@@ -50,8 +50,7 @@ class ActionModule(ProgramAction):
         former = {item["from"] for item in entries.get("renamed", {}).values()} - set(entries.get("accounts", {}))
         if not former:
             return
-        folder = handed(self._vars, "state_dir") or state_dir(site_for(self, self._vars))
-        state = State(folder, self._loader._vault)
+        state = State(self._state_dir, self._loader._vault)
         gone = former & set(state.known_secrets())
         if gone:
             state.set_secrets(dict.fromkeys(gone))

@@ -13,7 +13,7 @@ import typing as t
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, directory_holders
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError

@@ -4,41 +4,55 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run, show
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions, every, merged
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import dovecot, ldap, postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, HostInput, Look, Site, parse_site
 
 
-def _shown(program: str, variables: Mapping[str, t.Any], host: str, release: str) -> dict[str, t.Any]:
-    try:
-        given = {name: run.plain(variables[name]) for name in variables if name.startswith("mail_")}
-        site = parse_site(given, {host: HostInput(look=Look(release=release))}, compose.concerns().values())
-        found: dict[str, t.Any] = show.overview(site, site.hosts[host], {})[program]
-    except (SiteError, ComposeError) as error:
-        raise AnsibleFilterError(str(error)) from None
-    return found
+def _asked(program: str, variables: Mapping[str, t.Any], host: str, release: str) -> tuple[Site, Host, Contributions]:
+    given = {name: run.plain(variables[name]) for name in variables if name.startswith("mail_")}
+    site = parse_site(given, {host: HostInput(look=Look(release=release))}, compose.concerns().values())
+    return site, site.hosts[host], compose.contributions(program, site, site.hosts[host])
 
 
-def postfix_settings(variables: Mapping[str, t.Any], host: str, release: str = "trixie") -> dict[str, str]:
+def _refusing(found: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+    @functools.wraps(found)
+    def filtered(variables: Mapping[str, t.Any], host: str, release: str = "trixie") -> t.Any:
+        try:
+            return found(variables, host, release)
+        except (SiteError, ComposeError) as error:
+            raise AnsibleFilterError(str(error)) from None
+
+    return filtered
+
+
+@_refusing
+def postfix_settings(variables: Mapping[str, t.Any], host: str, release: str) -> t.Any:
     """Return the parameters of main.cf."""
-    lines = _shown("postfix", variables, host, release)["files"]["/etc/postfix/main.cf"]
-    return dict(line.split(" = ", 1) for line in lines if " = " in line)
+    site, one, parts = _asked("postfix", variables, host, release)
+    return show.hidden(site, [*every(parts, "secrets")], postfix.configuration(one, parts, {})[0])
 
 
-def dovecot_settings(variables: Mapping[str, t.Any], host: str, release: str = "trixie") -> list[str]:
-    """Return the lines of dovecot.conf."""
-    lines: list[str] = _shown("dovecot", variables, host, release)["files"]["/etc/dovecot/dovecot.conf"]
-    return lines
+@_refusing
+def dovecot_settings(variables: Mapping[str, t.Any], host: str, release: str) -> t.Any:
+    """Return the settings of dovecot.conf, blocks as mappings."""
+    site, one, parts = _asked("dovecot", variables, host, release)
+    found = dovecot.configuration(parts, one.version("dovecot") >= (2, 4), {})
+    return show.hidden(site, [*every(parts, "secrets")], found)
 
 
-def ldap_entries(variables: Mapping[str, t.Any], host: str, release: str = "trixie") -> t.Any:
+@_refusing
+def ldap_entries(variables: Mapping[str, t.Any], host: str, release: str) -> t.Any:
     """Return the directory's entries."""
-    return _shown("ldap", variables, host, release)["entries"]
+    site, _one, parts = _asked("ldap", variables, host, release)
+    return show.hidden(site, [], ldap.entries(site, merged(parts, "services", "directory service")))
 
 
 class FilterModule:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find the concerns, ask each what it contributes to a program, and merge the answers.
+"""Find the concerns, and ask each what it contributes to a program, which merges the answers (merging.py).
 
 A concern is a module in concerns/ and a program a module in programs/; both are found by their file names, so that
 adding one adds a file and changes none. This happens on the controller only.
@@ -13,17 +13,13 @@ import importlib
 import os
 import types
 import typing as t
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 HERE = "ansible_collections.postamt.mail.plugins.plugin_utils"
-Contributions = list[tuple[str, t.Any]]
 Plan = dict[str, t.Any]
-
-
-class ComposeError(Exception):
-    """Two concerns disagree, or a setting of the user cannot be."""
 
 
 def _modules(folder: str) -> dict[str, types.ModuleType]:
@@ -43,7 +39,7 @@ def programs() -> dict[str, types.ModuleType]:
 def concerns() -> dict[str, types.ModuleType]:
     """Return the concerns by name; a public function that is no program's name is refused."""
     found = _modules("concerns")
-    allowed = {"check", *programs()}
+    allowed = {"check", "lookups", *programs()}
     for name, concern in found.items():
         for word, value in vars(concern).items():
             own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__
@@ -73,57 +69,3 @@ def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | 
             raise ComposeError(f"{program}_{kind}: must be a mapping, not a {type(said).__name__}")
     found = programs()[program].plan(site, host, contributions(program, site, host), overrides or {})
     return {**found, "adopt": site.core.mail_adopt}
-
-
-def merged(parts: Contributions, attribute: str, what: str) -> dict[str, t.Any]:
-    """Merge one mapping of all contributions by key; two concerns that disagree are an error naming both."""
-    result: dict[str, t.Any] = {}
-    owner: dict[str, str] = {}
-    for concern, part in parts:
-        for key, value in getattr(part, attribute).items():
-            if key in result and result[key] != value:
-                raise ComposeError(
-                    f"{what} {key}: concern {owner[key]} wants {result[key]!r}, concern {concern} wants {value!r}"
-                )
-            result[key] = value
-            owner.setdefault(key, concern)
-    return result
-
-
-def united(parts: Contributions, attribute: str) -> list[t.Any]:
-    """Return the sorted union of one list of all contributions."""
-    return sorted({item for _concern, part in parts for item in getattr(part, attribute)})
-
-
-def overridden(values: dict[str, t.Any], overrides: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return values with the user's own on top; null removes."""
-    return {key: value for key, value in {**values, **overrides}.items() if value is not None}
-
-
-def tree_merge(trees: Iterable[tuple[str, Mapping[str, t.Any]]], what: str) -> dict[str, t.Any]:
-    """Merge nested mappings; two different leaves are an error naming both concerns."""
-    result: dict[str, t.Any] = {}
-    owner: dict[tuple[str, ...], str] = {}
-
-    def merge(into: dict[str, t.Any], tree: Mapping[str, t.Any], path: tuple[str, ...], concern: str) -> None:
-        for key, value in tree.items():
-            place = (*path, key)
-            if isinstance(value, Mapping):
-                child = into.setdefault(key, {})
-                if not isinstance(child, dict):
-                    raise ComposeError(
-                        f"{what} {' / '.join(place)}: concern {concern} wants a block where a value stands"
-                    )
-                merge(child, value, place, concern)
-            elif key in into and into[key] != value:
-                raise ComposeError(
-                    f"{what} {' / '.join(place)}: concern {owner.get(place, '?')} wants {into[key]!r}, "
-                    f"concern {concern} wants {value!r}"
-                )
-            else:
-                into[key] = value
-                owner[place] = concern
-
-    for concern, tree in trees:
-        merge(result, tree, (), concern)
-    return result

@@ -123,7 +123,7 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
     if host.does("mail_store"):
         found.append(Incoming("lmtp", LMTP, senders, f"{DOVECOT_FOLDER}/{DOVECOT_LMTP}"))
         found.append(Incoming("quota", QUOTA, senders, f"{DOVECOT_FOLDER}/{DOVECOT_QUOTA}"))
-    if host.does("mail_directory") and site.uses_directory:
+    if host.does("mail_directory") and site.lookups.directory:
         asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, slapd(site, host)))
     if site.filters(host):
@@ -161,7 +161,7 @@ def linked(site: Site, host: Host) -> bool:
 
 def asks_directory(site: Site, host: Host) -> bool:
     """Tell whether programs of a host look accounts up."""
-    return site.uses_directory and (site.sends(host) or host.does("mail_store"))
+    return site.lookups.directory and (site.sends(host) or host.does("mail_store"))
 
 
 def _asking(site: Site, host: Host) -> dict[str, str]:
@@ -173,7 +173,7 @@ def _asking(site: Site, host: Host) -> dict[str, str]:
 
 def is_replica(site: Site, host: Host) -> bool:
     """Tell whether a host's directory follows another one."""
-    return site.uses_directory and host.does("mail_directory") and host != site.provider
+    return site.lookups.directory and host.does("mail_directory") and host != site.provider
 
 
 def slapd(site: Site, host: Host) -> str:
@@ -232,7 +232,7 @@ def directory_uri(site: Site, host: Host, program: str) -> str:
 
 def directory_needs(site: Site, host: Host, program: str) -> list[str]:
     """Return what has to listen before a program can look accounts up: a socket's path or HOST:PORT."""
-    if not site.uses_directory:
+    if not site.lookups.directory:
         return []
     return [directory_socket(program)] if directory_is_linked(site, host) else ["127.0.0.1:389"]
 

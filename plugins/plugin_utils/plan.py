@@ -133,7 +133,7 @@ def make_plan(
         "wanted": wanted,
         "packages": sorted(packages),
         "users": plain(users),
-        "directories": plain(dict.fromkeys(directories)),
+        "directories": plain(sorted(set(directories), key=lambda folder: folder.path)),
         "files": plain(files),
         "units": plain(units),
         "watch": list(watch),

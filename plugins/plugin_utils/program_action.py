@@ -7,7 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Plan, concerns
+from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan, concerns
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import on_host, plan_for, stock
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
@@ -32,7 +33,8 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
         self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in self.options})
         try:
-            result.update(self._apply(plan_for(self, self._vars, self.program, self._task.args)))
+            plan, self._state_dir = plan_for(self, self._vars, self.program, self._task.args)
+            result.update(self._apply(plan))
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         self._tell(result)

@@ -28,7 +28,8 @@ from ansible import constants
 from ansible.errors import AnsibleError
 from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, answers, compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     CA_FILE,
@@ -40,7 +41,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Look,
     Secrets,
     Site,
-    client_secret,
     directory_left,
     parse_site,
 )
@@ -64,9 +64,7 @@ class StoredSecrets(Secrets):
         self.check_mode = check_mode
 
     def get(self, name: str) -> str:
-        if name not in self.known:
-            self.ensure([name])
-        return self.known[name]
+        return self.known[name]  # derive() has made it: whoever asks for a secret writes nothing
 
     def ensure(self, names: Iterable[str]) -> None:
         """Make all missing ones of names in one write, unless another fork has made them meanwhile."""
@@ -74,8 +72,7 @@ class StoredSecrets(Secrets):
         if not missing:
             return
         if self.check_mode:
-            for name in missing:
-                super().get(name)
+            self.known.update({name: super(StoredSecrets, self).get(name) for name in missing})
             return
         with self.state.locked():
             self.known.update(self.state.known_secrets())
@@ -185,8 +182,8 @@ def derive(
         raise SiteError(left)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
-    generated = [a.address for a in site.accounts if site.uses_directory and not (a.password or a.password_hash)]
-    kept.ensure([*generated, *(client_secret(host) for host in site.clients)])  # in one write
+    if site.provider:
+        kept.ensure(ldap.secret_names(site, compose.contributions("ldap", site, site.provider)))  # in one write
     site.secrets = kept
     return site
 
@@ -457,7 +454,7 @@ def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compo
     provider = site.provider
     if provider:
         names = list(plans[provider.inventory_name, "ldap"][1]["entries"]["fingerprints"])
-        _leave(mark, "passwords", applied_passwords(site, names))
+        _leave(mark, "passwords", ldap.applied_passwords(site, names))
     return mark
 
 
@@ -552,7 +549,7 @@ def tried_plans(
                     module.supplied(plan, lambda path: controller_file(action, files, path))
             except SiteError as error:
                 problems.update({str(problem): problem for problem in error.problems})
-            except compose.ComposeError as error:
+            except ComposeError as error:
                 for line in str(error).splitlines():
                     where, _colon, allowed = line.partition(": ")
                     problems[line] = Problem(where, None, allowed)
@@ -580,8 +577,10 @@ def controller_file(action: t.Any, files: DataFiles, path: str) -> bytes:
 
 def plan_for(
     action: t.Any, task_vars: Mapping[str, t.Any], program: str, overrides: Mapping[str, t.Any] | None = None
-) -> compose.Plan:
-    """Return a program's plan for the task's host: what `postamt.mail.site` left, else one that is derived here.
+) -> tuple[compose.Plan, str]:
+    """Return a program's plan for the task's host, and the controller's folder for the site's state.
+
+    They are what `postamt.mail.site` left, else they are derived here.
 
     overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix. A plan that was
     left with others is not this task's. Raises SiteError or ComposeError, whose text is for the user.
@@ -590,6 +589,6 @@ def plan_for(
     said: Overrides = {kind: value for kind, value in plain(overrides or {}).items() if value}
     left = handed(task_vars, f"{name}/{program}")
     if left and {kind: value for kind, value in left["overrides"].items() if value} == said:
-        return t.cast(compose.Plan, left["plan"])
+        return t.cast(compose.Plan, left["plan"]), str(handed(task_vars, "state_dir"))
     site = site_for(action, task_vars)
-    return compose.plan(program, site, site.hosts[name], said)
+    return compose.plan(program, site, site.hosts[name], said), state_dir(site)

@@ -25,6 +25,11 @@ def overview(site: Site, host: Host, overrides: Mapping[str, Mapping[str, t.Any]
     return {name: hide(_readable(plan)) for name, plan in plans.items()}
 
 
+def hidden(site: Site, secrets: Iterable[str], found: t.Any) -> t.Any:
+    """Return what was found on a site, its secrets and these hidden."""
+    return _hider([*_secrets(site), *secrets])(found)
+
+
 def _readable(plan: compose.Plan) -> dict[str, t.Any]:
     shown = {key: value for key, value in plan.items() if key not in _QUIET and value not in ([], {}, None)}
     if "files" in shown:

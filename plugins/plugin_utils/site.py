@@ -15,6 +15,8 @@ import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.module_utils.circles import circle, without_plus
+from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.renamed import successor
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     DAYS,
     Address,
@@ -56,7 +58,8 @@ RELEASES: dict[str, dict[str, str]] = {
     "trixie": {"postfix": "3.10", "dovecot": "2.4", "slapd": "2.6"},
 }
 ARCHITECTURES = ("amd64", "arm64")
-DUTIES = {  # the groups below `mail`, and what a host in one of them does
+Duty = t.Literal["mail_mx", "mail_submission", "mail_filter", "mail_store", "mail_directory", "mail_client"]
+DUTIES: dict[Duty, str] = {  # the groups below `mail`, and what a host in one of them does
     "mail_mx": "port 25 from the world",
     "mail_submission": "ports 587 and 465 from users",
     "mail_filter": "amavis and ClamAV",
@@ -64,10 +67,13 @@ DUTIES = {  # the groups below `mail`, and what a host in one of them does
     "mail_directory": "OpenLDAP",
     "mail_client": "another server, which hands its mail to the site's submission hosts",
 }
-CLIENT = "mail_client"
-FALLS_TO = {"mail_submission": "mail_mx", "mail_filter": "mail_mx", "mail_directory": "mail_store"}
+CLIENT: t.Final = "mail_client"
+FALLS_TO: dict[Duty, Duty] = {
+    "mail_submission": "mail_mx",
+    "mail_filter": "mail_mx",
+    "mail_directory": "mail_store",
+}
 GENERATED = r"[A-Za-z0-9_-]{24}"  # what a generated password looks like: 144 random bits
-_USER_LENGTH = 32  # useradd(8)
 PASSWORD_BYTES = 127  # saslauthd asks LDAP with no more (lak.h, LAK_BUF_LEN)
 PASSWORD_LENGTHS = range(8, 25)  # NIST SP 800-63B wants 8 at least; a generated one has to do, too
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -140,10 +146,6 @@ class SiteVariables:
         "Days for which an account that postamt.mail.account makes absent is kept, disabled, with its mail.", 30,
         within=range(DAYS[-1] + 1),
     )  # fmt: skip
-    mail_accounts_backend: t.Literal["directory", "system"] = var(
-        "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
-        "directory",
-    )
     mail_password_min_length: int = var(
         "Fewest characters of an account's password, wherever one is set: from 8 to 24.", 10
     )
@@ -241,12 +243,12 @@ class Host:
     inventory_name: str
     name: HostName
     addresses: tuple[str, ...]
-    duties: frozenset[str]
+    duties: frozenset[Duty]
     look: Look
     client_senders: tuple[Address, ...] = ()
     link_named: bool = True  # whether its certificate has the name by which other hosts know its links
 
-    def does(self, duty: str) -> bool:
+    def does(self, duty: Duty) -> bool:
         """Tell whether the host has a duty such as mail_store."""
         return duty in self.duties
 
@@ -292,8 +294,10 @@ class Site:
         parts: dict[type, t.Any],
         secrets: Secrets,
         groups: Mapping[str, Sequence[str]],
+        lookups: Lookups,
     ) -> None:
         self.core = core
+        self.lookups = lookups
         self.hosts = hosts
         self.secrets = secrets
         self._parts = parts
@@ -310,15 +314,11 @@ class Site:
 
     def on(self, hosts: dict[str, Host]) -> Site:
         """Return the same site on hosts of which more is known."""
-        return Site(self.core, hosts, self._parts, self.secrets, self._groups)
+        return Site(self.core, hosts, self._parts, self.secrets, self._groups, self.lookups)
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""
         return t.cast(T, self._parts[variables])
-
-    @property
-    def uses_directory(self) -> bool:
-        return self.core.mail_accounts_backend == "directory"
 
     @property
     def suffix(self) -> str:
@@ -392,14 +392,14 @@ class Site:
     @functools.cached_property
     def provider(self) -> Host | None:
         """The host whose directory takes changes; every other one follows it."""
-        holders = self.hosts_with("mail_directory") if self.uses_directory else []
+        holders = self.hosts_with("mail_directory") if self.lookups.directory else []
         named = [self.core.mail_directory_provider, *self._groups.get("mail_directory", ())]
         wanted = [self.hosts[name] for name in named if name in self.hosts and self.hosts[name] in holders]
         return next(iter(wanted or holders), None)
 
     @property
     def has_replicas(self) -> bool:
-        return self.uses_directory and len(self.hosts_with("mail_directory")) > 1
+        return self.lookups.directory and len(self.hosts_with("mail_directory")) > 1
 
     def filters(self, host: Host) -> bool:
         """Tell whether a host filters mail."""
@@ -419,10 +419,10 @@ class Site:
         return [*LOOPBACK, *(address for host in self.hosts.values() for address in host.addresses)]
 
     @functools.cached_property
-    def _by_duty(self) -> dict[str, list[Host]]:
+    def _by_duty(self) -> dict[Duty, list[Host]]:
         return {duty: [host for host in self.hosts.values() if host.does(duty)] for duty in DUTIES}
 
-    def hosts_with(self, duty: str) -> list[Host]:
+    def hosts_with(self, duty: Duty) -> list[Host]:
         return self._by_duty[duty]
 
     def password_of(self, account: Account) -> str | None:
@@ -468,7 +468,8 @@ def parse_site(
 
     variables: all mail_* variables of the site, accounts of mail_accounts_source already among mail_accounts.
     hosts: the hosts of group mail by inventory name, with their groups, mail_host_* variables and what was seen there.
-    concerns: modules with an optional dataclass Variables and an optional function check(site).
+    concerns: modules with an optional dataclass Variables and an optional function check(site); one of them has a
+    function lookups(Variables) that says where accounts live.
     groups: those that the inventory has, an empty one too, with their hosts in its order.
     moving: whether the directory is being moved, so that it need not be where the site wants it.
     """
@@ -483,15 +484,22 @@ def parse_site(
             owners[known[name]] = {**owners[known[name]], name: value}
         elif name not in per_host and not name.startswith("mail_x_"):
             hint = nearest(name, [*known, *per_host])
-            problems.append(Problem(name, None, f"is not known{hint}; names of your own start with mail_x_"))
+            unknown = f"is not known{hint}; names of your own start with mail_x_"
+            problems.append(Problem(name, None, successor(name) or unknown))
     parsed = {owner: parse_fields(owner, values, "", problems, prefix="") for owner, values in owners.items()}
     parsed_hosts = _hosts(hosts, problems)
     core = parsed.get(SiteVariables)
     if core is None or not parsed_hosts:
         raise SiteError(problems)
-    site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {})
+    lookups = [
+        concern.lookups(said)
+        for concern in concerns
+        if hasattr(concern, "lookups") and (said := parsed[concern.Variables])
+    ]
+    site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {}, next(iter(lookups), Lookups()))
     problems.extend(_topology(site, {group for group, names in (groups or {}).items() if not names}))
     problems.extend(_rules(site))
+    problems.extend(site.lookups.check(site))
     problems.extend(_mailboxes_left(site))
     problems.extend(_owner_kept_out(site))
     if not moving:
@@ -505,7 +513,7 @@ def parse_site(
 
 
 def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str, Host]:
-    duties = _duties(inputs)
+    duties = duties_of({name: item.groups for name, item in inputs.items()})
     hosts: dict[str, Host] = {}
     for name, item in inputs.items():
         for group in item.groups:
@@ -538,9 +546,9 @@ def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str
     return hosts
 
 
-def _duties(inputs: Mapping[str, HostInput]) -> dict[str, frozenset[str]]:
+def duties_of(groups_of: Mapping[str, Sequence[str]]) -> dict[str, frozenset[Duty]]:
     """Return what each host does: by its groups, and by those that were left out; a host alone does everything."""
-    placed = {name: {group for group in item.groups if group in DUTIES} for name, item in inputs.items()}
+    placed = {name: {duty for duty in DUTIES if duty in groups} for name, groups in groups_of.items()}
     servers = [name for name, groups in placed.items() if CLIENT not in groups]
     if len(servers) == 1 and not placed[servers[0]]:
         placed[servers[0]] = set(DUTIES) - {CLIENT}
@@ -560,13 +568,14 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
         allowed = f"hold {len(unplaced)} hosts: put each into the groups of what it does ({', '.join(DUTIES)})"
         yield Problem("group mail", None, allowed)
         return
-    for duty, loss in (("mail_mx", "no mail comes in"), ("mail_store", "there are no mailboxes")):
+    losses: dict[Duty, str] = {"mail_mx": "no mail comes in", "mail_store": "there are no mailboxes"}
+    for duty, loss in losses.items():
         if not site.hosts_with(duty):
             yield Problem(f"group {duty}", None, f"must hold a host: without one {loss}")
     stores = site.hosts_with("mail_store")
     if len(stores) > 1:
         yield Problem("group mail_store", ", ".join(host.name for host in stores), "must hold exactly one host")
-    for duty in sorted(empty & set(FALLS_TO)):
+    for duty in sorted(duty for duty in FALLS_TO if duty in empty):
         if duty != "mail_filter" or site.core.mail_content_filter != "off":
             allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
             yield Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
@@ -583,8 +592,6 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
     if provider and provider not in [host.inventory_name for host in holders]:
         known = ", ".join(host.inventory_name for host in holders)
         yield Problem("mail_directory_provider", provider, f"must be a host of group mail_directory ({known})")
-    if len(site.hosts) > 1 and not site.uses_directory:
-        yield Problem("mail_accounts_backend", "system", "is for a site of one host; several share a directory")
 
 
 def directory_holders(site: Site) -> list[Host]:
@@ -631,7 +638,7 @@ def _mailboxes_left(site: Site) -> Iterable[Problem]:
 
 def _owner_kept_out(site: Site) -> Iterable[Problem]:
     """Yield what keeps the mailboxes' owner from the number that it has on all hosts."""
-    for host in site.hosts_with("mail_store") if site.uses_directory else ():
+    for host in site.hosts_with("mail_store") if not site.lookups.on_host else ():
         if host.look.in_the_way:
             allowed = (
                 f"must be user and group number {VMAIL_UID}, so that mailboxes can move to another host, but there "
@@ -663,8 +670,6 @@ def _rules(site: Site) -> Iterable[Problem]:
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
     yield from _renames(site, owner)
-    if not site.uses_directory:
-        yield from _users_of_the_host(site)
     yield from _passwords(site)
     if site.core.mail_quota % 1024:
         yield Problem("mail_quota", site.core.mail_quota, "must be a multiple of 1024 bytes, such as 500K")
@@ -699,35 +704,6 @@ def postmaster_is_off(site: Site, also: str = "") -> bool:
     return off.issuperset(site.aliases.get(reader, [reader]))
 
 
-_NOT_HERE = {
-    **dict.fromkeys(
-        ("password", "password_hash"), "is for accounts in the directory; on the host, passwd(1) or usermod(8) sets it"
-    ),
-    "quota": "is for accounts in the directory; for users of the host, mail_quota is the limit of each",
-}
-
-
-def _users_of_the_host(site: Site) -> Iterable[Problem]:
-    """Yield the accounts that no user of a host can stand for."""
-    users: dict[str, Address] = {}
-    for account in site.accounts:
-        name = account.address.partition("@")[0]
-        where = f"mail_accounts {account.address}"
-        if name in users:
-            allowed = (
-                f"is user {name} of the host, as {users[name]} is, and so the same mailbox: make it one of that "
-                "account's aliases, or have accounts in the directory (mail_accounts_backend)"
-            )
-            yield Problem(where, None, allowed)
-        users.setdefault(name, account.address)
-        for key in ("password", "password_hash", "quota"):
-            if getattr(account, key) is not None:
-                yield Problem(f"{where}: {key}", None, _NOT_HERE[key])
-        if len(name) > _USER_LENGTH or name.startswith("~"):
-            allowed = f"is no name of a user: at most {_USER_LENGTH} characters, the first no ~ (useradd(8))"
-            yield Problem(where, None, allowed)
-
-
 def _passwords(site: Site) -> Iterable[Problem]:
     """Yield passwords that do not fit, those too that somebody wrote into the state folder's secrets.yml."""
     fewest = site.core.mail_password_min_length
@@ -756,9 +732,7 @@ def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:
         former, where = account.renamed_from, f"mail_accounts {account.address}: renamed_from"
         if former is None:
             continue
-        if not site.uses_directory:
-            yield Problem(where, former, "is for accounts in the directory; on the host, rename the user (usermod -l)")
-        elif former == account.address:
+        if former == account.address:
             yield Problem(where, former, "must be another address than the account has now")
         elif former in owner and owner[former] != f"mail_accounts {account.address}":
             yield Problem(where, former, f"is an address of {owner[former]} now: remove renamed_from")

@@ -1,30 +1,45 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who has mail here: each program finds accounts, aliases and forwards where the site keeps them."""
+"""Who has mail here: each program finds accounts, aliases and forwards where the site keeps them (lookups/)."""
 
 from __future__ import annotations
 
-import types
+import dataclasses
 import typing as t
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.backends import directory, system
+from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.directory import DirectoryLookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.system import SystemLookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
-_BACKENDS: dict[str, types.ModuleType] = {"directory": directory, "system": system}
+_LOOKUPS: dict[str, Lookups] = {"directory": DirectoryLookups(), "system": SystemLookups()}
 
 
-def _ask(program: str, site: Site, host: Host) -> t.Any:
-    function = getattr(_BACKENDS[site.core.mail_accounts_backend], program, None)
-    return function(site, host) if function else None
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """Where accounts live."""
+
+    mail_accounts_backend: t.Literal["directory", "system"] = var(
+        "Where accounts live: in the collection's OpenLDAP directory, or as users of the host (passwd, PAM).",
+        "directory",
+    )
 
 
-def postfix(site: Site, host: Host) -> t.Any:
-    return _ask("postfix", site, host)
+def lookups(said: Variables) -> Lookups:
+    return _LOOKUPS[said.mail_accounts_backend]
 
 
-def dovecot(site: Site, host: Host) -> t.Any:
-    return _ask("dovecot", site, host)
+def postfix(site: Site, host: Host) -> Postfix | None:
+    return site.lookups.postfix(site, host)
 
 
-def sasl(site: Site, host: Host) -> t.Any:
-    return _ask("sasl", site, host)
+def dovecot(site: Site, host: Host) -> Dovecot | None:
+    return site.lookups.dovecot(site, host)
+
+
+def sasl(site: Site, host: Host) -> Sasl | None:
+    return site.lookups.sasl(site, host)

@@ -63,9 +63,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     return Postfix(
         parameters={
             "relay_domains": list(domains),
-            "transport_maps": [table("gateway", "lmdb")],
             "relay_recipient_maps": [table("gateway_recipients", "lmdb")],
         },
+        lists={"transport_maps": {"gateway": [table("gateway", "lmdb")]}},
         tables={
             "gateway": Table("lmdb", {name: f"relay:[{to.host}]:{to.port}" for name, to in domains.items()}),
             "gateway_recipients": Table("lmdb", listed),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.backends.system import user_of
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     HOST_ALIASES,
     Extension,
@@ -30,12 +29,12 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     names = {name: str(reader) for name in ("root", *ROLE_ADDRESSES, "mailer-daemon", "nobody")} if reader else {}
     tables = {"local_aliases": Table("lmdb", names)}
     # Where accounts are the host's users, so are their aliases: what its administrator says there comes first.
-    known = [*([] if site.uses_directory else [HOST_ALIASES]), table("local_aliases", "lmdb")]
+    known = [*([HOST_ALIASES] if site.lookups.on_host else []), table("local_aliases", "lmdb")]
     parameters: dict[str, Value] = {"alias_maps": known}
     extensions = {}
-    if site.uses_directory:
-        here = ["localhost.$mydomain", "localhost"]
-        parameters["mydestination"] = here if str(host.name) in map(str, site.domains) else ["$myhostname", *here]
+    if not site.lookups.on_host:
+        own = ["localhost.$mydomain", "localhost"]
+        parameters["mydestination"] = own if str(host.name) in map(str, site.domains) else ["$myhostname", *own]
         parameters["local_recipient_maps"] = "$alias_maps"
         parameters["forward_path"] = ""
         parameters["allow_mail_to_commands"] = parameters["allow_mail_to_files"] = ""
@@ -44,8 +43,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     if reader:
         # What programs send to any other user of the host: no mailbox in /var/mail that nobody reads, and no program of
         # a .forward file. It is known to local(8) alone, so that none of them is a recipient for a stranger.
-        users = [] if site.uses_directory else [user_of(one.address) for one in site.accounts if one.enabled]
-        tables["local_others"] = Table("regexp", _others(users, str(reader)))
+        here = [one.address for one in site.accounts if one.enabled] if site.lookups.on_host else []
+        tables["local_others"] = Table("regexp", _others([*map(site.lookups.login, here)], str(reader)))
         extensions["local/unix"] = Extension(options={"alias_maps": [*known, table("local_others", "regexp")]})
     return Postfix(parameters=parameters, tables=tables, extensions=extensions)
 

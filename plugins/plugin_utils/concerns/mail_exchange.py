@@ -21,7 +21,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         },
         services={"smtp/inet": Service("smtpd", private="n")},
         tables={"own_names": Table("regexp", _own_names(site, host))},
-        restrictions={
+        lists={
             "smtpd_helo_restrictions": {
                 "permit": ["permit_mynetworks"],
                 "syntax": ["reject_invalid_helo_hostname"],

@@ -33,12 +33,12 @@ def check(site: Site) -> Iterator[Problem]:
     if not tells_apart or not re.fullmatch(r"(~|/)[\w./+@-]*", rest) or ".." in rest.split("/"):
         allowed = "must begin with ~/ or have {user} or {local} in it, and no .., as ~/Maildir or /mail/{user}"
         yield Problem("mail_maildir", path, allowed)
-    elif site.uses_directory and len(site.domains) > 1 and _shares(path):
+    elif not site.lookups.on_host and len(site.domains) > 1 and _shares(path):
         allowed = (
             "must have {user}, or {domain} too, where mail_domains has several: two accounts would share a mailbox"
         )
         yield Problem("mail_maildir", path, allowed)
-    elif not site.uses_directory and "{domain}" in path:
+    elif site.lookups.on_host and "{domain}" in path:
         yield Problem("mail_maildir", path, "must not have {domain}: users of the host log in without one")
 
 

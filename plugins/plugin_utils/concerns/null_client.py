@@ -42,9 +42,9 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             "mydestination": "",
             "local_transport": "error:no mailboxes on this host",
             "local_recipient_maps": "",
-            # What is for users of the host, root and cron's included, a person reads.
-            "virtual_alias_maps": [table("own_mail", "lmdb")],
         },
+        # What is for users of the host, root and cron's included, a person reads.
+        lists={**hop.lists, "virtual_alias_maps": {"host": [table("own_mail", "lmdb")]}},
         services={"smtp/inet": Service("smtpd", private="n")},
         extensions=hop.extensions,
         tables={**hop.tables, "own_mail": Table("lmdb", {f"@{name}": str(reader) for name in own} if reader else {})},
@@ -72,8 +72,8 @@ def _login(site: Site, host: Host) -> Postfix:
             "tls_append_default_CA": True,
             "smtp_sasl_auth_enable": True,
             "smtp_sasl_tls_security_options": "noanonymous",
-            "smtp_sasl_password_maps": [table("submission_login", "lmdb")],
         },
+        lists={"smtp_sasl_password_maps": {"relay": [table("submission_login", "lmdb")]}},
         extensions={"smtp/unix": Extension(chroot=False)},  # /etc/ssl/certs is outside
         tables={"submission_login": Table("lmdb", dict.fromkeys(hops, f"{host.name}:{password}"), secret=True)},
         packages=["libsasl2-modules"],

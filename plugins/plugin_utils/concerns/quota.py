@@ -52,7 +52,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
     ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
     ports = ("smtpd", "mua") if host.does("mail_submission") else ("smtpd",)
-    return Postfix(restrictions={f"{port}_recipient_restrictions": ask for port in ports})
+    return Postfix(lists={f"{port}_recipient_restrictions": ask for port in ports})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:

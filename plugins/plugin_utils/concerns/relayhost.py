@@ -59,7 +59,8 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     hop = f"[{relay.host}]:{relay.port}"
     # A policy for this hop alone: mail to other hops (gateway) keeps its own level.
     level = "verify match=hostname" if relay.tls == "verify" else "encrypt"
-    parameters: dict[str, t.Any] = {"relayhost": hop, "smtp_tls_policy_maps": [table("relayhost_tls", "lmdb")]}
+    parameters: dict[str, t.Any] = {"relayhost": hop}
+    lists = {"smtp_tls_policy_maps": {"relay": [table("relayhost_tls", "lmdb")]}}
     tables = {"relayhost_tls": Table("lmdb", {hop: level})}
     services: dict[str, Service] = {}
     if relay.port == _TLS_AT_ONCE:
@@ -73,8 +74,10 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         parameters.update(
             smtp_sasl_auth_enable=True,
             smtp_sasl_tls_security_options="noanonymous",
-            smtp_sasl_password_maps=[table("relayhost_login", "lmdb")],
         )
+        lists["smtp_sasl_password_maps"] = {"relay": [table("relayhost_login", "lmdb")]}
         tables["relayhost_login"] = Table("lmdb", {hop: f"{relay.username}:{relay.password}"}, secret=True)
         secrets, packages = [relay.password], ["libsasl2-modules"]
-    return Postfix(parameters=parameters, services=services, tables=tables, packages=packages, secrets=secrets)
+    return Postfix(
+        parameters=parameters, services=services, lists=lists, tables=tables, packages=packages, secrets=secrets
+    )

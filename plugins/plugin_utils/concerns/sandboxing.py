@@ -54,7 +54,7 @@ def _drop_in(site: Site, program: Daemons, unit: str, **changes: str | None) -> 
 
 
 def ldap(site: Site, host: Host) -> Ldap | None:
-    if not (site.uses_directory and host.does("mail_directory")):
+    if not (site.lookups.directory and host.does("mail_directory")):
         return None
     # It gives its socket's folder to its user, and becomes that; Debian 12's init script looks for the old process.
     rights = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID"

@@ -35,4 +35,4 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         slots["stranger"] = [f"check_sender_access {table('local_senders', 'lmdb')}"]
     if wanted.mail_sender_domain_must_exist:
         slots["domain"] = ["reject_unknown_sender_domain"]
-    return Postfix(tables=tables, restrictions={"smtpd_sender_restrictions": slots})
+    return Postfix(tables=tables, lists={"smtpd_sender_restrictions": slots})

@@ -15,7 +15,6 @@ import shlex
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.backends.system import user_of
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
@@ -103,15 +102,11 @@ def _bayes_of_account() -> str:
 def _owners(site: Site) -> list[t.Any]:
     """Return by whose database mail is judged: an alias's owner, else the recipient without what follows a plus."""
     owners = {
-        str(alias): _name(site, account.address) for account in site.accounts for alias in account.aliases
+        str(alias): site.lookups.login(account.address) for account in site.accounts for alias in account.aliases
     }  # others' aliases belong to nobody, and are judged by the site's
     domains = "|".join(str(name).replace(".", r"\.") for name in site.domains)
-    name = "$1@$2" if site.uses_directory else "$1"
+    name = site.lookups.login("$1@$2")
     return [owners, Perl(rf"new_RE([qr'^([^@+]+)(?:\+[^@]*)?@({domains})$'i => '{name}'])")]
-
-
-def _name(site: Site, address: str) -> str:
-    return str(address) if site.uses_directory else user_of(address)
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
@@ -120,11 +115,11 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         return None
     spam, ham = f"{SCRIPTS}/learn-spam.sieve", f"{SCRIPTS}/learn-ham.sieve"
     # Dovecot's processes alone get there. Where they run as the host's users they have the socket's group besides.
-    listener = {"user": VMAIL, "mode": "0600"} if site.uses_directory else {"group": GROUP, "mode": "0660"}
+    listener = {"group": GROUP, "mode": "0660"} if site.lookups.on_host else {"user": VMAIL, "mode": "0600"}
     daily = site.of(Variables).mail_spam_learning_daily
     return Dovecot(
         trunk={
-            **({} if site.uses_directory else {"mail_access_groups": GROUP}),
+            **({"mail_access_groups": GROUP} if site.lookups.on_host else {}),
             "service learn": {
                 "executable": f"script {PROGRAMS}/keep-for-learning",
                 "user": "amavis",
@@ -159,7 +154,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             File(spam, _SIEVE.format(head=HEAD, but="", kind="spam"), build="sieve"),
             File(ham, _SIEVE.format(head=HEAD, but=_NOT_TRASH, kind="ham"), build="sieve"),
         ],
-        users=[] if site.uses_directory else [User(GROUP)],
+        users=[User(GROUP)] if site.lookups.on_host else [],
         packages=["dovecot-sieve", "amavisd-new"],  # the script runs as amavis's user
     )
 

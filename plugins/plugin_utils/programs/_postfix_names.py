@@ -123,33 +123,33 @@ def _number(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
+Unknown = tuple[str, str, str]  # the service ("" for main.cf), the parameter, and what is wrong with it
+
+
 def unknown_parameters(
     version: tuple[int, int], parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]
-) -> Iterator[str]:
-    """Yield a sentence for each parameter that this version of Postfix does not have."""
+) -> Iterator[Unknown]:
+    """Yield each parameter that this version of Postfix does not have."""
     known = parameters_of(version)
-    values = " ".join(str(value) for value in parameters.values())
-    options = [option for service in services.values() for option in service.options]
-    values += " ".join(str(value) for service in services.values() for value in service.options.values())
+    places = _places(parameters, services)
+    values = " ".join(str(value) for _service, _name, value in places)
     mentioned = set(re.findall(r"\$[{(]?([A-Za-z0-9_]+)", values))  # a parameter of the user's own that others refer to
     prefixes = {f"{name}_" for name in _TABLE_PREFIX.findall(values)}
-    classes = set(re.split(r"[,\s]+", str(parameters.get("smtpd_restriction_classes", ""))))
-    for name in [*parameters, *options]:
+    classes = _classes(parameters)
+    text = ".".join(map(str, version))
+    for service, name, _value in places:
         own = name in mentioned or name in classes or any(name.startswith(prefix) for prefix in prefixes)
         if name not in known and not own and not _DYNAMIC.match(name):
-            text = ".".join(map(str, version))
-            yield f"postfix_settings: {name} is no parameter of Postfix {text}{nearest(name, known)}"
+            yield service, name, f"{name} is no parameter of Postfix {text}{nearest(name, known)}"
 
 
-def unknown_words(parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]) -> Iterator[str]:
-    """Yield a sentence for each word of a restriction list that Postfix does not know."""
-    classes = set(re.split(r"[,\s]+", str(parameters.get("smtpd_restriction_classes", ""))))
-    places = list(parameters.items())
-    for service, item in services.items():
-        places += [(f"{name} of {service}", value) for name, value in item.options.items()]
-    for name, value in places:
-        if not (_LIST.match(name.split(" ")[0]) or name in classes):
+def unknown_words(parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]) -> Iterator[Unknown]:
+    """Yield each word of a restriction list that Postfix does not know."""
+    classes = _classes(parameters)
+    for service, name, value in _places(parameters, services):
+        if not (_LIST.match(name) or name in classes):
             continue
+        place = f"{name} of {service}" if service else name
         words = value if isinstance(value, list) else [value]
         # "{ service, option = value }" is one word (postconf(5))
         flat = [word for item in words for word in re.findall(r"\{[^}]*\}|[^,\s]+", str(item))]
@@ -160,6 +160,16 @@ def unknown_words(parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]
             elif word in TAKES_TABLE or word in TAKES_WORD:
                 expects = word
             elif word not in PLAIN and word not in classes and not re.match(r"[$]|[a-z]+:|[45]\d\d\Z", word):
-                yield f"{name}: {word} is no word of a restriction list{nearest(word, WORDS)}"
+                yield service, name, f"{place}: {word} is no word of a restriction list{nearest(word, WORDS)}"
         if expects:
-            yield f"{name}: {expects} needs a table, domain or service after it"
+            yield service, name, f"{place}: {expects} needs a table, domain or service after it"
+
+
+def _places(parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]) -> list[tuple[str, str, t.Any]]:
+    """Return every parameter with its service, "" for main.cf, and its value."""
+    options = [(key, name, value) for key, service in services.items() for name, value in service.options.items()]
+    return [*(("", name, value) for name, value in parameters.items()), *options]
+
+
+def _classes(parameters: Mapping[str, t.Any]) -> set[str]:
+    return set(re.split(r"[,\s]+", str(parameters.get("smtpd_restriction_classes", ""))))

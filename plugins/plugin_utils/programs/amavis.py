@@ -9,9 +9,11 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    every,
+    files_of,
     merged,
     overridden,
     united,
@@ -88,17 +90,17 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
-        directories=[folder for _concern, part in parts for folder in part.directories],
+        directories=every(parts, "directories"),
         files=[
-            *(file for _concern, part in parts for file in part.files),
+            *files_of(parts, "amavis file"),
             File(f"{UNITS}/{unit}.d/postamt.conf", _drop_in(united(parts, "groups"))),
-            File(RULES, "\n".join([HEAD, *(line for _concern, part in parts for line in part.rules), ""])),
+            File(RULES, "\n".join([HEAD, *every(parts, "rules"), ""])),
             File(MAIN, amavis_conf(settings)),
         ],
-        units=[Unit(unit), *_units([one for _concern, part in parts for one in part.units])],
+        units=[Unit(unit), *_units(every(parts, "units"))],
         mailname=str(host.name),
         notes=[sizing(site, host).sentence()],
-        questions=[question for _concern, part in parts for question in part.questions],
+        questions=every(parts, "questions"),
     )
 
 

@@ -15,8 +15,15 @@ import json
 import typing as t
 from collections.abc import Callable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils import pki, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions, merged, united
+from ansible_collections.postamt.mail.plugins.plugin_utils import pki
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
+    ComposeError,
+    Contributions,
+    every,
+    files_of,
+    merged,
+    united,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -82,17 +89,16 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         wanted[name] = _by_acme(name, names, wanted)
     return make_plan(
         packages=("openssl", "ssl-cert", *united(parts, "packages")),
-        files=[*_files(wanted), _brought(wanted), *(file for _concern, part in parts for file in part.files)],
+        files=[*_files(wanted), _brought(wanted), *files_of(parts, "certificates file")],
         units=[
             Unit("postamt-certificates.path"),
             Unit("postamt-certificates-warn.timer"),
-            *(unit for _concern, part in parts for unit in part.units),
+            *every(parts, "units"),
         ],
-        secrets=[secret for _concern, part in parts for secret in part.secrets],
+        secrets=every(parts, "secrets"),
         acme=sorted(acme),
         server_name=str(site.server_name),
         domains=sorted(united(parts, "domains")),
-        state_dir=run.state_dir(site),
         certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
     )
 

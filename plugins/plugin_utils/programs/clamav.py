@@ -8,7 +8,13 @@ import dataclasses
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contributions, merged, overridden
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
+    Contributions,
+    every,
+    files_of,
+    merged,
+    overridden,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -62,10 +68,10 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             "clamav",
             "clamav-daemon",
             "clamav-freshclam",
-            *(name for _concern, part in parts for name in part.packages),
+            *every(parts, "packages"),
         },
         files=[
-            *(file for _concern, part in parts for file in part.files),
+            *files_of(parts, "ClamAV file"),
             File(f"{UNITS}/{socket}.d/postamt.conf", _socket_drop_in()),
             File(f"{UNITS}/{daemon}.d/postamt.conf", _drop_in([g for _c, part in parts for g in part.readers])),
             *([File(UPDATER, options(fetched), "0644")] if fetched else []),

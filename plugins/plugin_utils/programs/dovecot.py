@@ -9,9 +9,11 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    every,
+    files_of,
     tree_merge,
     united,
 )
@@ -69,19 +71,15 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         raise ComposeError("\n".join(problems))
     if not host.does("mail_store"):
         return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
-    trees = [(name, part.trunk) for name, part in parts] + [
-        (name, part.v24 if new else part.v23) for name, part in parts
-    ]
-    plugins = ((name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts)
-    tree = with_user_settings(tree_merge([*trees, *plugins], "Dovecot setting"), given)
-    questions = [question for _concern, part in parts for question in part.questions]
+    tree = configuration(parts, new, given)
+    questions = every(parts, "questions")
     chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
-        users=[user for _concern, part in parts for user in part.users],
-        directories=[folder for _concern, part in parts for folder in part.directories],
+        users=every(parts, "users"),
+        directories=every(parts, "directories"),
         files=[
-            *(file for _concern, part in parts for file in part.files),
+            *files_of(parts, "Dovecot file"),
             # It holds the password by which the directory is asked.
             File(MAIN, dovecot_conf(tree, new), "0600"),
         ],
@@ -89,8 +87,17 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         watch=united(parts, "watch"),
         serves=shown_at(questions, [chain]),
         questions=questions,
-        secrets=[*(secret for _concern, part in parts for secret in part.secrets), *_secrets_of(given)],
+        secrets=[*every(parts, "secrets"), *_secrets_of(given)],
     )
+
+
+def configuration(parts: Contributions, new: bool, given: Tree) -> dict[str, t.Any]:
+    """Return what dovecot.conf says, the user's own included; new: whether it is 2.4's."""
+    trees = [(name, part.trunk) for name, part in parts]
+    trees += [(name, part.v24 if new else part.v23) for name, part in parts]
+    trees += [(name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts]
+    tree = with_user_settings(tree_merge(trees, "Dovecot setting"), given)
+    return tree if new else _in_old_words(tree)
 
 
 def _plugin_tree(plugins: Mapping[str, Iterable[str]], protocols: Iterable[str]) -> dict[str, t.Any]:
@@ -149,8 +156,6 @@ def dovecot_conf(tree: Tree, new: bool) -> str:
     if new:
         # The storage version of the older release keeps mailboxes readable there.
         lines = ["dovecot_config_version = 2.4.1", "dovecot_storage_version = 2.3.19", HEAD]
-    else:
-        tree = _in_old_words(tree)
     return "\n".join([*lines, *_printed(tree, ""), ""])
 
 

@@ -13,8 +13,8 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError, Contributions
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming, Outgoing
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions, every
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -225,8 +225,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
         return make_plan(wanted=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
-    outgoing = [link for _concern, part in parts for link in part.outgoing]
-    incoming = [link for _concern, part in parts for link in part.incoming]
+    outgoing = every(parts, "outgoing")
+    incoming = every(parts, "incoming")
     (pair,) = {part.certificate for _concern, part in parts}
     in_chroot = any(link.bind.startswith(links.CHROOT) for link in outgoing)
     shown = [pair.chain, pair.key, CA_FILE]

@@ -18,9 +18,10 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils import directory_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    files_of,
     merged,
     overridden,
     united,
@@ -36,6 +37,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Host,
     KeyPair,
     Site,
+    client_secret,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS
 
@@ -129,7 +131,7 @@ class Ldap:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of slapd for one host; the directory's host gets the entries too."""
-    if not (site.uses_directory and host.does("mail_directory")):
+    if not (site.lookups.directory and host.does("mail_directory")):
         return make_plan(wanted=False, units=[Unit("slapd.service", running=False)])
     services = merged(parts, "services", "directory service")
     provider = t.cast(Host, site.provider)
@@ -139,7 +141,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         packages={"slapd", "ldap-utils", "python3-ldap"},
         key_group="ssl-cert",  # which slapd's user joins, to read the key of its certificate
         directories=[Directory(DATABASE, "0700", "openldap", "openldap")],
-        files=[file for _concern, part in parts for file in part.files],
+        files=files_of(parts, "file beside slapd"),
         units=[Unit("slapd.service")],
         watch=[certificate.chain, certificate.key, CA_FILE],
         serves=[
@@ -361,6 +363,13 @@ def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:
             clear = site.password_of(accounts[name])
             found[name] = {"hash": str(accounts[name].password_hash)} if clear is None else {"clear": clear}
     return found
+
+
+def secret_names(site: Site, parts: Contributions) -> list[str]:
+    """Return the names of the secrets that the directory needs and no variable says."""
+    generated = [one.address for one in site.accounts if not (one.password or one.password_hash)]
+    services = [*merged(parts, "services", "directory service"), *_replica(site)]
+    return ["fingerprint-key", *generated, *(f"service:{name}" for name in services), *map(client_secret, site.clients)]
 
 
 def applied_passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -12,8 +12,8 @@ import ipaddress
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Contributions
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import Contributions, every
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, command, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
@@ -33,7 +33,7 @@ class Nftables:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of the firewall for one host."""
-    guarded = [link for _concern, part in parts for link in part.incoming]
+    guarded = every(parts, "incoming")
     if not guarded:
         return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
     return make_plan(

@@ -11,11 +11,15 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    disagree,
+    every,
+    files_of,
     merged,
     overridden,
+    slotted,
     united,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
@@ -35,15 +39,24 @@ FOLDER = "/etc/postfix"
 DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
 
-# The order of checks in each restriction list: one kind of check, one slot.
+# The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.
 SLOTS: dict[str, tuple[str, ...]] = {
-    "smtpd_client_restrictions": ("permit", "access", "pipelining", "dnsbl"),
-    "smtpd_helo_restrictions": ("permit", "syntax", "own", "access", "name"),
+    "smtpd_client_restrictions": ("permit", "access"),
+    "smtpd_helo_restrictions": ("permit", "syntax", "own"),
     "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
-    "smtpd_relay_restrictions": ("networks", "authenticated", "certificate", "destination"),
-    "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "dnsbl", "greylist", "quota", "last"),
+    "smtpd_relay_restrictions": ("networks", "authenticated", "destination"),
+    "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
     "smtpd_data_restrictions": ("pipelining", "bounce"),
-    "smtpd_end_of_data_restrictions": ("size", "rate", "quota"),
+    "smtpd_milters": ("check*", "sign*"),
+    "non_smtpd_milters": ("sign*",),
+    "smtp_sasl_password_maps": ("relay",),
+    "smtp_tls_policy_maps": ("site*", "relay", "published*"),
+    "transport_maps": ("site*", "gateway"),
+    "virtual_alias_maps": ("host", "site*", "accounts"),
+}
+# Where two concerns may each have a reason, the strictest value counts (postconf(5)).
+STRICTNESS: dict[str, tuple[Value, ...]] = {
+    "smtp_tls_security_level": ("none", "may", "encrypt", "verify", "secure"),
 }
 
 
@@ -75,11 +88,22 @@ TRUSTING: Mapping[str, Value] = {
 
 @dataclasses.dataclass(frozen=True)
 class Extension:
-    """What a concern adds to another's line of master.cf."""
+    """What a concern adds to another's line of master.cf; each option and maxproc has one owner."""
 
     maxproc: str = ""
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     chroot: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Front:
+    """A daemon that takes another's place in master.cf and hands connections on to it, as postscreen(8) does to smtpd.
+
+    service: what stands there instead; behind: where the other one stands now, with its extensions.
+    """
+
+    service: Service
+    behind: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +122,17 @@ class Table:
 class Postfix:
     """What one concern contributes.
 
-    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns; tables by file
-    name, named in parameters by table(); restrictions: list -> slot -> words (see SLOTS); a list whose name starts with
-    mua_ is one for users' ports and has the slots of its smtpd_ twin.
+    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns; fronts: daemons
+    before them; tables by file name, named in parameters by table(); lists: parameter -> slot -> entries (see SLOTS); a
+    list whose name starts with mua_ is one for users' ports and has the slots of its smtpd_ twin.
     """
 
     parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
     extensions: Mapping[str, Extension] = dataclasses.field(default_factory=dict)
+    fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
-    restrictions: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
+    lists: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
     files: Iterable[File] = ()
     packages: Iterable[str] = ()
     questions: Iterable[Question] = ()
@@ -124,29 +149,13 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of Postfix for one host."""
     if not host.duties:
         return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
-    version = host.version("postfix")
-    parameters = merged(parts, "parameters", "Postfix parameter")
-    parameters.update(restriction_lists(parts))
-    parameters = overridden(parameters, overrides.get("settings") or {})
-    services = merged(parts, "services", "Postfix service")
-    for key, extension in merged(parts, "extensions", "Postfix service").items():
-        service = services[key]
-        options = {**service.options, **extension.options}
-        services[key] = dataclasses.replace(
-            service,
-            options=options,
-            maxproc=extension.maxproc or service.maxproc,
-            chroot=service.chroot and extension.chroot,
-        )
-    services = overridden(services, _services(overrides.get("services") or {}))
-    parameters = {**_proxied(parameters, services), **parameters}
+    parameters, services = configuration(host, parts, overrides)
     tables = merged(parts, "tables", "Postfix table")
-    _refuse_unknown(version, parameters, services)
     return make_plan(
         packages={"postfix", *united(parts, "packages"), *_map_packages(tables)},
         files=[
-            *(_table_file(name, item) for name, item in tables.items()),
-            *(file for _concern, part in parts for file in part.files),
+            *(_table_file(name, item) for name, item in sorted(tables.items())),
+            *files_of(parts, "Postfix file"),
             File(f"{FOLDER}/main.cf", main_cf(parameters)),
             File(f"{FOLDER}/master.cf", master_cf(services)),
         ],
@@ -155,11 +164,23 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         serves=serves(parameters, services),
         questions=[
             *questions(site, host, parameters, services),
-            *(question for _concern, part in parts for question in part.questions),
+            *every(parts, "questions"),
         ],
-        secrets=[secret for _concern, part in parts for secret in part.secrets],
+        secrets=every(parts, "secrets"),
         host_aliases=HOST_ALIASES in text_of(parameters.get("alias_maps", "")),
     )
+
+
+def configuration(
+    host: Host, parts: Contributions, overrides: Mapping[str, t.Any]
+) -> tuple[dict[str, Value], dict[str, Service]]:
+    """Return what main.cf and master.cf say, the user's own included."""
+    settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
+    parameters = overridden({**_parameters(parts), **_lists(parts)}, settings)
+    services = overridden(services_of(parts), own_services)
+    parameters = {**_proxied(parameters, services), **parameters}
+    _refuse_unknown(host.version("postfix"), parameters, services, _owners(parts, settings, own_services))
+    return parameters, services
 
 
 def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> dict[str, Value]:
@@ -239,25 +260,74 @@ def _someone(site: Site) -> list[str]:
     return list(itertools.islice(found, 1))
 
 
-def restriction_lists(parts: Contributions) -> dict[str, list[str]]:
-    """Return each restriction list, its slots in order; two concerns in one slot are an error."""
-    filled: dict[str, dict[str, tuple[str, list[str]]]] = {}
-    for concern, part in parts:
-        for name, slots in part.restrictions.items():
-            order = SLOTS.get(re.sub(r"^mua_", "smtpd_", name))
-            if order is None:
-                raise ComposeError(f"concern {concern}: {name} is no restriction list")
-            for slot, words in slots.items():
-                if slot not in order:
-                    raise ComposeError(f"concern {concern}: {name} has no slot {slot} (slots: {', '.join(order)})")
-                taken = filled.setdefault(name, {}).setdefault(slot, (concern, words))
-                if taken[0] != concern:
-                    raise ComposeError(f"concerns {taken[0]} and {concern} both fill slot {slot} of {name}")
-    lists = {}
-    for name, slots_of in filled.items():
-        order = SLOTS[re.sub(r"^mua_", "smtpd_", name)]
-        lists[name] = [word for slot in order if slot in slots_of for word in slots_of[slot][1]]
+def _parameters(parts: Contributions) -> dict[str, Value]:
+    return merged(parts, "parameters", "Postfix parameter", STRICTNESS)
+
+
+def _lists(parts: Contributions) -> dict[str, list[str]]:
+    """Return the lists that concerns fill together; one that is a parameter of another as well is an error."""
+    given = {name for _concern, part in parts for name in part.lists}
+    orders = SLOTS | {name: SLOTS[twin] for name in given if (twin := re.sub(r"^mua_", "smtpd_", name)) in SLOTS}
+    lists = slotted(parts, "lists", orders, "Postfix list")
+    for name in lists:
+        asking = [concern for concern, part in parts if name in part.parameters]
+        filling = [concern for concern, part in parts if name in part.lists]
+        if asking:
+            raise ComposeError(f"Postfix list {name}: concern {asking[0]} sets it, concern {filling[0]} adds to it")
     return lists
+
+
+def services_of(parts: Contributions) -> dict[str, Service]:
+    """Return the lines of master.cf: each concern's services, what others add to them, and what stands before them."""
+    services: dict[str, Service] = merged(parts, "services", "Postfix service")
+    for key in sorted({key for _concern, part in parts for key in part.extensions}):
+        adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
+        services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
+    for key, front in merged(parts, "fronts", "daemon before Postfix service").items():
+        concern = next(concern for concern, part in parts if key in part.fronts)
+        behind = _brought(services, key, "stands before", concern)
+        if front.behind in services:
+            raise ComposeError(f"Postfix service {front.behind}: concern {concern} wants it for {key}, and it is there")
+        services[front.behind] = dataclasses.replace(behind, private="-")
+        services[key] = front.service
+    return services
+
+
+def _brought(services: Mapping[str, Service], key: str, verb: str, concern: str) -> Service:
+    if key not in services:
+        raise ComposeError(f"concern {concern} {verb} Postfix service {key}, which no concern brings to this host")
+    return services[key]
+
+
+def _extended(key: str, service: Service, adding: Contributions) -> Service:
+    """Return a service with what concerns add to it; two that want different things of one option are an error."""
+    what = f"Postfix service {key}, option"
+    options = merged(adding, "options", what)
+    limits = [(concern, one.maxproc) for concern, one in adding if one.maxproc]
+    for other in limits[1:]:
+        if other[1] != limits[0][1]:
+            raise disagree(f"Postfix service {key}, maxproc", limits[0], other)
+    return dataclasses.replace(
+        service,
+        options={**service.options, **options},
+        maxproc=limits[0][1] if limits else service.maxproc,
+        chroot=service.chroot and all(one.chroot for _concern, one in adding),
+    )
+
+
+def _owners(
+    parts: Contributions, settings: Mapping[str, t.Any], services: Mapping[str, Service | None]
+) -> dict[tuple[str, str], str]:
+    """Return who has brought each parameter, by service ("" for main.cf) and name: whose mistake it is."""
+    found: dict[tuple[str, str], str] = {}
+    for concern, part in parts:
+        found.update({("", name): f"concern {concern}" for name in [*part.parameters, *part.lists]})
+        for key, item in [*part.services.items(), *part.extensions.items()]:
+            found.update({(key, name): f"concern {concern}" for name in item.options})
+    found.update({("", name): "postfix_settings" for name in settings})
+    for key, service in services.items():
+        found.update({(key, name): "postfix_services" for name in (service.options if service else ())})
+    return found
 
 
 def text_of(value: Value) -> str:
@@ -349,7 +419,13 @@ def _map_packages(tables: Mapping[str, Table]) -> set[str]:
     return {f"postfix-{item.type}" for item in tables.values() if item.type in ("lmdb", "ldap", "pcre")}
 
 
-def _refuse_unknown(version: tuple[int, int], parameters: Mapping[str, Value], services: Mapping[str, Service]) -> None:
-    problems = [*names.unknown_parameters(version, parameters, services), *names.unknown_words(parameters, services)]
-    if problems:
-        raise ComposeError("\n".join(problems))
+def _refuse_unknown(
+    version: tuple[int, int],
+    parameters: Mapping[str, Value],
+    services: Mapping[str, Service],
+    owners: Mapping[tuple[str, str], str],
+) -> None:
+    found = [*names.unknown_parameters(version, parameters, services), *names.unknown_words(parameters, services)]
+    if found:
+        problems = [f"{owners.get((key, name), 'postfix_settings')}: {said}" for key, name, said in found]
+        raise ComposeError("\n".join(dict.fromkeys(problems)))

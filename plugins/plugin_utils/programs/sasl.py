@@ -12,9 +12,10 @@ import dataclasses
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    every,
     merged,
     overridden,
     united,
@@ -83,7 +84,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         watch=[settings["ldap_tls_cacert_file"]] if "ldap_tls_cacert_file" in settings else [],
         questions=[
             Question("socket", {"path": f"{FOLDER}/mux"}),
-            *(question for _concern, part in parts for question in part.questions),
+            *every(parts, "questions"),
         ],
         secrets=[str(settings[name]) for name in SECRET if name in settings],
     )

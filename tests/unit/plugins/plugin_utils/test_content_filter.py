@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.postamt_filter_test import SAMPLES
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.spam_learning import FOLDERS
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Perl, perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site

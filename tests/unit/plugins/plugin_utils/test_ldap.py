@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import directory
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, links
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
@@ -123,7 +124,7 @@ def test_settings_are_merged_last_and_null_removes() -> None:
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> None:
-    with pytest.raises(compose.ComposeError, match=words):
+    with pytest.raises(ComposeError, match=words):
         plan(make(), **settings)
 
 

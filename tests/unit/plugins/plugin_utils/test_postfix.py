@@ -10,8 +10,8 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, restriction_lists
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, merged
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, _lists
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
 
 NAME = "mail.example.org"
@@ -220,13 +220,13 @@ def test_a_parameter_of_3_10_is_refused_on_3_7() -> None:
 def test_two_concerns_that_disagree_are_named() -> None:
     one, other = ("one", Postfix(parameters={"x": 1})), ("other", Postfix(parameters={"x": 2}))
     with pytest.raises(ComposeError, match="concern one wants 1, concern other wants 2"):
-        compose.merged([one, other], "parameters", "parameter")
+        merged([one, other], "parameters", "parameter")
 
 
 def test_two_concerns_in_one_slot_are_refused() -> None:
-    part = Postfix(restrictions={"smtpd_client_restrictions": {"access": ["reject"]}})
+    part = Postfix(lists={"smtpd_client_restrictions": {"access": ["reject"]}})
     with pytest.raises(ComposeError, match="both fill slot access"):
-        restriction_lists([("one", part), ("other", part)])
+        _lists([("one", part), ("other", part)])
 
 
 def test_each_smtpd_shows_its_own_certificate() -> None:

@@ -251,9 +251,8 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
     assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
     assert len(left) == 1 + len(plans) + 2
     for program in compose.programs():
-        assert run.plan_for(None, said, program, {"settings": {}}) == json.loads(
-            json.dumps(plans["mx.example.org", program][1])
-        )
+        plan = json.loads(json.dumps(plans["mx.example.org", program][1]))
+        assert run.plan_for(None, said, program, {"settings": {}}) == (plan, run.state_dir(site))
     assert set(run.handed(said, "passwords")) >= {"service:postfix"}
 
 
@@ -336,3 +335,29 @@ def test_accounts_of_a_wrong_type_are_left_for_the_site_model_to_refuse(tmp_path
     (tmp_path / "people.json").write_text("[]")
     action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
     assert run._with_source(action, said, DataFiles(str(tmp_path), (), "")) == (said, [])
+
+
+def test_whoever_asks_for_a_plan_writes_nothing(state: State) -> None:
+    groups = {
+        "mail_mx": ["mx.example.org"],
+        "mail_store": ["a.example.org"],
+        "mail_directory": ["a.example.org", "b.example.org"],
+    }
+    groups["mail_client"] = ["app.example.org"]
+    hosts = {
+        name: HostInput(["mail", *(group for group in groups if name in groups[group])])
+        for name in dict.fromkeys(name for names in groups.values() for name in names)
+    }
+    given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
+    site = parse_site(given, hosts, compose.concerns().values(), groups=groups)
+    kept = run.StoredSecrets(state, check_mode=False)
+    provider = site.provider
+    assert provider
+    kept.ensure(run.ldap.secret_names(site, compose.contributions("ldap", site, provider)))
+    site.secrets = kept
+    before = state.known_secrets()
+    for host in site.hosts.values():
+        for program in compose.programs():
+            compose.plan(program, site, host)  # a secret that was not made is a KeyError
+    assert state.known_secrets() == before == kept.known
+    assert {"alice@example.org", "client:app.example.org", "fingerprint-key", "service:replica"} <= set(before)

@@ -10,6 +10,7 @@ from pathlib import Path
 import jmespath
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.show import overview
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.zone import warnings, zones
@@ -80,9 +81,7 @@ def test_zone_files() -> None:
 @pytest.mark.parametrize("value", ["x", ["x"], 5])
 def test_settings_that_are_no_mapping_are_named(program: str, value: object) -> None:
     found = site()
-    with pytest.raises(
-        compose.ComposeError, match=f"^{program}_settings: must be a mapping, not a {type(value).__name__}$"
-    ):
+    with pytest.raises(ComposeError, match=f"^{program}_settings: must be a mapping, not a {type(value).__name__}$"):
         compose.plan(program, found, found.hosts[NAME], {"settings": value})
 
 

@@ -8,9 +8,17 @@ import datetime
 import typing as t
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError, address, domain, size
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, renamed
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError, address, domain, field_types, size
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+    HostInput,
+    HostVariables,
+    Look,
+    Secrets,
+    Site,
+    SiteVariables,
+    parse_site,
+)
 
 HOST = {"mail.example.org": HostInput()}
 GOOD: dict[str, t.Any] = {
@@ -457,3 +465,17 @@ def test_nothing_is_left_behind(held: tuple[list[str], list[str]], more: dict[st
 )
 def test_what_is_where_it_belongs_passes(held: tuple[list[str], list[str]], more: dict[str, t.Any]) -> None:
     assert holding(*held, **more)
+
+
+def test_variables_of_before_lead_to_those_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {*field_types(SiteVariables), *field_types(HostVariables)}
+    concerns = [one for one in compose.concerns().values() if hasattr(one, "Variables")]
+    known |= {name for one in concerns for name in field_types(one.Variables)}
+    assert set(renamed.RENAMED.values()) <= known
+    assert not known & {*renamed.RENAMED, *renamed.REMOVED}
+    monkeypatch.setitem(renamed.RENAMED, "mail_domain_names", "mail_domains")
+    monkeypatch.setitem(renamed.REMOVED, "mail_speed", "nothing has to be set")
+    said = {"mail_domain_names": "is called mail_domains now", "mail_speed": "is gone: nothing has to be set"}
+    for name, allowed in said.items():
+        with pytest.raises(SiteError, match=f"{name}: {allowed}"):
+            parse_site({"mail_domains": ["example.org"], name: "x"}, {"mail.example.org": HostInput()})

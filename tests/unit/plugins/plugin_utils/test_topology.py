@@ -7,6 +7,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible.errors import AnsibleFilterError
+from ansible_collections.postamt.mail.plugins.filter.places import hosts_with
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Site, parse_site
@@ -148,3 +150,26 @@ def test_the_certificate_of_users_is_where_users_are() -> None:
     }
     both = ["internal", "public"]
     assert names == {"a": both, "b": both, "c": ["internal"], "d": ["internal"]}
+
+
+@pytest.mark.parametrize(
+    ("groups", "store", "directories"),
+    [
+        ({}, "a", ["a"]),
+        ({"mail_store": ["b"]}, "b", ["b"]),
+        ({"mail_store": ["b"], "mail_directory": ["c", "a"]}, "b", ["c", "a"]),
+        ({"mail_store": ["b"], "mail_directory": []}, "b", ["b"]),
+        ({"mail_client": ["b", "c"]}, "a", ["a"]),
+    ],
+)
+def test_playbooks_find_the_hosts_that_a_run_finds(
+    groups: dict[str, list[str]], store: str, directories: list[str]
+) -> None:
+    members = ["a", "b", "c"] if groups else ["a"]
+    assert hosts_with({"mail": members, **groups}, "mail_store") == [store]
+    assert hosts_with({"mail": members, **groups}, "mail_directory") == directories
+
+
+def test_a_misspelt_duty_is_refused() -> None:
+    with pytest.raises(AnsibleFilterError, match="mail_sotre is no group of the site"):
+        hosts_with({"mail": ["a"]}, "mail_sotre")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.postamt_certificates import CertificateError, Store
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
@@ -302,7 +303,7 @@ def test_every_problem_of_every_file_is_listed_with_its_path(files: dict[str, st
 
 def test_the_program_has_no_settings_of_its_own() -> None:
     site = parse_site({"mail_domains": ["example.org"]}, {HOST: HostInput()}, compose.concerns().values())
-    with pytest.raises(compose.ComposeError, match="no settings of its own"):
+    with pytest.raises(ComposeError, match="no settings of its own"):
         compose.plan("certificates", site, site.hosts[HOST], {"settings": {}})
 
 
@@ -422,7 +423,7 @@ def test_acme_that_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
     ],
 )
 def test_acme_for_what_it_may_not_bring_is_refused(name: str, more: t.Any, sentence: str) -> None:
-    with pytest.raises(compose.ComposeError, match=sentence):
+    with pytest.raises(ComposeError, match=sentence):
         plan(mail_acme={name: ACME}, mail_certificates=more)
 
 

@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.dovecot import mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import plan as dovecot_plan

@@ -1,0 +1,24 @@
+"""The server elsewhere, and how the scenario's own is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from elsewhere import OTHER
+
+
+@pytest.fixture(scope="module")
+def other(connect: Callable[[str], Any]) -> Any:
+    """The server elsewhere."""
+    host = connect("other.example.net")
+    done = host.run(OTHER)
+    assert done.rc == 0, done.stderr
+    return host
+
+
+@pytest.fixture
+def ask(site: Any) -> Callable[[int], Endpoint]:
+    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)

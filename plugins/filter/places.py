@@ -1,0 +1,31 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who does what, for playbooks: a task's delegate_to is asked before the site is derived."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping, Sequence
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import DUTIES, duties_of
+
+
+def hosts_with(groups: Mapping[str, Sequence[str]], duty: str) -> list[str]:
+    """Return the inventory names of the hosts that have a duty, in the order of its group."""
+    if duty not in DUTIES:
+        raise AnsibleFilterError(f"hosts_with: {duty} is no group of the site (known: {', '.join(DUTIES)})")
+    members = groups.get("mail") or ()
+    having = {name for name, duties in duties_of(_belonging(groups, members)).items() if duty in duties}
+    listed = [name for name in groups.get(duty) or () if name in having]
+    return listed or [name for name in members if name in having]
+
+
+def _belonging(groups: Mapping[str, Sequence[str]], members: Sequence[str]) -> dict[str, list[str]]:
+    listed = {group: set(groups.get(group) or ()) for group in DUTIES}
+    return {name: [group for group, names in listed.items() if name in names] for name in members}
+
+
+class FilterModule:
+    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+        return {"hosts_with": hosts_with}

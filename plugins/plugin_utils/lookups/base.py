@@ -1,0 +1,46 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What all ways have in common in which programs look accounts up."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
+
+if t.TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+    from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
+    from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
+    from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+
+
+class Lookups:
+    """Where the site's accounts live, and how Postfix, Dovecot and saslauthd look them up there (site.lookups).
+
+    As it is here, nobody is found; a way of one's own says the rest.
+    """
+
+    directory = False  # whether they live in the collection's own directory, which runs for that
+    on_host = False  # whether they are users of the host, who own their mail; else it is VMAIL's
+
+    def login(self, address: str) -> str:
+        """Return the name by which an account's programs know it."""
+        return str(address)
+
+    def check(self, site: Site) -> Iterator[Problem]:
+        """Yield what is wrong with the site's accounts if they live there."""
+        yield from ()
+
+    def postfix(self, site: Site, host: Host) -> Postfix | None:
+        """Return how Postfix finds recipients, aliases, forwards and the owners of addresses, and checks logins."""
+        return None
+
+    def dovecot(self, site: Site, host: Host) -> Dovecot | None:
+        """Return how Dovecot checks logins and finds mailboxes."""
+        return None
+
+    def sasl(self, site: Site, host: Host) -> Sasl | None:
+        """Return how saslauthd checks logins; nothing where it does not."""
+        return None
