@@ -5,9 +5,14 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import odd_accounts
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
@@ -15,53 +20,17 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve im
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
-from ansible_collections.postamt.mail.plugins.plugin_utils import schema
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import PASSWORD_BYTES, Account
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 STRANGER = "stranger@outside.example"
-MOST = 16  # accounts; each logs in over SMTP once, of the 60 times that a client may in a minute
-
-local = st.text(st.sampled_from(schema.LOGIN_LETTERS.replace("@", "")), min_size=1, max_size=64)
-local |= st.just("x" * 64)
-address = local.map(lambda text: f"{text}@example.test")
-# no template of Ansible's, and no tab, which the model refuses beside the types
-word = st.text(min_size=10, max_size=PASSWORD_BYTES).filter(
-    lambda text: len(text.encode("utf-8", "replace")) <= PASSWORD_BYTES and not {"{", "\t"} & {*text}
-)
-word |= st.sampled_from(["x" * PASSWORD_BYTES, "ä" * (PASSWORD_BYTES // 2)])
-name = st.text(max_size=30).filter(lambda text: "{" not in text)
-accounts = st.fixed_dictionaries(
-    {"address": address, "password": word, "aliases": st.lists(address, min_size=1, max_size=1)},
-    optional={"name": name, "quota": st.integers(20, 10**9).map(lambda size: f"{size}M")},
-)
-
-
-def batch() -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    used: set[str] = set()
-
-    @settings(
-        max_examples=6000, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
-    @given(accounts)
-    def collect(one: dict[str, Any]) -> None:
-        problems: list[schema.Problem] = []
-        account = schema.parse(Account, one, "account", problems)
-        words = {account.address, *account.aliases, account.password} if not problems else set()
-        if len(words) == 3 and not words & used and len(found) < MOST:
-            used.update(words)
-            found.append(one)
-
-    collect()
-    return found
 
 
 @pytest.fixture
 def made(site: Any, play: Any) -> Iterator[list[dict[str, Any]]]:
-    found = batch()
-    assert len(found) == MOST
+    command = [sys.executable, odd_accounts.__file__]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout
+    found = json.loads(printed)
+    assert len(found) == odd_accounts.MOST
     done = play({"mail_accounts": [*copy.deepcopy(site.vars["mail_accounts"]), *found]})
     assert not done.failed, done.message
     yield found
