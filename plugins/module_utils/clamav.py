@@ -22,9 +22,10 @@ UPDATES = "clamav-freshclam.service"
 FIRST = "a first set of signatures"
 FETCHING = 400  # seconds that freshclam may take
 WAYS_OUT = (
-    "Until there are signatures, mail waits at its senders (mail_antivirus_failure). Run again when this host reaches "
-    "database.clamav.net, or name a mirror that it reaches (mail_clamav_mirror), or use other signatures "
-    "(mail_clamav_official: false with mail_clamav_signatures or mail_clamav_urls), or none (mail_antivirus: false)"
+    "Until there are signatures, mail_antivirus_failure says what happens to mail: by default it waits at its senders. "
+    "Run again when this host reaches database.clamav.net, or name a mirror that it reaches (mail_clamav_mirror), or "
+    "use other signatures (mail_clamav_official: false with mail_clamav_signatures or mail_clamav_urls), or none "
+    "(mail_antivirus: false)"
 )
 
 
