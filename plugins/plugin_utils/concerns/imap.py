@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, service
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -20,3 +21,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
             Question("imap_greeting", {"port": 993, "tls": "implicit"}),
         ],
     )
+
+
+def dns(site: Site, domain: str) -> list[Record]:
+    return [service(name, domain, port, site.server_name) for name, port in (("imap", 143), ("imaps", 993))]

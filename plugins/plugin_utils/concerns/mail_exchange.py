@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -41,6 +42,10 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             },
         },
     )
+
+
+def dns(site: Site, domain: str) -> list[Record]:
+    return [Record(domain, "MX", f"10 {host.name}.") for host in site.hosts_with("mail_mx")]
 
 
 def _own_names(site: Site, host: Host) -> str:

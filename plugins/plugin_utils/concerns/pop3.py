@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, no_service, service
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -18,3 +19,8 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         packages=["dovecot-pop3d"],
         questions=[Question("pop3_greeting", {"port": 995, "tls": "implicit"})],
     )
+
+
+def dns(site: Site, domain: str) -> list[Record]:
+    """Say where it is, and to programs that would speak without TLS that there is no such service."""
+    return [service("pop3s", domain, 995, site.server_name), no_service("pop3", domain)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, service
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
@@ -53,3 +54,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         packages=["dovecot-sieve", "dovecot-managesieved"],
         questions=[Question("sieve_greeting", {"port": 4190, "tls": "starttls"})],
     )
+
+
+def dns(site: Site, domain: str) -> list[Record]:
+    return [service("sieve", domain, 4190, site.server_name)]

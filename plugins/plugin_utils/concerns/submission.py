@@ -7,6 +7,7 @@ How a login is checked, and what happens while it cannot be, goes with where acc
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, service
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     Postfix,
     Service,
@@ -76,3 +77,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         },
         tables=tables,
     )
+
+
+def dns(site: Site, domain: str) -> list[Record]:
+    """Say where users submit (RFC 6186, RFC 8314): where that is not where their mail is, those hosts' own names."""
+    elsewhere = [str(host.name) for host in site.hosts_with("mail_submission") if not host.does("mail_store")]
+    return [
+        service(name, domain, port, target)
+        for target in elsewhere or [str(site.server_name)]
+        for name, port in (("submission", 587), ("submissions", 465))
+    ]

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import re
+import types
 from pathlib import Path
 
 import jmespath
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.show import overview
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
@@ -118,3 +120,20 @@ def test_private_addresses_are_published_only_where_there_is_no_other(
     assert [line.split()[-1] for line in lines if line.split()[3] in ("A", "AAAA")] == published
     told = [sentence for sentence in warnings(found) if "mail_host_addresses" in sentence]
     assert [warned in sentence for sentence in told] == ([True] if warned else [])
+
+
+def test_any_concern_contributes_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = Record("s1._domainkey.example.org", "TXT", '"v=DKIM1; p=AAAA"')
+    more = types.SimpleNamespace(dns=lambda _site, domain: [key, key] if domain == "example.org" else [])
+    found, known = site(), dict(compose.concerns())
+    before = zones(found)
+    for concerns in ({**known, "dkim": more}, {"dkim": more, **dict(reversed(known.items()))}):
+        monkeypatch.setattr(compose, "concerns", lambda concerns=concerns: concerns)
+        after = zones(found)
+        assert after["example.net.zone"] == before["example.net.zone"]
+        added = [
+            line
+            for line in after["example.org.zone"].splitlines()
+            if line not in before["example.org.zone"].splitlines()
+        ]
+        assert added == ['s1._domainkey.example.org. 3600 IN TXT "v=DKIM1; p=AAAA"']
