@@ -16,6 +16,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
@@ -94,12 +95,12 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
         found.append(Outgoing("lmtp", f"{CHROOT}/{LMTP_SOCKET}", LMTP, stores, "postfix"))
         found.append(Outgoing("quota", f"{CHROOT}/{QUOTA_SOCKET}", QUOTA, stores, "postfix"))
     if filter_is_linked(site, host):
-        others = _others(site.filter_hosts, host)
+        others = _others(filtering.filter_hosts(site), host)
         for way, port in FILTER.items():
-            local = amavis_socket(site, host, host, way) if site.filters(host) else ""
+            local = amavis_socket(site, host, host, way) if filtering.filters(site, host) else ""
             socket = f"{CHROOT}/{filter_socket(site, host, way)}"
             found.append(Outgoing(f"filter-{way}", socket, port, others, "postfix", local=local, spread=True))
-    if site.filters(host):
+    if filtering.filters(site, host):
         for caller in _others(site.senders, host):
             found.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
     if directory_is_linked(site, host):
@@ -126,12 +127,12 @@ def incoming(site: Site, host: Host) -> list[Incoming]:
     if host.does("mail_directory") and site.lookups.directory:
         asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, slapd(site, host)))
-    if site.filters(host):
+    if filtering.filters(site, host):
         for way, port in FILTER.items():
             targets = {str(caller.name): amavis_socket(site, host, caller, way) for caller in senders}
             found.append(Incoming(f"filter-{way}", port, senders, targets=targets, reject=True))
     if filter_is_linked(site, host):
-        found.append(Incoming("back", BACK, _others(site.filter_hosts, host), public(FILTERED), reject=True))
+        found.append(Incoming("back", BACK, _others(filtering.filter_hosts(site), host), public(FILTERED), reject=True))
     if host.does("mail_submission"):
         handing = tuple(one for one in site.hosts.values() if hands_over(site, one))
         found.append(Incoming("relay", RELAY, handing, public(HANDED_OVER), reject=True))
@@ -244,7 +245,7 @@ def needs_store(site: Site, host: Host) -> bool:
 
 def filter_is_linked(site: Site, host: Host) -> bool:
     """Tell whether a host's Postfix reaches the filter by a link: where another host filters too, or alone."""
-    return site.sends(host) and bool(_others(site.filter_hosts, host))
+    return site.sends(host) and bool(_others(filtering.filter_hosts(site), host))
 
 
 def hands_over(site: Site, host: Host) -> bool:

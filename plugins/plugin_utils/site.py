@@ -149,22 +149,6 @@ class SiteVariables:
     mail_password_min_length: int = var(
         "Fewest characters of an account's password, wherever one is set: from 8 to 24.", 10
     )
-    mail_content_filter: t.Literal["off", "before_queue", "after_queue"] = var(
-        "Whether amavis filters mail: before_queue refuses in the SMTP dialogue, so that nobody else hears of it; "
-        "after_queue accepts first and never refuses.", "off",
-    )  # fmt: skip
-    mail_antivirus: bool = var("Whether the content filter has ClamAV look for viruses.", True)
-    mail_clamav_server: IPAddress | None = var(
-        "Address of another host whose clamd looks for viruses, on port 3310 and without TLS; this one then runs none.",
-        None,
-    )
-    mail_clamav_official: bool = var(
-        "Whether freshclam fetches the official signatures, which take clamd about 1.3 GB of memory.", True
-    )
-    mail_filter_processes: int | None = var(
-        "How many messages amavis filters at once; by default as many as processors and memory allow.", None,
-        within=range(1, 1001),
-    )  # fmt: skip
     mail_directory_provider: str | None = var(
         "Inventory name of the host whose directory takes changes, where mail_directory holds several; by default the "
         "first. The others follow it.", None,
@@ -401,18 +385,6 @@ class Site:
     def has_replicas(self) -> bool:
         return self.lookups.directory and len(self.hosts_with("mail_directory")) > 1
 
-    def filters(self, host: Host) -> bool:
-        """Tell whether a host filters mail."""
-        return self.core.mail_content_filter != "off" and host.does("mail_filter")
-
-    @functools.cached_property
-    def filter_hosts(self) -> list[Host]:
-        return [host for host in self.hosts.values() if self.filters(host)]
-
-    def scans(self, host: Host) -> bool:
-        """Tell whether a host runs ClamAV."""
-        return self.filters(host) and self.core.mail_antivirus and not self.core.mail_clamav_server
-
     @functools.cached_property
     def own_addresses(self) -> list[str]:
         """Addresses and networks from which nobody but the site's hosts can come."""
@@ -424,6 +396,10 @@ class Site:
 
     def hosts_with(self, duty: Duty) -> list[Host]:
         return self._by_duty[duty]
+
+    def is_empty(self, group: Duty) -> bool:
+        """Tell whether the inventory has a group, and no host in it."""
+        return group in self._groups and not self._groups[group]
 
     def password_of(self, account: Account) -> str | None:
         """Return an account's password, made on first use; None where only a hash is known."""
@@ -497,7 +473,7 @@ def parse_site(
         if hasattr(concern, "lookups") and (said := parsed[concern.Variables])
     ]
     site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {}, next(iter(lookups), Lookups()))
-    problems.extend(_topology(site, {group for group, names in (groups or {}).items() if not names}))
+    problems.extend(_topology(site))
     problems.extend(_rules(site))
     problems.extend(site.lookups.check(site))
     problems.extend(_mailboxes_left(site))
@@ -561,7 +537,13 @@ def duties_of(groups_of: Mapping[str, Sequence[str]]) -> dict[str, frozenset[Dut
     return {name: frozenset(groups) for name, groups in placed.items()}
 
 
-def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
+def nobody(duty: Duty) -> Problem:
+    """Return what is wrong with a group that the inventory has, and that holds no host."""
+    allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
+    return Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
+
+
+def _topology(site: Site) -> Iterable[Problem]:
     """Yield what is wrong with who does what."""
     unplaced = [host.inventory_name for host in site.hosts.values() if not host.duties]
     if len(unplaced) == len(site.hosts):
@@ -575,10 +557,9 @@ def _topology(site: Site, empty: set[str]) -> Iterable[Problem]:
     stores = site.hosts_with("mail_store")
     if len(stores) > 1:
         yield Problem("group mail_store", ", ".join(host.name for host in stores), "must hold exactly one host")
-    for duty in sorted(duty for duty in FALLS_TO if duty in empty):
-        if duty != "mail_filter" or site.core.mail_content_filter != "off":
-            allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
-            yield Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
+    for duty in sorted(duty for duty in FALLS_TO if site.is_empty(duty)):
+        if duty != "mail_filter":  # which may be empty where nothing filters (concerns/content_filter.py)
+            yield nobody(duty)
     for host in site.clients:
         for sender in host.client_senders:
             if domain_of(sender) not in site.domains:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 MB = 1 << 20
@@ -71,7 +72,8 @@ class Sizing:
 
 def sizing(site: Site, host: Host) -> Sizing:
     """Return what a host's filter may use."""
-    clamd = (SIGNATURES if site.core.mail_clamav_official else OWN_SIGNATURES) if site.scans(host) else 0
+    said = site.of(filtering.Variables)
+    clamd = (SIGNATURES if said.mail_clamav_official else OWN_SIGNATURES) if filtering.scans(site, host) else 0
     room = (host.look.memory - SYSTEM - clamd) // PROCESS
-    processes = site.core.mail_filter_processes or max(2, min(2 * host.look.cores, room))
+    processes = said.mail_filter_processes or max(2, min(2 * host.look.cores, room))
     return Sizing(processes, clamd, host.look.memory, host.look.swap)

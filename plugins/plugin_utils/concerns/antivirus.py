@@ -9,6 +9,7 @@ import re
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import (
     SIGNATURES,
@@ -58,16 +59,17 @@ def check(site: Site) -> Iterator[Problem]:
             yield Problem("mail_clamav_urls", url, "must be a URL: https://, http:// or file://")
     if said.mail_clamav_mirror is not None and not re.fullmatch(r"[!-~]+", said.mail_clamav_mirror):
         yield Problem("mail_clamav_mirror", said.mail_clamav_mirror, "must be a host's name or a URL")
-    if site.core.mail_clamav_server and not site.core.mail_antivirus:
-        yield Problem("mail_clamav_server", site.core.mail_clamav_server, "must not be set with mail_antivirus: false")
-    none = not (site.core.mail_clamav_official or said.mail_clamav_urls or said.mail_clamav_signatures)
-    if none and any(site.scans(host) for host in site.hosts.values()):
+    general = site.of(filtering.Variables)
+    if general.mail_clamav_server and not general.mail_antivirus:
+        yield Problem("mail_clamav_server", general.mail_clamav_server, "must not be set with mail_antivirus: false")
+    none = not (general.mail_clamav_official or said.mail_clamav_urls or said.mail_clamav_signatures)
+    if none and any(filtering.scans(site, host) for host in site.hosts.values()):
         allowed = "must be true where mail_clamav_urls and mail_clamav_signatures are empty: clamd needs signatures"
         yield Problem("mail_clamav_official", False, allowed)
 
 
 def clamav(site: Site, host: Host) -> Clamav | None:
-    if not site.scans(host):
+    if not filtering.scans(site, host):
         return None
     said = site.of(Variables)
     size = sizing(site, host)
@@ -94,7 +96,7 @@ def clamav(site: Site, host: Host) -> Clamav | None:
             "MaxScanTime": 60000,  # milliseconds
             "ReadTimeout": 120,  # seconds
         },
-        updater=_updater(said, site.core.mail_clamav_official),
+        updater=_updater(said, site.of(filtering.Variables).mail_clamav_official),
         signatures=said.mail_clamav_signatures,
         readers=["amavis"],  # clamd opens the files that amavis has unpacked
         packages=["amavisd-new"],  # which brings that group
@@ -126,11 +128,11 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
-    if not site.core.mail_antivirus:
+    if not site.of(filtering.Variables).mail_antivirus:
         return Amavis(settings={"@bypass_virus_checks_maps": [True], "@av_scanners": [], "@av_scanners_backup": []})
-    server = site.core.mail_clamav_server
+    server = site.of(filtering.Variables).mail_clamav_server
     # A clamd on this host opens the files where they lie; another is sent them.
     ask = ["*", f"clamd:[{server}]:3310"] if server else [Perl(r'"CONTSCAN {}\n"'), SOCKET]
     name = Perl(r"qr/^.*?: (?!Infected Archive)(.*) FOUND$/m")

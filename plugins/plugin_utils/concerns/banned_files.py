@@ -8,6 +8,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -44,7 +45,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     return Amavis(settings={"$banned_filename_re": _banned(site.of(Variables))})
 

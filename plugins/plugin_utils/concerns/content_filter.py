@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering, links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import (
     TEST,
@@ -24,9 +24,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     Value,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, nobody
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
 
+Variables = filtering.Variables
 WORLD, USERS, HOST = links.FILTER  # amavis's sockets, by who sends
 
 # What amavis opens archives with
@@ -39,7 +40,9 @@ _KINDS = {"XZ compressed": "xz", "LZMA compressed": "lzma", r"Windows imaging \(
 
 
 def check(site: Site) -> Iterator[Problem]:
-    for host in filter(site.filters, site.hosts.values()):
+    if filtering.is_on(site) and site.is_empty("mail_filter"):
+        yield nobody("mail_filter")
+    for host in filtering.filter_hosts(site):
         size = sizing(site, host)
         if not size.fits:
             allowed = (
@@ -53,10 +56,10 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not site.filter_hosts or not site.sends(host):
+    if not filtering.filter_hosts(site) or not site.sends(host):
         return None
     size = sizing(site, host)
-    before = site.core.mail_content_filter == "before_queue"
+    before = filtering.before_queue(site)
 
     def queued(way: str) -> dict[str, Value]:
         # Addresses are rewritten once, when mail comes back: policies go by the recipient as it was written.
@@ -128,7 +131,7 @@ def _back(before: bool) -> dict[str, Value]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     home = links.back_socket(host, host if site.sends(host) else site.senders[0])
     kinds = ", ".join(f"[qr'^{text}' => '{kind}']" for text, kind in _KINDS.items())

@@ -8,6 +8,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, DomainOrAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
@@ -83,7 +84,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     by_recipient = _policies(site)
     settings: dict[str, t.Any] = {
@@ -99,7 +100,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "@spam_tag2_level_maps": [{key: one.spam_junk_score for key, one in by_recipient.items()}],
         "@spam_kill_level_maps": [{key: one.spam_refuse_score for key, one in by_recipient.items()}],
     }
-    before = site.core.mail_content_filter == "before_queue"
+    before = filtering.before_queue(site)
     for category, maps in _destinies(by_recipient, refuse=before).items():
         settings[f"$final_destiny_maps_by_ccat{{+{category.code}}}"] = maps
     for field in _CATEGORIES:

@@ -8,7 +8,7 @@ What the test does is in module_utils/postamt_filter_test.py.
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering, links
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Unit, command
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import TEST, TEST_CLIENT, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import TEST_SIGNATURE, Clamav
@@ -20,18 +20,18 @@ _FOUND = "postamt.mail filter test 6f1d2c0b9ae84f57"  # as in the program
 
 
 def clamav(site: Site, host: Host) -> Clamav | None:
-    if not site.scans(host):
+    if not filtering.scans(site, host):
         return None
     return Clamav(files=[File(TEST_SIGNATURE, f"{HEAD}\nPostamt-Filter-Test:0:*:{_FOUND.encode().hex()}\n")])
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     socket = links.amavis_socket(site, host, site.senders[0], next(iter(links.FILTER)))
     words = [
-        *(["--virus"] if site.core.mail_antivirus else []),
-        *(["--official"] if site.scans(host) and site.core.mail_clamav_official else []),
+        *(["--virus"] if site.of(filtering.Variables).mail_antivirus else []),
+        *(["--official"] if filtering.scans(site, host) and site.of(filtering.Variables).mail_clamav_official else []),
     ]
     return Amavis(
         settings={

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import DAYS, var
@@ -22,7 +23,7 @@ class Variables:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     days = site.of(Variables).mail_quarantine_days
     return Amavis(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import Clamav
@@ -83,7 +84,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
 
 
 def clamav(site: Site, host: Host) -> Clamav | None:
-    if not site.scans(host):
+    if not filtering.scans(site, host):
         return None
     common: dict[str, str | None] = {
         "MemoryDenyWriteExecute": None,  # signatures in bytecode are compiled in memory
@@ -102,7 +103,7 @@ def clamav(site: Site, host: Host) -> Clamav | None:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     # Archives may hold files that are setuid, and unpacking them must not fail.
     return Amavis(files=[_drop_in(site, "amavis", "amavis.service", RestrictSUIDSGID=None)])

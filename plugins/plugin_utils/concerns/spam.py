@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
@@ -129,7 +130,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     said = site.of(Variables)
     # Who speaks for a sender is whoever handed the mail to one of these: never a stranger with a private address.
@@ -170,7 +171,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store") or site.core.mail_content_filter == "off":
+    if not host.does("mail_store") or not filtering.is_on(site):
         return None
     return Dovecot(
         v23={"plugin": {"sieve_before": SCRIPT}},

@@ -15,6 +15,7 @@ import shlex
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
@@ -58,7 +59,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return None
     mode = site.of(Variables).mail_spam_learning
     if mode == "off":
@@ -111,7 +112,7 @@ def _owners(site: Site) -> list[t.Any]:
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     mode = site.of(Variables).mail_spam_learning
-    if mode == "off" or not host.does("mail_store") or not site.filters(host):
+    if mode == "off" or not host.does("mail_store") or not filtering.filters(site, host):
         return None
     spam, ham = f"{SCRIPTS}/learn-spam.sieve", f"{SCRIPTS}/learn-ham.sieve"
     # Dovecot's processes alone get there. Where they run as the host's users they have the socket's group besides.

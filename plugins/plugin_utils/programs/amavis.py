@@ -9,6 +9,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
@@ -85,7 +86,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     if wrong:
         raise ComposeError(f"amavis_settings: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
-    if not site.filters(host):
+    if not filtering.filters(site, host):
         return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(

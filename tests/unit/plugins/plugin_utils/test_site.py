@@ -8,7 +8,7 @@ import datetime
 import typing as t
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose, renamed
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, filtering, renamed
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError, address, domain, field_types, size
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     HostInput,
@@ -358,7 +358,8 @@ def test_a_value_may_be_written_as_yaml_json_ini_and_the_command_line_write_it(
     changes: dict[str, t.Any], read: object
 ) -> None:
     (name,) = changes
-    found = getattr(site(**changes).core, name)
+    parsed = site(**changes)
+    found = vars(parsed.core).get(name, vars(parsed.of(filtering.Variables)).get(name))
     assert found == read and type(found) is type(read)
 
 
