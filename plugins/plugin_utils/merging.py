@@ -35,7 +35,8 @@ def merged(
             if key not in result:
                 result[key], owner[key] = value, concern
             elif result[key] in order and value in order:
-                result[key] = max(result[key], value, key=order.index)
+                if order.index(value) > order.index(result[key]):
+                    result[key], owner[key] = value, concern
             elif result[key] != value:
                 raise disagree(f"{what} {key}", (owner[key], result[key]), (concern, value))
     return result
@@ -69,7 +70,7 @@ def slotted(
                 )
             for slot, items in slots.items():
                 several = f"{slot}{SEVERAL}" in order
-                if slot not in order and not several:
+                if slot.endswith(SEVERAL) or (slot not in order and not several):
                     known = ", ".join(one.rstrip(SEVERAL) for one in order)
                     raise ComposeError(f"concern {concern}: {what} {name} has no slot {slot} (slots: {known})")
                 owners = filled.setdefault(name, {}).setdefault(slot, {})

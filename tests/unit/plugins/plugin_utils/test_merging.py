@@ -275,3 +275,84 @@ def test_the_order_of_file_names_does_not_matter(release: str, monkeypatch: pyte
     shuffled = dict(random.sample([*by_name.items()], len(by_name)))
     monkeypatch.setattr(compose, "concerns", lambda: shuffled)
     assert plans() == before
+
+
+def test_a_slot_goes_by_its_name_without_the_star() -> None:
+    part = Postfix(lists={"smtpd_milters": {"check*": ["unix:a"]}})
+    sentence = r"concern one: list smtpd_milters has no slot check\* \(slots: check, sign\)"
+    with pytest.raises(ComposeError, match=sentence):  # its entries were in no list
+        slotted([("one", part)], "lists", postfix.SLOTS, "list")
+
+
+def test_a_conflict_after_the_strictest_level_names_who_wants_that() -> None:
+    levels = {"lax": "may", "strict": "secure", "odd": "dane"}
+    parts: Contributions = [(name, Postfix(parameters={"x": level})) for name, level in levels.items()]
+    with pytest.raises(ComposeError, match="x: concern odd wants 'dane', concern strict wants 'secure'"):
+        merged(parts, "parameters", "parameter", {"x": ("may", "secure")})
+
+
+@pytest.mark.parametrize("name", ["aaa", "zzz"])
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (
+            Postfix(lists={"smtpd_recipient_restrictions": {"policy": ["reject_foo"]}}),
+            "smtpd_recipient_restrictions: reject_foo is no word",
+        ),
+        (  # it would take the entry of quota for its service
+            Postfix(lists={"smtpd_recipient_restrictions": {"policy": ["check_policy_service"]}}),
+            "smtpd_recipient_restrictions: check_policy_service needs a table",
+        ),
+        (
+            Postfix(
+                extensions={"smtp/inet": Extension(options={"smtp_bnd": "x"})},
+                fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")},
+            ),
+            "smtp_bnd is no parameter",
+        ),
+        (
+            Postfix(
+                fronts={"smtp/inet": Front(Service("postscreen", private="n", options={"postscrn": "x"}), "smtpd/pass")}
+            ),
+            "postscrn is no parameter",
+        ),
+        (
+            Postfix(extensions={"new/unix": Extension(options={"smtp_bnd": "x"})}),
+            "smtp_bnd is no parameter",
+        ),
+    ],
+)
+def test_a_mistake_is_of_who_makes_it_whatever_its_name(name: str, part: Postfix, said: str) -> None:
+    found = site()
+    host = found.hosts[NAME]
+    more: Contributions = [("middle", Postfix(services={"new/unix": Service("smtp", options={"smtp_bnd": "y"})}))]
+    more = more if "new/unix" in part.extensions else []
+    parts = sorted([*compose.contributions("postfix", found, host), *more, (name, part)], key=lambda one: one[0])
+    with pytest.raises(ComposeError) as caught:
+        postfix.plan(found, host, parts, {})
+    assert str(caught.value).splitlines()[0].startswith(f"concern {name}: {said}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_list_that_the_user_sets_is_the_users() -> None:
+    found = site()
+    host = found.hosts[NAME]
+    part = Postfix(lists={"smtpd_recipient_restrictions": {"policy": ["reject_foo"]}})
+    parts = [*compose.contributions("postfix", found, host), ("one", part)]
+    postfix.plan(found, host, parts, {"settings": {"smtpd_recipient_restrictions": None}})
+    with pytest.raises(ComposeError, match="^postfix_settings: smtpd_recipient_restrictions: reject_bar"):
+        postfix.plan(found, host, parts, {"settings": {"smtpd_recipient_restrictions": ["reject_bar"]}})
+
+
+def test_restriction_classes_may_be_a_list() -> None:
+    given = {"smtpd_restriction_classes": ["strict", "lax"], "strict": ["reject"], "lax": "permit"}
+    found = site()
+    plan = compose.plan("postfix", found, found.hosts[NAME], {"settings": {**given, "smtpd_etrn_restrictions": "lax"}})
+    assert any("smtpd_restriction_classes = strict, lax" in file["content"] for file in plan["files"])
+
+
+def test_a_daemon_may_stand_before_another() -> None:
+    base: Contributions = [("mx", Postfix(services={"smtp/inet": Service("smtpd", private="n")}))]
+    first = ("zzz", Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")}))
+    second = ("aaa", Postfix(fronts={"smtpd/pass": Front(Service("proxy"), "smtpd2/pass")}))
+    assert services_of([*base, first, second]) == services_of([second, *base, first])
