@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    agreed,
     every,
     files_of,
     merged,
@@ -90,14 +91,14 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
-        directories=every(parts, "directories"),
+        directories=agreed(parts, "directories", "path"),
         files=[
             *files_of(parts, "amavis file"),
             File(f"{UNITS}/{unit}.d/postamt.conf", _drop_in(united(parts, "groups"))),
             File(RULES, "\n".join([HEAD, *every(parts, "rules"), ""])),
             File(MAIN, amavis_conf(settings)),
         ],
-        units=[Unit(unit), *_units(every(parts, "units"))],
+        units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
         notes=[sizing(site, host).sentence()],
         questions=every(parts, "questions"),

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
+    SECRET,
     ComposeError,
     Contributions,
+    agreed,
     every,
     files_of,
     tree_merge,
@@ -76,8 +77,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
-        users=every(parts, "users"),
-        directories=every(parts, "directories"),
+        users=agreed(parts, "users", "name"),
+        directories=agreed(parts, "directories", "path"),
         files=[
             *files_of(parts, "Dovecot file"),
             # It holds the password by which the directory is asked.
@@ -128,7 +129,7 @@ def _secrets_of(tree: Tree) -> t.Iterator[str]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _secrets_of(value)
-        elif value and re.search(r"(password|api_key|secret|nonce)\Z", key):
+        elif value and SECRET.search(key):
             yield str(value)
 
 

@@ -17,8 +17,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     slotted,
     tree_merge,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import Ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     Extension,
     Front,
@@ -28,6 +31,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     services_of,
     table,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 
 NAME = "mail.example.org"
@@ -356,3 +360,87 @@ def test_a_daemon_may_stand_before_another() -> None:
     first = ("zzz", Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")}))
     second = ("aaa", Postfix(fronts={"smtpd/pass": Front(Service("proxy"), "smtpd2/pass")}))
     assert services_of([*base, first, second]) == services_of([second, *base, first])
+
+
+def with_more(program: str, *more: tuple[str, t.Any]) -> Plan:
+    found = site()
+    host = found.hosts[NAME]
+    plan: Plan = compose.programs()[program].plan(
+        found, host, [*compose.contributions(program, found, host), *more], {}
+    )
+    return plan
+
+
+SCRIPTS = Directory("/etc/dovecot/scripts")
+
+
+@pytest.mark.parametrize(
+    ("program", "one", "other", "sentence"),
+    [
+        (
+            "ldap",
+            Ldap(settings={"global": {"olcIdleTimeout": ["1"]}}),
+            Ldap(settings={"global": {"olcIdleTimeout": ["2"]}}),
+            r"directory setting global / olcIdleTimeout: concern one wants \['1'\], concern other wants \['2'\]",
+        ),
+        (
+            "ldap",
+            Ldap(settings={"global": {"olcLocalSSF": ["1"]}}),
+            Ldap(),
+            r"directory setting global / olcLocalSSF: concern one wants \['1'\], and the collection has its own",
+        ),
+        (
+            "ldap",
+            Ldap(settings={"globul": {"olcIdleTimeout": ["1"]}}),
+            Ldap(),
+            "concern one: directory setting globul must be one of global, frontend, database",
+        ),
+        (
+            "sasl",
+            Sasl(settings={"ldap_passwrd": "x"}),
+            Sasl(),
+            "^concern one: ldap_passwrd is no setting of saslauthd",
+        ),
+        (
+            "sasl",
+            Sasl(settings={"ldap_password": "p4ssword"}),
+            Sasl(),
+            "ldap_password: concern accounts wants its own, concern one wants its own$",
+        ),
+        (
+            "dovecot",
+            Dovecot(trunk={"ldap_auth_dn_password": "p4ssword"}),
+            Dovecot(),
+            "ldap_auth_dn_password: concern accounts wants its own, concern one wants its own$",
+        ),
+        (
+            "dovecot",
+            Dovecot(directories=[SCRIPTS]),
+            Dovecot(directories=[Directory(SCRIPTS.path, "0700")]),
+            "/etc/dovecot/scripts: concern one wants .*0755.*, concern other wants .*0700",
+        ),
+        (
+            "dovecot",
+            Dovecot(users=[User("vmail", 6000)]),
+            Dovecot(),
+            "vmail: concern accounts wants .*5000.*, concern one wants .*6000",
+        ),
+        (
+            "amavis",
+            Amavis(units=[Unit("postamt-learn.path", running=False)]),
+            Amavis(),
+            "postamt-learn.path: concern one wants .*False.*, concern spam_learning wants .*True",
+        ),
+    ],
+)
+def test_conflicts_in_other_programs(program: str, one: t.Any, other: t.Any, sentence: str) -> None:
+    for more in ([("one", one), ("other", other)], [("other", other), ("one", one)]):
+        with pytest.raises(ComposeError, match=sentence):
+            with_more(program, *more)
+
+
+def test_two_concerns_may_want_the_same_folder_and_user() -> None:
+    part = Dovecot(directories=[SCRIPTS], users=[User("reader")])
+    plan = with_more("dovecot", ("one", part), ("other", part))
+    assert [one["name"] for one in plan["users"]].count("reader") == 1
+    assert [one["path"] for one in plan["directories"]].count(SCRIPTS.path) == 1
