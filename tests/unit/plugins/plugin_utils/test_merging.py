@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import types
 import typing as t
 
 import pytest
@@ -444,3 +445,13 @@ def test_two_concerns_may_want_the_same_folder_and_user() -> None:
     plan = with_more("dovecot", ("one", part), ("other", part))
     assert [one["name"] for one in plan["users"]].count("reader") == 1
     assert [one["path"] for one in plan["directories"]].count(SCRIPTS.path) == 1
+
+
+@pytest.mark.parametrize("path", ["/etc/postfix/main.cf", "/etc/postfix/tables/forwards"])
+def test_no_concern_writes_a_file_of_the_program(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = site()
+    more = types.SimpleNamespace(postfix=lambda site, host: Postfix(files=[File(path, "")]))
+    concerns = {**compose.concerns(), "one": more}
+    monkeypatch.setattr(compose, "concerns", lambda: concerns)
+    with pytest.raises(ComposeError, match=f"concern one brings {path}, which program postfix writes itself"):
+        compose.plan("postfix", found, found.hosts[NAME])
