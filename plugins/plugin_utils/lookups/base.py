@@ -33,6 +33,13 @@ class Lookups:
         """Yield what is wrong with the site's accounts if they live there."""
         yield from ()
 
+    def secrets(self, site: Site) -> list[str]:
+        """Return by which names the site's secrets have what this way needs generated; a run makes them first.
+
+        Those of the collection's own directory follow from who asks it (programs/ldap.py).
+        """
+        return []
+
     def postfix(self, site: Site, host: Host) -> Postfix | None:
         """Return how Postfix finds recipients, aliases, forwards and the owners of addresses, and checks logins."""
         return None

@@ -351,13 +351,13 @@ def test_whoever_asks_for_a_plan_writes_nothing(state: State) -> None:
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
     site = parse_site(given, hosts, compose.concerns().values(), groups=groups)
     kept = run.StoredSecrets(state, check_mode=False)
-    provider = site.provider
-    assert provider
-    kept.ensure(run.ldap.secret_names(site, compose.contributions("ldap", site, provider)))
+    with pytest.raises(StateError, match="the password fingerprint-key was not made"):
+        kept.get("fingerprint-key")
+    kept.ensure(run.secret_names(site))
     site.secrets = kept
     before = state.known_secrets()
     for host in site.hosts.values():
         for program in compose.programs():
-            compose.plan(program, site, host)  # a secret that was not made is a KeyError
+            compose.plan(program, site, host)  # a secret that was not made is an error
     assert state.known_secrets() == before == kept.known
     assert {"alice@example.org", "client:app.example.org", "fingerprint-key", "service:replica"} <= set(before)
