@@ -23,6 +23,7 @@ class Lookups:
     """
 
     directory = False  # whether they live in the collection's own directory, which runs for that
+    changed_by = "accounts are changed where they live"  # what postamt.mail.account says where it changes none
     on_host = False  # whether they are users of the host, who own their mail; else it is VMAIL's
 
     def login(self, address: str) -> str:

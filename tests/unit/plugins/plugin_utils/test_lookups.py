@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
@@ -117,3 +118,12 @@ def test_its_secrets_are_made_first(third: t.Callable[..., Site], tmp_path: Path
     for host in site.hosts.values():
         for name in compose.programs():
             compose.plan(name, site, host)
+
+
+def test_it_says_itself_where_accounts_are_changed(
+    third: t.Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "Variables", Variables)
+    monkeypatch.setattr(Lists, "changed_by", "accounts are in a file")
+    (problem,) = account.check(third(), account.Asked("listed"))
+    assert str(problem) == "mail_accounts_backend is 'lists': accounts are in a file"
