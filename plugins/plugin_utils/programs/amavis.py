@@ -82,9 +82,10 @@ class Amavis:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of amavis for one host."""
     given = overrides.get("settings") or {}
-    wrong = [name for name in given if not NAME.match(name)]
-    if wrong:
-        raise ComposeError(f"amavis_settings: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
+    for owner, names in [("amavis_settings", given), *((f"concern {name}", part.settings) for name, part in parts)]:
+        wrong = [name for name in names if not NAME.match(name)]
+        if wrong:
+            raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not site.filters(host):
         return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])

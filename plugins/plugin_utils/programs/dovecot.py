@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
@@ -97,8 +98,22 @@ def configuration(parts: Contributions, new: bool, given: Tree) -> dict[str, t.A
     trees = [(name, part.trunk) for name, part in parts]
     trees += [(name, part.v24 if new else part.v23) for name, part in parts]
     trees += [(name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts]
+    _refuse_second_askers(trees)
     tree = with_user_settings(tree_merge(trees, "Dovecot setting"), given)
     return tree if new else _in_old_words(tree)
+
+
+def _refuse_second_askers(trees: Iterable[tuple[str, Tree]]) -> None:
+    """Refuse logins or mailboxes that two concerns look up: Dovecot asks in the order in which its file says so."""
+    found: dict[str, set[str]] = {"passdb": set(), "userdb": set()}
+    for concern, tree in trees:
+        for key in tree:
+            found.get(re.split("[ #]", key)[0], set()).add(concern)
+    for kind, owners in found.items():
+        if len(owners) > 1:
+            raise ComposeError(
+                f"Dovecot setting {kind}: concerns {', '.join(sorted(owners))} bring blocks with no order"
+            )
 
 
 def _plugin_tree(plugins: Mapping[str, Iterable[str]], protocols: Iterable[str]) -> dict[str, t.Any]:

@@ -271,10 +271,13 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
     orders = SLOTS | {name: SLOTS[twin] for name in given if (twin := re.sub(r"^mua_", "smtpd_", name)) in SLOTS}
     lists = slotted(parts, "lists", orders, "Postfix list")
     for name in lists:
-        asking = [concern for concern, part in parts if name in part.parameters]
-        filling = [concern for concern, part in parts if name in part.lists]
+        asking = [(concern, part.parameters[name]) for concern, part in parts if name in part.parameters]
+        filling = [(concern, dict(part.lists[name])) for concern, part in parts if name in part.lists]
         if asking:
-            raise ComposeError(f"Postfix list {name}: concern {min(asking)} sets it, concern {min(filling)} adds to it")
+            (setter, value), (filler, slots) = (min(said, key=lambda one: one[0]) for said in (asking, filling))
+            raise ComposeError(
+                f"Postfix list {name}: concern {setter} sets it to {value!r}, concern {filler} adds {slots!r} to it"
+            )
     return lists
 
 
@@ -284,11 +287,18 @@ def services_of(parts: Contributions) -> dict[str, Service]:
     for key in sorted({key for _concern, part in parts for key in part.extensions}):
         adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
         services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
+    taken: set[tuple[str, str]] = set()
     for key, front in _fronts(parts):
         concern = min(concern for concern, part in parts if key in part.fronts)
         behind = _brought(services, key, "stands before", concern)
         if front.behind in services:
-            raise ComposeError(f"Postfix service {front.behind}: concern {concern} wants it for {key}, and it is there")
+            holder = min(
+                other for other, part in parts if front.behind in part.services or (other, front.behind) in taken
+            )
+            raise ComposeError(
+                f"Postfix service {front.behind}: concern {concern} wants it for {key}, concern {holder} has it already"
+            )
+        taken.add((concern, front.behind))
         services[front.behind] = dataclasses.replace(behind, private="-")
         services[key] = front.service
     return services

@@ -160,7 +160,12 @@ def test_what_stands_before_a_service_leaves_it_its_extensions() -> None:
         (
             Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "lmtp/unix")}),
             Postfix(),
-            "Postfix service lmtp/unix: concern one wants it for smtp/inet, and it is there",
+            "Postfix service lmtp/unix: concern one wants it for smtp/inet, concern daemons has it already",
+        ),
+        (
+            Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")}),
+            Postfix(fronts={"submission/inet": Front(POSTSCREEN, "smtpd/pass")}),
+            "Postfix service smtpd/pass: concern other wants it for submission/inet, concern one has it already",
         ),
         (
             Postfix(files=[File("/etc/x", "a")]),
@@ -191,7 +196,8 @@ def test_what_stands_before_a_service_leaves_it_its_extensions() -> None:
         (
             Postfix(parameters={"transport_maps": ["lmdb:/x"]}),
             Postfix(),
-            "Postfix list transport_maps: concern one sets it, concern gateway adds to it",
+            "Postfix list transport_maps: concern one sets it to ['lmdb:/x'], concern gateway adds {'gateway': "
+            "['lmdb:$config_directory/tables/gateway']} to it",
         ),
         (Postfix(parameters={"smtpd_baner": "x"}), Postfix(), "concern one: smtpd_baner is no parameter of Postfix"),
         (
@@ -425,6 +431,18 @@ SCRIPTS = Directory("/etc/dovecot/scripts")
             Dovecot(users=[User("vmail", 6000)]),
             Dovecot(),
             "vmail: concern accounts wants .*5000.*, concern one wants .*6000",
+        ),
+        (
+            "dovecot",
+            Dovecot(v24={"passdb masters": {"driver": "passwd-file"}}),
+            Dovecot(),
+            "Dovecot setting passdb: concerns accounts, one bring blocks with no order",
+        ),
+        (
+            "amavis",
+            Amavis(settings={"max_servers": 3}),
+            Amavis(),
+            "^concern one: max_servers must be a variable of amavis with its sigil",
         ),
         (
             "amavis",
