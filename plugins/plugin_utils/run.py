@@ -44,6 +44,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     client_secret,
     directory_left,
     parse_site,
+    unfit_passwords,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -185,8 +186,11 @@ def derive(
         raise SiteError(left)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
-    kept.ensure(secret_names(site))  # in one write
     site.secrets = kept
+    unfit = list(unfit_passwords(site))  # somebody may have written one there
+    if unfit:
+        raise SiteError(unfit)
+    kept.ensure(secret_names(site))  # in one write
     return site
 
 
