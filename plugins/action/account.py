@@ -15,7 +15,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import mailboxes
+from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import accounts, mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
@@ -194,8 +194,8 @@ def keeps(site: Site, address: str) -> bool:
 def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
     """Yield why what was asked cannot be."""
     if not site.lookups.directory:
-        allowed = "accounts are users of the host here: see passwd(1), adduser(8), usermod(8) and deluser(8) there"
-        yield Problem("mail_accounts_backend", "system", allowed)
+        said = site.of(accounts.Variables).mail_accounts_backend
+        yield Problem("mail_accounts_backend", said, site.lookups.changed_by)
         return
     if asked.state in ("listed", "purged"):
         if asked.account:

@@ -52,6 +52,8 @@ def dovecot_settings(variables: Mapping[str, t.Any], host: str, release: str) ->
 def ldap_entries(variables: Mapping[str, t.Any], host: str, release: str) -> t.Any:
     """Return the directory's entries."""
     site, _one, parts = _asked("ldap", variables, host, release)
+    if site.provider is None:
+        raise AnsibleFilterError("ldap_entries: these accounts are in no directory (mail_accounts_backend)")
     return show.hidden(site, [], ldap.entries(site, merged(parts, "services", "directory service")))
 
 

@@ -67,5 +67,15 @@ def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | 
     for kind, said in (overrides or {}).items():
         if said and not isinstance(said, Mapping):
             raise ComposeError(f"{program}_{kind}: must be a mapping, not a {type(said).__name__}")
-    found = programs()[program].plan(site, host, contributions(program, site, host), overrides or {})
+    parts = contributions(program, site, host)
+    found = programs()[program].plan(site, host, parts, overrides or {})
+    _refuse_second_files(program, [file["path"] for file in found["files"]], parts)
     return {**found, "adopt": site.core.mail_adopt}
+
+
+def _refuse_second_files(program: str, paths: list[str], parts: Contributions) -> None:
+    """Refuse a concern's file where the program writes one of its own: each run would write both in turn."""
+    for concern, part in parts:
+        for file in getattr(part, "files", ()):
+            if paths.count(file.path) > 1:
+                raise ComposeError(f"concern {concern} brings {file.path}, which program {program} writes itself")

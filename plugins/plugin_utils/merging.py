@@ -8,10 +8,12 @@ Nothing here depends on the order in which concerns are asked: it would be the o
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 
 Contributions = list[tuple[str, t.Any]]
+SECRET = re.compile(r"(password|_pw|api_key|secret|nonce)\Z")  # ends the name of a setting that nobody may see
 SEVERAL = "*"  # ends the name of a slot that several concerns may fill
 
 
@@ -35,7 +37,8 @@ def merged(
             if key not in result:
                 result[key], owner[key] = value, concern
             elif result[key] in order and value in order:
-                result[key] = max(result[key], value, key=order.index)
+                if order.index(value) > order.index(result[key]):
+                    result[key], owner[key] = value, concern
             elif result[key] != value:
                 raise disagree(f"{what} {key}", (owner[key], result[key]), (concern, value))
     return result
@@ -44,7 +47,12 @@ def merged(
 def disagree(what: str, one: tuple[str, t.Any], other: tuple[str, t.Any]) -> ComposeError:
     """Return the conflict of two concerns, each with what it wants."""
     (first, wanted), (second, instead) = sorted([one, other], key=lambda said: said[0])
-    return ComposeError(f"{what}: concern {first} wants {_shown(wanted)}, concern {second} wants {_shown(instead)}")
+    shown = _hidden if SECRET.search(what) else _shown
+    return ComposeError(f"{what}: concern {first} wants {shown(wanted)}, concern {second} wants {shown(instead)}")
+
+
+def _hidden(value: t.Any) -> str:
+    return "its own"
 
 
 def _shown(value: t.Any) -> str:
@@ -69,7 +77,7 @@ def slotted(
                 )
             for slot, items in slots.items():
                 several = f"{slot}{SEVERAL}" in order
-                if slot not in order and not several:
+                if slot.endswith(SEVERAL) or (slot not in order and not several):
                     known = ", ".join(one.rstrip(SEVERAL) for one in order)
                     raise ComposeError(f"concern {concern}: {what} {name} has no slot {slot} (slots: {known})")
                 owners = filled.setdefault(name, {}).setdefault(slot, {})
@@ -100,6 +108,21 @@ def files_of(parts: Contributions, what: str) -> list[t.Any]:
                 raise disagree(f"{what} {file.path}", owner[file.path], (concern, file))
             owner[file.path] = concern, file
     return [file for _path, (_concern, file) in sorted(owner.items())]
+
+
+def agreed(parts: Contributions, attribute: str, key: str) -> list[t.Any]:
+    """Return folders, users or units of all contributions, each once; two concerns may want the same one.
+
+    key: what tells one from another, such as path.
+    """
+    owner: dict[str, tuple[str, t.Any]] = {}
+    for concern, part in sorted(parts, key=lambda part: part[0]):
+        for item in getattr(part, attribute):
+            name = getattr(item, key)
+            other, known = owner.setdefault(name, (concern, item))
+            if known != item:
+                raise ComposeError(f"{name}: concern {other} wants {known}, concern {concern} wants {item}")
+    return [*dict.fromkeys(every(parts, attribute))]
 
 
 def every(parts: Contributions, attribute: str) -> list[t.Any]:

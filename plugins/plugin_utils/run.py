@@ -41,8 +41,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Look,
     Secrets,
     Site,
+    client_secret,
     directory_left,
     parse_site,
+    unfit_passwords,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
@@ -64,7 +66,9 @@ class StoredSecrets(Secrets):
         self.check_mode = check_mode
 
     def get(self, name: str) -> str:
-        return self.known[name]  # derive() has made it: whoever asks for a secret writes nothing
+        if name not in self.known:  # derive() has made all that there are: whoever asks for one writes nothing
+            raise StateError(f"the password {name} was not made: secret_names() of the collection's run.py has no such")
+        return self.known[name]
 
     def ensure(self, names: Iterable[str]) -> None:
         """Make all missing ones of names in one write, unless another fork has made them meanwhile."""
@@ -182,10 +186,20 @@ def derive(
         raise SiteError(left)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
-    if site.provider:
-        kept.ensure(ldap.secret_names(site, compose.contributions("ldap", site, site.provider)))  # in one write
     site.secrets = kept
+    unfit = list(unfit_passwords(site))  # somebody may have written one there
+    if unfit:
+        raise SiteError(unfit)
+    kept.ensure(secret_names(site))  # in one write
     return site
+
+
+def secret_names(site: Site) -> list[str]:
+    """Return the names of all generated passwords that plans of the site ask for."""
+    names = [*site.lookups.secrets(site), *map(client_secret, site.clients)]
+    if site.provider:
+        names += ldap.secret_names(site, compose.contributions("ldap", site, site.provider))
+    return [*dict.fromkeys(names)]
 
 
 def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str], also: Iterable[str] = ()) -> list[Problem]:

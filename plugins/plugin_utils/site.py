@@ -651,7 +651,7 @@ def _rules(site: Site) -> Iterable[Problem]:
         if account.quota is not None and account.quota % 1024:
             yield Problem(f"{where}: quota", account.quota, "must be a multiple of 1024 bytes, such as 500K")
     yield from _renames(site, owner)
-    yield from _passwords(site)
+    yield from unfit_passwords(site)
     if site.core.mail_quota % 1024:
         yield Problem("mail_quota", site.core.mail_quota, "must be a multiple of 1024 bytes, such as 500K")
     for alias in site.aliases:
@@ -685,7 +685,7 @@ def postmaster_is_off(site: Site, also: str = "") -> bool:
     return off.issuperset(site.aliases.get(reader, [reader]))
 
 
-def _passwords(site: Site) -> Iterable[Problem]:
+def unfit_passwords(site: Site) -> Iterable[Problem]:
     """Yield passwords that do not fit, those too that somebody wrote into the state folder's secrets.yml."""
     fewest = site.core.mail_password_min_length
     if fewest not in PASSWORD_LENGTHS:

@@ -23,6 +23,7 @@ class Lookups:
     """
 
     directory = False  # whether they live in the collection's own directory, which runs for that
+    changed_by = "accounts are changed where they live"  # what postamt.mail.account says where it changes none
     on_host = False  # whether they are users of the host, who own their mail; else it is VMAIL's
 
     def login(self, address: str) -> str:
@@ -32,6 +33,13 @@ class Lookups:
     def check(self, site: Site) -> Iterator[Problem]:
         """Yield what is wrong with the site's accounts if they live there."""
         yield from ()
+
+    def secrets(self, site: Site) -> list[str]:
+        """Return by which names the site's secrets have what this way needs generated; a run makes them first.
+
+        Those of the collection's own directory follow from who asks it (programs/ldap.py).
+        """
+        return []
 
     def postfix(self, site: Site, host: Host) -> Postfix | None:
         """Return how Postfix finds recipients, aliases, forwards and the owners of addresses, and checks logins."""

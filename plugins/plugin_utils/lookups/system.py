@@ -42,6 +42,7 @@ class SystemLookups(Lookups):
     """Accounts are users of the host, who own their mail."""
 
     on_host = True
+    changed_by = "accounts are users of the host here: see passwd(1), adduser(8), usermod(8) and deluser(8) there"
 
     def login(self, address: str) -> str:
         return user_of(address)

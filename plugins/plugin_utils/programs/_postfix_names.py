@@ -172,4 +172,5 @@ def _places(parameters: Mapping[str, t.Any], services: Mapping[str, t.Any]) -> l
 
 
 def _classes(parameters: Mapping[str, t.Any]) -> set[str]:
-    return set(re.split(r"[,\s]+", str(parameters.get("smtpd_restriction_classes", ""))))
+    said = parameters.get("smtpd_restriction_classes", "")
+    return set(re.split(r"[,\s]+", ",".join(map(str, said)) if isinstance(said, list) else str(said)))

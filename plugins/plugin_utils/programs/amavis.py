@@ -13,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    agreed,
     every,
     files_of,
     merged,
@@ -82,23 +83,24 @@ class Amavis:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of amavis for one host."""
     given = overrides.get("settings") or {}
-    wrong = [name for name in given if not NAME.match(name)]
-    if wrong:
-        raise ComposeError(f"amavis_settings: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
+    for owner, names in [("amavis_settings", given), *((f"concern {name}", part.settings) for name, part in parts)]:
+        wrong = [name for name in names if not NAME.match(name)]
+        if wrong:
+            raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not filtering.filters(site, host):
         return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
-        directories=every(parts, "directories"),
+        directories=agreed(parts, "directories", "path"),
         files=[
             *files_of(parts, "amavis file"),
             File(f"{UNITS}/{unit}.d/postamt.conf", _drop_in(united(parts, "groups"))),
             File(RULES, "\n".join([HEAD, *every(parts, "rules"), ""])),
             File(MAIN, amavis_conf(settings)),
         ],
-        units=[Unit(unit), *_units(every(parts, "units"))],
+        units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
         notes=[sizing(site, host).sentence()],
         questions=every(parts, "questions"),

@@ -19,6 +19,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils import pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     ComposeError,
     Contributions,
+    agreed,
     every,
     files_of,
     merged,
@@ -93,7 +94,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[
             Unit("postamt-certificates.path"),
             Unit("postamt-certificates-warn.timer"),
-            *every(parts, "units"),
+            *agreed(parts, "units", "name"),
         ],
         secrets=every(parts, "secrets"),
         acme=sorted(acme),

@@ -74,7 +74,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         files=[
             *files_of(parts, "ClamAV file"),
             File(f"{UNITS}/{socket}.d/postamt.conf", _socket_drop_in()),
-            File(f"{UNITS}/{daemon}.d/postamt.conf", _drop_in([g for _c, part in parts for g in part.readers])),
+            File(f"{UNITS}/{daemon}.d/postamt.conf", _drop_in(every(parts, "readers"))),
             *([File(UPDATER, options(fetched), "0644")] if fetched else []),
             File(MAIN, options(settings)),
         ],

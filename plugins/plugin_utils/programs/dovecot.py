@@ -10,8 +10,10 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
+    SECRET,
     ComposeError,
     Contributions,
+    agreed,
     every,
     files_of,
     tree_merge,
@@ -76,8 +78,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
-        users=every(parts, "users"),
-        directories=every(parts, "directories"),
+        users=agreed(parts, "users", "name"),
+        directories=agreed(parts, "directories", "path"),
         files=[
             *files_of(parts, "Dovecot file"),
             # It holds the password by which the directory is asked.
@@ -96,8 +98,22 @@ def configuration(parts: Contributions, new: bool, given: Tree) -> dict[str, t.A
     trees = [(name, part.trunk) for name, part in parts]
     trees += [(name, part.v24 if new else part.v23) for name, part in parts]
     trees += [(name, _plugin_tree(part.plugins, part.protocols)) for name, part in parts]
+    _refuse_second_askers(trees)
     tree = with_user_settings(tree_merge(trees, "Dovecot setting"), given)
     return tree if new else _in_old_words(tree)
+
+
+def _refuse_second_askers(trees: Iterable[tuple[str, Tree]]) -> None:
+    """Refuse logins or mailboxes that two concerns look up: Dovecot asks in the order in which its file says so."""
+    found: dict[str, set[str]] = {"passdb": set(), "userdb": set()}
+    for concern, tree in trees:
+        for key in tree:
+            found.get(re.split("[ #]", key)[0], set()).add(concern)
+    for kind, owners in found.items():
+        if len(owners) > 1:
+            raise ComposeError(
+                f"Dovecot setting {kind}: concerns {', '.join(sorted(owners))} bring blocks with no order"
+            )
 
 
 def _plugin_tree(plugins: Mapping[str, Iterable[str]], protocols: Iterable[str]) -> dict[str, t.Any]:
@@ -128,7 +144,7 @@ def _secrets_of(tree: Tree) -> t.Iterator[str]:
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _secrets_of(value)
-        elif value and re.search(r"(password|api_key|secret|nonce)\Z", key):
+        elif value and SECRET.search(key):
             yield str(value)
 
 

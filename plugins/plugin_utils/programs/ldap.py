@@ -24,6 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     files_of,
     merged,
     overridden,
+    tree_merge,
     united,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Serves, Unit, make_plan
@@ -194,11 +195,7 @@ def config(site: Site, host: Host, parts: Contributions, overrides: Mapping[str,
     }
     if site.has_replicas:
         sections["global"]["olcAuthzPolicy"] = ["to"]  # a service's entry says for whom it may speak (authzTo)
-    for section, found in sections.items():
-        for concern, part in parts:
-            for name, values in part.settings.get(section, {}).items():
-                if found.setdefault(name, values) != values:
-                    raise ComposeError(f"directory setting {section} {name}: concern {concern} wants {values!r}")
+    _add_settings(sections, parts)
     for section, given in overrides.items():
         if section not in SECTIONS or not isinstance(given, Mapping):
             known = ", ".join(SECTIONS)
@@ -219,6 +216,20 @@ def config(site: Site, host: Host, parts: Contributions, overrides: Mapping[str,
         "schema": {SCHEMA_NAME: SCHEMA},
         "debian_access": {"was": _DEBIAN_ACCESS, "now": [f"to * by dn.exact={ROOT} manage by * none"]},
     }
+
+
+def _add_settings(sections: dict[str, dict[str, t.Any]], parts: Contributions) -> None:
+    """Add what concerns say of cn=config; none of them changes what the collection says itself."""
+    what = "directory setting"
+    for section, said in tree_merge(((concern, part.settings) for concern, part in parts), what).items():
+        for name, values in said.items():
+            asking = min(concern for concern, part in parts if name in part.settings.get(section, {}))
+            if section not in sections:
+                raise ComposeError(f"concern {asking}: {what} {section} must be one of {', '.join(SECTIONS)}")
+            if sections[section].setdefault(name, values) != values:
+                raise ComposeError(
+                    f"{what} {section} / {name}: concern {asking} wants {values!r}, and the collection has its own"
+                )
 
 
 def _replica(site: Site) -> list[str]:

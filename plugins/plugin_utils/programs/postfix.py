@@ -179,6 +179,7 @@ def configuration(
     parameters = overridden({**_parameters(parts), **_lists(parts)}, settings)
     services = overridden(services_of(parts), own_services)
     parameters = {**_proxied(parameters, services), **parameters}
+    _refuse_entries([(name, part.lists) for name, part in parts], parameters, settings)
     _refuse_unknown(host.version("postfix"), parameters, services, _owners(parts, settings, own_services))
     return parameters, services
 
@@ -270,10 +271,13 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
     orders = SLOTS | {name: SLOTS[twin] for name in given if (twin := re.sub(r"^mua_", "smtpd_", name)) in SLOTS}
     lists = slotted(parts, "lists", orders, "Postfix list")
     for name in lists:
-        asking = [concern for concern, part in parts if name in part.parameters]
-        filling = [concern for concern, part in parts if name in part.lists]
+        asking = [(concern, part.parameters[name]) for concern, part in parts if name in part.parameters]
+        filling = [(concern, dict(part.lists[name])) for concern, part in parts if name in part.lists]
         if asking:
-            raise ComposeError(f"Postfix list {name}: concern {asking[0]} sets it, concern {filling[0]} adds to it")
+            (setter, value), (filler, slots) = (min(said, key=lambda one: one[0]) for said in (asking, filling))
+            raise ComposeError(
+                f"Postfix list {name}: concern {setter} sets it to {value!r}, concern {filler} adds {slots!r} to it"
+            )
     return lists
 
 
@@ -283,14 +287,25 @@ def services_of(parts: Contributions) -> dict[str, Service]:
     for key in sorted({key for _concern, part in parts for key in part.extensions}):
         adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
         services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
-    for key, front in merged(parts, "fronts", "daemon before Postfix service").items():
-        concern = next(concern for concern, part in parts if key in part.fronts)
+    taken: set[tuple[str, str]] = set()
+    for key, front in _fronts(parts):
+        concern = min(concern for concern, part in parts if key in part.fronts)
         behind = _brought(services, key, "stands before", concern)
         if front.behind in services:
-            raise ComposeError(f"Postfix service {front.behind}: concern {concern} wants it for {key}, and it is there")
+            holder = min(
+                other for other, part in parts if front.behind in part.services or (other, front.behind) in taken
+            )
+            raise ComposeError(
+                f"Postfix service {front.behind}: concern {concern} wants it for {key}, concern {holder} has it already"
+            )
+        taken.add((concern, front.behind))
         services[front.behind] = dataclasses.replace(behind, private="-")
         services[key] = front.service
     return services
+
+
+def _fronts(parts: Contributions) -> list[tuple[str, Front]]:
+    return sorted(merged(parts, "fronts", "daemon before Postfix service").items(), key=lambda item: item[0])
 
 
 def _brought(services: Mapping[str, Service], key: str, verb: str, concern: str) -> Service:
@@ -322,8 +337,16 @@ def _owners(
     found: dict[tuple[str, str], str] = {}
     for concern, part in parts:
         found.update({("", name): f"concern {concern}" for name in [*part.parameters, *part.lists]})
-        for key, item in [*part.services.items(), *part.extensions.items()]:
-            found.update({(key, name): f"concern {concern}" for name in item.options})
+        found.update(
+            {(key, name): f"concern {concern}" for key, item in part.services.items() for name in item.options}
+        )
+    for concern, part in parts:  # what an extension says of an option counts
+        for key, extension in part.extensions.items():
+            found.update({(key, name): f"concern {concern}" for name in extension.options})
+    for key, front in _fronts(parts):
+        found.update({(front.behind, name): owner for (place, name), owner in [*found.items()] if place == key})
+        concern = min(concern for concern, part in parts if key in part.fronts)
+        found.update({(key, name): f"concern {concern}" for name in front.service.options})
     found.update({("", name): "postfix_settings" for name in settings})
     for key, service in services.items():
         found.update({(key, name): "postfix_services" for name in (service.options if service else ())})
@@ -417,6 +440,28 @@ def _table_file(name: str, item: Table) -> File:
 
 def _map_packages(tables: Mapping[str, Table]) -> set[str]:
     return {f"postfix-{item.type}" for item in tables.values() if item.type in ("lmdb", "ldap", "pcre")}
+
+
+def _refuse_entries(
+    lists: Iterable[tuple[str, Mapping[str, Mapping[str, list[str]]]]],
+    parameters: Mapping[str, Value],
+    settings: Mapping[str, t.Any],
+) -> None:
+    """Refuse what concerns fill lists with, each slot alone: a word without its table would take another's entry.
+
+    Lists that the user has set are the user's.
+    """
+    classes = {"smtpd_restriction_classes": parameters.get("smtpd_restriction_classes", "")}
+    problems = [
+        f"concern {concern}: {said}"
+        for concern, filled in sorted(lists, key=lambda one: one[0])
+        for name, slots in filled.items()
+        for entries in slots.values()
+        for _service, _name, said in names.unknown_words({**classes, name: entries}, {})
+        if name not in settings
+    ]
+    if problems:
+        raise ComposeError("\n".join(dict.fromkeys(problems)))
 
 
 def _refuse_unknown(

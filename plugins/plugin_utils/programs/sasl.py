@@ -62,10 +62,13 @@ class Sasl:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of saslauthd for one host."""
-    settings = overridden(merged(parts, "settings", "saslauthd setting"), overrides.get("settings") or {})
+    given = overrides.get("settings") or {}
+    settings = overridden(merged(parts, "settings", "saslauthd setting"), given)
     for name in settings:
         if name not in KNOWN:
-            raise ComposeError(f"sasl_settings: {name} is no setting of saslauthd{nearest(name, KNOWN)}")
+            brought = min((f"concern {concern}" for concern, part in parts if name in part.settings), default="")
+            owner = "sasl_settings" if name in given else brought
+            raise ComposeError(f"{owner}: {name} is no setting of saslauthd{nearest(name, KNOWN)}")
     wanted = host.does("mail_submission") and bool(parts)
     return make_plan(
         wanted=wanted,

@@ -35,3 +35,10 @@ def test_no_secret_is_in_them() -> None:
 def test_wrong_variables_are_named() -> None:
     with pytest.raises(AnsibleFilterError, match=r"mail_domains\[0\] is 'example\.\.org': must be a domain name"):
         postfix_settings({"mail_domains": ["example..org"]}, NAME)
+
+
+def test_accounts_of_the_system_are_no_entries() -> None:
+    system = {"mail_domains": ["example.org"], "mail_accounts_backend": "system"}
+    with pytest.raises(AnsibleFilterError, match="ldap_entries: these accounts are in no directory"):
+        ldap_entries(system, NAME)
+    assert dovecot_settings(system, NAME)["passdb pam"] == {"service_name": "postamt"}

@@ -7,10 +7,12 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing as t
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.action import account
+from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
@@ -25,6 +27,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
     Site,
     parse_site,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 NAME = "mail.example.org"
 
@@ -36,6 +39,9 @@ class Lists(Lookups):
         if len(site.accounts) > 2:
             yield Problem("mail_accounts", len(site.accounts), "must be two at most")
 
+    def secrets(self, site: Site) -> list[str]:
+        return ["service:lists"]
+
     def postfix(self, site: Site, host: Host) -> Postfix:
         return Postfix(
             parameters={
@@ -46,6 +52,7 @@ class Lists(Lookups):
             },
             lists={"virtual_alias_maps": {"accounts": [table("forwards", "lmdb")]}},
             tables={"mailboxes": Table("lmdb", {str(one.address): str(one.address) for one in site.accounts})},
+            secrets=[site.service_password("lists")],
         )
 
     def dovecot(self, site: Site, host: Host) -> Dovecot:
@@ -65,7 +72,9 @@ def third(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Site]:
     concerns = {**compose.concerns(), "accounts": concern}
     monkeypatch.setattr(compose, "concerns", lambda: concerns)
 
-    def third(release: str = "trixie", people: int = 1, **more: t.Any) -> Site:
+    def third(
+        release: str = "trixie", people: int = 1, others: Mapping[str, HostInput] | None = None, **more: t.Any
+    ) -> Site:
         given = {
             "mail_domains": ["example.org"],
             "mail_accounts": [{"address": f"a{number}@example.org"} for number in range(people)],
@@ -73,7 +82,7 @@ def third(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Site]:
             **more,
         }
         look = Look(release=release, memory=8 << 30)
-        return parse_site(given, {NAME: HostInput(look=look)}, concerns.values())
+        return parse_site(given, {NAME: HostInput(look=look), **(others or {})}, concerns.values())
 
     return third
 
@@ -98,3 +107,23 @@ def test_it_has_rules_of_its_own(third: t.Callable[..., Site]) -> None:
         third(people=3)
     with pytest.raises(SiteError, match="mail_accounts_backend is 'directory': must be one of lists"):
         third(mail_accounts_backend="directory")
+
+
+def test_its_secrets_are_made_first(third: t.Callable[..., Site], tmp_path: Path) -> None:
+    others = {"app.example.org": HostInput(["mail", "mail_client"])}
+    site = third(others=others)
+    site.secrets = kept = run.StoredSecrets(State(str(tmp_path / "state")), check_mode=False)
+    kept.ensure(run.secret_names(site))
+    assert set(kept.state.known_secrets()) == {"service:lists", "client:app.example.org"}
+    for host in site.hosts.values():
+        for name in compose.programs():
+            compose.plan(name, site, host)
+
+
+def test_it_says_itself_where_accounts_are_changed(
+    third: t.Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "Variables", Variables)
+    monkeypatch.setattr(Lists, "changed_by", "accounts are in a file")
+    (problem,) = account.check(third(), account.Asked("listed"))
+    assert str(problem) == "mail_accounts_backend is 'lists': accounts are in a file"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import random
+import types
 import typing as t
 
 import pytest
@@ -17,8 +18,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     slotted,
     tree_merge,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import File
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import Ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     Extension,
     Front,
@@ -28,6 +32,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     services_of,
     table,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 
 NAME = "mail.example.org"
@@ -155,7 +160,12 @@ def test_what_stands_before_a_service_leaves_it_its_extensions() -> None:
         (
             Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "lmtp/unix")}),
             Postfix(),
-            "Postfix service lmtp/unix: concern one wants it for smtp/inet, and it is there",
+            "Postfix service lmtp/unix: concern one wants it for smtp/inet, concern daemons has it already",
+        ),
+        (
+            Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")}),
+            Postfix(fronts={"submission/inet": Front(POSTSCREEN, "smtpd/pass")}),
+            "Postfix service smtpd/pass: concern other wants it for submission/inet, concern one has it already",
         ),
         (
             Postfix(files=[File("/etc/x", "a")]),
@@ -186,7 +196,8 @@ def test_what_stands_before_a_service_leaves_it_its_extensions() -> None:
         (
             Postfix(parameters={"transport_maps": ["lmdb:/x"]}),
             Postfix(),
-            "Postfix list transport_maps: concern one sets it, concern gateway adds to it",
+            "Postfix list transport_maps: concern one sets it to ['lmdb:/x'], concern gateway adds {'gateway': "
+            "['lmdb:$config_directory/tables/gateway']} to it",
         ),
         (Postfix(parameters={"smtpd_baner": "x"}), Postfix(), "concern one: smtpd_baner is no parameter of Postfix"),
         (
@@ -275,3 +286,190 @@ def test_the_order_of_file_names_does_not_matter(release: str, monkeypatch: pyte
     shuffled = dict(random.sample([*by_name.items()], len(by_name)))
     monkeypatch.setattr(compose, "concerns", lambda: shuffled)
     assert plans() == before
+
+
+def test_a_slot_goes_by_its_name_without_the_star() -> None:
+    part = Postfix(lists={"smtpd_milters": {"check*": ["unix:a"]}})
+    sentence = r"concern one: list smtpd_milters has no slot check\* \(slots: check, sign\)"
+    with pytest.raises(ComposeError, match=sentence):  # its entries were in no list
+        slotted([("one", part)], "lists", postfix.SLOTS, "list")
+
+
+def test_a_conflict_after_the_strictest_level_names_who_wants_that() -> None:
+    levels = {"lax": "may", "strict": "secure", "odd": "dane"}
+    parts: Contributions = [(name, Postfix(parameters={"x": level})) for name, level in levels.items()]
+    with pytest.raises(ComposeError, match="x: concern odd wants 'dane', concern strict wants 'secure'"):
+        merged(parts, "parameters", "parameter", {"x": ("may", "secure")})
+
+
+@pytest.mark.parametrize("name", ["aaa", "zzz"])
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (
+            Postfix(lists={"smtpd_recipient_restrictions": {"policy": ["reject_foo"]}}),
+            "smtpd_recipient_restrictions: reject_foo is no word",
+        ),
+        (  # it would take the entry of quota for its service
+            Postfix(lists={"smtpd_recipient_restrictions": {"policy": ["check_policy_service"]}}),
+            "smtpd_recipient_restrictions: check_policy_service needs a table",
+        ),
+        (
+            Postfix(
+                extensions={"smtp/inet": Extension(options={"smtp_bnd": "x"})},
+                fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")},
+            ),
+            "smtp_bnd is no parameter",
+        ),
+        (
+            Postfix(
+                fronts={"smtp/inet": Front(Service("postscreen", private="n", options={"postscrn": "x"}), "smtpd/pass")}
+            ),
+            "postscrn is no parameter",
+        ),
+        (
+            Postfix(extensions={"new/unix": Extension(options={"smtp_bnd": "x"})}),
+            "smtp_bnd is no parameter",
+        ),
+    ],
+)
+def test_a_mistake_is_of_who_makes_it_whatever_its_name(name: str, part: Postfix, said: str) -> None:
+    found = site()
+    host = found.hosts[NAME]
+    more: Contributions = [("middle", Postfix(services={"new/unix": Service("smtp", options={"smtp_bnd": "y"})}))]
+    more = more if "new/unix" in part.extensions else []
+    parts = sorted([*compose.contributions("postfix", found, host), *more, (name, part)], key=lambda one: one[0])
+    with pytest.raises(ComposeError) as caught:
+        postfix.plan(found, host, parts, {})
+    assert str(caught.value).splitlines()[0].startswith(f"concern {name}: {said}")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_list_that_the_user_sets_is_the_users() -> None:
+    found = site()
+    host = found.hosts[NAME]
+    part = Postfix(lists={"smtpd_recipient_restrictions": {"policy": ["reject_foo"]}})
+    parts = [*compose.contributions("postfix", found, host), ("one", part)]
+    postfix.plan(found, host, parts, {"settings": {"smtpd_recipient_restrictions": None}})
+    with pytest.raises(ComposeError, match="^postfix_settings: smtpd_recipient_restrictions: reject_bar"):
+        postfix.plan(found, host, parts, {"settings": {"smtpd_recipient_restrictions": ["reject_bar"]}})
+
+
+def test_restriction_classes_may_be_a_list() -> None:
+    given = {"smtpd_restriction_classes": ["strict", "lax"], "strict": ["reject"], "lax": "permit"}
+    found = site()
+    plan = compose.plan("postfix", found, found.hosts[NAME], {"settings": {**given, "smtpd_etrn_restrictions": "lax"}})
+    assert any("smtpd_restriction_classes = strict, lax" in file["content"] for file in plan["files"])
+
+
+def test_a_daemon_may_stand_before_another() -> None:
+    base: Contributions = [("mx", Postfix(services={"smtp/inet": Service("smtpd", private="n")}))]
+    first = ("zzz", Postfix(fronts={"smtp/inet": Front(POSTSCREEN, "smtpd/pass")}))
+    second = ("aaa", Postfix(fronts={"smtpd/pass": Front(Service("proxy"), "smtpd2/pass")}))
+    assert services_of([*base, first, second]) == services_of([second, *base, first])
+
+
+def with_more(program: str, *more: tuple[str, t.Any]) -> Plan:
+    found = site()
+    host = found.hosts[NAME]
+    plan: Plan = compose.programs()[program].plan(
+        found, host, [*compose.contributions(program, found, host), *more], {}
+    )
+    return plan
+
+
+SCRIPTS = Directory("/etc/dovecot/scripts")
+
+
+@pytest.mark.parametrize(
+    ("program", "one", "other", "sentence"),
+    [
+        (
+            "ldap",
+            Ldap(settings={"global": {"olcIdleTimeout": ["1"]}}),
+            Ldap(settings={"global": {"olcIdleTimeout": ["2"]}}),
+            r"directory setting global / olcIdleTimeout: concern one wants \['1'\], concern other wants \['2'\]",
+        ),
+        (
+            "ldap",
+            Ldap(settings={"global": {"olcLocalSSF": ["1"]}}),
+            Ldap(),
+            r"directory setting global / olcLocalSSF: concern one wants \['1'\], and the collection has its own",
+        ),
+        (
+            "ldap",
+            Ldap(settings={"globul": {"olcIdleTimeout": ["1"]}}),
+            Ldap(),
+            "concern one: directory setting globul must be one of global, frontend, database",
+        ),
+        (
+            "sasl",
+            Sasl(settings={"ldap_passwrd": "x"}),
+            Sasl(),
+            "^concern one: ldap_passwrd is no setting of saslauthd",
+        ),
+        (
+            "sasl",
+            Sasl(settings={"ldap_password": "p4ssword"}),
+            Sasl(),
+            "ldap_password: concern accounts wants its own, concern one wants its own$",
+        ),
+        (
+            "dovecot",
+            Dovecot(trunk={"ldap_auth_dn_password": "p4ssword"}),
+            Dovecot(),
+            "ldap_auth_dn_password: concern accounts wants its own, concern one wants its own$",
+        ),
+        (
+            "dovecot",
+            Dovecot(directories=[SCRIPTS]),
+            Dovecot(directories=[Directory(SCRIPTS.path, "0700")]),
+            "/etc/dovecot/scripts: concern one wants .*0755.*, concern other wants .*0700",
+        ),
+        (
+            "dovecot",
+            Dovecot(users=[User("vmail", 6000)]),
+            Dovecot(),
+            "vmail: concern accounts wants .*5000.*, concern one wants .*6000",
+        ),
+        (
+            "dovecot",
+            Dovecot(v24={"passdb masters": {"driver": "passwd-file"}}),
+            Dovecot(),
+            "Dovecot setting passdb: concerns accounts, one bring blocks with no order",
+        ),
+        (
+            "amavis",
+            Amavis(settings={"max_servers": 3}),
+            Amavis(),
+            "^concern one: max_servers must be a variable of amavis with its sigil",
+        ),
+        (
+            "amavis",
+            Amavis(units=[Unit("postamt-learn.path", running=False)]),
+            Amavis(),
+            "postamt-learn.path: concern one wants .*False.*, concern spam_learning wants .*True",
+        ),
+    ],
+)
+def test_conflicts_in_other_programs(program: str, one: t.Any, other: t.Any, sentence: str) -> None:
+    for more in ([("one", one), ("other", other)], [("other", other), ("one", one)]):
+        with pytest.raises(ComposeError, match=sentence):
+            with_more(program, *more)
+
+
+def test_two_concerns_may_want_the_same_folder_and_user() -> None:
+    part = Dovecot(directories=[SCRIPTS], users=[User("reader")])
+    plan = with_more("dovecot", ("one", part), ("other", part))
+    assert [one["name"] for one in plan["users"]].count("reader") == 1
+    assert [one["path"] for one in plan["directories"]].count(SCRIPTS.path) == 1
+
+
+@pytest.mark.parametrize("path", ["/etc/postfix/main.cf", "/etc/postfix/tables/forwards"])
+def test_no_concern_writes_a_file_of_the_program(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = site()
+    more = types.SimpleNamespace(postfix=lambda site, host: Postfix(files=[File(path, "")]))
+    concerns = {**compose.concerns(), "one": more}
+    monkeypatch.setattr(compose, "concerns", lambda: concerns)
+    with pytest.raises(ComposeError, match=f"concern one brings {path}, which program postfix writes itself"):
+        compose.plan("postfix", found, found.hosts[NAME])

@@ -351,13 +351,50 @@ def test_whoever_asks_for_a_plan_writes_nothing(state: State) -> None:
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
     site = parse_site(given, hosts, compose.concerns().values(), groups=groups)
     kept = run.StoredSecrets(state, check_mode=False)
-    provider = site.provider
-    assert provider
-    kept.ensure(run.ldap.secret_names(site, compose.contributions("ldap", site, provider)))
+    with pytest.raises(StateError, match="the password fingerprint-key was not made"):
+        kept.get("fingerprint-key")
+    kept.ensure(run.secret_names(site))
     site.secrets = kept
     before = state.known_secrets()
     for host in site.hosts.values():
         for program in compose.programs():
-            compose.plan(program, site, host)  # a secret that was not made is a KeyError
+            compose.plan(program, site, host)  # a secret that was not made is an error
     assert state.known_secrets() == before == kept.known
     assert {"alice@example.org", "client:app.example.org", "fingerprint-key", "service:replica"} <= set(before)
+
+
+def derived(folder: Path, check_mode: bool = False, **variables: t.Any) -> Site:
+    """Return the site of one host as a task derives it; folder: the state's."""
+    name = "mail.example.org"
+    said = {"mail_domains": ["example.org"], "mail_state_dir": str(folder), **variables}
+    hostvars = types.SimpleNamespace(raw_get=lambda _name: said)
+    groups = {"mail": [name], "all": [name]}
+    task = types.SimpleNamespace(check_mode=check_mode, action="postamt.mail.site")
+    action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None), _task=task, _templar=None)
+    return run.derive(action, {**said, "hostvars": hostvars, "groups": groups, "inventory_hostname": name}, {})
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize("backend", ["directory", "system"])
+def test_a_site_that_is_derived_has_all_its_secrets(tmp_path: Path, check_mode: bool, backend: str) -> None:
+    folder = tmp_path / "state"
+    accounts = [{"address": "alice@example.org"}]
+    site = derived(folder, check_mode, mail_accounts=accounts, mail_accounts_backend=backend)
+    known = dict(site.secrets.known)
+    for program in compose.programs():
+        compose.plan(program, site, site.hosts["mail.example.org"])
+    assert site.secrets.known == known
+    assert folder.exists() is (backend == "directory" and not check_mode)
+
+
+def test_a_run_refuses_what_somebody_wrote_into_the_state_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "state"
+    State(str(folder)).add_secrets({"alice@example.org": "short-1", "service:postfix": "short-2"})
+    with pytest.raises(SiteError) as refused:
+        derived(folder, mail_accounts=[{"address": "alice@example.org"}])
+    assert [str(one) for one in refused.value.problems] == [
+        "password of alice@example.org in secrets.yml: must have at least 10 characters (mail_password_min_length)"
+    ]
+    assert "fingerprint-key" not in State(str(folder)).known_secrets()
+    chosen = [{"address": "alice@example.org", "password": "long-enough-1"}]
+    assert derived(folder, mail_accounts=chosen).service_password("postfix") == "short-2"
