@@ -186,11 +186,12 @@ def derive(
         raise SiteError(left)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
+    names = secret_names(site)
     site.secrets = kept
     unfit = list(unfit_passwords(site))  # somebody may have written one there
     if unfit:
         raise SiteError(unfit)
-    kept.ensure(secret_names(site))  # in one write
+    kept.ensure(names)  # in one write
     return site
 
 
