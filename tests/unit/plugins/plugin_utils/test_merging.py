@@ -490,3 +490,16 @@ def test_what_was_made_for_services_that_the_user_takes_out_goes_with_them() -> 
         part = ("one", Postfix(parameters={"smtpd_baner": "x"}))
         parts = [*compose.contributions("postfix", found, found.hosts[NAME]), part]
         postfix.plan(found, found.hosts[NAME], parts, none)
+
+
+def test_a_slot_takes_a_list() -> None:
+    part = types.SimpleNamespace(lists={"smtpd_milters": {"check": "unix:a"}})
+    with pytest.raises(ComposeError, match="concern one: list smtpd_milters, slot check: must be a list of entries"):
+        slotted([("one", part)], "lists", postfix.SLOTS, "list")  # it was a list of letters
+
+
+def test_one_concern_alone_says_where_accounts_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    saying = types.SimpleNamespace(__name__="x", lookups=None)
+    monkeypatch.setattr(compose, "_modules", lambda folder: {"one": saying, "other": saying})
+    with pytest.raises(ComposeError, match="concerns one and other both say where accounts live"):
+        compose.concerns.__wrapped__()
