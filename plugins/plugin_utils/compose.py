@@ -45,6 +45,9 @@ def concerns() -> dict[str, types.ModuleType]:
             own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__
             if own and not word.startswith("_") and word not in allowed:
                 raise ComposeError(f"concern {name}: function {word} is no program ({', '.join(sorted(allowed))})")
+    saying = [name for name, concern in found.items() if hasattr(concern, "lookups")]
+    if len(saying) > 1:
+        raise ComposeError(f"concerns {' and '.join(saying)} both say where accounts live (function lookups)")
     return found
 
 

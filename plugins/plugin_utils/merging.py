@@ -80,6 +80,8 @@ def slotted(
                 if slot.endswith(SEVERAL) or (slot not in order and not several):
                     known = ", ".join(one.rstrip(SEVERAL) for one in order)
                     raise ComposeError(f"concern {concern}: {what} {name} has no slot {slot} (slots: {known})")
+                if isinstance(items, str):
+                    raise ComposeError(f"concern {concern}: {what} {name}, slot {slot}: must be a list of entries")
                 owners = filled.setdefault(name, {}).setdefault(slot, {})
                 owners[concern] = list(items)
                 if len(owners) > 1 and not several:

@@ -186,11 +186,12 @@ def derive(
         raise SiteError(left)
     kept = StoredSecrets(state, action._task.check_mode or not keep)
     kept.rename({a.address: a.renamed_from for a in site.accounts if a.renamed_from})
+    names = secret_names(site)
     site.secrets = kept
     unfit = list(unfit_passwords(site))  # somebody may have written one there
     if unfit:
         raise SiteError(unfit)
-    kept.ensure(secret_names(site))  # in one write
+    kept.ensure(names)  # in one write
     return site
 
 
@@ -544,10 +545,12 @@ def tried_plans(
 ) -> dict[tuple[str, str], tuple[Overrides, compose.Plan]]:
     """Derive every program's plan for every host, and raise SiteError with all that cannot be.
 
-    This is before any host is touched: a role's own task would find it when others have been changed already.
+    What concerns do not agree on is a ComposeError, which has everything else as well. This is before any host is
+    touched: a role's own task would find it when others have been changed already.
     """
     plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
     problems: dict[str, Problem] = {}
+    faults: dict[str, None] = {}  # of concerns: nothing that the site's administrator has said
     files = DataFiles.of(task_vars)
     for name, host in site.hosts.items():
         given = overrides_in(task_vars["hostvars"][name], plain)
@@ -566,7 +569,13 @@ def tried_plans(
             except ComposeError as error:
                 for line in str(error).splitlines():
                     where, _colon, allowed = line.partition(": ")
-                    problems[line] = Problem(where, None, allowed)
+                    if line.startswith((f"{program}_", f"{program} takes", "mail_")):
+                        problems[line] = Problem(where, None, allowed)
+                    else:
+                        faults[line] = None
+    if faults:
+        said = [str(SiteError(problems.values()))] if problems else []
+        raise ComposeError("\n".join([*said, "faults of the collection, not of the site's variables:", *faults]))
     if problems:
         raise SiteError(problems.values())
     return plans

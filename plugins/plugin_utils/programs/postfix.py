@@ -176,12 +176,25 @@ def configuration(
 ) -> tuple[dict[str, Value], dict[str, Service]]:
     """Return what main.cf and master.cf say, the user's own included."""
     settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
-    parameters = overridden({**_parameters(parts), **_lists(parts)}, settings)
-    services = overridden(services_of(parts), own_services)
+    version = host.version("postfix")
+    brought, lines = {**_parameters(parts), **_lists(parts)}, services_of(parts)
+    parameters, services = overridden(brought, settings), overridden(lines, own_services)
+    for name in _left_over(version, (brought, lines), (parameters, services)) if overrides else ():
+        if name not in settings:
+            del parameters[name]
     parameters = {**_proxied(parameters, services), **parameters}
     _refuse_entries([(name, part.lists) for name, part in parts], parameters, settings)
-    _refuse_unknown(host.version("postfix"), parameters, services, _owners(parts, settings, own_services))
+    _refuse_unknown(version, parameters, services, _owners(parts, settings, own_services))
     return parameters, services
+
+
+Said = tuple[Mapping[str, Value], Mapping[str, Service]]  # parameters and services
+
+
+def _left_over(version: tuple[int, int], before: Said, now: Said) -> list[str]:
+    """Return the names that were made for services or lists which the user has taken out, as mua_ lists are."""
+    wrong = {name for place, name, _said in names.unknown_parameters(version, *before) if not place}
+    return [name for place, name, _said in names.unknown_parameters(version, *now) if not place and name not in wrong]
 
 
 def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> dict[str, Value]:

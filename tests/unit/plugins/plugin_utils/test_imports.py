@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,11 @@ BELOW = sorted(path for folder in ("concerns", "programs", "lookups") for path i
 def imports(path: Path) -> Iterator[tuple[str, str]]:
     """Yield each module of the collection that a file imports, with the name that it takes from there."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
+        if isinstance(node, ast.Import):
+            yield from ((name.name.removeprefix(PACKAGE).lstrip("."), "") for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.level or not node.module):
+            yield "a relative import", ""  # nobody has one: it would not be seen here
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(PACKAGE):
             yield from ((node.module.removeprefix(PACKAGE).lstrip("."), name.name) for name in node.names)
 
 
@@ -37,3 +42,16 @@ def test_what_is_asked_knows_nobody_who_asks(path: Path) -> None:
 def test_a_concern_uses_no_more_of_another_than_its_variables(path: Path) -> None:
     of_others = [(module, name) for module, name in imports(path) if module.partition(".")[0] == "concerns"]
     assert [name for _module, name in of_others if name != "Variables"] == []
+    assert ("", "concerns") not in imports(path)
+
+
+@pytest.mark.parametrize("path", BELOW, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_all_imports_are_seen(path: Path) -> None:
+    assert "a relative import" not in [module for module, _name in imports(path)]
+    assert not re.search(r"import_module|__import__", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", BELOW, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_no_program_knows_a_concern(path: Path) -> None:
+    if path.parent.name != "concerns":
+        assert [module for module, name in imports(path) if "concerns" in (module.partition(".")[0], name)] == []

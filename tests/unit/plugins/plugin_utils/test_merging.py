@@ -473,3 +473,33 @@ def test_no_concern_writes_a_file_of_the_program(path: str, monkeypatch: pytest.
     monkeypatch.setattr(compose, "concerns", lambda: concerns)
     with pytest.raises(ComposeError, match=f"concern one brings {path}, which program postfix writes itself"):
         compose.plan("postfix", found, found.hosts[NAME])
+
+
+def test_what_was_made_for_services_that_the_user_takes_out_goes_with_them() -> None:
+    found = site()
+    none = {"services": {"submission/inet": None, "submissions/inet": None}}
+    plan = compose.plan("postfix", found, found.hosts[NAME], none)
+    assert not [file["path"] for file in plan["files"] if "mua_" in file["content"]]
+    one = {"services": {"submission/inet": None}}
+    plan = compose.plan("postfix", found, found.hosts[NAME], one)
+    assert [file["path"] for file in plan["files"] if "\nmua_relay_restrictions = " in file["content"]]
+    with pytest.raises(ComposeError, match="^postfix_settings: mua_relay_restrictions is no parameter"):
+        own = {**none, "settings": {"mua_relay_restrictions": "reject"}}
+        compose.plan("postfix", found, found.hosts[NAME], own)
+    with pytest.raises(ComposeError, match="^concern one: smtpd_baner is no parameter"):
+        part = ("one", Postfix(parameters={"smtpd_baner": "x"}))
+        parts = [*compose.contributions("postfix", found, found.hosts[NAME]), part]
+        postfix.plan(found, found.hosts[NAME], parts, none)
+
+
+def test_a_slot_takes_a_list() -> None:
+    part = types.SimpleNamespace(lists={"smtpd_milters": {"check": "unix:a"}})
+    with pytest.raises(ComposeError, match="concern one: list smtpd_milters, slot check: must be a list of entries"):
+        slotted([("one", part)], "lists", postfix.SLOTS, "list")  # it was a list of letters
+
+
+def test_one_concern_alone_says_where_accounts_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    saying = types.SimpleNamespace(__name__="x", lookups=None)
+    monkeypatch.setattr(compose, "_modules", lambda folder: {"one": saying, "other": saying})
+    with pytest.raises(ComposeError, match="concerns one and other both say where accounts live"):
+        compose.concerns.__wrapped__()

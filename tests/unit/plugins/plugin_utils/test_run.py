@@ -14,7 +14,9 @@ import pytest
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
+from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Extension, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, Secret, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
@@ -398,3 +400,35 @@ def test_a_run_refuses_what_somebody_wrote_into_the_state_folder(tmp_path: Path)
     assert "fingerprint-key" not in State(str(folder)).known_secrets()
     chosen = [{"address": "alice@example.org", "password": "long-enough-1"}]
     assert derived(folder, mail_accounts=chosen).service_password("postfix") == "short-2"
+
+
+def test_what_concerns_do_not_agree_on_is_no_problem_of_the_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = derived(tmp_path / "state")
+    more = {
+        "extends": Postfix(extensions={"no/unix": Extension("1")}),
+        "sets": Postfix(parameters={"smtpd_baner": "x"}),
+    }
+    given: dict[str, t.Any] = {}
+    task_vars = {"hostvars": {"mail.example.org": given}}
+
+    def said(name: str) -> str:
+        concerns = {**known, name: types.SimpleNamespace(postfix=lambda site, host: more[name])}
+        monkeypatch.setattr(compose, "concerns", lambda: concerns)
+        with pytest.raises(ComposeError) as caught:
+            run.tried_plans(ACTION, task_vars, site)
+        return str(caught.value)
+
+    known = dict(compose.concerns())
+    head = "faults of the collection, not of the site's variables:"
+    sentence = "concern extends extends Postfix service no/unix, which no concern brings to this host"
+    assert said("extends") == f"{head}\n{sentence}"
+    given.update(dovecot_settings={"no_such": 1}, postfix_settings={"smtp_bnd": 1})
+    first, own, users, second, fault = said("sets").splitlines()
+    assert first == "2 problems in the site's variables:" and second == head
+    assert own.startswith("- dovecot_settings: no_such") and users.startswith("- postfix_settings: smtp_bnd")
+    assert fault.startswith("concern sets: smtpd_baner is no parameter")
+    monkeypatch.setattr(compose, "concerns", lambda: known)
+    with pytest.raises(SiteError, match="2 problems"):
+        run.tried_plans(ACTION, task_vars, site)
