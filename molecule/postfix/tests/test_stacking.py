@@ -77,15 +77,18 @@ def with_more(host: Any, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for name, said in CONCERNS.items():
         concern = copy / "plugins" / "plugin_utils" / "concerns" / f"thrown_away_{name}.py"
         concern.write_text(CONCERN.format(name=name, **said), encoding="utf-8")
-        host.check_output(f"systemd-run --unit=milter-{name} python3 -c %s {said['port']} {name}", MILTER)
-    with monkeypatch.context() as patch:
-        patch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
-        done = play()
-        assert not done.failed, done.stdout
-        assert play().changed == []
-    yield
-    assert not play().failed
-    host.run("systemctl stop milter-one milter-two")
+    try:
+        for name, said in CONCERNS.items():
+            host.check_output(f"systemd-run --unit=milter-{name} python3 -c %s {said['port']} {name}", MILTER)
+        with monkeypatch.context() as patch:
+            patch.setenv("ANSIBLE_COLLECTIONS_PATH", str(tmp_path))
+            done = play()
+            assert not done.failed, done.stdout
+            assert play().changed == []
+        yield
+    finally:
+        assert not play().failed
+        host.run("systemctl stop milter-one milter-two")
     assert play().changed == []
 
 
