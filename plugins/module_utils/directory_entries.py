@@ -503,10 +503,13 @@ def _passwords(
 
     An existing password of which nothing is recorded (an adopted entry, a lost record, another fingerprint key) is
     kept and what the inventory says now becomes its base. A service's or client's password is nobody else's: it always
-    is as said.
+    is as said. Of an account that left the inventory it stays recorded as long as its entry is there: it may come back
+    with another password because the old one is known to somebody.
     """
     known = record.get("passwords", {}) if record.get("key") == wanted["key"] else {}
-    kept: dict[str, dict[str, str]] = {}
+    kept = {
+        name: was for name, was in known.items() if name not in wanted["fingerprints"] and name in found["accounts"]
+    }
     strangers, own = [], []
     for name, fingerprint in wanted["fingerprints"].items():
         kind, _colon, login = name.partition(":")

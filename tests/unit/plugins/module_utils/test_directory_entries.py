@@ -206,6 +206,18 @@ def test_a_password_that_the_user_changed_stays_until_the_inventorys_changes(dir
     assert directory.run({**wanted, "fingerprints": {ANNA: "another"}}).needed == [ANNA]
 
 
+def test_an_account_that_comes_back_has_the_password_that_the_inventory_says_now(directory: Directory) -> None:
+    wanted = wish({ANNA: account()})
+    directory.run(wanted)
+    assert verbs(directory.run(wish())) == [("disable", "account", ANNA)]
+    assert directory.merge(wanted).needed == [], "the same password"
+    merge = directory.run({**wanted, "fingerprints": {ANNA: "another"}})
+    assert (merge.needed, merge.notes) == ([ANNA], [])
+    del directory.entries[next(dn for dn in directory.entries if dn.startswith("uid="))]
+    directory.run(wish())
+    assert directory.record["passwords"] == {}
+
+
 def test_a_password_asked_for_and_not_brought_is_asked_for_again(directory: Directory) -> None:
     wanted = wish({ANNA: account()})
     directory.run(wanted)
