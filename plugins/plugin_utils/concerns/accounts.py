@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Who has mail here: each program finds accounts, aliases and forwards where the site keeps them (lookups/)."""
+"""Who has mail here: each program finds accounts, aliases and forwards where the site keeps them."""
 
 from __future__ import annotations
 
