@@ -133,6 +133,11 @@ def delete(home: str, dry: bool) -> bool:
     return there
 
 
+def delete_mail(address: str, home: str, pattern: str, dry: bool) -> str:
+    """Delete an account's mail in its home and where mail_maildir lies by address; returns where there was some."""
+    return " and ".join(folder for folder in (home, maildir(pattern, address)) if delete(folder, dry))
+
+
 def kick(address: str) -> None:
     """End the sessions of an account."""
     if shutil.which("doveadm"):
@@ -149,9 +154,8 @@ def do_left(module: AnsibleModule) -> None:
         root, name = os.path.split(home)
         if home and (root != module.params["request"]["mailboxes"] or name.startswith(".") or not name):
             module.fail_json(msg=f"{home} is no mailbox", actions=actions)
-        there = [folder for folder in (home, maildir(left.get("maildir", ""), address)) if delete(folder, dry)]
-        if there:
-            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {' and '.join(there)}")
+        if there := delete_mail(address, home, left.get("maildir", ""), dry):
+            actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {there}")
     module.exit_json(changed=bool(actions), actions=actions)
 
 
@@ -304,11 +308,9 @@ class Accounts:
             return
         for address, entry, home in plans:
             if self.here:
-                there = [
-                    folder for folder in (home, maildir(self.request["maildir"], address)) if delete(folder, self.dry)
-                ]
+                there = delete_mail(address, home, self.request["maildir"], self.dry)
                 what = f"account {address}" + (
-                    f" and its mail in {' and '.join(there)}" if there else ", which had no mail on this host"
+                    f" and its mail in {there}" if there else ", which had no mail on this host"
                 )
             elif address in (gone or ()):
                 what = f"account {address}"

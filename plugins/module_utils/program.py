@@ -321,8 +321,7 @@ class Change:
             found["packages"] = [name for name in names if name not in installed]
         found["users"] = [user for user in self.plan["users"] if not has_user(user)]
         if self.dry and found.get("packages"):
-            names = found["packages"]
-            self.did("installed", "install", f"package{'s' if len(names) > 1 else ''} {', '.join(names)}")
+            self.did("installed", "install", packages(found["packages"]))
         for user in found["users"] if self.dry else ():
             self.did("created", "create", f"user {user['name']}")
         return {kind: items for kind, items in found.items() if items}
@@ -846,6 +845,11 @@ class Change:
     def clear_mark(self) -> None:
         files.remove(self.mark_file)
         files.remove_tree(self.pending)
+
+
+def packages(names: list[str]) -> str:
+    """Return one or several packages by name, as in a sentence."""
+    return f"package{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 DIFFERENCES = "The differences (- as it is, + as it would be):"

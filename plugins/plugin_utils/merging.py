@@ -47,12 +47,8 @@ def merged(
 def disagree(what: str, one: tuple[str, t.Any], other: tuple[str, t.Any]) -> ComposeError:
     """Return the conflict of two concerns, each with what it wants."""
     (first, wanted), (second, instead) = sorted([one, other], key=lambda said: said[0])
-    shown = _hidden if SECRET.search(what) else _shown
-    return ComposeError(f"{what}: concern {first} wants {shown(wanted)}, concern {second} wants {shown(instead)}")
-
-
-def _hidden(value: t.Any) -> str:
-    return "its own"
+    one_wants, other_wants = ("its own" if SECRET.search(what) else _shown(value) for value in (wanted, instead))
+    return ComposeError(f"{what}: concern {first} wants {one_wants}, concern {second} wants {other_wants}")
 
 
 def _shown(value: t.Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.module_utils.program import packages
 from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan, concerns
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils.run import on_host, plan_for, stock
@@ -120,11 +121,6 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         done = result.get("actions") or ([] if result.get("failed") else ["nothing to do"])
         if done:
             self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {sentence(done)}")
-
-
-def packages(names: list[str]) -> str:
-    """Return one or several packages by name, as in a sentence."""
-    return f"package{'s' if len(names) > 1 else ''} {', '.join(names)}"
 
 
 def sentence(actions: list[str]) -> str:

@@ -425,13 +425,6 @@ def domain_of(value: str) -> Domain:
     return Domain(value.rpartition("@")[2])
 
 
-class Concern(t.Protocol):
-    """What site.py needs to know of a concern; compose.py knows the rest."""
-
-    @property
-    def __name__(self) -> str: ...
-
-
 def parse_site(
     variables: Mapping[str, t.Any],
     hosts: Mapping[str, HostInput],

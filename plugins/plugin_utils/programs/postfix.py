@@ -179,7 +179,8 @@ def configuration(
     version = host.version("postfix")
     brought, lines = {**_parameters(parts), **_lists(parts)}, services_of(parts)
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
-    for name in _left_over(version, (brought, lines), (parameters, services)) if overrides else ():
+    changed = settings or own_services
+    for name in _left_over(version, (brought, lines), (parameters, services)) if changed else ():
         if name not in settings:
             del parameters[name]
     parameters = {**_proxied(parameters, services), **parameters}
@@ -301,8 +302,7 @@ def services_of(parts: Contributions) -> dict[str, Service]:
         adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
         services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
     taken: set[tuple[str, str]] = set()
-    for key, front in _fronts(parts):
-        concern = min(concern for concern, part in parts if key in part.fronts)
+    for key, concern, front in _fronts(parts):
         behind = _brought(services, key, "stands before", concern)
         if front.behind in services:
             holder = min(
@@ -317,8 +317,10 @@ def services_of(parts: Contributions) -> dict[str, Service]:
     return services
 
 
-def _fronts(parts: Contributions) -> list[tuple[str, Front]]:
-    return sorted(merged(parts, "fronts", "daemon before Postfix service").items(), key=lambda item: item[0])
+def _fronts(parts: Contributions) -> list[tuple[str, str, Front]]:
+    """Return what stands before a service, each with the service and its concern."""
+    found = merged(parts, "fronts", "daemon before Postfix service")
+    return [(key, min(name for name, part in parts if key in part.fronts), found[key]) for key in sorted(found)]
 
 
 def _brought(services: Mapping[str, Service], key: str, verb: str, concern: str) -> Service:
@@ -356,9 +358,8 @@ def _owners(
     for concern, part in parts:  # what an extension says of an option counts
         for key, extension in part.extensions.items():
             found.update({(key, name): f"concern {concern}" for name in extension.options})
-    for key, front in _fronts(parts):
+    for key, concern, front in _fronts(parts):
         found.update({(front.behind, name): owner for (place, name), owner in [*found.items()] if place == key})
-        concern = min(concern for concern, part in parts if key in part.fronts)
         found.update({(key, name): f"concern {concern}" for name in front.service.options})
     found.update({("", name): "postfix_settings" for name in settings})
     for key, service in services.items():

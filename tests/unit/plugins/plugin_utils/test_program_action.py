@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, packages, sentence
+from ansible_collections.postamt.mail.plugins.module_utils.program import packages
+from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, sentence
 
 
 def test_actions_of_one_kind_share_their_verb() -> None:
