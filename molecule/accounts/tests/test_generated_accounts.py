@@ -14,7 +14,6 @@ from typing import Any
 
 import odd_accounts
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
@@ -38,10 +37,7 @@ def made(site: Any, play: Any) -> Iterator[list[dict[str, Any]]]:
 
 
 def test_what_is_accepted_works_over_every_protocol(site: Any, made: list[dict[str, Any]]) -> None:
-    def at(port: int) -> Endpoint:
-        return Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
-
-    wrong = []
+    at, wrong = site.endpoint, []
     for one in made:
         address, password, (alias,) = one["address"], one["password"], one["aliases"]
         logins = {

@@ -10,7 +10,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.base import En
 from elsewhere import OTHER
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def other(connect: Callable[[str], Any]) -> Any:
     """The server elsewhere."""
     host = connect("other.example.net")
@@ -21,4 +21,5 @@ def other(connect: Callable[[str], Any]) -> Any:
 
 @pytest.fixture
 def ask(site: Any) -> Callable[[int], Endpoint]:
-    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
+    """How a stranger or a user reaches a port, over IPv4."""
+    return site.endpoint
