@@ -17,6 +17,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import accounts, mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.account_rules import circles, postmaster_is_off
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import VMAIL_HOME, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account, domain_of
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Address,
@@ -27,14 +30,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     nearest,
     parse,
     parse_fields,
-)
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
-    VMAIL_HOME,
-    Account,
-    Site,
-    circles,
-    domain_of,
-    postmaster_is_off,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 

@@ -14,8 +14,10 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils import run
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.topology import directory_holders
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, directory_holders
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
 
 Result = dict[str, t.Any]

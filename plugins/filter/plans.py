@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run, show
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions, every, merged
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import dovecot, ldap, postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, HostInput, Look, Site, parse_site
 
 
 def _asked(program: str, variables: Mapping[str, t.Any], host: str, release: str) -> tuple[Site, Host, Contributions]:

@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 
 import yaml
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, field_types
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError, Vault
 
 try:

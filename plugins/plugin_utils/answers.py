@@ -16,8 +16,8 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Look
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, parse_fields
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Look
 
 Answer = dict[str, t.Any]
 

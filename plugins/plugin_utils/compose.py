@@ -16,7 +16,8 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 HERE = "ansible_collections.postamt.mail.plugins.plugin_utils"
 Plan = dict[str, t.Any]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
 
 # Addresses that other networks cannot reach, or reach somebody else's host by: RFC 1918, 3927, 6598, 4193 and 4291
 _PRIVATE = [

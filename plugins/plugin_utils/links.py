@@ -17,8 +17,9 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 FOLDER = "/run/postamt-links"  # sockets of links that need not lie in Postfix's chroot
 CHROOT = "/var/spool/postfix"

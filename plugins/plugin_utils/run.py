@@ -29,23 +29,14 @@ from ansible.errors import AnsibleError
 from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, answers, compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.account_rules import unfit_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import DUTIES, HostInput, Look, client_secret
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import CA_FILE, VMAIL, VMAIL_UID, Secrets, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.topology import directory_left
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import HostVariables
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError, field_types
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
-    CA_FILE,
-    DUTIES,
-    VMAIL,
-    VMAIL_UID,
-    HostInput,
-    HostVariables,
-    Look,
-    Secrets,
-    Site,
-    client_secret,
-    directory_left,
-    parse_site,
-    unfit_passwords,
-)
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site

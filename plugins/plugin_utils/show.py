@@ -9,7 +9,8 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 HIDDEN = "(hidden)"
 _QUIET = ("secrets", "questions", "watch")  # what is for the module alone

@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 MB = 1 << 20
 SYSTEM = 350 * MB  # Debian, Postfix, Dovecot, OpenLDAP and their caches

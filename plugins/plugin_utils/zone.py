@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 _ORDER = ("MX", "A", "AAAA", "TXT", "SRV")
 

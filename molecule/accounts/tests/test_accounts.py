@@ -23,7 +23,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve im
 from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import PASSWORD_BYTES
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.account_rules import PASSWORD_BYTES
 
 ANNA, BEN, CARL, DORA, EVE = (f"{name}@example.test" for name in ("anna", "ben", "carl", "dora", "eve"))
 STRANGER = "stranger@outside.example"

@@ -10,11 +10,12 @@ import typing as t
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.directory import DirectoryLookups
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.system import SystemLookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _LOOKUPS: dict[str, Lookups] = {"directory": DirectoryLookups(), "system": SystemLookups()}
 

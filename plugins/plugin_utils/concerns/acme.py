@@ -15,6 +15,8 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import TLS_FOLDER, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import COMMAND, SERVES, Certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
@@ -27,7 +29,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     Secret,
     var,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 PROGRAM = "/usr/local/lib/postamt/obtain-certificates"

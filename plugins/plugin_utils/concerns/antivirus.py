@@ -10,6 +10,8 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import (
     SIGNATURES,
@@ -20,7 +22,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav impor
     Value,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
 
 

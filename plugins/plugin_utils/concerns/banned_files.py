@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]*"  # RFC 6838, section 4.2: no quote, which would end Perl's pattern
 _DOUBLE = "exe|vbs|pif|scr|bat|cmd|com|cpl|dll"  # as amavis ships it

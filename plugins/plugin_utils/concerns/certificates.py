@@ -10,9 +10,10 @@ import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.certificates import INTERNAL, Certificates, Wanted
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import DAYS, HostName, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 PUBLIC = "public"
 

@@ -8,6 +8,9 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering, links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.topology import nobody
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import (
     TEST,
@@ -24,7 +27,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     Value,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, nobody
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import MB, sizing
 
 Variables = filtering.Variables

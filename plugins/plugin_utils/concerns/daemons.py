@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 # As Debian ships them; local, virtual, proxymap, qmgr and postlogd need what lies outside the chroot.
 _SERVICES = {

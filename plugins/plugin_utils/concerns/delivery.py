@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 SOCKET = "private/dovecot-lmtp"  # in Postfix's chroot
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import Ldap, Reader, suffix_problem
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 @dataclasses.dataclass(frozen=True)

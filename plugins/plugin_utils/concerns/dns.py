@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.relayhost import Variables as Relay
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, address, is_private, published
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Path, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Site
 
 
 @dataclasses.dataclass(frozen=True)

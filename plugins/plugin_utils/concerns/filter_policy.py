@@ -9,9 +9,10 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, DomainOrAddress, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 Verdict = t.Literal["reject", "quarantine", "discard", "tag", "pass"]
 

@@ -9,10 +9,11 @@ What the test does is in module_utils/postamt_filter_test.py.
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering, links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Unit, command
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import TEST, TEST_CLIENT, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import TEST_SIGNATURE, Clamav
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 _PROGRAM = "/usr/local/lib/postamt/filter-test"

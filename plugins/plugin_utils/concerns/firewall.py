@@ -8,9 +8,10 @@ import dataclasses
 from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.nftables import Nftables
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,10 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 @dataclasses.dataclass(frozen=True)

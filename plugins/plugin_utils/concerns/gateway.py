@@ -9,9 +9,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import domain_of
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import PORTS, Domain, Problem, Recipient, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site, domain_of
 
 
 @dataclasses.dataclass(frozen=True)

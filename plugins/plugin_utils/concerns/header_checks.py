@@ -10,9 +10,10 @@ import typing as t
 import warnings
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _FILLED = r"\$\$|\$[0-9]+|\$\{[0-9]+\}|\$\([0-9]+\)"  # pcre_table(5), "text substitution"
 _LINE = (r"[!-9;-~]+:.*", "a header line such as X-Checked: yes")

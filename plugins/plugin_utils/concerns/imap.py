@@ -5,9 +5,10 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, service
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Size, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _FROM_1 = range(1, 1 << 31)
 _LEAST = 64 << 10  # RFC 5321, 4.5.3.1.7

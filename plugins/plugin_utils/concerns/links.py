@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.haproxy import Haproxy
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _LONGEST = 64  # RFC 5280, ub-common-name: by this name of its certificate a caller is known
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import ROLE_ADDRESSES, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     HOST_ALIASES,
     Extension,
@@ -17,7 +19,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     Value,
     table,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import ROLE_ADDRESSES, Host, Site
 
 _GROUP = 50  # users in one pattern: one of 5,000 takes local(8) 400 MB
 

@@ -8,8 +8,9 @@ import ipaddress
 import re
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

@@ -8,9 +8,10 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Path, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 @dataclasses.dataclass(frozen=True)

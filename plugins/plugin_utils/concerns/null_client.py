@@ -10,6 +10,8 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import CLIENT, Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import CA_FILE, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     TRUSTING,
     Extension,
@@ -18,7 +20,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     Table,
     table,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, CLIENT, Host, Site
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import DAYS, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 SOCKET = "/var/lib/amavis/amavisd.sock"  # by which amavisd-release(8) asks for a message
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Size, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _SOCKET = "private/quota-status"
 # Each process of smtpd keeps a connection, and there are 100 for each of ports 25, 465 and 587 (default_process_limit).

@@ -11,9 +11,10 @@ import dataclasses
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Service, Table, Value, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import PORTS, HostName, Problem, Secret, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 _TLS_AT_ONCE = 465
 

@@ -12,6 +12,8 @@ import dataclasses
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.clamav import Clamav
@@ -19,7 +21,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot impo
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import Ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 Daemons = t.Literal["amavis", "clamav", "dovecot", "ldap", "postfix"]

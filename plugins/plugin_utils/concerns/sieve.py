@@ -8,10 +8,11 @@ import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, service
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 def postfix(site: Site, host: Host) -> Postfix:

@@ -8,11 +8,12 @@ import dataclasses
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import LOOPBACK, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import IPAddress, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import LOOPBACK, Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 SCRIPT = "/etc/dovecot/sieve/junk.sieve"

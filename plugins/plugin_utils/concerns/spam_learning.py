@@ -16,11 +16,12 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import VMAIL, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, Directory, File, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, Problem, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import VMAIL, Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 BAYES = "/var/lib/amavis/bayes"  # a folder for each account below, or one for the site

@@ -8,6 +8,8 @@ How a login is checked, and what happens while it cannot be, goes with where acc
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record, service
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
     Postfix,
     Service,
@@ -15,7 +17,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     Value,
     table,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS, CURVES
 
 _OPTIONS: dict[str, Value] = {

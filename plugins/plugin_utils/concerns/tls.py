@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import dataclasses
 
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Path, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS, CURVES
 
 

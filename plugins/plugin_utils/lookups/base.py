@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem
 
 if t.TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+    from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
     from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
     from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix
     from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
-    from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 
 class Lookups:

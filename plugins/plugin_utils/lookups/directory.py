@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import CA_FILE, VMAIL, VMAIL_HOME, VMAIL_UID, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import (
@@ -18,14 +20,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
-    CA_FILE,
-    VMAIL,
-    VMAIL_HOME,
-    VMAIL_UID,
-    Host,
-    Site,
-)
 
 ENABLED = "(!(mailEnabled=FALSE))"
 MAILBOX = f"(&(objectClass=PostfixBookMailAccount)(mail=%s){ENABLED})"

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, Directory, File
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import FOLDER, Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, Address, Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account, Host, Site
 
 UIDS = (1000, 60000)  # people's numbers on Debian (login.defs(5)); daemons are below, nobody is above
 SERVICE = "postamt"  # of PAM

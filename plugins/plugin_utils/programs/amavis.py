@@ -20,6 +20,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     overridden,
     united,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -30,7 +32,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     Unit,
     make_plan,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
 
 MAIN = "/etc/amavis/conf.d/60-postamt"  # read after Debian's own, whose decoders and scanners stay

@@ -25,6 +25,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     merged,
     united,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import TLS_FOLDER, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -36,7 +38,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import TLS_FOLDER, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 

@@ -16,6 +16,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     merged,
     overridden,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -26,7 +28,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"

@@ -19,6 +19,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     tree_merge,
     united,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     Directory,
@@ -31,7 +33,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     shown_at,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 Leaf = str | int | bool | list[t.Any]
 Tree = Mapping[str, t.Any]

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils import links
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming, Outgoing
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions, every
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import CA_FILE, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     UNITS,
@@ -27,7 +29,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import CA_FILE, Host, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 

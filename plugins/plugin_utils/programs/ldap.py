@@ -27,19 +27,18 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     tree_merge,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Serves, Unit, make_plan
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.account_rules import PASSWORD_BYTES
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host, client_secret
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import (
     CA_FILE,
     GENERATED,
-    PASSWORD_BYTES,
     VMAIL_HOME,
     VMAIL_UID,
-    Account,
-    Host,
     KeyPair,
     Site,
-    client_secret,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account
+from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Serves, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils.tls_profile import CIPHERS
 
 Values = list[str]

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils.links import Incoming
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import Contributions, every
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import HEAD, UNITS, File, Plan, Unit, command, make_plan
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 CONFIGURATION = "/etc/postamt/nftables.conf"

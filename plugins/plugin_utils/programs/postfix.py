@@ -22,6 +22,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     slotted,
     united,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     File,
     Plan,
@@ -32,7 +34,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     shown_at,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _postfix_names as names
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 
 Value = str | int | bool | list[str] | None
 FOLDER = "/etc/postfix"

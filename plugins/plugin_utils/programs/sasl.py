@@ -20,6 +20,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     overridden,
     united,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     HEAD,
     Directory,
@@ -30,7 +32,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.plan import (
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import nearest
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import sandbox
 
 CHROOT = "/var/spool/postfix"

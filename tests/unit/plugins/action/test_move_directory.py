@@ -10,7 +10,9 @@ import pytest
 from ansible_collections.postamt.mail.plugins.action.move_directory import ActionModule, way_of
 from ansible_collections.postamt.mail.plugins.module_utils import directory_move
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 A, B = "a.example.org", "b.example.org"
 

@@ -13,8 +13,10 @@ import yaml
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.postamt.mail.plugins.plugin_utils import accounts_source, compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.accounts_source import load
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, parse
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Account, HostInput, parse_site
 
 GUIDE = Path(__file__).parents[4] / "docs" / "guides" / "accounts-from-elsewhere.md"
 

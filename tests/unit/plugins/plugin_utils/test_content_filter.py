@@ -15,9 +15,11 @@ from ansible_collections.postamt.mail.plugins.module_utils.postamt_filter_test i
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.spam_learning import FOLDERS
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Perl, perl
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import LOGIN_LETTERS, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.sizing import sizing
 
 NAME = "mail.example.org"

@@ -10,8 +10,10 @@ import typing as t
 
 from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, hashes, schema
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import ROLE_ADDRESSES, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import ROLE_ADDRESSES, HostInput, Look, Site, parse_site
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -17,9 +17,11 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils import directory
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, links
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Secrets, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Secrets, Site, parse_site
 
 NAME = "mail.example.org"
 HASH = "{ARGON2}$argon2id$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$29VKc4NHoj7igIBY0xlIKfUr7wLXndBmnA56POa"

@@ -10,7 +10,9 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, links
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import Host, HostInput, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host, HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 GROUPS = {
     "mail_mx": ["mx1", "mx2"],

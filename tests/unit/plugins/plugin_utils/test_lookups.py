@@ -15,18 +15,12 @@ from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils.lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import VMAIL, VMAIL_UID, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError, var
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
-    VMAIL,
-    VMAIL_UID,
-    Host,
-    HostInput,
-    Look,
-    Site,
-    parse_site,
-)
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 NAME = "mail.example.org"

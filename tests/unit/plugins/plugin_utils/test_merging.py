@@ -18,6 +18,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.merging import (
     slotted,
     tree_merge,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import Directory, File, Plan, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import Amavis
@@ -33,7 +36,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix impo
     table,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 
 NAME = "mail.example.org"
 POSTSCREEN = Service("postscreen", private="n", maxproc="1")

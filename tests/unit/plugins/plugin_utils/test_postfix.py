@@ -11,8 +11,9 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, merged
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, _lists
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, parse_site
 
 NAME = "mail.example.org"
 

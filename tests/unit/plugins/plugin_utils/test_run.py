@@ -15,10 +15,12 @@ from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import clamav
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Extension, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, Refused, Secret, SiteError, parse
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State, StateError
 
 HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, unit_files
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.plan import UNITS
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.unit_files import SANDBOX, sandbox
 
 # What brings every unit along

@@ -9,7 +9,9 @@ import sys
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 SERVERS = {"mail_store": 1, "mail_mx": 4, "mail_submission": 2, "mail_filter": 4, "mail_directory": 2}
 VARIABLES: dict[str, t.Any] = {

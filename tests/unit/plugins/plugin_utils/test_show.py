@@ -13,8 +13,10 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.show import overview
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.zone import warnings, zones
 
 REPOSITORY = Path(__file__).resolve().parents[4]

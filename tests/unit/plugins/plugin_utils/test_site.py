@@ -9,16 +9,11 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, filtering, renamed
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Secrets, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import HostVariables, SiteVariables
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError, address, domain, field_types, size
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import (
-    HostInput,
-    HostVariables,
-    Look,
-    Secrets,
-    Site,
-    SiteVariables,
-    parse_site,
-)
 
 HOST = {"mail.example.org": HostInput()}
 GOOD: dict[str, t.Any] = {

@@ -10,8 +10,10 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.filter.places import hosts_with
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Site, parse_site
 
 GOOD: dict[str, t.Any] = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
 

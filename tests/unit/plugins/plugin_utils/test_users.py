@@ -9,7 +9,9 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 
 VARIABLES: dict[str, t.Any] = {
     "mail_domains": ["example.org"],

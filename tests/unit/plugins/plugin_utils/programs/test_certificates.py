@@ -15,9 +15,10 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.postamt_certificates import CertificateError, Store
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Refused, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
 
 HOST = "mx.example.org"

@@ -10,10 +10,13 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils.dovecot import mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import _dovecot_names as names
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.dovecot import plan as dovecot_plan
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, Look, Site, SiteError, parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
 
 NAME = "mail.example.org"
 OLD, NEW = "bookworm", "trixie"

@@ -8,9 +8,10 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs import sasl
 from ansible_collections.postamt.mail.plugins.plugin_utils.programs.sasl import Sasl
-from ansible_collections.postamt.mail.plugins.plugin_utils.site import HostInput, parse_site
 
 LDAP = Sasl({"ldap_servers": "ldap://127.0.0.1", "ldap_password": "s3cret", "ldap_tls_cacert_file": "/ca.pem"})
 
