@@ -18,7 +18,7 @@ help: ## List every target
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 18
 
 demo: announce $(READY) ## Bring up a mail server and send mail through it (RELEASE=trixie or bookworm)
-	@tools/demo up
+	@tools/demo.py up
 
 announce:
 	@echo "make demo and demo-hosts install: Ansible from PyPI into .venv; Podman, runc, debootstrap and iptables from"
@@ -27,22 +27,22 @@ announce:
 	@echo "downloaded stays for the next time: .venv, .cache, Debian's packages, and the image (podman image ls)."
 
 demo-down: ## Remove the demo: containers, networks, volumes, .demo
-	@tools/demo down
+	@tools/demo.py down
 
 demo-hosts: announce $(READY) ## The same accounts over six hosts, with a name server
-	@tools/demo up hosts
+	@tools/demo.py up hosts
 
 demo-hosts-down: ## Remove the demo of six hosts
-	@tools/demo down hosts
+	@tools/demo.py down hosts
 
 test: $(TOOLS) ## Everything: linters, unit tests, every Molecule scenario on both releases
-	@tools/suite
+	@tools/suite.py
 
 soak: $(TOOLS) ## What `make test` has no time for: every point where a run can be killed, outages of a minute, kinds of hosts
-	@SOAK=1 tools/suite molecule-image molecule-trust molecule-amavis world
+	@SOAK=1 tools/suite.py molecule-image molecule-trust molecule-amavis world
 
 lint: $(TOOLS) ## Linters and the gates of Ansible Galaxy, without containers
-	@tools/suite lint
+	@tools/suite.py lint
 
 test-unit: $(TOOLS) ## Unit tests with branch coverage
 	@pytest -q --cov --cov-report=term
@@ -51,17 +51,17 @@ sanity: $(TOOLS) ## ansible-test sanity alone
 	@tools/sanity
 
 molecule: $(TOOLS) ## Every Molecule scenario on both releases; one: molecule test -s postfix
-	@tools/suite molecule
+	@tools/suite.py molecule
 
 bench: $(TOOLS) ## Measure runs: with 10 to 20,000 accounts, 1 to 1,000 hosts, and (after make demo) against pings
-	@tools/bench-scale
-	@if [ -e .demo/inventory ]; then tools/bench; else echo "After make demo there is a third table: runs against pings."; fi
+	@tools/bench_scale.py
+	@if [ -e .demo/inventory ]; then tools/bench.py; else echo "After make demo there is a third table: runs against pings."; fi
 
 bench-mail: $(TOOLS) ## Measure the content filter: messages per second, latency, memory
-	@tools/bench-mail
+	@tools/bench_mail.py
 
 docs: $(TOOLS) ## Write the generated reference
-	@if [ -x tools/docs ]; then tools/docs; fi
+	@if [ -x tools/docs.py ]; then tools/docs.py; fi
 
 build: $(READY) ## Build the collection's tarball into .cache/build
 	@ansible-galaxy collection build --force --output-path .cache/build

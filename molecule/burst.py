@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
 from letters import EICAR, STRANGER, letter
 
 SENDERS = 4  # at once: so many messages may be on their way when something breaks

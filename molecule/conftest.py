@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -208,7 +208,7 @@ def outage(site: Site) -> Iterator[Callable[[str, str], None]]:
 
     def outage(name: str, how: str) -> None:
         action, how = ("away", how) if how else ("back", away.pop(name))
-        command = [str(REPOSITORY / "tools" / "hosts"), action, site.hosts[name]["lab_container"], how]
+        command = [str(REPOSITORY / "tools" / "hosts.py"), action, site.hosts[name]["lab_container"], how]
         subprocess.run(command, check=True)
         if action == "away":
             away[name] = how

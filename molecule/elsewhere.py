@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
 
 ANNA, CARL = "anna@example.test", "carl@inner.example"
 STRANGER = "stranger@outside.example"

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.plugin_utils import schema
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.account_rules import PASSWORD_BYTES
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import schema
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import PASSWORD_BYTES
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
 from letters import STRANGER
 
 

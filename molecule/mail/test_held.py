@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import Imap
-from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_put
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import Imap
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_put
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth, smtp_rcpt
 
 ANNA, BEN = "anna@example.test", "ben@example.test"
 STRANGER = "stranger@outside.example"

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import (
     imap_append,
     imap_capabilities,
     imap_count,
@@ -15,11 +15,11 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
     imap_login,
     imap_quota,
 )
-from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_search
-from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_put
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_find
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import (
+from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_search
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_put
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_find
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import (
     ENDINGS,
     smtp_auth,
     smtp_ehlo,
@@ -27,7 +27,7 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import (
     smtp_send,
     smtp_smuggle,
 )
-from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
+from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_refuses
 from searches import MISSING, unindexed
 
 ANNA, BEN, CARL = "anna@example.test", "ben@example.test", "carl@example.net"

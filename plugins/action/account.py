@@ -14,14 +14,11 @@ import secrets
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.concerns import accounts, mailboxes
-from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.account_rules import circles, postmaster_is_off
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import VMAIL_HOME, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.variables import Account, domain_of
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs import ldap
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.store import mailboxes
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import circles, postmaster_is_off
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
     Address,
     Login,
     Problem,
@@ -31,7 +28,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils.schema import (
     parse,
     parse_fields,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL_HOME, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, domain_of
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
 STATES = ("listed", "present", "enabled", "disabled", "absent", "password", "purged")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction
 
 
 class ActionModule(ProgramAction):

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
-from ansible_collections.postamt.mail.plugins.plugin_utils.data_files import DataFiles
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs import certificates
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import controller_file, wrongly
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import certificates
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import controller_file, wrongly
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 
 class ActionModule(ProgramAction):

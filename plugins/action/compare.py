@@ -7,11 +7,12 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.module_utils.program import DIFFERENCES, refusal
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import DIFFERENCES, refusal
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 
 
 class ActionModule(ActionBase):

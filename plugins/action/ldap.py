@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils.compose import Plan
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.ldap import applied_passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils.run import handed, site_for, wrongly
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import State
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import applied_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import handed, site_for, wrongly
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 
 class ActionModule(ProgramAction):

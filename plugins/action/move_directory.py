@@ -12,13 +12,13 @@ import typing as t
 
 from ansible import constants
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.topology import directory_holders
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import directory_holders
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
 STEPS = ("take", "bring", "close")

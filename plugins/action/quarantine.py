@@ -8,8 +8,8 @@ import time
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.amavis import QUARANTINE
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import QUARANTINE
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 
 
 class ActionModule(ActionBase):

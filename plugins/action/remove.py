@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import sentence
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import sentence
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types

@@ -8,11 +8,12 @@ import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import run, show, zone
-from ansible_collections.postamt.mail.plugins.plugin_utils.concerns.dns import Variables
-from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run, show
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
 

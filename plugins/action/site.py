@@ -7,10 +7,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils import links, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils.state import StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 
 class ActionModule(ActionBase):

@@ -8,7 +8,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import DUTIES, duties_of
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import DUTIES, duties_of
 
 
 def hosts_with(groups: Mapping[str, Sequence[str]], duty: str) -> list[str]:

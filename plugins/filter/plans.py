@@ -9,13 +9,19 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run, show
-from ansible_collections.postamt.mail.plugins.plugin_utils.merging import ComposeError, Contributions, every, merged
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import Host, HostInput, Look
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs import dovecot, ldap, postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
+    ComposeError,
+    Contributions,
+    every,
+    merged,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import dovecot, ldap, postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run, show
 
 
 def _asked(program: str, variables: Mapping[str, t.Any], host: str, release: str) -> tuple[Site, Host, Contributions]:

@@ -79,41 +79,41 @@ passwords_needed:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils import watchdog
+from ansible_collections.postamt.mail.plugins.module_utils._engine import watchdog
 
 
 def code_of(program):
     """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
     if program == "accounts":
-        from ansible_collections.postamt.mail.plugins.module_utils import accounts as code
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts as code
     elif program == "amavis":
-        from ansible_collections.postamt.mail.plugins.module_utils import amavis as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis as code
     elif program == "clamav":
-        from ansible_collections.postamt.mail.plugins.module_utils import clamav as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import clamav as code
     elif program == "certificates":
-        from ansible_collections.postamt.mail.plugins.module_utils import certificates as code
+        from ansible_collections.postamt.mail.plugins.module_utils._tls import certificates as code
     elif program == "compare":
-        from ansible_collections.postamt.mail.plugins.module_utils import compare as code
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import compare as code
     elif program == "directory":
-        from ansible_collections.postamt.mail.plugins.module_utils import directory as code
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory as code
     elif program == "directory_move":
-        from ansible_collections.postamt.mail.plugins.module_utils import directory_move as code
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_move as code
     elif program == "dovecot":
-        from ansible_collections.postamt.mail.plugins.module_utils import dovecot as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot as code
     elif program == "haproxy":
-        from ansible_collections.postamt.mail.plugins.module_utils import haproxy as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy as code
     elif program == "host":
-        from ansible_collections.postamt.mail.plugins.module_utils import host as code
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import host as code
     elif program == "nftables":
-        from ansible_collections.postamt.mail.plugins.module_utils import nftables as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import nftables as code
     elif program == "postfix":
-        from ansible_collections.postamt.mail.plugins.module_utils import postfix as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix as code
     elif program == "quarantine":
-        from ansible_collections.postamt.mail.plugins.module_utils import quarantine as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import quarantine as code
     elif program == "remove":
-        from ansible_collections.postamt.mail.plugins.module_utils import remove as code
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import remove as code
     else:
-        from ansible_collections.postamt.mail.plugins.module_utils import sasl as code
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import sasl as code
     return code
 
 

@@ -110,7 +110,7 @@ def test_inventories_to_copy_say_who_logs_in(tmp_path: Path) -> None:
 
 
 def test_the_command_that_the_demo_ends_with_finds_the_collection(tmp_path: Path) -> None:
-    demo = SourceFileLoader("demo", str(REPOSITORY / "tools" / "demo"))
+    demo = SourceFileLoader("demo", str(REPOSITORY / "tools" / "demo.py"))
     module = module_from_spec(spec_from_loader("demo", demo) or pytest.fail("no module"))
     demo.exec_module(module)
     assert "cd .demo && " in module.BY_HAND

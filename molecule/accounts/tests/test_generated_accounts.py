@@ -14,11 +14,11 @@ from typing import Any
 
 import odd_accounts
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find, imap_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
 
 STRANGER = "stranger@outside.example"
 

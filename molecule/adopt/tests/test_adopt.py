@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
 from mailboxes import USERS, contents, imap, lacking
 from trees import tree
 

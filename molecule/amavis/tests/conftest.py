@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint, attempts
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import Transaction, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, attempts
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction, smtp_send
 from letters import ANNA, STRANGER
 
 

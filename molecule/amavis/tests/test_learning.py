@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_append, imap_move
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_append, imap_move
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
 from letters import ANNA, BEN, CARL, DORA, code, letter
 
 SHOP = (

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
 from burst import SENDERS, Burst
 from letters import ANNA, CARL, code, letter
 from neighbour import start_impostor, visitors

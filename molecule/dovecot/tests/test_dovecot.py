@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import (
     imap_append,
     imap_capabilities,
     imap_count,
@@ -20,15 +20,15 @@ from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
     imap_login,
     imap_quota,
 )
-from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import (
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import (
     sieve_capabilities,
     sieve_login,
     sieve_put,
 )
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_find, pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
-from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_refuses
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_find, pop3_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_refuses
 
 ANNA, BEN, CORA, DORA, EMIL, FRED, GITA, HANS = (
     f"{name}@example.test" for name in ("anna", "ben", "cora", "dora", "emil", "fred", "gita", "hans")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_append, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_append, imap_find
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
 from trees import tree
 
 ANNA, BEN = "anna@example.test", "ben@example.test"

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_bind, ldap_passwd, ldap_search
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_bind, ldap_passwd, ldap_search
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
 
 ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
 RECORD = "/var/lib/postamt/ldap/applied.json"

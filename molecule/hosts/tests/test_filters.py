@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
 from letters import ANNA, EICAR, STRANGER, code, letter
 from links import states
 
 MX = ("mx1.example.test", "mx2.example.test")
 FILTER = "filter1.example.test"
-HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts")
+HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 OWN = "/var/lib/clamav/eicar.ndb"
 
 

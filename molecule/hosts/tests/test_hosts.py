@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
 from letters import ANNA, BEN, EICAR, STRANGER, code, letter
 from neighbour import greeting_servers
 from ports import listening

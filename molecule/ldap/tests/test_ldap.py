@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.ldap import ldap_bind, ldap_passwd, ldap_search
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_bind, ldap_passwd, ldap_search
 from searches import MISSING, unindexed
 
 ANNA, BEN, CARL = (f"{name}@example.test" for name in ("anna", "ben", "carl"))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
 from elsewhere import OTHER
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
 from elsewhere import ANNA, CARL, STRANGER, arrived, goes_out
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
 from elsewhere import CARL, STRANGER, arrived, goes_out
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONCERN = """
-from ansible_collections.postamt.mail.plugins.plugin_utils.programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 
 
 def postfix(site, host):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint, ProbeError
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_count, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils.probes.tls import tls_certificate
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_certificate
 
 ANNA = "anna@example.test"
 TLS = "/etc/postamt/tls"

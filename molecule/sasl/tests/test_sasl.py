@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth
 
 ANNA, BEN, FRED = (f"{name}@example.test" for name in ("anna", "ben", "fred"))
 FOLDER = "/var/spool/postfix/var/run/saslauthd"

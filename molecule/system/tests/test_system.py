@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import (
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import (
     imap_append,
     imap_find,
     imap_login,
     imap_move,
 )
-from ansible_collections.postamt.mail.plugins.module_utils.probes.managesieve import sieve_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.pop3 import pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_auth, smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth, smtp_rcpt, smtp_send
 from letters import GTUBE
 
 ANNA, BEN, STRANGER = "anna@example.test", "ben@example.test", "stranger@outside.example"

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
 from letters import BEN, STRANGER
 
-HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts")
+HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 CHANGE = {
     "mail_message_size_limit": "25M",
     "mail_header_checks": [{"match": "^Subject: .*lottery", "action": "reject", "text": "no"}],

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts")
+HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 SOAK = bool(os.environ.get("SOAK"))
 FINISHED = "finished a change that an earlier run left half done"
 STATE = "/var/lib/postamt"

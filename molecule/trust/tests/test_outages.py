@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils.probes.imap import imap_login
-from ansible_collections.postamt.mail.plugins.module_utils.probes.smtp import SmtpRefused, smtp_auth, smtp_greeting
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_login
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import SmtpRefused, smtp_auth, smtp_greeting
 from burst import SENDERS, Burst
 from letters import ANNA, BEN
 

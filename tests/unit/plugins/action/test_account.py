@@ -8,11 +8,11 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action import account
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Secrets, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils.schema import Address, Problem, parse_fields
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Problem, parse_fields
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
 
 ANNA, BEN, DORA = "anna@example.org", "ben@example.org", "dora@example.org"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action.ldap import ActionModule
-from ansible_collections.postamt.mail.plugins.plugin_utils.program_action import ProgramAction
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction
 
 PLAN = {"secrets": [], "entries": {"accounts": {}, "fingerprints": {"anna@example.org": "x", "service:postfix": "y"}}}
 

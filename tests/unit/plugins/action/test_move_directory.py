@@ -8,11 +8,12 @@ import types
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action.move_directory import ActionModule, way_of
-from ansible_collections.postamt.mail.plugins.module_utils import directory_move
-from ansible_collections.postamt.mail.plugins.plugin_utils import compose, run
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.host import HostInput, Look
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils.model.site import Site
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_move
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 
 A, B = "a.example.org", "b.example.org"
 

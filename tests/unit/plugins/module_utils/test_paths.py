@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils import files
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 
-FOLDER = Path(files.__file__).parent
+FOLDER = Path(files.__file__).parents[1]
 # What neither opens nor changes a file of the host, nor asks about one.
 HARMLESS = {
     "os": {"_exit", "environ", "getegid", "geteuid", "getpid", "kill", "path", "sched_getaffinity", "set_blocking",

@@ -1,0 +1,913 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carry a program's plan out on a host: look, stage, check, swap, reload, ask, and undo what made it worse.
+
+A program that is configured by files is a subclass of Program with a few hooks; `run` does the rest. What a plan holds
+is in plugin_utils/_compose/plan.py. Whatever happens in between, the files on the host are a whole old or new set, and
+the mark in `pending/` says that a change is under way, so that the next run finishes it or takes it back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import grp
+import hashlib
+import os
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
+from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
+
+if TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.module_utils._engine.questions import Answer
+
+STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
+RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
+UNIT_FILES = "/etc/systemd/system/"
+DPKG = "/var/lib/dpkg/info"  # a file of each package's file names is as old as its installation
+MOST = 8  # changed settings that a message names
+Contents = Mapping[str, "str | None"]  # texts by path, None for no file
+
+
+class Program:
+    """What differs from program to program; the defaults suit one that has no checker of its own."""
+
+    name = ""  # as in paths and results
+    title = ""  # as in sentences
+    checker = ""  # the command that check() needs, empty where there is none
+    last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
+    dry = False  # whether this run only predicts
+    leaving: Iterable[str] = ()  # files of earlier runs that this one removes
+    reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
+    patience = 5.0  # seconds after which it should answer once it was started
+    age = 0.0  # seconds by which the modification time of files is set back
+
+    def beside(self, unit: str) -> tuple[str, ...]:
+        """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
+        return ()
+
+    def staged(self, path: str, content: str) -> str:
+        """Return content as the checker needs it in the stage; what is installed is another copy."""
+        return content
+
+    def check(self, stage: str) -> list[str]:
+        """Return what the program's own checker finds wrong with the files below stage, one sentence each."""
+        return []
+
+    def ports(self, stage: str) -> set[tuple[str, int]]:
+        """Return address (empty for all) and number of the ports that it would listen on, by the files below stage."""
+        return set()
+
+    def product(self, build: str, path: str) -> str:
+        """Return the path of what is built from a file."""
+        raise NotImplementedError(build)
+
+    def build(self, build: str, path: str, stage: str) -> None:
+        """Build product() of a staged file beside it; raises Failed."""
+        raise NotImplementedError(build)
+
+    def build_in_place(self, build: str, path: str) -> None:
+        """Build product() of an installed file once more, where it has to know its own path; raises Failed."""
+
+    def pristine(self, path: str, content: str) -> bool:
+        """Tell whether a file is as its package generates it, where neither dpkg nor ucf knows."""
+        return False
+
+    def others(self) -> list[str]:
+        """Return files that have a say in the configuration today, and less or none once this collection's is there."""
+        return []
+
+    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+        """Return how somebody else's configuration differs from the wanted one, the plan's files by path.
+
+        targets: what is in the way. others: those of others() that somebody changed.
+        """
+        return "".join([*(target.unified() for target in targets), *map(lost, others)])
+
+    def stranded(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Return what would be lost to its users by taking the place of somebody else's configuration.
+
+        The former are problems, which stop a run; the latter sentences to be told.
+        """
+        return [], []
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        """Return what beside the plan's files has to be made before the program can start, in words."""
+        return []
+
+    def make(self, what: str) -> None:
+        """Make one thing that lacking() named; raises Failed."""
+        raise NotImplementedError(what)
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        """Tell whether changed files take effect by a restart only; contents by path, None for no file."""
+        return False
+
+    def reload(self, names: list[str]) -> None:
+        """Have running services read their files again, and return when they have; raises Failed."""
+        units.act("reload", *(name for name in names if name.endswith(".service")))
+
+    def restart(self, names: list[str]) -> None:
+        """Restart running units; raises Failed."""
+        units.act("restart", *names)
+
+    def changed_settings(self, old: Contents, new: Contents) -> list[str]:
+        """Return what changed, such as "name = value (was other)", for the message about a change that failed."""
+        return sorted(path for path in new if old.get(path) != new[path])
+
+
+@dataclasses.dataclass
+class Target:
+    """A file that shall be there."""
+
+    path: str
+    content: bytes
+    mode: int
+    owner: str
+    group: str
+    secret: bool
+    build: str
+    product: str
+    seen: files.Seen | None
+    foreign: bool = False  # what stands there is neither the package's nor this collection's
+
+    @property
+    def right(self) -> bool:
+        """Whether the host has it already."""
+        seen = self.seen
+        return (
+            seen is not None
+            and seen.content == self.content
+            and (seen.mode, seen.uid, seen.gid) == (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
+            and (not self.product or self.product_right())
+        )
+
+    def product_right(self) -> bool:
+        """Tell whether what is built from it is there, for those who may read it."""
+        status = files.status(self.product)
+        wanted = (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
+        return status is not None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+
+    def paths(self) -> list[str]:
+        """Return the paths that are written, what is built before its source."""
+        return [path for path in (self.product, self.path) if path]
+
+    def shown(self) -> tuple[str, str]:
+        """Return what stood there and what shall, as a diff may show it."""
+        seen = self.seen
+        before = files.shown(seen.content if seen else None, self.secret)
+        if self.foreign:
+            before = files.without_passwords(before)
+        after = files.shown(self.content, self.secret)
+        if seen and before == after:
+            before += f"(owner {seen.uid}:{seen.gid}, mode {seen.mode:04o})\n"
+            after += f"(owner {self.owner}:{self.group}, mode {self.mode:04o})\n"
+        return before, after
+
+    def difference(self) -> dict[str, str]:
+        """Return an entry of Ansible's diff."""
+        before, after = self.shown()
+        return {"before_header": self.path, "after_header": self.path, "before": before, "after": after}
+
+    def unified(self) -> str:
+        """Return the difference as text, for a message."""
+        before, after = map(settings, self.shown())
+        return unified(self.path, before, "wanted", after)
+
+
+def unified(before_name: str, before: str, after_name: str, after: str) -> str:
+    """Return a difference as text, for a message."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), before_name, after_name, lineterm="")
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
+def lost(path: str) -> str:
+    """Return what a file says that is not going to count any more, for a message."""
+    seen = files.see(path)
+    said = settings(seen.content.decode("utf-8", "replace")) if seen else ""
+    return unified(path, files.without_passwords(said), "no longer in force", "")
+
+
+def settings(text: str) -> str:
+    """Return a configuration without comments and empty lines."""
+    return "".join(f"{line}\n" for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
+
+
+@dataclasses.dataclass
+class Comparison:
+    """How somebody else's configuration of a program differs from the wanted one."""
+
+    what: list[str] = dataclasses.field(default_factory=list)  # files, and units that would be stopped
+    difference: str = ""
+    problems: list[str] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def run(program: Program, module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    bring(Change(program, module))
+
+
+def bring(change: Change) -> None:
+    """Carry a change out while nobody else touches the host's programs; ends the module."""
+    units.serve(change.module)
+    title = change.program.title
+    try:
+        with alone(change.program.name):
+            change.carry_out()
+    except (Failed, OSError) as error:
+        change.module.fail_json(
+            msg=f"{title}: {error}", changed=change.changed, actions=change.actions, diff=change.diffs
+        )
+    change.exit()
+
+
+@contextlib.contextmanager
+def alone(program: str) -> Iterator[None]:
+    """Hold the lock of a program on this host; raises Failed where another run holds it.
+
+    The command postamt-certificates, which reloads programs too, waits for this run, and this run for the command.
+    """
+    whose = f"a run of postamt.mail, {program}"
+    with files.open_lock(f"{RUNTIME}/{program}.lock") as file:
+        if not postamt_certificates.locked(file, whose):
+            holder = postamt_certificates.holder(file)
+            raise Failed(f"another run is changing it on this host right now ({holder}); nothing was done")
+        with postamt_certificates.lock(60, whose=whose):
+            yield
+
+
+class Change:
+    """One run of one program's plan: `look` finds out what is due, `bring_about` does it or says it would."""
+
+    def __init__(self, program: Program, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
+        self.program = program
+        self.module = module
+        self.dry: bool = module.check_mode
+        program.dry = self.dry
+        self.request: dict[str, Any] = request or module.params["request"]
+        self.plan: dict[str, Any] = self.request["plan"]
+        self.wanted: bool = self.plan["wanted"]
+        self.changed = False
+        self.actions: list[str] = []
+        self.diffs: list[dict[str, str]] = []
+        self.missing: dict[str, list[Any]] = {}
+        self.made: list[str] = []  # folders
+        self.mark: dict[str, Any] = {}
+        self.manifest: dict[str, Any] = {}
+        self.targets: list[Target] = []
+        self.changes: list[Target] = []
+        self.strange: list[Target] = []
+        self.others: list[str] = []
+        self.lacking: list[str] = []
+        self.unmade: list[str] = []  # what of it could not be made, where all else is in place
+        self.news: list[str] = []
+        self.watched: dict[str, str] = {}
+        self.built: dict[str, bytes] = {}
+        self.home = os.path.join(STATE, program.name)
+        self.stage = os.path.join(RUNTIME, f"{program.name}.stage")
+        self.pending = os.path.join(self.home, "pending")
+        self.mark_file = os.path.join(self.pending, "mark.json")
+        self.manifest_file = os.path.join(self.home, "manifest.json")
+
+    def did(self, done: str, do: str, what: str) -> bool:
+        """Note an action, as "wrote ..." or, in check mode, "would write ..."; tells whether to do it."""
+        self.changed = True
+        self.actions.append(f"would {do} {what}" if self.dry else f"{done} {what}")
+        return not self.dry
+
+    def fail(self, text: str) -> NoReturn:
+        more = {"unmade": self.unmade} if self.unmade else {}
+        self.module.fail_json(msg=text, changed=self.changed, actions=self.actions, diff=self.diffs, **more)
+        raise AssertionError("fail_json ends the module")
+
+    def exit(self) -> None:
+        self.module.exit_json(changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing)
+
+    def carry_out(self) -> None:
+        """Go the whole way."""
+        files.remove_tree(self.stage)  # left by a killed run
+        self.missing = self.look_for_missing()
+        self.look_for_rivals()
+        if self.missing and not self.dry:
+            self.look_at_files()
+            self.refuse_strangers()
+            return  # the action brings it and calls again
+        self.look()
+        self.note_differences()
+        if self.due():
+            self.bring_about()
+        elif not self.dry and self.claim_outdated():
+            self.keep_manifest()  # somebody had written the very same files, or had it read the new certificate
+
+    # --- look
+
+    def look_for_missing(self) -> dict[str, list[Any]]:
+        """Return packages that are not installed and users that are not there, as the action brings them."""
+        if not self.wanted:
+            return {}
+        found: dict[str, list[Any]] = {}
+        names = self.plan["packages"]
+        if names:
+            listed = units.output("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *names, check=False)
+            installed = {line.split()[1] for line in listed.stdout.splitlines() if line.startswith("installed ")}
+            found["packages"] = [name for name in names if name not in installed]
+        found["users"] = [user for user in self.plan["users"] if not has_user(user)]
+        if self.dry and found.get("packages"):
+            self.did("installed", "install", packages(found["packages"]))
+        for user in found["users"] if self.dry else ():
+            self.did("created", "create", f"user {user['name']}")
+        return {kind: items for kind, items in found.items() if items}
+
+    def look_for_rivals(self) -> None:
+        """Stop other mail servers where Postfix is to be installed and they may be; apt would leave them running."""
+        found = rivals.found() if "postfix" in self.missing.get("packages", ()) else []
+        if found and not self.plan.get("adopt"):
+            self.fail(rivals.refusal(found))
+        for name in (name for rival in found for name in rival.units):
+            if self.did("stopped", "stop", name):
+                units.act("stop", name)
+                self.missing.setdefault("stopped", []).append(name)  # to be started again where no package comes
+
+    def look(self) -> None:
+        """Find out how the host differs from the plan."""
+        self.look_at_files()
+        self.refuse_strangers()
+        self.news = self.unread()
+        self.look_at_units()
+        for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
+            files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
+
+    def refuse_strangers(self) -> None:
+        """Stop before somebody else's configuration, unless it may be replaced."""
+        if self.wanted and self.foreign() and not self.plan.get("adopt"):
+            self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
+
+    def look_at_files(self) -> None:
+        """Find out which files differ, and whose they are."""
+        self.mark = files.load(self.mark_file)
+        self.manifest = files.load(self.manifest_file)
+        self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.mark.get("files", ()))}
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
+        order = self.program.last
+        self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
+        self.changes = [target for target in self.targets if not target.right]
+        self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if files.status(path)]
+        self.program.leaving = self.stale
+        self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
+        self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
+        self.lacking = self.program.lacking(self.plan) if self.wanted else []
+        self.look_for_strangers()
+
+    def all_folders(self) -> list[dict[str, str]]:
+        """Return the folders of the plan, and those that earlier runs made for its files: everybody may read these."""
+        planned = {folder["path"] for folder in self.plan["directories"]}
+        made = (path for path in self.folders_of_ours() if path not in planned and files.folder(path))
+        above = [path for path in made if any(file["path"].startswith(f"{path}/") for file in self.plan["files"])]
+        plain = {"mode": "0755", "owner": "root", "group": "root"}
+        return [*({"path": path, **plain} for path in above), *self.plan["directories"]]
+
+    def target(self, file: dict[str, Any]) -> Target:
+        """Return a file of the plan beside what is in its place."""
+        product = self.program.product(file["build"], file["path"]) if file["build"] else ""
+        mode = int(file["mode"], 8)
+        return Target(
+            **{**file, "content": file["content"].encode(), "mode": mode}, product=product, seen=files.see(file["path"])
+        )
+
+    def files_of_ours(self) -> list[str]:
+        """Return every path that the plan writes, what is built included."""
+        return sorted(path for target in self.targets for path in target.paths())
+
+    def files_of_changes(self) -> list[str]:
+        return [path for target in self.changes for path in target.paths()]
+
+    def unread(self) -> list[str]:
+        """Return the watched files that are not as the program has read them; what it shows on the wire decides."""
+        loaded = self.manifest.get("watch", {})
+        news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
+        serves = self.plan["serves"]
+        if not news or not serves:
+            return news
+        if not postamt_certificates.behind(self.program.name, serves, loaded):
+            return []
+        bad = postamt_certificates.unusable(serves)
+        if bad and not self.dry:
+            raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
+        return news
+
+    def look_for_strangers(self) -> None:
+        """Find out which files are neither a package's nor this collection's: in the way, or without effect soon."""
+        mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
+        others: list[str] = []
+        if not self.manifest and not self.mark:
+            others = [*self.program.others(), *(() if self.wanted else self.program.last)]
+        if not (mine or others):
+            return
+        known = packaged_digests()
+        for target in mine:
+            target.foreign = bool(target.seen and not self.from_package(target.path, target.seen.content, known))
+        self.strange = [target for target in mine if target.foreign]
+        seen = {path: files.see(path) for path in others if path not in self.ours}
+        self.others = [path for path, one in seen.items() if one and not self.from_package(path, one.content, known)]
+
+    def from_package(self, path: str, content: bytes, known: Mapping[str, set[str]]) -> bool:
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # what dpkg and ucf keep
+        return digest in known.get(path, ()) or self.program.pristine(path, content.decode("utf-8", "replace"))
+
+    def foreign(self) -> list[str]:
+        """Return the files of somebody else's configuration."""
+        return [*(target.path for target in self.strange), *self.others]
+
+    def difference(self) -> str:
+        return self.program.differences(self.wanted_texts(), self.strange, self.others)
+
+    def wanted_texts(self) -> dict[str, str]:
+        return {target.path: target.content.decode() for target in self.targets}
+
+    def compare(self) -> Comparison:
+        """Return what of somebody else's configuration the plan would put out of force, without changing anything."""
+        self.look_at_files()
+        self.look_at_units()
+        if not self.wanted:
+            stops = self.stops if self.others else []
+            return Comparison(stops, "".join(f"-{name} runs\n+{name} is stopped and disabled\n" for name in stops))
+        if not self.foreign():
+            return Comparison()
+        return Comparison(self.foreign(), self.difference(), *self.program.stranded(self.wanted_texts()))
+
+    def look_at_units(self) -> None:
+        """Find out which units have to be started, enabled, stopped, and whether running ones must read anew."""
+        wanted = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
+        self.groups = {name: [*self.program.beside(name), name] for name in wanted}  # in the order of their start
+        seen = units.states(one for group in self.groups.values() for one in group)
+        active = {name: all(seen[one].active for one in group) for name, group in self.groups.items()}
+        self.running = [name for name, wish in wanted.items() if wish and active[name]]
+        self.starts = [name for name, wish in wanted.items() if wish and not active[name]]
+        self.enables = [name for name, wish in wanted.items() if wish and not seen[name].enabled]
+        away = [name for name, wish in wanted.items() if not wish and seen[name].exists]
+        self.stops = [name for name in away if any(seen[one].active for one in self.groups[name])]
+        self.disables = [name for name in away if seen[name].enabled]
+        # What ran before this collection came, for whoever takes it away again.
+        ran = [name for name in wanted if active[name]]
+        self.ran: list[str] = self.manifest.get("ran", self.mark.get("ran", ran))
+        self.reread = ""
+        if self.running and (self.changes or self.news or self.mark or any(seen[name].stale for name in self.running)):
+            old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
+            new = {t.path: t.content.decode() for t in self.changes}
+            unit_files = any(path.startswith(UNIT_FILES) for path in new) or any(seen[n].stale for n in self.running)
+            # Somebody else's may wait after a failure, for want of what another program has ceased to offer meanwhile.
+            taken_over = bool(self.foreign())
+            again = taken_over or unit_files or self.mark.get("reread") == "restart"
+            again = again or any(seen[name].starting or self.renewed(seen[name]) for name in self.running)
+            again = again or self.program.needs_restart(old, new)
+            self.reread = "restart" if again else "reload"
+        # A change under way counts by what served when it began.
+        self.served: bool = self.mark["served"] if self.mark else bool(self.running) and not self.starts
+
+    def renewed(self, unit: units.UnitState) -> bool:
+        """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
+        names = {name for name in self.plan["packages"] if name.startswith(self.program.name)}
+        lists = (name for name in files.names(DPKG) if name.endswith(".list"))
+        mine = (files.status(f"{DPKG}/{name}") for name in lists if name[:-5].partition(":")[0] in names)
+        began = time.time() - (time.monotonic() - unit.since)
+        return any(one and one.st_mtime > began for one in mine)
+
+    def due(self) -> bool:
+        """Tell whether anything has to be done."""
+        files_due = self.changes or self.stale or self.folders or self.mark or self.lacking
+        return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
+
+    def note_differences(self) -> None:
+        self.diffs = [target.difference() for target in self.changes]
+        self.diffs += [
+            {"before_header": path, "after_header": path, "before": "(a file of this collection)\n", "after": ""}
+            for path in self.stale
+        ]
+
+    # --- bring about
+
+    def bring_about(self) -> None:
+        """Check, swap, reload, ask, and take back what made it worse."""
+        copies = self.files_of_changes()
+        try:
+            self.check()
+            if self.mark:
+                self.did("finished", "finish", "a change that an earlier run left half done")
+            before = self.ask_before()
+            self.make_folders()
+            self.prepare()
+            self.set_mark(before)
+        except (Failed, OSError) as error:
+            self.discard(copies)
+            for path in reversed(self.made):  # no record names them
+                with contextlib.suppress(OSError):
+                    files.remove_folder(path)
+            state = "what an earlier run left half done is so still" if self.mark else "nothing was changed"
+            self.fail(f"{self.program.title}: {error}; {state}")
+        since = f"@{int(time.time())}"
+        try:
+            self.swap(copies)
+            self.activate()
+        except (Failed, OSError) as error:
+            self.discard(copies)
+            self.give_up([str(error)], since, before, back=self.served, dead=True)
+        self.judge(before, since)
+        self.see_served()
+        try:
+            self.remove_stale()
+            if not self.dry:
+                self.keep_manifest()
+                self.clear_mark()
+        except OSError as error:
+            self.fail(f"{self.program.title} serves with the new configuration; the next run finishes: {error}")
+
+    def check(self) -> None:
+        """Ask the program's own checker about a staged copy, and build the tables there."""
+        if not self.changes:
+            return
+        if self.missing or (self.program.checker and not shutil.which(self.program.checker)):
+            what = "packages or users are missing" if self.missing else f"{self.program.checker} is not installed"
+            self.actions.append(f"the new configuration was not checked: {what}")
+            return
+        files.private_folder(self.stage)
+        try:
+            for target in self.targets:
+                path = self.stage + target.path
+                files.make_folder(os.path.dirname(path))
+                content = self.program.staged(target.path, target.content.decode()).encode()
+                files.write(path, content, age=self.program.age)
+            problems: list[str] = []
+            for target in self.targets:
+                try:
+                    if target.build:
+                        self.program.build(target.build, target.path, self.stage)
+                except Failed as error:
+                    problems.append(str(error))
+            problems = problems or self.program.check(self.stage)
+            taken = [] if problems else self.taken_ports()
+            self.built = {
+                target.product: seen.content
+                for target in self.changes
+                if target.product and (seen := files.see(self.stage + target.product))
+            }
+        finally:
+            files.remove_tree(self.stage)
+        if problems:
+            self.refuse("'s own checker refuses the new configuration", [*problems, *self.changed_settings()])
+        if taken:
+            self.refuse(" cannot listen where the new configuration says", [*taken, *self.changed_settings()])
+
+    def taken_ports(self) -> list[str]:
+        """Return who else has a port: a server that cannot listen ends, if not now then at its next start."""
+        asked = ((q["arguments"].get("address", ""), q["arguments"].get("port", 0)) for q in self.plan["questions"])
+        places = {place for place in asked if place[1]} | self.program.ports(self.stage)
+        mine = {one for group in self.groups.values() for one in group}
+        return units.taken(sorted(places), mine)
+
+    def refuse(self, what: str, details: Iterable[str]) -> NoReturn:
+        """Fail before anything is changed; a change that an earlier run left half done is taken back."""
+        listing = "\n".join(f"- {detail.replace(self.stage, '')}" for detail in dict.fromkeys(details))
+        state = "nothing was changed" if not self.mark or self.dry else self.undo()
+        self.fail(f"{self.program.title}{what}; {state}:\n{listing}")
+
+    def changed_settings(self) -> list[str]:
+        """Return what the change is about, as details of a message."""
+        old = {t.path: files.shown(t.seen.content, t.secret) if t.seen else None for t in self.changes}
+        new = {t.path: files.shown(t.content, t.secret) for t in self.changes}
+        changed = self.program.changed_settings(old, new)
+        more = [f"changed: and {len(changed) - MOST} more"] if len(changed) > MOST else []
+        return [*(f"changed: {text}" for text in changed[:MOST]), *more]
+
+    def make_folders(self) -> None:
+        for folder in self.folders:
+            there = files.folder(folder["path"])
+            done, do = ("corrected owner and mode of", "correct owner and mode of") if there else ("created", "create")
+            if self.did(done, do, f"folder {folder['path']}"):
+                uid, gid = number(files.uid_of, folder["owner"]), number(files.gid_of, folder["group"])
+                self.made += files.make_folder(folder["path"], int(folder["mode"], 8), uid, gid)
+
+    def prepare(self) -> None:
+        """Write the new files beside the old ones, so that a full disk shows before anything is changed."""
+        for target in self.changes if not self.dry else ():
+            uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
+            self.made += files.make_folder(os.path.dirname(target.path))
+            files.write(files.beside(target.path), target.content, target.mode, uid, gid, self.program.age)
+            if target.product:
+                files.write(files.beside(target.product), self.built[target.product], target.mode, uid, gid)
+
+    def discard(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                files.remove(files.beside(path))
+
+    def set_mark(self, before: Mapping[str, Answer]) -> None:
+        """Keep the old copies and say that a change is under way; a mark that is there keeps its older copies."""
+        if self.dry:
+            return
+        files.private_folder(self.home)
+        files.private_folder(self.pending, empty=not self.mark)
+        entries = list(self.mark.get("files", ()))
+        marked = {entry["path"] for entry in entries}
+        for target in self.changes:
+            if target.seen and target.path not in self.ours:
+                place = self.keep_original(target.path, target.seen)
+                if target.foreign:
+                    self.actions.append(f"kept the original of {target.path} in {place}")
+            for path in target.paths():
+                if path not in marked:
+                    entries.append(self.kept(path, str(len(entries))))
+        self.mark = {
+            "files": entries,
+            "folders": self.folders_of_ours(),
+            "digests": self.digests_of_changes(),
+            "ran": self.ran,
+            "served": self.served,
+            "reread": self.reread,
+            "answers": {question: vars(answer) for question, answer in before.items()},
+        }
+        files.save(self.mark_file, self.mark)
+
+    def digests_of_changes(self) -> dict[str, str]:
+        known = {target.path: target.content for target in self.changes}
+        known.update(self.built)
+        return {path: hashlib.sha256(content).hexdigest() for path, content in known.items()}
+
+    def kept(self, path: str, name: str) -> dict[str, Any]:
+        """Keep the old copy of a file in pending/ and return its entry of the mark."""
+        seen = files.see(path)
+        if seen is None:
+            return {"path": path, "copy": ""}
+        files.write(os.path.join(self.pending, name), seen.content)
+        return {"path": path, "copy": name, "mode": seen.mode, "uid": seen.uid, "gid": seen.gid}
+
+    def keep_original(self, path: str, seen: files.Seen) -> str:
+        """Keep a file that this collection did not write; returns where."""
+        place = f"{self.home}/originals{path}"
+        files.make_folder(os.path.dirname(place))
+        files.replace(place, seen.content, seen.mode, seen.uid, seen.gid)
+        return place
+
+    def swap(self, copies: list[str]) -> None:
+        """Rename the new files into their places, built ones before their sources, the main ones last."""
+        for target in self.changes:
+            if self.did("wrote", "write", target.path):
+                for path in target.paths():
+                    files.put(path)
+        files.settle(copies if not self.dry else ())
+        for target in self.changes if not self.dry else ():
+            if target.build:
+                self.program.build_in_place(target.build, target.path)
+                uid, gid = number(files.uid_of, target.owner), number(files.gid_of, target.group)
+                files.set_rights(target.product, target.mode, uid, gid)
+
+    def activate(self) -> None:
+        """Stop what shall not run, and have the program take up what is new."""
+        for name in self.stops:
+            if self.did("stopped", "stop", name):
+                units.act("stop", *reversed(self.groups[name]))
+        if disables := [name for name in self.disables if self.did("disabled", "disable", name)]:
+            units.act("disable", *disables)  # in one call, since each makes systemd read all of its units again
+        self.reread_unit_files(target.path for target in self.changes)
+        for what in self.lacking:
+            if self.did("made", "make", what):
+                self.unmade = [what]
+                self.program.make(what)
+                self.unmade = []
+        if enables := [name for name in self.enables if self.did("enabled", "enable", name)]:
+            units.act("enable", *enables)
+        if self.reread and self.did(f"{self.reread}ed", self.reread, self.program.title):
+            self.take_up(self.reread)
+        for name in self.starts:
+            if self.did("started", "start", name):
+                units.act("start", *self.groups[name])
+
+    def reread_unit_files(self, paths: Iterable[str]) -> None:
+        if not self.dry and (self.reread == "restart" or any(path.startswith(UNIT_FILES) for path in paths)):
+            units.output("systemctl", "daemon-reload")
+
+    def take_up(self, reread: str) -> None:
+        names = [one for name in self.running for one in self.groups[name]]
+        (self.program.restart if reread == "restart" else self.program.reload)(names)
+
+    # --- ask
+
+    def ask_before(self) -> dict[str, Answer]:
+        """Return what the program answers before the change, or answered before a change that was left half done."""
+        if self.dry:
+            return {}
+        if self.mark:
+            from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+
+            return {question: questions.Answer(**said) for question, said in self.mark["answers"].items()}
+        return self.ask() if self.served else {}
+
+    def ask(self, wait: float = 0) -> dict[str, Answer]:
+        """Ask the plan's questions; wait: seconds that the program may take to answer at all."""
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import (
+            questions,  # costs time: only on a change
+        )
+
+        asked = {questions.described(question): question for question in self.plan["questions"] if self.wanted}
+        return dict(zip(asked, questions.ask(list(asked.values()), wait, self.hopeless), strict=True))
+
+    def hopeless(self) -> bool:
+        """Tell whether a unit that shall run is dead, so that there is nothing to wait for."""
+        shall_run = [one for name in (*self.running, *self.starts) for one in self.groups[name]]
+        return any(state.dead for state in units.states(shall_run).values())
+
+    def judge(self, before: Mapping[str, Answer], since: str) -> None:
+        """Ask again; take the change back where answers got worse, and say what else is not well."""
+        if self.dry or not self.plan["questions"] or not self.wanted:
+            return
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+
+        after = self.ask(wait=self.program.patience)
+        old = {question: before.get(question, questions.NOTHING) for question in after}
+        bad = {q: a for q, a in after.items() if questions.worse(old[q], a)}
+        mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
+        if bad or mute:
+            said = [f"{q}: before {old[q].text}, now {a.text}" for q, a in after.items() if q in bad or q in mute]
+            self.give_up(said, since, before, back=bool(bad), dead=bool(mute))
+        for question, answer in after.items():
+            if answer.verdict == questions.LATER:
+                cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
+                self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
+
+    def see_served(self) -> None:
+        """See that a new certificate is shown; the mark stays where it is not, so that the next run tries again."""
+        if self.news and self.plan["serves"] and not self.dry:
+            left = postamt_certificates.settled(self.plan["serves"])
+            if left:
+                self.fail(
+                    f"{self.program.title} shows another certificate than the one on disk after its {self.reread}: "
+                    + ", ".join(left)
+                )
+
+    def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:
+        """Fail; bring the old files back, or else leave the mark, so that the next run asks again.
+
+        dead: whether the program fell silent, so that the old files need a restart.
+        """
+        logged = units.complaints([one for group in self.groups.values() for one in group], since)
+        details = [*why, *(f"logged: {line}" for line in logged)]
+        details += self.changed_settings() if self.served else []
+        details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
+        if back and self.mark["files"]:
+            self.unmade = []
+            try:
+                state = f"does not work with the new configuration; {self.undo(before, dead)}"
+            except (Failed, OSError) as error:
+                state = f"does not work with the new configuration, and the old one is not back ({error}): run again"
+        elif back:
+            state = "works worse than before, and there is no older file of this collection to bring back"
+        else:
+            before_too = "" if self.running else ", nor did it before"
+            state = f"does not work{before_too}; the new configuration stays, and the next run tries again"
+        self.fail("\n".join([f"{self.program.title} {state}.", *(f"- {detail}" for detail in details)]))
+
+    def undo(self, before: Mapping[str, Answer] | None = None, dead: bool = False) -> str:
+        """Bring the old files of the mark back and have the program take them up; returns what became of it."""
+        entries = self.mark["files"]
+        for entry in reversed(entries):
+            if entry["copy"]:
+                seen = files.see(os.path.join(self.pending, entry["copy"]))
+                if seen is None:
+                    raise Failed(f"{self.pending}/{entry['copy']}, the old copy of {entry['path']}, is not there")
+                files.replace(entry["path"], seen.content, entry["mode"], entry["uid"], entry["gid"], self.program.age)
+            else:
+                files.remove(entry["path"])
+        files.settle(entry["path"] for entry in entries)
+        self.actions.append("brought the old files back")
+        if self.running:
+            self.reread_unit_files(entry["path"] for entry in entries)
+            self.take_up("restart" if dead else self.mark["reread"] or "reload")
+        self.clear_mark()
+        if not before:
+            return "the files from before a half done change are back"
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+
+        again = self.ask(wait=self.program.patience)
+        bad = [q for q, answer in again.items() if q in before and questions.worse(before[q], answer)]
+        return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
+
+    # --- afterwards
+
+    def remove_stale(self) -> None:
+        for path in self.stale:
+            if self.did("removed", "remove", path):
+                files.remove(path)
+        if any(path.startswith(UNIT_FILES) for path in self.stale) and not self.dry:
+            units.output("systemctl", "daemon-reload")
+        if (
+            self.program.reads_folders
+            and self.stale
+            and self.running
+            and self.did("reloaded", "reload", self.program.title)
+        ):
+            self.take_up("reload")
+
+    def keep_manifest(self) -> None:
+        files.private_folder(self.home)
+        files.save(self.manifest_file, self.claim())
+
+    def claim(self) -> dict[str, Any]:
+        """Return what of this host is this collection's, for the next run and for who takes it away again."""
+        # What was meant, and not what a service may have put in its place since.
+        known = {target.path: hashlib.sha256(target.content).hexdigest() for target in self.targets}
+        return {
+            "files": {path: known.get(path) or files.digest(path) for path in self.files_of_ours()},
+            "folders": self.folders_of_ours(),
+            "units": self.units_of_ours(),
+            "ran": self.ran,
+            "watch": self.watched,
+            "serves": self.plan["serves"],
+        }
+
+    def claim_outdated(self) -> bool:
+        """Tell it without reading each file once more: a second run asks this, and has found all files right."""
+        now = {"units": self.units_of_ours(), "watch": self.watched, "serves": self.plan["serves"]}
+        names = sorted(self.manifest.get("files", ()))
+        return names != self.files_of_ours() or any(self.manifest.get(key) != value for key, value in now.items())
+
+    def units_of_ours(self) -> list[str]:
+        """Return the units that run for this collection, in the order of their start."""
+        return [one for name, wish in self.wishes.items() if wish for one in self.groups[name]]
+
+    def folders_of_ours(self) -> list[str]:
+        return sorted({*self.manifest.get("folders", ()), *self.mark.get("folders", ()), *self.made})
+
+    def clear_mark(self) -> None:
+        files.remove(self.mark_file)
+        files.remove_tree(self.pending)
+
+
+def packages(names: list[str]) -> str:
+    """Return one or several packages by name, as in a sentence."""
+    return f"package{'s' if len(names) > 1 else ''} {', '.join(names)}"
+
+
+DIFFERENCES = "The differences (- as it is, + as it would be):"
+
+
+def refusal(paths: Iterable[str], differences: str = "") -> str:
+    """Return why a run stops before somebody else's configuration."""
+    return (
+        f"neither Debian's nor this collection's on this host: {', '.join(paths)}. Nothing was changed. With "
+        f"mail_adopt: true this collection's configuration takes their place, and what it replaces is kept in "
+        f"{STATE}/<program>/originals; mailboxes, /etc/aliases and the queue stay."
+        + (f" {DIFFERENCES}\n{differences}" if differences else "")
+    )
+
+
+def number(lookup: Callable[[str], int | None], name: str) -> int:
+    """Return the number of a user or group that must exist by now; raises Failed."""
+    found = lookup(name)
+    if found is None:
+        raise Failed(f"there is no {'user' if lookup is files.uid_of else 'group'} {name} on this host")
+    return found
+
+
+def has_user(user: Mapping[str, Any]) -> bool:
+    """Tell whether a user of the plan exists, with its number and in its groups."""
+    uid = files.uid_of(user["name"])
+    if uid is None or user["uid"] not in (None, uid):
+        return False
+    return all(in_group(user["name"], group) for group in user["groups"])
+
+
+def in_group(user: str, group: str) -> bool:
+    try:
+        return user in grp.getgrnam(group).gr_mem
+    except KeyError:
+        return False
+
+
+def folder_right(folder: Mapping[str, Any]) -> bool:
+    """Tell whether a folder of the plan is there, with its mode and owner; raises files.Refused."""
+    uid = files.uid_of(folder["owner"])
+    status = files.folder(folder["path"], uid)
+    if status is None:
+        return False
+    wanted = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+
+
+def packaged_digests() -> dict[str, set[str]]:
+    """Return the MD5 sums that dpkg (conffiles) and ucf know, by path."""
+    listed = units.output("dpkg-query", "-W", "-f", "${Conffiles}\n", check=False).stdout.splitlines()
+    pairs = [line.split()[:2] for line in listed if len(line.split()) >= 2]
+    known = files.text("/var/lib/ucf/hashfile").splitlines()
+    pairs += [line.split()[1::-1] for line in known if len(line.split()) == 2]
+    found: dict[str, set[str]] = {}
+    for path, digest in pairs:
+        found.setdefault(path, set()).add(digest)
+    return found

@@ -1,0 +1,97 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How amavis and SpamAssassin check a staged configuration, and take a new one up."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program, run
+
+MAIN = "/etc/amavis/conf.d/60-postamt"
+RULES = "/etc/spamassassin/postamt.cf"
+MAILNAME = "/etc/mailname"
+SHIPPED = ("/usr/share/amavis/conf.d", "/etc/amavis/conf.d")  # as Debian's amavisd reads them
+
+
+class Amavis(Program):
+    name = "amavis"
+    title = "amavis"
+    checker = "/usr/sbin/amavisd"
+    last = (MAIN,)
+    patience = 60.0  # it reads all of SpamAssassin's rules before it answers
+
+    def others(self) -> list[str]:
+        """Return what is read before this collection's file, which has the last word."""
+        return [path for path in _numbered(SHIPPED[1]) if path != MAIN]
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        """Debian's own part of the configuration reads the host's mail name, which the package of Postfix makes."""
+        self.mailname = plan["mailname"]
+        return [] if files.exists(MAILNAME) else [MAILNAME]
+
+    def make(self, what: str) -> None:
+        files.write(what, f"{self.mailname}\n".encode(), 0o644)
+
+    def check(self, stage: str) -> list[str]:
+        return [*self._settings(stage), *self._rules(stage)]
+
+    def _settings(self, stage: str) -> list[str]:
+        """Have amavisd read all its files, ours from the stage, as its own user: it refuses files it could write."""
+        with files.temporary("postamt-amavis.") as folder:  # no secret is in it
+            ours = os.path.join(folder, os.path.basename(MAIN))
+            files.copy(stage + MAIN, ours, 0o644)
+            named = {path for place in SHIPPED for path in _numbered(place)} - {MAIN}
+            read = sorted(named, key=lambda path: (SHIPPED.index(os.path.dirname(path)), path))
+            words = [word for path in sorted([*read, ours], key=os.path.basename) for word in ("-c", path)]
+            found = units.as_user("amavis", self.checker, *words, "test-config", check=False)
+        if found.returncode == 0:
+            return []
+        lines = (found.stderr + found.stdout).strip().splitlines() or [f"amavisd: exit code {found.returncode}"]
+        return [f"amavis: {line.replace(folder, os.path.dirname(MAIN))}" for line in lines[:5]]
+
+    def _rules(self, stage: str) -> list[str]:
+        """Have SpamAssassin check its rules, ours from the stage (spamassassin(1), --lint)."""
+        now = files.see(RULES)
+        wanted = files.see(stage + RULES)
+        if now and wanted and now.content == wanted.content:
+            return []
+        with files.temporary("postamt-rules.") as site:
+            here = os.path.dirname(RULES)
+            for name, status in files.tree(here):
+                if status.st_uid == 0:  # not the keys of SpamAssassin's own user
+                    files.make_folder(os.path.dirname(f"{site}/{name}"))
+                    files.copy(f"{here}/{name}", f"{site}/{name}")
+            files.copy(stage + RULES, f"{site}/{os.path.basename(RULES)}", 0o644)
+            # as nobody, since it makes folders in the home of whoever asks
+            found = units.as_user(
+                *("nobody", "spamassassin", "--nocreate-prefs", "--lint"),
+                *("--cf=use_bayes 0", f"--siteconfigpath={site}"),
+                check=False,
+                HOME="/nonexistent",
+            )
+        if found.returncode == 0:
+            return []
+        said = found.stderr.strip().splitlines() or [f"exit code {found.returncode}"]
+        lines = [re.sub(r"^.*?warn: ", "", line) for line in said if "warn:" in line] or said[-1:]
+        return [f"SpamAssassin: {line}" for line in lines[:5]]
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        """A reload runs it anew over the same sockets; others need a restart."""
+        ports = re.compile(r"(?m)^(?:\$inet_socket|\$unix_socketname|@listen_sockets).*$")
+        return ports.findall(old.get(MAIN) or "") != ports.findall(new.get(MAIN) or "") if MAIN in new else False
+
+
+def _numbered(folder: str) -> list[str]:
+    """Return the files of a folder that amavisd reads, in order."""
+    return [f"{folder}/{name}" for name in files.names(folder) if name[0].isdigit()]
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Amavis(), module)

@@ -1,0 +1,96 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How HAProxy checks a staged configuration of the site's links, and takes a new one up."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import STATE, Program, packaged_digests, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
+
+CONFIGURATION = "/etc/postamt/haproxy.cfg"
+WATCH = "/etc/postamt/haproxy.lua"
+UNIT = "postamt-links.service"
+PEM = "/run/postamt-links/certificate.pem"
+TLS = "/etc/postamt/tls"
+DEBIANS_UNIT, DEBIANS_CONFIGURATION = "haproxy.service", "/etc/haproxy/haproxy.cfg"
+
+
+class Haproxy(Program):
+    name = "haproxy"
+    title = "HAProxy"
+    checker = "/usr/sbin/haproxy"
+    last = (CONFIGURATION,)
+    patience = 20.0
+
+    def check(self, stage: str) -> list[str]:
+        """Have HAProxy read the configuration, with the certificate beside it."""
+        path = stage + CONFIGURATION
+        pem, ca = f"{stage}/certificate.pem", f"{TLS}/ca.pem"
+        pair = [files.see(f"{TLS}/internal/{name}") for name in ("chain.pem", "key.pem")]
+        if all(pair) and files.exists(ca):
+            files.write(pem, b"".join(one.content for one in pair if one))
+        else:  # a prediction on a fresh host
+            ca = _throwaway(pem)
+        seen = files.see(path)
+        text = seen.content.decode() if seen else ""
+        for real, staged in ((PEM, pem), (f"{TLS}/ca.pem", ca), (WATCH, stage + WATCH)):
+            text = text.replace(real, staged)
+        files.write(path, text.encode())
+        found = units.output(self.checker, "-c", "-q", "-f", path, check=False, RES_OPTIONS="timeout:1 attempts:1")
+        if found.returncode == 0:
+            return []
+        said = [line.partition(" : ")[2] or line for line in found.stderr.splitlines() if "[ALERT]" in line]
+        return [line.replace(pem, PEM) for line in said] or [found.stderr.strip() or "it is refused"]
+
+    def reload(self, names: list[str]) -> None:
+        """Have the master start a worker with what is new; the old one ends with its last connection."""
+        master = units.output("systemctl", "show", "--value", "-p", "MainPID", UNIT).stdout.strip()
+        before = _children(master)
+        units.act("reload", UNIT)
+        until = time.monotonic() + self.patience
+        while not _children(master) - before:
+            if time.monotonic() > until:
+                raise Failed("no process came up with the new configuration")
+            time.sleep(0.05)
+
+
+def _children(process: str) -> set[str]:
+    """Return the numbers of a process's children (proc(5))."""
+    return set(files.text(f"/proc/{process}/task/{process}/children").split())
+
+
+def _throwaway(pem: str) -> str:
+    """Make a certificate with its key in one file; returns the file by which it is verified."""
+    key = f"{pem}.key"
+    wanted = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-days", "1")
+    units.output("openssl", "req", "-x509", *wanted, "-keyout", key, "-out", f"{pem}.ca")
+    parts = [files.see(path) for path in (f"{pem}.ca", key)]
+    files.write(pem, b"".join(part.content for part in parts if part))
+    return f"{pem}.ca"
+
+
+def _unused() -> bool:
+    """Tell whether HAProxy's own unit serves nobody: it does not run, and its configuration is Debian's."""
+    if units.states([DEBIANS_UNIT])[DEBIANS_UNIT].active:
+        return False
+    seen = files.see(DEBIANS_CONFIGURATION)
+    known = packaged_digests().get(DEBIANS_CONFIGURATION, ())
+    return seen is None or hashlib.md5(seen.content, usedforsecurity=False).hexdigest() in known
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module.
+
+    The package enables its own unit. On the first run it is disabled, unless an administrator uses it.
+    """
+    units.serve(module)
+    plan = module.params["request"]["plan"]
+    installed = files.exists(Haproxy.checker)
+    if plan["wanted"] and installed and not files.exists(f"{STATE}/{Haproxy.name}/manifest.json") and _unused():
+        plan["units"].insert(0, {"name": DEBIANS_UNIT, "running": False})
+    run(Haproxy(), module)

@@ -1,0 +1,230 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How Postfix checks a staged configuration, builds its tables, and takes a new one up."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
+    Contents,
+    Program,
+    Target,
+    run,
+    settings,
+    unified,
+)
+
+FOLDER = "/etc/postfix"
+MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
+ALIASES = "/etc/aliases"  # the administrator's, and packages add to it
+QUEUE = "/var/spool/postfix"
+SMTPD = "/usr/lib/postfix/sbin/smtpd"
+SHIPPED = "/usr/share/postfix"
+INSTANCES = "/lib/systemd/system-generators/postfix-instance-generator"  # Debian 12; 13 has one unit
+RESTART = ("inet_interfaces", "inet_protocols")  # postconf(5): "stop and start Postfix when this parameter changes"
+
+# What Debian's postinst asks of debconf or of the host and writes into main.cf.
+ASKED = (
+    "myhostname", "myorigin", "alias_maps", "alias_database", "mydestination", "relayhost", "mynetworks",
+    "mailbox_size_limit", "recipient_delimiter", "inet_interfaces", "inet_protocols", "mailbox_command",
+    "smtpd_relay_restrictions", "compatibility_level",
+)  # fmt: skip
+
+
+class Postfix(Program):
+    name = "postfix"
+    title = "Postfix"
+    checker = SMTPD
+    last = (MASTER, MAIN)
+    # A main.cf or LDAP table younger than a second makes each program of Postfix 3.10 wait until it has settled.
+    age = 5.0
+
+    def beside(self, unit: str) -> tuple[str, ...]:
+        return ("postfix@-.service",) if unit == "postfix.service" and files.exists(INSTANCES) else ()
+
+    def staged(self, path: str, content: str) -> str:
+        # A running proxymap refuses tables that it does not know yet.
+        return re.sub(r"\bproxy:(?=[a-z])", "", content) if path in self.last else content
+
+    def product(self, build: str, path: str) -> str:
+        return f"{path}.lmdb"
+
+    def build(self, build: str, path: str, stage: str) -> None:
+        # Without main.cf of the stage, a broken one that is installed would be in the way.
+        built = units.output("postmap", "-c", stage + FOLDER, f"{build}:{stage}{path}", check=False)
+        if built.returncode != 0:
+            raise units.Failed("; ".join(complaints(built.stderr)))
+
+    def check(self, stage: str) -> list[str]:
+        folder = stage + FOLDER
+        asked = {option: units.output("postconf", "-c", folder, option, check=False) for option in ("-n", "-M", "-P")}
+        problems = [problem for answer in asked.values() for problem in complaints(answer.stderr)]
+        # A line that it cannot read, Postfix skips, and says so in the log when mail comes.
+        for name in patterns(asked["-n"].stdout + asked["-P"].stdout):
+            table = name.replace("$config_directory", folder)
+            problems += complaints(units.output("postmap", "-c", folder, "-q", "postamt", table, check=False).stderr)
+        running = bool(_idle())
+        # What `postfix check` sees beyond this are owners of folders: worth its time before a start, not before each
+        # reload. Without the queue's folders it would make them, which is for the first start.
+        if not problems and not running and files.exists(f"{QUEUE}/hold"):
+            checked = units.output("postfix", "-c", folder, "check", check=False)
+            if checked.returncode != 0:
+                problems = complaints(checked.stderr) or [f"postfix check: exit code {checked.returncode}"]
+        if problems:
+            return problems
+        services = asked["-M"].stdout
+        for options in smtpd_options(services, asked["-P"].stdout):
+            # Where Postfix does not run there is no tlsmgr to ask.
+            problems += self.smtpd_problems(folder, options if running else [*options, "smtpd_tls_security_level=none"])
+        return problems
+
+    def smtpd_problems(self, folder: str, options: list[str]) -> list[str]:
+        """Have an smtpd of its own read the stage and say goodbye: it knows numbers, tables and TLS levels."""
+        words = [word for option in options for word in ("-o", option)]
+        called = f"postfix-check-{time.time_ns()}"
+        words += ["-o", f"syslog_name={called}"]
+        command = ("timeout", "60", SMTPD, "-S", *words)
+        code = units.output(*command, check=False, data="QUIT", MAIL_CONFIG=folder).returncode
+        if code == 0:
+            return []
+        units.output("journalctl", "--sync", check=False)  # it speaks to the system's log only
+        logged = units.output("journalctl", "-q", "-o", "cat", "-p", "warning", "-t", f"{called}/smtpd", check=False)
+        return complaints(logged.stdout) or [f"smtpd: exit code {code}"]
+
+    def ports(self, stage: str) -> set[tuple[str, int]]:
+        return listeners(units.output("postconf", "-c", stage + FOLDER, "-M", check=False).stdout)
+
+    def pristine(self, path: str, content: str) -> bool:
+        if path == MASTER:
+            return content == files.text(f"{SHIPPED}/master.cf.dist")
+        return path == MAIN and generated(
+            content, files.text(f"{SHIPPED}/main.cf.debian") + files.text(f"{SHIPPED}/main.cf.tls")
+        )
+
+    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+        """Compare parameters and services one by one, in whatever order and layout they stand."""
+        told = ""
+        for target in targets:
+            old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
+            if target.path in self.last:
+                before, after = files.without_passwords(entries(old)), entries(wanted[target.path])
+                told += unified(target.path, before, "wanted", after)
+            else:
+                told += target.unified()
+        return told
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        wanted = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
+        return [f"the table of {ALIASES}"] if wanted else []
+
+    def make(self, what: str) -> None:
+        """Build the table of the host's own aliases, which its administrator keeps (newaliases(1))."""
+        if not files.exists(ALIASES):
+            files.write(ALIASES, b"# See man 5 aliases for format\n", 0o644)
+        units.output("postalias", f"hash:{ALIASES}")
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
+        return MAIN in new and any(before.get(name) != after.get(name) for name in RESTART)
+
+    def restart(self, names: list[str]) -> None:
+        # A restart of Debian 12's wrapper restarts the instance too, unless that one is down already.
+        units.act("restart", "postfix.service")
+        units.act("start", *names)
+
+    def reload(self, names: list[str]) -> None:
+        old = _idle()
+        units.output("postfix", "reload")
+        # Idle processes of the old configuration leave when master has read the new one; they must not answer for it.
+        deadline = time.monotonic() + 3
+        while old & _idle() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def changed_settings(self, old: Contents, new: Contents) -> list[str]:
+        before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
+        names = sorted(name for name in {*before, *after} if MAIN in new and before.get(name) != after.get(name))
+        found = [f"{name} = {after.get(name, '(default)')} (was {before.get(name, '(default)')})" for name in names]
+        return found + [path for path in super().changed_settings(old, new) if path != MAIN]
+
+
+def parameters(text: str) -> dict[str, str]:
+    """Return the parameters of a main.cf (postconf(5)): continued lines joined, white space made one blank."""
+    joined = re.sub(
+        r"\n[ \t]+", " ", "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    )
+    pairs = (line.split("=", 1) for line in joined.splitlines() if "=" in line)
+    return {name.strip(): " ".join(value.split()) for name, value in pairs}
+
+
+def entries(text: str) -> str:
+    """Return the entries of a main.cf or master.cf, each on one line, sorted."""
+    joined = re.sub(r"\n[ \t]+", " ", settings(text))
+    return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in joined.splitlines()))
+
+
+def generated(text: str, shipped: str) -> bool:
+    """Tell whether main.cf is as Debian's postinst makes it for a host that nobody has given any mail to carry."""
+    found, known = parameters(text), parameters(shipped)
+    if any(name not in ASKED and known.get(name) != value for name, value in found.items()):
+        return False
+    own = {"$myhostname", found.get("myhostname"), files.text("/etc/mailname").strip()}
+    here = re.split(r"[,\s]+", found.get("mydestination", ""))
+    foreign = [word for word in here if "." in word and word not in own and not word.startswith("localhost.")]
+    return not found.get("relayhost") and not foreign
+
+
+def patterns(text: str) -> list[str]:
+    """Return the tables of patterns that parameters name, each once."""
+    return sorted(set(re.findall(r"\b(?:pcre|regexp|cidr):[^\s,{}]+", text)))
+
+
+def smtpd_options(services: str, overrides: str) -> list[list[str]]:
+    """Return the -o options of each smtpd of master.cf, from what `postconf -M` and `postconf -P` print."""
+    rows = (line.split() for line in services.splitlines() if line[:1].strip())
+    names = [f"{row[0]}/{row[1]}" for row in rows if len(row) > 7 and row[7] == "smtpd" and row[1] != "pass"]
+    found: list[list[str]] = [[]]
+    for name in names:
+        prefix = f"{name}/"
+        lines = [line.removeprefix(prefix) for line in overrides.splitlines() if line.startswith(prefix)]
+        pairs = [tuple(part.strip() for part in line.split("=", 1)) for line in lines if "=" in line]
+        # The checking smtpd has nobody to shake hands with.
+        options = [f"{key}={value}" for key, value in pairs if key != "smtpd_tls_wrappermode"]
+        if options not in found:
+            found.append(options)
+    return found
+
+
+def listeners(services: str) -> set[tuple[str, int]]:
+    """Return address (empty for all) and port of the inet services that `postconf -M` prints."""
+    rows = (line.split() for line in services.splitlines() if line[:1].strip())
+    found = set()
+    for address, _colon, port in (row[0].rpartition(":") for row in rows if len(row) > 7 and row[1] == "inet"):
+        with contextlib.suppress(OSError):  # a name that services(5) does not have: Postfix's checker tells
+            found.add((address.strip("[]"), int(port) if port.isdigit() else socket.getservbyname(port, "tcp")))
+    return found
+
+
+def complaints(text: str) -> list[str]:
+    """Return what Postfix's programs find wrong, without their names; hints at old habits are no errors."""
+    lines = [re.sub(r"^(postfix/)?[a-z-]+(\[\d+\])?: ", "", line).strip() for line in text.splitlines()]
+    return [line for line in lines if line and "will be removed" not in line]
+
+
+def _idle() -> set[str]:
+    """Return the numbers of those processes of a running Postfix that no client can hold back from leaving."""
+    master = files.text("/var/spool/postfix/pid/master.pid").strip()
+    children = files.text(f"/proc/{master}/task/{master}/children").split()
+    return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Postfix(), module)

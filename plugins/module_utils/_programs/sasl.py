@@ -1,0 +1,41 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How saslauthd takes a new configuration up: it has neither a checker nor a reload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Contents, Program, run
+
+UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
+ALIAS = f"{DEBIANS} another name of {UNIT}"
+
+
+class Sasl(Program):
+    name = "sasl"
+    title = "saslauthd"
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        return True
+
+    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+        leads = files.readlink(UNIT_FILES + DEBIANS)
+        return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
+
+    def make(self, what: str) -> None:
+        """Have Debian's name mean this collection's daemon; one that runs by it would be nobody's."""
+        debians = units.states([DEBIANS])[DEBIANS]
+        if debians.active:
+            units.act("stop", DEBIANS)
+        if debians.enabled:
+            units.act("disable", DEBIANS)
+        units.act("enable", UNIT)
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the plan of the module's request; ends the module."""
+    run(Sasl(), module)

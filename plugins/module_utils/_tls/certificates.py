@@ -1,0 +1,95 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carry the plan of the certificates out: what lies there, signing requests, new ones served; files and units."""
+
+from __future__ import annotations
+
+import grp
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import program, units
+from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates as host
+
+ACME = "postamt-acme.service"
+
+
+class Upkeep(program.Program):
+    """The command and the units that keep what is served the same as what is on disk."""
+
+    name = "certificates"
+    title = "the upkeep of certificates"
+    last = ("/usr/local/sbin/postamt-certificates",)  # what it reads is there before
+
+
+class Change(program.Change):
+    """One call of the module. Its request's `state` says which.
+
+    seen: bring the plan's files and units about, and return which certificates are there. requested: make missing keys,
+    return signing requests. installed: take chains with their keys, and have them served.
+    """
+
+    def __init__(self, module: AnsibleModule) -> None:
+        super().__init__(Upkeep(), module)
+        try:
+            gid = grp.getgrnam(host.GROUP).gr_gid
+        except KeyError:
+            gid = -1  # its package is missing yet
+        self.store = host.Store(host.FOLDER, gid, module.run_command)
+        self.result: dict[str, Any] = {}
+
+    def carry_out(self) -> None:
+        state = self.request["state"]
+        try:
+            if state == "seen":
+                super().carry_out()
+                self.result = self.store.seen()
+                if self.dry:
+                    self.result["shown_by"] = self.shown_by()
+            elif state == "requested":
+                self.result = {"requests": self.store.requested(self.request["certificates"])}
+            else:
+                self.store.installed(self.request["ca"], self.request["certificates"], self.request["removed"])
+                reloaded, left = host.serve()
+                # What is left is for the roles of the programs, which come later and say more.
+                self.result = {"reloaded": sorted(reloaded), "left": left}
+        except host.CertificateError as error:
+            raise units.Failed(str(error)) from None
+
+    def shown_by(self) -> dict[str, list[str]]:
+        """Return by certificate the titles of the programs that would be reloaded for it."""
+        chains = {name: f"{host.FOLDER}/{name}/{host.CHAIN}" for name in self.store.names()}
+        known = host.programs()
+        return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
+
+    def look_at_units(self) -> None:
+        super().look_at_units()
+        if self.reread == "reload":
+            self.reread = ""  # the command is read whenever it starts
+
+    def exit(self) -> None:
+        self.module.exit_json(
+            changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing, **self.result
+        )
+
+
+def obtain(module: AnsibleModule) -> None:
+    """Have the ACME client try now; ends the module. The lock stays free for the command that it calls."""
+    units.serve(module)
+    since = f"@{int(time.time())}"
+    try:
+        units.output("systemctl", "start", ACME)
+        module.exit_json(changed=True, obtained=True)
+    except units.Failed:
+        units.output("journalctl", "--sync", check=False)
+        logged = units.output("journalctl", "-q", "-o", "cat", "-u", ACME, "--since", since, check=False).stdout
+        lines = [line for line in logged.splitlines() if line and not line.startswith((ACME, "Starting ", "Failed "))]
+        module.exit_json(changed=False, obtained=False, why=" ".join(lines[-6:]) or f"see journalctl -u {ACME}")
+
+
+def carry_out(module: AnsibleModule) -> None:
+    """Carry out the module's request; ends the module."""
+    if module.params["request"]["state"] == "obtain":
+        obtain(module)
+    program.bring(Change(module))

@@ -1,0 +1,89 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Find the concerns, and ask each what it contributes to a program, which merges the answers (merging.py).
+
+A concern is a module below _concerns/ and a program a module in _programs/; both are found by their file names, so that
+adding one adds a file and changes none. This happens on the controller only.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pathlib
+import types
+import typing as t
+from collections.abc import Callable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, Contributions
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+
+PACKAGE = "ansible_collections.postamt.mail.plugins.plugin_utils"
+UTILS = pathlib.Path(__file__).parents[1]
+Plan = dict[str, t.Any]
+
+
+def _modules(folder: str) -> dict[str, types.ModuleType]:
+    """Return the modules below a folder by their names, which no two share."""
+    found = {}
+    for path in sorted((UTILS / folder).rglob("[!_]*.py"), key=lambda path: path.stem):
+        if path.stem in found:
+            raise ComposeError(f"{folder}: two files are called {path.name}")
+        found[path.stem] = importlib.import_module(".".join([PACKAGE, *path.relative_to(UTILS).with_suffix("").parts]))
+    return found
+
+
+@functools.cache
+def programs() -> dict[str, types.ModuleType]:
+    """Return the programs by name; each has `plan(site, host, contributions, overrides)`."""
+    return _modules("_programs")
+
+
+@functools.cache
+def concerns() -> dict[str, types.ModuleType]:
+    """Return the concerns by name; a public function that is no program's name is refused."""
+    found = _modules("_concerns")
+    allowed = {"check", "dns", "dns_warnings", "lookups", *programs()}
+    for name, concern in found.items():
+        for word, value in vars(concern).items():
+            own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__
+            if own and not word.startswith("_") and word not in allowed:
+                raise ComposeError(f"concern {name}: function {word} is no program ({', '.join(sorted(allowed))})")
+    saying = [name for name, concern in found.items() if hasattr(concern, "lookups")]
+    if len(saying) > 1:
+        raise ComposeError(f"concerns {' and '.join(saying)} both say where accounts live (function lookups)")
+    return found
+
+
+def contributions(program: str, site: Site, host: Host) -> Contributions:
+    """Return what each concern wants of a program on a host."""
+    found = []
+    for name, concern in concerns().items():
+        function: Callable[[Site, Host], t.Any] | None = getattr(concern, program, None)
+        answer = function(site, host) if function else None
+        if answer is not None:
+            found.append((name, answer))
+    return found
+
+
+def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | None = None) -> Plan:
+    """Return everything that a program's module needs for one host, as plain data.
+
+    overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix.
+    """
+    for kind, said in (overrides or {}).items():
+        if said and not isinstance(said, Mapping):
+            raise ComposeError(f"{program}_{kind}: must be a mapping, not a {type(said).__name__}")
+    parts = contributions(program, site, host)
+    found = programs()[program].plan(site, host, parts, overrides or {})
+    _refuse_second_files(program, [file["path"] for file in found["files"]], parts)
+    return {**found, "adopt": site.core.mail_adopt}
+
+
+def _refuse_second_files(program: str, paths: list[str], parts: Contributions) -> None:
+    """Refuse a concern's file where the program writes one of its own: each run would write both in turn."""
+    for concern, part in parts:
+        for file in getattr(part, "files", ()):
+            if paths.count(file.path) > 1:
+                raise ComposeError(f"concern {concern} brings {file.path}, which program {program} writes itself")

@@ -1,0 +1,150 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The parts of a plan: what a program's module brings about on a host, as plain data.
+
+`module_utils/_engine/program.py` carries a plan out. A plan is JSON: what is typed here is typed for those who write
+it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+import typing as t
+
+Plan = dict[str, t.Any]
+
+HEAD = "# Written by postamt.mail; change the site's variables instead."  # first line of a written file
+UNITS = "/etc/systemd/system"
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+    """A file that the program reads. Secret content appears in no diff and no log."""
+
+    path: str
+    content: str
+    mode: str = "0644"
+    owner: str = "root"
+    group: str = "root"
+    secret: bool = False
+    build: str = ""  # "lmdb" where postmap makes a table of it, "sieve" where sievec compiles it
+
+
+_FOLDERS = re.compile(r"module_utils\.[\w.]+ import")
+
+
+def library(module: str) -> str:
+    """Return a file of module_utils as a host gets it for its own commands."""
+    source = (pathlib.Path(__file__).parents[2] / "module_utils" / f"{module}.py").read_text("utf-8")
+    # without the collection's folders: a file that moves here changes nothing on a host
+    return f"{HEAD}\n{_FOLDERS.sub('module_utils import', source)}"
+
+
+def command(module: str) -> str:
+    """Return a file of module_utils as a command of the host: it needs files.py and Python's standard library."""
+    return f"#!/usr/bin/python3\n{library(module)}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Directory:
+    """A folder that has to be there before the program starts."""
+
+    path: str
+    mode: str = "0755"
+    owner: str = "root"
+    group: str = "root"
+
+
+@dataclasses.dataclass(frozen=True)
+class User:
+    """A system user with a group of the same name and number."""
+
+    name: str
+    uid: int | None = None
+    home: str = "/nonexistent"
+    groups: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A systemd unit: running and enabled, or stopped and disabled."""
+
+    name: str
+    running: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What the program is asked before and after a change, through the host's own outside address.
+
+    kind: greeting, rcpt, login-refused, ...: the name of a question that module_utils/_engine/questions.py knows.
+    """
+
+    kind: str
+    arguments: dict[str, t.Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Serves:
+    """A port that shows a certificate, on one address or on all at which somebody listens.
+
+    protocol: as openssl-s_client(1) calls it, smtp, imap, pop3, sieve or ldap; tls: starttls or implicit; certificates:
+    the files that hold the chain.
+    """
+
+    port: int
+    protocol: str
+    tls: str
+    certificates: tuple[str, ...]
+    address: str = ""
+
+
+def shown_at(questions: t.Iterable[Question], certificates: t.Iterable[str]) -> list[Serves]:
+    """Return the ports that show a certificate, from the questions that are asked over TLS."""
+    found = []
+    for question in questions:
+        kind, said = question.kind.removesuffix("_greeting"), question.arguments
+        if kind != question.kind and said.get("tls", "none") != "none":
+            where = (said["port"], kind, said["tls"])
+            found.append(Serves(*where, tuple(certificates), said.get("address", "")))
+    return found
+
+
+def make_plan(
+    *,
+    wanted: bool = True,
+    packages: t.Iterable[str] = (),
+    users: t.Iterable[User] = (),
+    directories: t.Iterable[Directory] = (),
+    files: t.Iterable[File] = (),
+    units: t.Iterable[Unit] = (),
+    watch: t.Iterable[str] = (),
+    serves: t.Iterable[Serves] = (),
+    questions: t.Iterable[Question] = (),
+    secrets: t.Iterable[str] = (),
+    **extra: t.Any,
+) -> Plan:
+    """Return a plan; `watch` names files of others (certificates) whose new content means a reload
+    where the ports that `serves` names do not show it yet.
+
+    extra: what a program adds for itself; `notes` are sentences that are shown before anything is changed.
+    """
+
+    def plain(items: t.Iterable[t.Any]) -> list[dict[str, t.Any]]:
+        return [dataclasses.asdict(item) for item in items]
+
+    return {
+        "wanted": wanted,
+        "packages": sorted(packages),
+        "users": plain(users),
+        "directories": plain(sorted(set(directories), key=lambda folder: folder.path)),
+        "files": plain(files),
+        "units": plain(units),
+        "watch": list(watch),
+        "serves": [{**item, "certificates": list(item["certificates"])} for item in plain(serves)],
+        "questions": plain(questions),
+        "secrets": sorted(set(secrets)),
+        **extra,
+    }

@@ -1,0 +1,88 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""DNS: the records by which other servers and mail programs find the site, as zone fragments to publish."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import (
+    Record,
+    address,
+    is_private,
+    published,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.smtp.relayhost import Variables as Relay
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Path, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    mail_zone_dir: Path | None = var(
+        "Folder on the controller in which the playbook postamt.mail.show writes a zone file for each domain.", None
+    )
+    mail_spf_includes: list[str] = var(
+        "Names whose SPF records list further senders of the site's mail, above all those of mail_relayhost: its "
+        "provider says which.", [], example="[_spf.provider.example]",
+    )  # fmt: skip
+    mail_dns_ttl: int = var("How long resolvers may keep the records of these files, in seconds.", 3600)
+
+
+_LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # no host name: such names often begin with an underscore
+
+
+def check(site: Site) -> Iterator[Problem]:
+    for name in site.of(Variables).mail_spf_includes:
+        if len(name) > 253 or not re.fullmatch(rf"({_LABEL}\.)+{_LABEL}", name):
+            yield Problem("mail_spf_includes", name, "must be a name in the DNS, such as _spf.provider.example")
+
+
+def dns(site: Site, domain: str) -> Iterator[Record]:
+    """Return the addresses of the hosts whose names are in the domain, and who sends its mail (SPF, RFC 7208)."""
+    for host in site.hosts.values():
+        for owner in {str(host.name)} | ({str(site.server_name)} if host.does("mail_store") else set()):
+            if owner == domain or owner.endswith(f".{domain}"):
+                yield from (address(owner, text) for text in published(host))
+    yield Record(domain, "TXT", " ".join(f'"{part}"' for part in re.findall(".{1,255}", _spf(site))))
+
+
+def _spf(site: Site) -> str:
+    """Return who sends the site's mail, and no word on others where a host relays that nobody has named."""
+    senders = [f"a:{host.name}" for host in site.hosts_with("mail_submission") if not host.does("mail_mx")]
+    includes = [f"include:{name}" for name in site.of(Variables).mail_spf_includes]
+    return " ".join(["v=spf1", "mx", *senders, *includes, "?all" if _unnamed_relay(site) else "-all"])
+
+
+def _unnamed_relay(site: Site) -> bool:
+    return site.of(Relay).mail_relayhost is not None and not site.of(Variables).mail_spf_includes
+
+
+_WHICH = "name the host's public addresses in mail_host_addresses"
+
+
+def dns_warnings(site: Site) -> Iterator[str]:
+    """Yield what somebody has to know or decide before the records are published."""
+    for host in site.hosts.values():
+        if list(host.addresses) != list(host.look.addresses) or not site.shows_public(host):
+            continue  # somebody has said them, or nobody looks them up
+        listed = published(host)
+        private = [address for address in listed if is_private(address)]
+        behind = [address for address in host.addresses if ":" not in address and address not in listed]
+        if private:
+            yield (
+                f"{host.name} has private addresses only ({', '.join(private)}), and the zone files publish them: "
+                f"{_WHICH}"
+            )
+        elif behind and not any(":" not in address for address in listed):
+            yield (
+                f"the zone files have no IPv4 address of {host.name}, since its own are private ({', '.join(behind)}), "
+                f"and many servers cannot reach it by IPv6 alone: {_WHICH}"
+            )
+    if _unnamed_relay(site):
+        yield (
+            "the zones' SPF records end in ?all, since nothing says from which addresses mail_relayhost sends: ask its "
+            "provider what to include, and say so in mail_spf_includes"
+        )

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Null client: a server that neither receives nor sends mail of its own hands what its programs write to one that does.
+
+Servers of other kinds (group mail_client) log in at the submission hosts; the site's own hand it over by a link.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import CLIENT, Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+    TRUSTING,
+    Extension,
+    Postfix,
+    Service,
+    Table,
+    table,
+)
+
+
+def postfix(site: Site, host: Host) -> Postfix | None:
+    """Set up a loopback-only Postfix without mailboxes (Postfix's STANDARD_CONFIGURATION_README), or let clients in."""
+    if host.does("mail_submission"):
+        services = dict.fromkeys(links.trusting_services(site, host), _TRUSTING)
+        tables = _senders(site)
+        if links.HANDED_OVER_SERVICE in services:
+            services[links.HANDED_OVER_SERVICE] = _HANDED_OVER
+            handing = [one.name for one in site.hosts.values() if links.hands_over(site, one)]
+            tables["handed_over"] = Table("lmdb", dict.fromkeys(map(str, [*handing, *site.domains, "<>"]), "OK"))
+        return Postfix(services=services, tables=tables)
+    if site.sends(host) or not host.duties:
+        return None
+    hop = _login(site, host) if host.does(CLIENT) else _link()
+    own = [str(host.name), "localhost", f"localhost.{host.name.partition('.')[2]}"]
+    reader = site.postmaster
+    return Postfix(
+        parameters={
+            **hop.parameters,
+            "mydestination": "",
+            "local_transport": "error:no mailboxes on this host",
+            "local_recipient_maps": "",
+        },
+        # What is for users of the host, root and cron's included, a person reads.
+        lists={**hop.lists, "virtual_alias_maps": {"host": [table("own_mail", "lmdb")]}},
+        services={"smtp/inet": Service("smtpd", private="n")},
+        extensions=hop.extensions,
+        tables={**hop.tables, "own_mail": Table("lmdb", {f"@{name}": str(reader) for name in own} if reader else {})},
+        packages=hop.packages,
+        secrets=hop.secrets,
+    )
+
+
+def _link() -> Postfix:
+    return Postfix(parameters={"relayhost": f"[127.0.0.1]:{links.HAND_OVER}", "smtp_tls_security_level": "none"})
+
+
+def _login(site: Site, host: Host) -> Postfix:
+    """Return the way to the submission hosts: TLS with their names verified, and a login."""
+    hops = [f"[{one.name}]:587" for one in site.hosts_with("mail_submission")]
+    password = site.client_password(host)
+    return Postfix(
+        parameters={
+            "relayhost": hops,
+            "smtp_tls_security_level": "secure",
+            "smtp_tls_secure_cert_match": ["nexthop", str(site.server_name)],
+            "smtp_tls_mandatory_protocols": ">=TLSv1.2",
+            # The site's CA, and those that the host trusts, whoever has issued the public certificate.
+            "smtp_tls_CAfile": CA_FILE,
+            "tls_append_default_CA": True,
+            "smtp_sasl_auth_enable": True,
+            "smtp_sasl_tls_security_options": "noanonymous",
+        },
+        lists={"smtp_sasl_password_maps": {"relay": [table("submission_login", "lmdb")]}},
+        extensions={"smtp/unix": Extension(chroot=False)},  # /etc/ssl/certs is outside
+        tables={"submission_login": Table("lmdb", dict.fromkeys(hops, f"{host.name}:{password}"), secret=True)},
+        packages=["libsasl2-modules"],
+        secrets=[password],
+    )
+
+
+_TRUSTING = Service(
+    "smtpd",
+    private="n",
+    options={
+        **TRUSTING,
+        "syslog_name": "postfix/hosts",
+        "smtpd_recipient_restrictions": ["reject_non_fqdn_recipient", "reject_unlisted_recipient"],
+    },
+)
+
+# Links of several hosts end there: the sender is one of theirs, or an account.
+_HANDED_OVER = dataclasses.replace(
+    _TRUSTING,
+    options={
+        **_TRUSTING.options,
+        "smtpd_sender_restrictions": [
+            "reject_unlisted_sender",
+            f"check_sender_access {table('handed_over', 'lmdb')}",
+            "reject",
+        ],
+        "parent_domain_matches_subdomains": "",
+    },
+)
+
+
+def _senders(site: Site) -> dict[str, Table]:
+    """Let each client use the addresses of its host, and those of the site that it lists."""
+    owners: dict[str, set[str]] = {}
+    for client in site.clients:
+        for used in (f"@{client.name}", *client.client_senders):
+            owners.setdefault(str(used), set()).add(str(client.name))
+    for account in site.accounts if owners else ():
+        for address in (account.address, *account.aliases):
+            if address in owners:
+                owners[str(address)].add(str(account.address))
+    pairs = {used: ", ".join(sorted(logins)) for used, logins in owners.items()}
+    return {"client_senders": Table("lmdb", pairs)} if pairs else {}

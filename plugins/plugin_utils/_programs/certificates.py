@@ -1,0 +1,368 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Certificates: what a concern may contribute, and what becomes of it on a host.
+
+A host makes its keys itself and they never leave it: it sends a signing request, and the controller, which alone has
+the CA's key, signs. A renewal keeps the key: a daemon that opens chain and key while they are replaced gets two that
+match, whichever of each it gets, and TLSA records of the key (RFC 6698, 3 1 1) stay right. Another key_type makes a new
+key.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from collections.abc import Callable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
+    ComposeError,
+    Contributions,
+    agreed,
+    every,
+    files_of,
+    merged,
+    united,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
+    HEAD,
+    UNITS,
+    File,
+    Plan,
+    Unit,
+    command,
+    library,
+    make_plan,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
+
+Result = dict[str, t.Any]
+Call = Callable[..., Result]  # runs the module on the host: (state=..., **arguments) -> its result
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """A certificate that a host shall have.
+
+    names: DNS names and addresses. key_type: ec or rsa. files: certificate, key and chain on the controller, or nothing
+    where the site's CA issues it, for `days` days, and anew within `renew_days` of expiry. elsewhere: whether a program
+    on the host brings it, and what the CA issues is a stand-in until then. calls: whether the host also shows it to
+    hosts that it calls.
+    """
+
+    names: tuple[str, ...]
+    key_type: str = "ec"
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    days: int = 365
+    renew_days: int = 30
+    elsewhere: bool = False
+    calls: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Certificates:
+    """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie.
+
+    acme: names of those that an ACME client brings, which the files and units are for. domains: of all names that the
+    site's CA may have to sign, on any host, so that all hosts have the same CA.
+    """
+
+    certificates: Mapping[str, Wanted] = dataclasses.field(default_factory=dict)
+    acme: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    domains: t.Iterable[str] = ()
+    packages: t.Iterable[str] = ()
+    files: t.Iterable[File] = ()
+    units: t.Iterable[Unit] = ()
+    secrets: t.Iterable[str] = ()
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the certificates of one host by name, and the packages that it needs to make keys."""
+    if overrides:
+        raise ComposeError(f"certificates takes no settings of its own ({', '.join(sorted(overrides))})")
+    wanted = merged(parts, "certificates", "certificate")
+    acme = merged(parts, "acme", "ACME certificate")
+    for name, names in acme.items():
+        wanted[name] = _by_acme(name, names, wanted)
+    return make_plan(
+        packages=("openssl", "ssl-cert", *united(parts, "packages")),
+        files=[*_files(wanted), _brought(wanted), *files_of(parts, "certificates file")],
+        units=[
+            Unit("postamt-certificates.path"),
+            Unit("postamt-certificates-warn.timer"),
+            *agreed(parts, "units", "name"),
+        ],
+        secrets=every(parts, "secrets"),
+        acme=sorted(acme),
+        server_name=str(site.server_name),
+        domains=sorted(united(parts, "domains")),
+        certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
+    )
+
+
+def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) -> Wanted:
+    """Return the stand-in for a certificate that an ACME client brings."""
+    item = wanted.get(name)
+    if item is None or name == INTERNAL:
+        known = ", ".join(sorted(set(wanted) - {INTERNAL}))
+        raise ComposeError(f"mail_acme.{name}: is no certificate that ACME may bring (known: {known})")
+    if item.files or item.elsewhere:
+        raise ComposeError(f"mail_acme.{name}: mail_certificates.{name} says already where it comes from")
+    return dataclasses.replace(item, names=names, elsewhere=True)
+
+
+INTERNAL = "internal"
+COMMAND = "/usr/local/sbin/postamt-certificates"
+LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
+BROUGHT = "/etc/postamt/certificates.json"  # read by the command
+
+_PATH = """\
+{head}
+[Unit]
+Description=Certificates that somebody has replaced
+
+[Path]
+{paths}
+
+[Install]
+WantedBy=multi-user.target
+"""
+_SERVE = """\
+{head}
+[Unit]
+Description=Have the mail programs show the certificates on disk
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart={command} serve
+TimeoutStartSec=30min
+{limits}
+"""
+_WARN = """\
+{head}
+[Unit]
+Description=Write to postmaster of certificates that expire soon
+
+[Service]
+Type=oneshot
+ExecStart={command} warn
+TimeoutStartSec=30min
+{limits}
+"""
+_DAILY = """\
+{head}
+[Unit]
+Description=Look once a day whether certificates expire soon
+
+[Timer]
+OnCalendar=daily
+RandomizedDelaySec=6h
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+
+
+# It asks ports, reads of Postfix's processes and reloads programs: Postfix by its own command, which is why it reaches
+# the queue; the others by systemd, and slapd by its socket.
+SERVES: dict[str, str | None] = {
+    "RuntimeDirectory": "postamt",
+    "RuntimeDirectoryMode": "0700",
+    "RuntimeDirectoryPreserve": "yes",
+    "ReadWritePaths": "/var/lib/postamt -/var/spool/postfix -/var/lib/postfix",
+    "CapabilityBoundingSet": "CAP_DAC_OVERRIDE CAP_KILL CAP_SETGID CAP_SETUID CAP_SYS_PTRACE",
+    "ProtectProc": None,
+}
+# sendmail hands letters over by a program that runs in another group (postdrop).
+_WARNS = {**SERVES, "NoNewPrivileges": None}
+
+
+def _files(wanted: t.Iterable[str]) -> list[File]:
+    """Return the command, and the units that call it when a certificate is replaced, and once a day."""
+    paths = [TLS_FOLDER, *(KeyPair.called(name).chain for name in sorted(wanted))]
+    units = {
+        "postamt-certificates.path": _PATH.format(head=HEAD, paths="\n".join(f"PathChanged={path}" for path in paths)),
+        "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND, limits=sandbox(**SERVES)),
+        "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND, limits=sandbox(**_WARNS)),
+        "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
+    }
+    return [
+        File(LIBRARY, library("_engine/files")),
+        File(COMMAND, command("_tls/postamt_certificates"), "0755"),
+        *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
+    ]
+
+
+def _brought(wanted: Mapping[str, Wanted]) -> File:
+    """Return what the command may take of a program on the host: the names that each certificate must be for."""
+    names = {name: list(item.names) for name, item in sorted(wanted.items()) if item.elsewhere}
+    return File(BROUGHT, json.dumps(names, indent=1) + "\n")
+
+
+def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
+    """Return the content of the files that the user supplies, by certificate; raises SiteError with every problem.
+
+    read: returns a file's content, decrypted if vaulted; raises Refused (run.controller_file()).
+    """
+    found: dict[str, pki.Supplied] = {}
+    problems: list[Problem] = []
+    roots: pki.Certificates | None = None
+    for name, item in plan_["certificates"].items():
+        if not item["files"]:
+            continue
+        content: dict[str, bytes] = {"chain": b""}
+        before = len(problems)
+        for key, path in item["files"].items():
+            try:
+                content[key] = read(path)
+            except Refused as refused:
+                problems.append(Problem(f"mail_certificates.{name}.{key}", path, str(refused)))
+        if len(problems) > before:
+            continue
+        roots = pki.trusted_roots() if roots is None else roots
+        good, wrong = pki.check_supplied(f"mail_certificates.{name}", item["names"], roots=roots, **content)
+        problems.extend(
+            dataclasses.replace(p, value=p.value or item["files"][p.where.rpartition(".")[2]]) for p in wrong
+        )
+        if good:
+            found[name] = good
+    if problems:
+        raise SiteError(problems)
+    return found
+
+
+def bring(
+    plan_: Plan, state: State, given: Mapping[str, pki.Supplied], seen: Result, call: Call, *, check_mode: bool
+) -> Result:
+    """Bring the certificates of a plan about on one host; returns changed, actions, diff and warnings.
+
+    seen: what the module saw there. call: runs the host's module: not at all where nothing is to do, twice where a key
+    has to be signed.
+    """
+    authority = pki.load_authority(state)
+    reasons = {name: _reason(item, seen["served"].get(name), given.get(name), authority)
+               for name, item in plan_["certificates"].items()}  # fmt: skip
+    reasons = {name: reason for name, reason in reasons.items() if reason}
+    removed = sorted(set(seen["served"]) - set(plan_["certificates"]))
+    lacking = pki.outside(authority, plan_["domains"]) if authority else []
+    new_ca = authority is None or bool(lacking) or seen["ca"] != authority.pem
+    warnings = _warnings(plan_, given)
+    if not (reasons or removed or new_ca):
+        return {"changed": False, "actions": [], "diff": [], "warnings": warnings}
+    would = "would " if check_mode else ""
+    made = False
+    if check_mode:
+        chains = {name: given[name].chain if name in given else "" for name in reasons}
+        reloaded = sorted({title for name in reasons for title in seen.get("shown_by", {}).get(name, [])})
+    else:
+        authority, made = pki.ensure_authority(state, plan_["server_name"], plan_["domains"])
+        chains, failed = _issue(plan_, reasons, given, authority, call)
+        installed = failed or call(
+            state="installed",
+            ca=authority.pem,
+            certificates=[
+                {"name": name, "chain": chain, **({"key": given[name].key} if name in given else {})}
+                for name, chain in chains.items()
+            ],
+            removed=removed,
+        )
+        if installed.get("failed"):
+            return installed
+        reloaded = installed.get("reloaded", [])
+        warnings += [f"{left}; the role of that program tries again" for left in installed.get("left", [])]
+    actions = (
+        [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
+    )
+    if lacking:
+        actions.append(f"{would}{'let' if would else 'let'} the site's CA sign for {', '.join(lacking)} too")
+    if new_ca:
+        actions.append(f"{would}{'write' if would else 'wrote'} the CA's certificate")
+    for name, reason in reasons.items():
+        word = ("install" if would else "installed") if name in given else ("issue" if would else "issued")
+        names = ", ".join(plan_["certificates"][name]["names"])
+        actions.append(f"{would}{word} certificate {name} for {names}, since {reason}")
+    actions.extend(f"{would}{'remove' if would else 'removed'} certificate {name}" for name in removed)
+    actions.extend(f"{would}{'reload' if would else 'reloaded'} {title}" for title in reloaded)
+    diff = [
+        {
+            "before_header": f"certificate {name}",
+            "after_header": f"certificate {name}",
+            "before": pki.summary(seen["served"].get(name, {}).get("chain", "")),
+            "after": ""
+            if name in removed
+            else pki.summary(chains[name]) or _expected(plan_["certificates"][name], authority),
+        }
+        for name in [*reasons, *removed]
+    ]
+    return {"changed": True, "actions": actions, "diff": diff, "warnings": warnings}
+
+
+def stand_ins(plan_: Plan, seen: Result) -> list[str]:
+    """Return the certificates that the ACME client shall bring and has not, or that have expired since."""
+    served = {name: seen["served"].get(name, {}).get("chain", "") for name in plan_["acme"]}
+    return [name for name, chain in served.items() if pki.is_stand_in(chain) or pki.why_stand_in(chain)]
+
+
+def _issue(
+    plan_: Plan, reasons: Mapping[str, str], given: Mapping[str, pki.Supplied], authority: pki.Authority, call: Call
+) -> tuple[dict[str, str], Result]:
+    """Return the new chains by name, signed where the CA issues them, and the host's failure if there was one."""
+    chains = {name: given[name].chain for name in reasons if name in given}
+    own = [name for name in reasons if name not in given]
+    if not own:
+        return chains, {}
+    items = plan_["certificates"]
+    asked = call(state="requested", certificates=[{"name": name, "key_type": items[name]["key_type"]} for name in own])
+    if asked.get("failed"):
+        return chains, asked
+    for name in own:
+        item = items[name]
+        try:
+            chains[name] = pki.sign(authority, asked["requests"][name], item["names"], item["days"], item["calls"])
+        except (KeyError, ValueError, TypeError) as error:
+            return chains, {"failed": True, "msg": f"the host's signing request for {name} cannot be used: {error}"}
+    return chains, {}
+
+
+def _reason(
+    item: Mapping[str, t.Any],
+    served: Mapping[str, t.Any] | None,
+    file: pki.Supplied | None,
+    authority: pki.Authority | None,
+) -> str:
+    """Return why a certificate has to be replaced, or nothing."""
+    if served is None:
+        return "there is none"
+    if not served["matches"]:
+        return "key and certificate there do not match"
+    if not served["guarded"]:
+        return "owner or mode of the files there was another"
+    if file:
+        return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
+    if item["elsewhere"] and not pki.is_stand_in(served["chain"]):
+        return pki.why_stand_in(served["chain"])
+    wanted = (item["names"], item["key_type"], item["renew_days"], item["calls"])
+    return pki.why_renew(served["chain"], authority, *wanted)
+
+
+def _warnings(plan_: Plan, given: Mapping[str, pki.Supplied]) -> list[str]:
+    return [
+        f"{plan_['certificates'][name]['files']['certificate']} expires on {file.expires:%Y-%m-%d}: replace it in time"
+        for name, file in given.items()
+        if (file.expires - pki.now()).days < plan_["certificates"][name]["renew_days"]
+    ]
+
+
+def _expected(item: Mapping[str, t.Any], authority: pki.Authority | None) -> str:
+    """Return what check mode can say of a certificate that is yet to be issued."""
+    issuer = pki.common_name(authority.certificate.subject) if authority else "the site's CA"
+    until = pki.until(authority, item["days"])
+    key = pki.KEY_WORDS[item["key_type"]]
+    return f"names: {', '.join(item['names'])}\nissuer: {issuer}\nkey: {key}\nexpires: {until:%Y-%m-%d}\n"

@@ -1,0 +1,491 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Postfix: what a concern may contribute, how contributions become main.cf, master.cf and tables."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
+    ComposeError,
+    Contributions,
+    disagree,
+    every,
+    files_of,
+    merged,
+    overridden,
+    slotted,
+    united,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
+    File,
+    Plan,
+    Question,
+    Serves,
+    Unit,
+    make_plan,
+    shown_at,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_names as names
+
+Value = str | int | bool | list[str] | None
+FOLDER = "/etc/postfix"
+DIRECTORY = "directory"  # the table that finds something as long as the directory answers
+HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
+
+# The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.
+SLOTS: dict[str, tuple[str, ...]] = {
+    "smtpd_client_restrictions": ("permit", "access"),
+    "smtpd_helo_restrictions": ("permit", "syntax", "own"),
+    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
+    "smtpd_relay_restrictions": ("networks", "authenticated", "destination"),
+    "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
+    "smtpd_data_restrictions": ("pipelining", "bounce"),
+    "smtpd_milters": ("check*", "sign*"),
+    "non_smtpd_milters": ("sign*",),
+    "smtp_sasl_password_maps": ("relay",),
+    "smtp_tls_policy_maps": ("site*", "relay", "published*"),
+    "transport_maps": ("site*", "gateway"),
+    "virtual_alias_maps": ("host", "site*", "accounts"),
+}
+# Where two concerns may each have a reason, the strictest value counts (postconf(5)).
+STRICTNESS: dict[str, tuple[Value, ...]] = {
+    "smtp_tls_security_level": ("none", "may", "encrypt", "verify", "secure"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """One line of master.cf (master(5)); the daemon's command may carry -o options."""
+
+    command: str
+    private: str = "-"
+    unprivileged: str = "-"
+    chroot: bool = True
+    wakeup: str = "-"
+    maxproc: str = "-"
+    options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+
+
+# Options of an smtpd on loopback or at a Unix socket: takes mail from this host's programs and links, and nobody else
+TRUSTING: Mapping[str, Value] = {
+    "mynetworks": "127.0.0.0/8",
+    "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
+    "smtpd_relay_restrictions": ["permit_mynetworks", "reject"],
+    "smtpd_helo_restrictions": "",
+    "smtpd_sender_restrictions": "",
+    "smtpd_tls_security_level": "none",
+    "smtpd_sasl_auth_enable": False,
+    "smtpd_client_connection_count_limit": 0,  # all of it comes from one address
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Extension:
+    """What a concern adds to another's line of master.cf; each option and maxproc has one owner."""
+
+    maxproc: str = ""
+    options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    chroot: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Front:
+    """A daemon that takes another's place in master.cf and hands connections on to it, as postscreen(8) does to smtpd.
+
+    service: what stands there instead; behind: where the other one stands now, with its extensions.
+    """
+
+    service: Service
+    behind: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A lookup table in /etc/postfix/tables: pairs for lmdb, else the text of the type's own syntax.
+
+    type: lmdb, pcre, regexp, cidr, ldap, texthash.
+    """
+
+    type: str
+    content: Mapping[str, str] | str
+    secret: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Postfix:
+    """What one concern contributes.
+
+    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns; fronts: daemons
+    before them; tables by file name, named in parameters by table(); lists: parameter -> slot -> entries (see SLOTS); a
+    list whose name starts with mua_ is one for users' ports and has the slots of its smtpd_ twin.
+    """
+
+    parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
+    extensions: Mapping[str, Extension] = dataclasses.field(default_factory=dict)
+    fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
+    tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
+    lists: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
+    files: Iterable[File] = ()
+    packages: Iterable[str] = ()
+    questions: Iterable[Question] = ()
+    secrets: Iterable[str] = ()  # what no log, diff or result may show
+
+
+def table(name: str, kind: str) -> str:
+    """Return how a parameter names a table of this collection, such as lmdb:$config_directory/tables/relay."""
+    prefix = "proxy:ldap" if kind == "ldap" else kind
+    return f"{prefix}:$config_directory/tables/{name}"
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of Postfix for one host."""
+    if not host.duties:
+        return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
+    parameters, services = configuration(host, parts, overrides)
+    tables = merged(parts, "tables", "Postfix table")
+    return make_plan(
+        packages={"postfix", *united(parts, "packages"), *_map_packages(tables)},
+        files=[
+            *(_table_file(name, item) for name, item in sorted(tables.items())),
+            *files_of(parts, "Postfix file"),
+            File(f"{FOLDER}/main.cf", main_cf(parameters)),
+            File(f"{FOLDER}/master.cf", master_cf(services)),
+        ],
+        units=[Unit("postfix.service", running=True)],
+        watch=_paths(parameters),
+        serves=serves(parameters, services),
+        questions=[
+            *questions(site, host, parameters, services),
+            *every(parts, "questions"),
+        ],
+        secrets=every(parts, "secrets"),
+        host_aliases=HOST_ALIASES in text_of(parameters.get("alias_maps", "")),
+    )
+
+
+def configuration(
+    host: Host, parts: Contributions, overrides: Mapping[str, t.Any]
+) -> tuple[dict[str, Value], dict[str, Service]]:
+    """Return what main.cf and master.cf say, the user's own included."""
+    settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
+    version = host.version("postfix")
+    brought, lines = {**_parameters(parts), **_lists(parts)}, services_of(parts)
+    parameters, services = overridden(brought, settings), overridden(lines, own_services)
+    changed = settings or own_services
+    for name in _left_over(version, (brought, lines), (parameters, services)) if changed else ():
+        if name not in settings:
+            del parameters[name]
+    parameters = {**_proxied(parameters, services), **parameters}
+    _refuse_entries([(name, part.lists) for name, part in parts], parameters, settings)
+    _refuse_unknown(version, parameters, services, _owners(parts, settings, own_services))
+    return parameters, services
+
+
+Said = tuple[Mapping[str, Value], Mapping[str, Service]]  # parameters and services
+
+
+def _left_over(version: tuple[int, int], before: Said, now: Said) -> list[str]:
+    """Return the names that were made for services or lists which the user has taken out, as mua_ lists are."""
+    wrong = {name for place, name, _said in names.unknown_parameters(version, *before) if not place}
+    return [name for place, name, _said in names.unknown_parameters(version, *now) if not place and name not in wrong]
+
+
+def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> dict[str, Value]:
+    """Return what proxymap(8) may open, where master.cf names tables that main.cf does not: it reads main.cf alone."""
+
+    def named(values: Iterable[Value]) -> set[str]:
+        return {found for value in values for found in re.findall(r"proxy:[^\s,}]+", text_of(value))}
+
+    general = named(parameters.values())
+    special = named(value for service in services.values() for value in service.options.values())
+    return {"proxy_read_maps": ["$local_recipient_maps", *sorted(general | special)]} if special - general else {}
+
+
+def _paths(parameters: Mapping[str, Value]) -> list[str]:
+    """Return the files that certificates and keys of smtpd lie in."""
+    names = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
+    return [path for name in names for path in re.split(r"[,\s]+", text_of(parameters.get(name, ""))) if path]
+
+
+_PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
+
+
+def questions(
+    site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
+) -> list[Question]:
+    """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
+    found = [
+        Question("smtp_greeting", {"path": links.public(key.rsplit("/", 1)[0])})
+        for key, service in sorted(services.items())
+        if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
+    ]
+    for greeting, settings in _greetings(parameters, services):
+        if table(DIRECTORY, "ldap") in text_of(settings.get("smtpd_client_restrictions") or ""):
+            needs = links.directory_needs(site, host, "postfix")
+            greeting = dataclasses.replace(greeting, arguments={**greeting.arguments, "needs": needs})
+        found.append(greeting)
+        if greeting.arguments["port"] == 25 and site.sends(host):
+            needs = links.directory_needs(site, host, "postfix")
+            # an alias and a mailbox, since they are found in different tables
+            for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
+                found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
+    return found
+
+
+def serves(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> list[Serves]:
+    """Return the ports at which an smtpd shows a certificate, each with its own."""
+    greetings = _greetings(parameters, services)
+    return [found for greeting, settings in greetings for found in shown_at([greeting], _paths(settings))]
+
+
+def _greetings(
+    parameters: Mapping[str, Value], services: Mapping[str, Service]
+) -> t.Iterator[tuple[Question, Mapping[str, Value]]]:
+    """Yield what each smtpd that listens is asked for its greeting, and its parameters."""
+    for key, service in sorted(services.items()):
+        name, kind = key.rsplit("/", 1)
+        address, _colon, word = name.rpartition(":")
+        port = int(word) if word.isdigit() else _PORTS.get(word)
+        if kind != "inet" or service.command.split()[0] != "smtpd" or not port:
+            continue
+        settings = {**parameters, **service.options}
+        level = text_of(settings.get("smtpd_tls_security_level") or "none")
+        wrapped = text_of(settings.get("smtpd_tls_wrappermode") or False) == "yes"
+        where: dict[str, t.Any] = {"port": port, "tls": "implicit" if wrapped else "none"}
+        if level != "none" and not wrapped:
+            where["tls"] = "starttls"
+        if not address and settings.get("inet_interfaces") == "loopback-only":
+            address = "127.0.0.1"
+        if address:
+            where["address"] = address.strip("[]")
+        yield Question("smtp_greeting", where), settings
+
+
+def _someone(site: Site) -> list[str]:
+    """Return an account that receives mail, if there is one."""
+    found = (str(account.address) for account in site.accounts if account.enabled and not account.forward)
+    return list(itertools.islice(found, 1))
+
+
+def _parameters(parts: Contributions) -> dict[str, Value]:
+    return merged(parts, "parameters", "Postfix parameter", STRICTNESS)
+
+
+def _lists(parts: Contributions) -> dict[str, list[str]]:
+    """Return the lists that concerns fill together; one that is a parameter of another as well is an error."""
+    given = {name for _concern, part in parts for name in part.lists}
+    orders = SLOTS | {name: SLOTS[twin] for name in given if (twin := re.sub(r"^mua_", "smtpd_", name)) in SLOTS}
+    lists = slotted(parts, "lists", orders, "Postfix list")
+    for name in lists:
+        asking = [(concern, part.parameters[name]) for concern, part in parts if name in part.parameters]
+        filling = [(concern, dict(part.lists[name])) for concern, part in parts if name in part.lists]
+        if asking:
+            (setter, value), (filler, slots) = (min(said, key=lambda one: one[0]) for said in (asking, filling))
+            raise ComposeError(
+                f"Postfix list {name}: concern {setter} sets it to {value!r}, concern {filler} adds {slots!r} to it"
+            )
+    return lists
+
+
+def services_of(parts: Contributions) -> dict[str, Service]:
+    """Return the lines of master.cf: each concern's services, what others add to them, and what stands before them."""
+    services: dict[str, Service] = merged(parts, "services", "Postfix service")
+    for key in sorted({key for _concern, part in parts for key in part.extensions}):
+        adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
+        services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
+    taken: set[tuple[str, str]] = set()
+    for key, concern, front in _fronts(parts):
+        behind = _brought(services, key, "stands before", concern)
+        if front.behind in services:
+            holder = min(
+                other for other, part in parts if front.behind in part.services or (other, front.behind) in taken
+            )
+            raise ComposeError(
+                f"Postfix service {front.behind}: concern {concern} wants it for {key}, concern {holder} has it already"
+            )
+        taken.add((concern, front.behind))
+        services[front.behind] = dataclasses.replace(behind, private="-")
+        services[key] = front.service
+    return services
+
+
+def _fronts(parts: Contributions) -> list[tuple[str, str, Front]]:
+    """Return what stands before a service, each with the service and its concern."""
+    found = merged(parts, "fronts", "daemon before Postfix service")
+    return [(key, min(name for name, part in parts if key in part.fronts), found[key]) for key in sorted(found)]
+
+
+def _brought(services: Mapping[str, Service], key: str, verb: str, concern: str) -> Service:
+    if key not in services:
+        raise ComposeError(f"concern {concern} {verb} Postfix service {key}, which no concern brings to this host")
+    return services[key]
+
+
+def _extended(key: str, service: Service, adding: Contributions) -> Service:
+    """Return a service with what concerns add to it; two that want different things of one option are an error."""
+    what = f"Postfix service {key}, option"
+    options = merged(adding, "options", what)
+    limits = [(concern, one.maxproc) for concern, one in adding if one.maxproc]
+    for other in limits[1:]:
+        if other[1] != limits[0][1]:
+            raise disagree(f"Postfix service {key}, maxproc", limits[0], other)
+    return dataclasses.replace(
+        service,
+        options={**service.options, **options},
+        maxproc=limits[0][1] if limits else service.maxproc,
+        chroot=service.chroot and all(one.chroot for _concern, one in adding),
+    )
+
+
+def _owners(
+    parts: Contributions, settings: Mapping[str, t.Any], services: Mapping[str, Service | None]
+) -> dict[tuple[str, str], str]:
+    """Return who has brought each parameter, by service ("" for main.cf) and name: whose mistake it is."""
+    found: dict[tuple[str, str], str] = {}
+    for concern, part in parts:
+        found.update({("", name): f"concern {concern}" for name in [*part.parameters, *part.lists]})
+        found.update(
+            {(key, name): f"concern {concern}" for key, item in part.services.items() for name in item.options}
+        )
+    for concern, part in parts:  # what an extension says of an option counts
+        for key, extension in part.extensions.items():
+            found.update({(key, name): f"concern {concern}" for name in extension.options})
+    for key, concern, front in _fronts(parts):
+        found.update({(front.behind, name): owner for (place, name), owner in [*found.items()] if place == key})
+        found.update({(key, name): f"concern {concern}" for name in front.service.options})
+    found.update({("", name): "postfix_settings" for name in settings})
+    for key, service in services.items():
+        found.update({(key, name): "postfix_services" for name in (service.options if service else ())})
+    return found
+
+
+def text_of(value: Value) -> str:
+    """Return a value as main.cf wants it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def main_cf(parameters: Mapping[str, Value]) -> str:
+    """Return main.cf (postconf(5)), sorted by parameter."""
+    lines = [f"{name} = {text_of(value)}".rstrip() for name, value in sorted(parameters.items())]
+    return "\n".join(["# Written by postamt.mail; change the site's variables instead.", *lines, ""])
+
+
+def master_cf(services: Mapping[str, Service]) -> str:
+    """Return master.cf (master(5))."""
+    lines = ["# Written by postamt.mail; change the site's variables instead."]
+    for key, service in sorted(services.items()):
+        name, kind = key.rsplit("/", 1)
+        chroot = "y" if service.chroot else "n"
+        columns = (name, kind, service.private, service.unprivileged, chroot, service.wakeup, service.maxproc)
+        lines.append(" ".join([*columns, service.command]))
+        for option, value in sorted(service.options.items()):
+            if value is not None:
+                lines.append(f"  -o {{ {option} = {text_of(value)} }}")
+    return "\n".join([*lines, ""])
+
+
+def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
+    """Return the user's own services (variable postfix_services)."""
+    result: dict[str, Service | None] = {}
+    known = {field.name for field in dataclasses.fields(Service)}
+    for key, value in given.items():
+        if not re.fullmatch(r"[^\s/]\S*/(inet|unix|unix-dgram|fifo|pass)", key):
+            raise ComposeError(f"postfix_services: {key} must be NAME/TYPE, such as submission/inet (master(5))")
+        if value is None:
+            result[key] = None
+            continue
+        if not isinstance(value, Mapping) or set(value) - known or "command" not in value:
+            raise ComposeError(f"postfix_services: {key} takes {', '.join(sorted(known))}, command being required")
+        # A port is never private, and master(8) ends over one that says so.
+        usual = {"private": "n"} if key.endswith("/inet") else {}
+        result[key] = Service(**{**usual, **{name: _column(key, name, item) for name, item in value.items()}})
+    return result
+
+
+_COLUMNS: dict[str, tuple[str, str]] = {
+    "private": (r"[-yn]", "-, y or n"),
+    "unprivileged": (r"[-yn]", "-, y or n"),
+    "wakeup": (r"-|[0-9]+\??", "seconds, with ? where idle ones stay asleep, or -"),
+    "maxproc": (r"-|[0-9]+", "a number, or -"),
+    "command": (r"\S.*", "a command on one line"),
+}
+
+
+def _column(key: str, name: str, value: t.Any) -> t.Any:
+    """Return one value of a service as master.cf has it; YAML's booleans and numbers are as good as text."""
+    place = f"postfix_services: {key}: {name} is {value!r}"
+    if name == "options":
+        if not isinstance(value, Mapping):
+            raise ComposeError(f"{place}, and must be a mapping of parameters")
+        return value
+    if name == "chroot":
+        if value not in (True, False, "y", "n"):
+            raise ComposeError(f"{place}, and must be true or false")
+        return value in (True, "y")
+    pattern, allowed = _COLUMNS[name]
+    text = ("y" if value else "n") if isinstance(value, bool) else str(value)
+    if not re.fullmatch(pattern, text):
+        raise ComposeError(f"{place}, and must be {allowed} (master(5))")
+    return text
+
+
+def _table_file(name: str, item: Table) -> File:
+    if isinstance(item.content, str):
+        content = item.content
+    else:
+        content = "".join(f"{key}\t{value}\n" for key, value in sorted(item.content.items()))
+    # proxymap opens LDAP tables as user postfix
+    mode, group = ("0640", "postfix") if item.type == "ldap" else ("0600", "root") if item.secret else ("0644", "root")
+    build = item.type if item.type == "lmdb" else ""
+    return File(f"{FOLDER}/tables/{name}", content, mode, "root", group, item.secret or item.type == "ldap", build)
+
+
+def _map_packages(tables: Mapping[str, Table]) -> set[str]:
+    return {f"postfix-{item.type}" for item in tables.values() if item.type in ("lmdb", "ldap", "pcre")}
+
+
+def _refuse_entries(
+    lists: Iterable[tuple[str, Mapping[str, Mapping[str, list[str]]]]],
+    parameters: Mapping[str, Value],
+    settings: Mapping[str, t.Any],
+) -> None:
+    """Refuse what concerns fill lists with, each slot alone: a word without its table would take another's entry.
+
+    Lists that the user has set are the user's.
+    """
+    classes = {"smtpd_restriction_classes": parameters.get("smtpd_restriction_classes", "")}
+    problems = [
+        f"concern {concern}: {said}"
+        for concern, filled in sorted(lists, key=lambda one: one[0])
+        for name, slots in filled.items()
+        for entries in slots.values()
+        for _service, _name, said in names.unknown_words({**classes, name: entries}, {})
+        if name not in settings
+    ]
+    if problems:
+        raise ComposeError("\n".join(dict.fromkeys(problems)))
+
+
+def _refuse_unknown(
+    version: tuple[int, int],
+    parameters: Mapping[str, Value],
+    services: Mapping[str, Service],
+    owners: Mapping[tuple[str, str], str],
+) -> None:
+    found = [*names.unknown_parameters(version, parameters, services), *names.unknown_words(parameters, services)]
+    if found:
+        problems = [f"{owners.get((key, name), 'postfix_settings')}: {said}" for key, name, said in found]
+        raise ComposeError("\n".join(dict.fromkeys(problems)))

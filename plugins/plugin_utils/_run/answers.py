@@ -1,0 +1,243 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a managed host may answer, key by key and typed all the way down.
+
+A host that has fallen answers what its intruder likes. Ansible would take facts, variables and new hosts from an
+answer, and the site's other hosts are configured by what this one says of itself. So every answer passes `checked()`:
+what is not listed here makes the task of that host fail, and no other one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import typing as t
+from collections.abc import Callable, Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, parse_fields
+
+Answer = dict[str, t.Any]
+
+# Control characters, lone surrogates, and what turns the direction of text round: none of it belongs on a terminal.
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# What Ansible's own machinery adds to a module's answer; nobody here reads it.
+_ANSIBLES = frozenset(
+    ("invocation", "exception", "warnings", "deprecations", "ansible_facts", "rc", "module_stdout", "module_stderr",
+     "stdout", "stdout_lines", "stderr", "stderr_lines")
+)  # fmt: skip
+
+
+class Wrong(Exception):
+    """An answer is not of its form; the text names the key."""
+
+
+def clean(value: str) -> str:
+    """Return text without the characters that nobody sees, for a terminal, a log or a configuration."""
+    return _UNSEEN.sub("?", str.__str__(value).replace("\r\n", "\n"))
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise Wrong(f"{where} must be text")
+    return clean(value)
+
+
+def _line(value: object, where: str) -> str:
+    """Return text that is shown as a line: after a line break another host could seem to speak."""
+    return _text(value, where).replace("\n", "?")
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise Wrong(f"{where} must be true or false")
+    return value
+
+
+def _number(value: object, where: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 33:
+        raise Wrong(f"{where} must be a whole number")
+    return int(value)
+
+
+def _matching(pattern: str, what: str) -> Callable[[object, str], str]:
+    compiled = re.compile(pattern)
+
+    def check(value: object, where: str) -> str:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise Wrong(f"{where} must be {what}")
+        return str.__str__(value)
+
+    return check
+
+
+def _or_nothing(kind: t.Any) -> Callable[[object, str], t.Any]:
+    return lambda value, where: None if value is None else _parsed(kind, value, where)
+
+
+def look(value: object, where: str = "look") -> Answer:
+    """Return what a host says that it is like."""
+    problems: list[Problem] = []
+    found = parse_fields(Look, _cleaned(value), where, problems)
+    if problems:
+        raise Wrong(str(problems[0]))
+    if not -_FAR < found.clock < _FAR:
+        raise Wrong(f"{where}.clock must be seconds")
+    for name, items in dataclasses.asdict(found).items():
+        if isinstance(items, list | dict) and len(items) > _MANY:
+            raise Wrong(f"{where}.{name} has {len(items)} items, and {_MANY} are the most")
+    for index, address in enumerate(map(ipaddress.ip_address, found.addresses)):
+        if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
+            raise Wrong(f"{where}.addresses[{index}] is {address}: must be an address at which others reach the host")
+    strange = sorted(set(found.unclaimed) - set(compose.programs()))
+    if strange:
+        raise Wrong(f"{where}.unclaimed has {strange[0]}, which is no program of the site")
+    return dataclasses.asdict(found)
+
+
+def _cleaned(value: object) -> t.Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
+    return [_cleaned(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@dataclasses.dataclass(frozen=True)
+class _Whole:
+    """A mapping that has all of its keys."""
+
+    keys: Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Each:
+    """A mapping whose keys are not known beforehand."""
+
+    key: t.Any
+    value: t.Any
+
+
+_FAR = 1 << 40  # seconds
+_MANY = 1000  # items of a list that becomes lines of other hosts' configurations
+_digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
+_word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
+_folder = _matching(r"(/[^/.\x00-\x1f][^/\x00-\x1f]*)+", "the path of a folder")
+_COMMON: dict[str, t.Any] = {
+    "failed": _flag,
+    "msg": _text,
+    "changed": _flag,
+    "actions": [_line],
+    "diff": [{"before": _text, "after": _text, "before_header": _line, "after_header": _line}],
+    "missing": {
+        "packages": [_word],
+        "users": [_Whole({"name": _word, "uid": _or_nothing(_number), "home": _folder, "groups": [_word]})],
+        "groups": [_word],
+        "stopped": [_word],
+    },
+    "unmade": [_line],
+}
+_ANSWERS: dict[str, dict[str, t.Any]] = {
+    "host": {"look": look},
+    "compare": {"rivals": _text, "what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
+    "directory": {"notes": [_line], "passwords_needed": [_line]},
+    "directory_move": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
+    "certificates": {
+        "served": _Each(_word, _Whole({"chain": _text, "matches": _flag, "guarded": _flag})),
+        "ca": _text,
+        "shown_by": _Each(_word, [_line]),
+        "requests": _Each(_word, _text),
+        "reloaded": [_line],
+        "left": [_line],
+        "obtained": _flag,
+        "why": _line,
+    },
+    "accounts": {
+        "accounts": [
+            _Whole(
+                {
+                    "address": _line,
+                    "enabled": _flag,
+                    "aliases": [_line],
+                    "forward": [_line],
+                    "quota": _line,
+                    "source": _line,
+                    "dn": _line,
+                    "delete_from": _or_nothing(_line),
+                }
+            )
+        ],
+        "note": _line,
+        "password_set": _flag,
+        "deleted": [_line],
+        "left": {
+            "kick": [_line],
+            "delete": _Each(_line, lambda value, where: value if value == "" else _folder(value, where)),
+        },
+    },
+    "quarantine": {
+        "mails": [
+            _Whole(
+                {"id": _line, "time": _digits, "reason": _line, "sender": _line, "recipients": _line, "subject": _line}
+            )
+        ],
+        "notes": [_line],
+    },
+    "remove": {"stays": _Each(_line, _line), "ran": [_word]},
+}
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    "host": ("look",),
+    "compare": ("rivals", "what", "difference", "problems", "notes"),
+    "accounts": ("actions",),
+    "quarantine": ("mails",),
+    "remove": ("actions", "stays", "ran"),
+    "certificates": ("changed",),
+    "directory_move": ("changed",),
+}
+_STOCK = {"failed": _flag, "msg": _text, "changed": _flag}
+
+
+def checked(program: str, answer: Mapping[str, t.Any]) -> Answer:
+    """Return a program's answer, or raise Wrong; program: one of postamt.mail.carry_out."""
+    found = {key: value for key, value in answer.items() if key not in _ANSIBLES and not key.startswith("_ansible_")}
+    parsed: Answer = _parsed({**_COMMON, **_ANSWERS.get(program, {})}, found, "")
+    absent = [key for key in _REQUIRED.get(program, ("changed", "actions")) if key not in parsed]
+    if absent and not parsed.get("failed"):
+        raise Wrong(f"{absent[0]} is missing")
+    if not answer.get("failed") or parsed.get("msg"):
+        return parsed
+    return {**parsed, "msg": "it failed without a message"}
+
+
+def stock(answer: Mapping[str, t.Any]) -> Answer:
+    """Return what is needed of the answer of one of Ansible's own modules, or raise Wrong."""
+    return t.cast(Answer, _parsed(_STOCK, {key: answer[key] for key in _STOCK if key in answer}, ""))
+
+
+def _parsed(kind: t.Any, value: object, where: str) -> t.Any:
+    if callable(kind):
+        return kind(value, where)
+    if isinstance(kind, list):
+        if not isinstance(value, list | tuple):
+            raise Wrong(f"{where} must be a list")
+        return [_parsed(kind[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
+    if not isinstance(value, Mapping):
+        raise Wrong(f"{where or 'the answer'} must be a mapping")
+    if isinstance(kind, _Whole):
+        whole: Answer = _parsed(kind.keys, value, where)
+        for key in kind.keys:
+            if key not in whole:
+                raise Wrong(f"{where}.{key} is missing")
+        return whole
+    found = {}
+    for key, item in value.items():
+        place = f"{where}.{key}" if where else clean(str(key))
+        if isinstance(kind, _Each):
+            found[kind.key(key, clean(place))] = _parsed(kind.value, item, clean(place))
+        elif key in kind:
+            found[str(key)] = _parsed(kind[key], item, place)
+        else:
+            raise Wrong(f"{clean(place)[:80]} is no key that it may have")
+    return found

@@ -1,0 +1,507 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""X.509 as the site needs it (RFC 5280, RFC 9525): its own CA, certificates of that CA, and what is wrong with one.
+
+Everything happens on the controller. Private keys of hosts never come here; a host sends a signing request.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import ipaddress
+import os
+import re
+import ssl
+import typing as t
+import warnings
+from collections.abc import Iterable, Sequence
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
+
+try:
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+except ImportError:  # ansible-core brings it; only its import test has none
+    pass
+
+CA_CERTIFICATE = "ca.pem"
+CA_KEY = "ca.key"
+CA_FORMER = "ca-former.pem"  # certificates of the same key that an earlier run made: hosts may still have one
+CA_YEARS = 20
+SKEW = datetime.timedelta(hours=1)  # a host's clock may be behind the controller's
+COMMON_NAME_LENGTH = 64  # RFC 5280, ub-common-name
+KEY_WORDS = {"ec": "EC P-256", "rsa": "RSA 3072"}  # what a host makes
+
+Certificates = list["x509.Certificate"]
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+
+
+@dataclasses.dataclass(frozen=True)
+class Authority:
+    """The site's CA: its certificate, and its key where the controller may sign."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> str:
+        return to_pem([self.certificate])
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+def to_pem(certificates: Iterable[x509.Certificate]) -> str:
+    """Return certificates in PEM, in order."""
+    return "".join(c.public_bytes(serialization.Encoding.PEM).decode("ascii") for c in certificates)
+
+
+def blocks(text: str) -> list[str]:
+    """Return the certificates of a PEM text as they stand there, each with its first and last line."""
+    return _BLOCK.findall(text)
+
+
+def from_pem(text: str) -> Certificates:
+    """Return the certificates of a PEM text, or nothing where it holds one that cannot be read to its end."""
+    try:
+        found = list(x509.load_pem_x509_certificates(text.encode()))
+        for one in found:  # these are read when they are asked for
+            _parts = (one.subject, one.issuer, one.extensions, one.public_key())
+    except (
+        ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType
+    ):  # fmt: skip
+        return []
+    return found
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of a certificate in hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex().upper()
+
+
+def common_name(name: x509.Name) -> str:
+    """Return a name for people: its common name, else all of it."""
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return _printable(str(found[0].value) if found else name.rfc4514_string())
+
+
+def _printable(text: str) -> str:
+    """Return text for a terminal: a host's certificate may hold anything."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def names_of(certificate: x509.Certificate) -> list[str]:
+    """Return the DNS names and addresses of subjectAltName, the only ones that count (RFC 9525)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [
+        *(_printable(name.lower()) for name in names.get_values_for_type(x509.DNSName)),
+        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+    ]
+
+
+def covers(certificate: x509.Certificate, name: str) -> bool:
+    """Tell whether a certificate is one for name; a wildcard stands for the first label (RFC 9525, 6.3)."""
+    known = names_of(certificate)
+    return name in known or f"*.{name.partition('.')[2]}" in known
+
+
+def summary(text: str) -> str:
+    """Return what a person needs to know of a chain in PEM, one line a certificate's property; for diffs."""
+    certificates = from_pem(text)
+    if not certificates:
+        return ""
+    leaf = certificates[0]
+    return (
+        f"names: {', '.join(names_of(leaf))}\nissuer: {common_name(leaf.issuer)}\n"
+        f"key: {_key_words(leaf.public_key())}\nexpires: {leaf.not_valid_after_utc:%Y-%m-%d}\n"
+    )
+
+
+def _key_words(key: t.Any) -> str:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return "EC P-256" if isinstance(key.curve, ec.SECP256R1) else f"EC {key.curve.name}"
+    return f"RSA {key.key_size}" if isinstance(key, rsa.RSAPublicKey) else type(key).__name__
+
+
+def key_type(key: t.Any) -> str:
+    """Return ec (P-256), rsa, or nothing for another key."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return "rsa"
+    return "ec" if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) else ""
+
+
+# The site's CA
+
+
+def make_authority(server_name: str, domains: Iterable[str]) -> Authority:
+    """Return a new CA: EC P-256, for certificates one step below it, and for names in these domains only.
+
+    People trust the CA in their mail programs: with the name constraints (RFC 5280, 4.2.1.10) whoever steals its key
+    cannot pass for servers that are not the site's.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    key_id = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    # Part of the key's identifier in the name: two CAs of one site are never taken for each other.
+    title = f"CA of {server_name}"[: COMMON_NAME_LENGTH - 9] + " " + key_id.digest.hex()[:8]
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
+    return _authority(key, name, now() + datetime.timedelta(days=365 * CA_YEARS), domains)
+
+
+def widened(authority: Authority, domains: Iterable[str]) -> Authority:
+    """Return the CA with another certificate of the same key and name, for names in these domains too.
+
+    What it has signed stays right, and so does the certificate that people have in their mail programs.
+    """
+    old = authority.certificate
+    return _authority(authority.key, old.subject, old.not_valid_after_utc, [*permitted(authority), *domains])
+
+
+def permitted(authority: Authority) -> list[str]:
+    """Return the domains that a CA may sign names in; empty where it may sign for all."""
+    try:
+        constraints = authority.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return []
+    return [name.value for name in constraints.permitted_subtrees or () if isinstance(name, x509.DNSName)]
+
+
+def outside(authority: Authority, names: Iterable[str]) -> list[str]:
+    """Return those of some DNS names that a CA may not sign."""
+    domains = permitted(authority)
+    return [name for name in names if domains and not any(_within(name, domain) for domain in domains)]
+
+
+def _within(name: str, domain: str) -> bool:
+    return name == domain or name.endswith(f".{domain}")
+
+
+def _authority(
+    key: ec.EllipticCurvePrivateKey, name: x509.Name, end: datetime.datetime, domains: Iterable[str]
+) -> Authority:
+    known = sorted(set(domains))
+    wide = [one for one in known if not any(one != other and _within(one, other) for other in known)]
+    loopback = [x509.IPAddress(ipaddress.ip_network(address)) for address in ("127.0.0.1/32", "::1/128")]
+    subtrees = [*(x509.DNSName(domain) for domain in wide), *loopback]
+    public = key.public_key()
+    key_id = x509.SubjectKeyIdentifier.from_public_key(public)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - SKEW)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.NameConstraints(permitted_subtrees=subtrees, excluded_subtrees=None), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(key_id, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_id), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return Authority(certificate, key)
+
+
+def load_authority(state: State) -> Authority | None:
+    """Return the CA of the controller's state, None where it has none; raises StateError for half or a wrong one."""
+    text, key_text = state.read(CA_CERTIFICATE), state.read(CA_KEY)
+    if text is None and key_text is None:
+        return None
+    for found, name in ((text, CA_CERTIFICATE), (key_text, CA_KEY)):
+        if found is None:
+            raise StateError(f"{state.path(name)} is missing beside the other half of the site's CA: bring it back")
+    certificates = from_pem((text or b"").decode(errors="replace"))
+    try:
+        key = serialization.load_pem_private_key(key_text or b"", password=None)
+    except (ValueError, TypeError):
+        raise StateError(f"{state.path(CA_KEY)} is no private key in PEM without a pass phrase") from None
+    if not certificates or not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise StateError(f"{state.path(CA_CERTIFICATE)} and {CA_KEY} must be a certificate and an EC key in PEM")
+    if certificates[0].public_key() != key.public_key():
+        raise StateError(
+            f"{state.path(CA_KEY)} is not the key of {CA_CERTIFICATE} beside it: bring the right pair back"
+        )
+    if certificates[0].not_valid_after_utc < now():
+        raise StateError(
+            f"{state.path(CA_CERTIFICATE)} has expired: move it and {CA_KEY} away, and the run makes a new CA"
+        )
+    return Authority(certificates[0], key)
+
+
+def ensure_authority(state: State, server_name: str, domains: Sequence[str]) -> tuple[Authority, bool]:
+    """Return the site's CA and whether this call has made it; parallel forks get the same one.
+
+    domains: those that it must be allowed to sign names in; one that is there gets another certificate for more.
+    """
+    with state.locked():
+        known = load_authority(state)
+        if known and not outside(known, domains):
+            return known, False
+        if known:
+            wider = widened(known, domains)
+            state.write(CA_FORMER, (state.read(CA_FORMER) or b"") + known.pem.encode(), secret=False)
+            state.write(CA_CERTIFICATE, wider.pem.encode(), secret=False)
+            return wider, False
+        made = make_authority(server_name, domains)
+        key = made.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        state.write(CA_KEY, key)
+        state.write(CA_CERTIFICATE, made.pem.encode(), secret=False)
+        return made, True
+
+
+def _key_usage(**on: bool) -> x509.KeyUsage:
+    words = (
+        "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+        "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+    )  # fmt: skip
+    return x509.KeyUsage(**{word: on.get(word, False) for word in words})
+
+
+# Certificates of the site's CA
+
+
+def sign(authority: Authority, request: str, names: Sequence[str], days: int, calls: bool = False) -> str:
+    """Return a certificate in PEM for the key of a signing request in PEM.
+
+    Only the key and the proof of its possession are taken from the request; the names come from the inventory. calls:
+    whether the host also shows it to those that it calls itself.
+    Raises ValueError where the request is none, its signature is wrong, or the CA may not sign a name.
+    """
+    if wrong := outside(authority, (name for name in names if not _is_address(name))):
+        raise ValueError(f"the site's CA may not sign {', '.join(wrong)}")
+    try:
+        asked = x509.load_pem_x509_csr(request.encode())
+        valid, public = asked.is_signature_valid, asked.public_key()
+    except (UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise ValueError(str(error)) from None
+    if not valid:
+        raise ValueError("the signing request is not signed by its own key")
+    short = names[0] if len(names[0]) <= COMMON_NAME_LENGTH else ""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, short)] if short else [])
+    issuer_id = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    usage = _key_usage(digital_signature=True, key_encipherment=isinstance(public, rsa.RSAPublicKey))
+    uses = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if calls else [])]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(authority.certificate.subject)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(max(now() - SKEW, authority.certificate.not_valid_before_utc))
+        .not_valid_after(until(authority, days))
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=not short)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(issuer_id), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    return to_pem([certificate])
+
+
+def until(authority: Authority | None, days: int) -> datetime.datetime:
+    """Return when a certificate ends that is issued now for so many days: not after its CA."""
+    end = now() + datetime.timedelta(days=days)
+    return min(end, authority.certificate.not_valid_after_utc) if authority else end
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    return x509.IPAddress(ipaddress.ip_address(name)) if _is_address(name) else x509.DNSName(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def why_renew(
+    chain: str, authority: Authority | None, names: Sequence[str], kind: str, renew_days: int, calls: bool = False
+) -> str:
+    """Return why the CA has to issue a new certificate in place of a chain in PEM, or nothing."""
+    certificates = from_pem(chain)
+    if not certificates:
+        return "there is none"
+    leaf = certificates[0]
+    if authority is None:
+        return "the site's CA is new"
+    if not _issued(leaf, authority.certificate):
+        return f"the one there was issued by {common_name(leaf.issuer)}"
+    if sorted(names_of(leaf)) != sorted(names):
+        return f"the one there is for {', '.join(names_of(leaf))}"
+    if key_type(leaf.public_key()) != kind:
+        return f"the key there is {_key_words(leaf.public_key())}"
+    if calls and not _is_for_callers(leaf):
+        return "the one there is for servers only"
+    soon = leaf.not_valid_after_utc <= now() + datetime.timedelta(days=renew_days)
+    # a certificate that ends with its CA cannot be renewed to last longer
+    if soon and leaf.not_valid_after_utc < authority.certificate.not_valid_after_utc:
+        return f"the one there expires on {leaf.not_valid_after_utc:%Y-%m-%d}"
+    return ""
+
+
+def _is_for_callers(leaf: x509.Certificate) -> bool:
+    """Tell whether a client may show a certificate: one that names no purpose is for all (RFC 5280, 4.2.1.12)."""
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return ExtendedKeyUsageOID.CLIENT_AUTH in usage
+
+
+def is_stand_in(chain: str) -> bool:
+    """Tell whether a chain in PEM is of a site's CA, this one or one that was lost, going by the name it has."""
+    certificates = from_pem(chain)
+    return bool(certificates and re.fullmatch(r"CA of .+ [0-9a-f]{8}", common_name(certificates[0].issuer)))
+
+
+def why_stand_in(chain: str) -> str:
+    """Return why a chain that a program on the host brought cannot be served any longer, or nothing."""
+    certificates = from_pem(chain)
+    if not certificates:
+        return "there is none"
+    end = certificates[0].not_valid_after_utc
+    return f"the one there has expired on {end:%Y-%m-%d}" if end <= now() else ""
+
+
+# Certificates that the user supplies
+
+
+@dataclasses.dataclass(frozen=True)
+class Supplied:
+    """A user's files as a host gets them: the chain, leaf first, and the key, both in PEM."""
+
+    chain: str
+    key: str
+
+    @property
+    def expires(self) -> datetime.datetime:
+        return from_pem(self.chain)[0].not_valid_after_utc
+
+
+def check_supplied(
+    where: str, names: Sequence[str], certificate: bytes, key: bytes, chain: bytes, roots: Certificates | None = None
+) -> tuple[Supplied | None, list[Problem]]:
+    """Return the files' content for a host, or every problem that they have.
+
+    where: how the inventory names the certificate, such as mail_certificates.public. chain: intermediate certificates
+    that are not in `certificate` itself, or nothing. roots: trusted CAs, by default those of the controller.
+    """
+    own, more = from_pem(certificate.decode(errors="replace")), from_pem(chain.decode(errors="replace"))
+    problems = []
+    if not own:
+        problems.append(Problem(f"{where}.certificate", None, "must be a certificate in PEM"))
+    if chain and not more:
+        problems.append(Problem(f"{where}.chain", None, "must be certificates in PEM"))
+    private, problem = _private_key(where, key)
+    problems.extend(problem)
+    whole = [*dict.fromkeys([*own, *more])]  # a full chain holds what the file beside it holds, too
+    if own:
+        problems.extend(_leaf_problems(where, own[0], names))
+        place = f"{where}.chain" if chain else f"{where}.certificate"
+        problems.extend(_chain_problems(place, whole, trusted_roots() if roots is None else roots))
+        if private is not None and private.public_key() != own[0].public_key():
+            problems.append(Problem(f"{where}.key", None, "is the key of another certificate"))
+    if problems or private is None:
+        return None, problems
+    text = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    served = [c for c in whole if c == own[0] or c.issuer != c.subject]  # a root is known or useless
+    return Supplied(to_pem(served), text.decode("ascii")), []
+
+
+def _private_key(where: str, key: bytes) -> tuple[t.Any, list[Problem]]:
+    place = f"{where}.key"
+    try:
+        private = serialization.load_pem_private_key(key, password=None)
+    except TypeError:
+        allowed = "is encrypted with a pass phrase: decrypt it (openssl pkey), and protect the file by ansible-vault"
+        return None, [Problem(place, None, allowed)]
+    except ValueError:
+        return None, [Problem(place, None, "must be a private key in PEM")]
+    if isinstance(private, rsa.RSAPrivateKey) and private.key_size >= 2048:
+        return private, []
+    if isinstance(private, ec.EllipticCurvePrivateKey):
+        return private, []
+    return None, [Problem(place, None, "must be an RSA key of at least 2048 bits or an EC key")]
+
+
+def _leaf_problems(where: str, leaf: x509.Certificate, names: Sequence[str]) -> Iterable[Problem]:
+    place = f"{where}.certificate"
+    missing = [name for name in names if not covers(leaf, name)]
+    if missing:
+        known = ", ".join(names_of(leaf)) or "no name"
+        yield Problem(place, None, f"must be for {', '.join(missing)}, and is for {known}")
+    if leaf.not_valid_after_utc < now():
+        yield Problem(place, None, f"has expired on {leaf.not_valid_after_utc:%Y-%m-%d}")
+    if leaf.not_valid_before_utc > now():
+        yield Problem(place, None, f"is not valid before {leaf.not_valid_before_utc:%Y-%m-%d}")
+    try:
+        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return
+    if not {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage):
+        yield Problem(place, None, "is not for servers (extended key usage serverAuth)")
+
+
+def _chain_problems(place: str, chain: Certificates, roots: Certificates) -> Iterable[Problem]:
+    for lower, upper in zip(chain, chain[1:], strict=False):
+        if not _issued(lower, upper):
+            wants, has = common_name(lower.issuer), common_name(upper.subject)
+            yield Problem(
+                place, None, f"is out of order: after {common_name(lower.subject)} must come {wants}, not {has}"
+            )
+            return
+        if upper.not_valid_after_utc < now():
+            yield Problem(
+                place, None, f"holds {common_name(upper.subject)}, expired on {upper.not_valid_after_utc:%Y-%m-%d}"
+            )
+    last = chain[-1]
+    if last.issuer == last.subject or any(_issued(last, root) for root in roots):
+        return
+    issuer, name = common_name(last.issuer), common_name(last.subject)
+    yield Problem(
+        place, None,
+        f"is incomplete: {name} was issued by {issuer}, which is neither in the files nor a CA that the controller "
+        "trusts; add the intermediate certificates, or the root of a private CA",
+    )  # fmt: skip
+
+
+def _issued(lower: x509.Certificate, upper: x509.Certificate) -> bool:
+    try:
+        lower.verify_directly_issued_by(upper)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def trusted_roots() -> Certificates:
+    """Return the CAs that the controller's OpenSSL trusts (SSL_CERT_FILE and SSL_CERT_DIR are honoured)."""
+    paths = ssl.get_default_verify_paths()
+    files = [paths.cafile] if paths.cafile else []
+    if not files and paths.capath:
+        bundle = os.path.join(paths.capath, "ca-certificates.crt")  # Debian: all of them in one file
+        names = sorted(os.listdir(paths.capath)) if not os.path.exists(bundle) else []
+        files = [os.path.join(paths.capath, name) for name in names] or [bundle]
+    roots: Certificates = []
+    for path in filter(os.path.isfile, files):
+        with open(path, encoding="utf-8", errors="replace") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a CA with an odd serial number is not for us to judge
+            # one by one: one that cannot be read must not hide the others
+            roots.extend(root for block in _BLOCK.findall(file.read()) for root in from_pem(block))
+    return roots

@@ -1,0 +1,108 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the module reads out of Postfix's files and of the words of its programs."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix
+from ansible_collections.postamt.mail.plugins.module_utils._programs.postfix import MAIN, MASTER, Postfix
+
+SHIPPED = "biff = no\nsmtpd_banner = $myhostname ESMTP $mail_name (Debian)\nsmtpd_tls_security_level=may\n"
+GENERATED = f"""\
+# See /usr/share/postfix/main.cf.dist
+{SHIPPED}myhostname = mx.example.org
+mydestination = $myhostname, mx.example.org, localhost.example.org, , localhost
+relayhost =
+mynetworks = 127.0.0.0/8 [::1]/128
+"""
+
+
+def test_parameters_join_continued_lines_and_pass_over_comments() -> None:
+    text = "# a = 1\na = b,\n   c\n  # inside\n   d\nempty =\n"
+    assert postfix.parameters(text) == {"a": "b, c d", "empty": ""}
+
+
+def test_what_debian_generates_is_pristine() -> None:
+    assert postfix.generated(GENERATED, SHIPPED)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("relayhost =", "relayhost = [smart.example.org]"),
+        ("localhost.example.org", "example.com"),
+        ("biff = no", "biff = yes"),
+        ("mynetworks", "message_size_limit = 1\nmynetworks"),
+    ],
+)
+def test_what_somebody_changed_is_not(old: str, new: str) -> None:
+    assert not postfix.generated(GENERATED.replace(old, new), SHIPPED)
+
+
+SERVICES = """\
+smtp       inet  n       -       y       -       -       smtpd
+submission inet  n       -       y       -       -       smtpd
+    -o { smtpd_tls_security_level = encrypt }
+submissions inet n       -       y       -       -       smtpd
+[::1]:10025 inet n       -       n       -       -       smtpd
+smtpd      pass  -       -       y       -       -       smtpd
+smtp       unix  -       -       y       -       -       smtp
+"""
+OVERRIDES = """\
+submission/inet/smtpd_tls_security_level = encrypt
+submissions/inet/smtpd_tls_wrappermode = yes
+submissions/inet/smtpd_client_restrictions = permit_sasl_authenticated, reject
+"""
+
+
+def test_tables_of_patterns_are_found_wherever_they_are_named() -> None:
+    text = "a = pcre:$config_directory/x, lmdb:y\nb/inet/c = check_x regexp:/z,{cidr:/w}\nd=pcre:$config_directory/x\n"
+    assert postfix.patterns(text) == ["cidr:/w", "pcre:$config_directory/x", "regexp:/z"]
+
+
+def test_each_smtpd_is_checked_with_its_own_options_once() -> None:
+    assert postfix.smtpd_options(SERVICES, OVERRIDES) == [
+        [],
+        ["smtpd_tls_security_level=encrypt"],
+        ["smtpd_client_restrictions=permit_sasl_authenticated, reject"],
+    ]
+
+
+def test_listeners() -> None:
+    assert postfix.listeners(SERVICES) == {("", 25), ("", 587), ("", 465), ("::1", 10025)}
+
+
+def test_complaints() -> None:
+    text = (
+        "postconf: warning: /etc/postfix/main.cf: unused parameter: foo=1\n"
+        'postconf: warning: support for parameter "x" will be removed; instead, use "y"\n'
+        "postfix/smtpd[12]: fatal: bad numerical configuration: a = b\n"
+    )
+    assert postfix.complaints(text) == [
+        "warning: /etc/postfix/main.cf: unused parameter: foo=1",
+        "fatal: bad numerical configuration: a = b",
+    ]
+
+
+def test_some_parameters_need_a_restart() -> None:
+    program = Postfix()
+    old = {MAIN: "inet_protocols = all\nbiff = no\n", MASTER: "x"}
+    assert not program.needs_restart(old, {MAIN: "inet_protocols =  all\nbiff = yes\n"})
+    assert program.needs_restart(old, {MAIN: "inet_protocols = ipv4\nbiff = no\n"})
+    assert not program.needs_restart(old, {MASTER: "y"})
+    told = program.changed_settings(old, {MAIN: "inet_protocols = all\nbiff = yes\n", MASTER: "y"})
+    assert told == ["biff = yes (was no)", MASTER]
+
+
+def test_a_stage_asks_no_running_proxymap() -> None:
+    text = "virtual_mailbox_maps = proxy:ldap:$config_directory/tables/mailboxes, proxy:unix:passwd.byname\n"
+    expected = "virtual_mailbox_maps = ldap:$config_directory/tables/mailboxes, unix:passwd.byname\n"
+    assert Postfix().staged(MAIN, text) == expected
+    assert Postfix().staged("/etc/postfix/tables/x", text) == text
+
+
+def test_entries_compare_whatever_their_layout() -> None:
+    by_hand = "# mine\nb = 2,\n   3\na  =  1\n"
+    assert postfix.entries(by_hand) == "a = 1\nb = 2, 3\n"
+    assert postfix.entries("smtp inet n - y - - smtpd\n  -o a=b\n") == "smtp inet n - y - - smtpd -o a=b\n"

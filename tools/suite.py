@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Runs the jobs of `make test`, three at a time, and says how long each took.
+
+    tools/suite.py              all
+    tools/suite.py lint         those whose name begins with a word
+    tools/suite.py molecule-postfix
+
+Each job writes to .cache/suite/<job>.log; what a failed one wrote is shown, and
+at the end once more what failed in it, where a reader of a long output looks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CACHE = REPOSITORY / ".cache"
+LOGS = CACHE / "suite"
+WORKERS = 3  # on two cores: tests wait more than they compute
+RELEASES = ("trixie", "bookworm")
+LONGEST = ("amavis", "hosts", "trust")
+MIXED = ("hosts",)  # scenarios whose hosts are of both releases
+OLDEST = ("default", "bookworm")  # runs with the oldest supported ansible-core, all else with the newest
+
+BUILD = "ansible-galaxy collection build --force --output-path .cache/build"
+
+# The images come first, since the scenarios wait for them; then what takes longest.
+PREPARE = {f"molecule-image-{release}": f"tools/hosts.py image test --release {release}" for release in RELEASES}
+LINT = {
+    "lint-sanity": "tools/sanity",
+    "lint-ansible": "ansible-lint --offline",
+    "lint-types": "mypy $(printf -- '-p ansible_collections.postamt.mail.plugins.%s ' plugin_utils module_utils)",
+    "lint-yaml": "yamllint --strict .",
+    "lint-python": "ruff check . && ruff format --check .",
+    "lint-docs": "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck .",
+    "lint-changelog": "antsibull-changelog lint",
+    "lint-galaxy": (
+        f"{BUILD} && GALAXY_IMPORTER_CONFIG=tools/galaxy-importer.cfg "
+        "python -m galaxy_importer.main .cache/build/postamt-mail-*.tar.gz"
+    ),
+    "lint-generated": "rm -rf .cache/docs && cp -a docs .cache/docs && make --silent docs && diff -r .cache/docs docs",
+}
+WORLD = (REPOSITORY / "tools" / "try_host.py", "--list")  # kinds of hosts, for `make soak`
+UNIT = {"unit": "pytest -q --cov --cov-report=term"}
+
+
+@dataclass
+class Job:
+    """One command, and how it went."""
+
+    name: str
+    command: str
+    environment: dict[str, str]
+    seconds: float = 0
+    passed: bool = False
+
+    @property
+    def log(self) -> Path:
+        return LOGS / f"{self.name}.log"
+
+    def written(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def run(self) -> Job:
+        start = time.monotonic()
+        with open(self.log, "w", encoding="utf-8") as handle:
+            done = subprocess.run(
+                ["bash", "-c", self.command],
+                cwd=REPOSITORY,
+                env={**os.environ, **self.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=handle,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        self.seconds = time.monotonic() - start
+        self.passed = done.returncode == 0
+        print(f"{'ok' if self.passed else 'FAILED':7}{self.name} ({self.seconds:.0f} s)", flush=True)
+        return self
+
+
+def reasons(log: str) -> list[str]:
+    """The lines that name what failed: pytest's and Ansible's, without what frames them."""
+    found = re.findall(r"^\W*((?:FAILED|ERROR|E  |fatal:).*)$", re.sub(r"\x1b\[[0-9;]*m", "", log), re.MULTILINE)
+    return [line[:240] for line in found[-24:] or log.splitlines()[-5:]]
+
+
+def jobs() -> list[Job]:
+    """All of them, in the order in which they start."""
+    found = [Job(name, command, {}) for name, command in {**PREPARE, **UNIT}.items()]
+    scenarios = sorted(REPOSITORY.glob("molecule/*/molecule.yml"))
+    for path in sorted(scenarios, key=lambda path: path.parent.name not in LONGEST):
+        name = path.parent.name
+        for release in RELEASES[:1] if name in MIXED else RELEASES:
+            environment = {
+                "RELEASE": release,
+                "NO_COLOR": "1",
+                "MOLECULE_COMMAND_BORDERS": "0",
+                "MOLECULE_EPHEMERAL_DIRECTORY": str(CACHE / "molecule" / f"tmp-{name}-{release}"),
+            }
+            # what a failed run leaves is removed too
+            command = f"molecule test -s {name}; code=$?; tools/hosts.py down {name}-{release}; exit $code"
+            if (name, release) == OLDEST:
+                command = f'tools/oldest-ansible && export PATH="$PWD/.cache/oldest/bin:$PATH" && {command}'
+            found.append(Job(f"molecule-{name}-{release}", command, environment))
+    found += [Job(name, command, {}) for name, command in LINT.items()]
+    for kind in os.environ.get("SOAK") and subprocess.check_output(WORLD, text=True).split() or ():
+        for release in RELEASES:
+            found.append(Job(f"world-{kind}-{release}", f"tools/try_host.py {kind} --release {release}", {}))
+    return found
+
+
+def main() -> None:
+    wanted = tuple(sys.argv[1:]) or ("",)
+    chosen = [job for job in jobs() if job.name.startswith(wanted)]
+    LOGS.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        done = list(pool.map(Job.run, chosen))
+    for job in done:
+        if job.name == "unit" or not job.passed:
+            print(f"\n===== {job.name}: {job.command}\n{job.written()}")
+    print()
+    for job in done:
+        print(f"{job.name:32}{job.seconds:7.0f} s  {'ok' if job.passed else 'FAILED'}")
+    print(f"{'together':32}{time.monotonic() - start:7.0f} s")
+    for job in done:
+        if not job.passed:
+            print("\n".join([f"\n{job.name} failed:", *reasons(job.written()), f"(all of it: {job.log})\n"]))
+    failed = sum(not job.passed for job in done)
+    print(f"{len(done) - failed} passed, {failed} failed", flush=True)
+    sys.exit(bool(failed) or not done)
+
+
+if __name__ == "__main__":
+    main()
