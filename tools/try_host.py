@@ -42,8 +42,8 @@ class Kind:
     """What is different on a kind of host.
 
     variables: of the site, until a run has refused them or failed; then: what takes their place. refused: what check
-    mode and the run say before they touch the host. fails: what a run says at its end, when all else is set up. mend: what
-    an administrator does about it there. login, memory: how the host is reached, and what it has.
+    mode and the run say before they touch the host. fails: what a run says at its end, when all else is set up. mend:
+    what an administrator does about it there. login, memory: how the host is reached, and what it has.
     """
 
     variables: dict[str, Any] = dataclasses.field(default_factory=dict)
