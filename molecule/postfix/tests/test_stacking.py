@@ -75,7 +75,7 @@ def with_more(host: Any, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "galaxy.yml", copy)
     for name, said in CONCERNS.items():
-        concern = copy / "plugins" / "plugin_utils" / "concerns" / f"thrown_away_{name}.py"
+        concern = copy / "plugins" / "plugin_utils" / "_concerns" / f"thrown_away_{name}.py"
         concern.write_text(CONCERN.format(name=name, **said), encoding="utf-8")
     try:
         for name, said in CONCERNS.items():
