@@ -9,7 +9,6 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -89,7 +88,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         if wrong:
             raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
-    if not filtering.filters(site, host):
+    if not parts:
         return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(

@@ -138,7 +138,7 @@ class Ldap:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of slapd for one host; the directory's host gets the entries too."""
-    if not (site.lookups.directory and host.does("mail_directory")):
+    if not parts:
         return make_plan(wanted=False, units=[Unit("slapd.service", running=False)])
     services = merged(parts, "services", "directory service")
     provider = t.cast(Host, site.provider)

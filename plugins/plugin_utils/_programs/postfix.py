@@ -146,9 +146,14 @@ def table(name: str, kind: str) -> str:
     return f"{prefix}:$config_directory/tables/{name}"
 
 
+def in_full(site: Site, host: Host) -> bool:
+    """Tell whether Postfix does all that the site wants of it; elsewhere it hands the host's mail on."""
+    return site.sends(host)
+
+
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Postfix for one host."""
-    if not host.duties:
+    if not parts:
         return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
     parameters, services = configuration(host, parts, overrides)
     tables = merged(parts, "tables", "Postfix table")

@@ -24,6 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.clamav impo
     Value,
 )
 
+RUNS = ("clamav",)  # it runs where this concern contributes to it
+
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
@@ -129,8 +131,6 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     if not site.of(filtering.Variables).mail_antivirus:
         return Amavis(settings={"@bypass_virus_checks_maps": [True], "@av_scanners": [], "@av_scanners_backup": []})
     server = site.of(filtering.Variables).mail_clamav_server

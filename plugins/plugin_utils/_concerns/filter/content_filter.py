@@ -23,6 +23,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     Value,
 )
 
+RUNS = ("amavis",)  # it runs where this concern contributes to it
 Variables = filtering.Variables
 WORLD, USERS, HOST = links.FILTER  # amavis's sockets, by who sends
 
@@ -31,6 +32,7 @@ _DECODERS = (
     "arj", "binutils", "bzip2", "cabextract", "cpio", "lz4", "lzop", "p7zip-full", "rpm2cpio", "unrar-free", "xz-utils",
     "zstd",
 )  # fmt: skip
+
 # Kinds of archives by what file(1) calls them: amavis has the words of an older one, and does not know the last.
 _KINDS = {"XZ compressed": "xz", "LZMA compressed": "lzma", r"Windows imaging \(WIM\)": "wim"}
 
@@ -52,7 +54,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not filtering.filter_hosts(site) or not site.sends(host):
+    if not filtering.filter_hosts(site):
         return None
     size = sizing(site, host)
     before = filtering.before_queue(site)

@@ -85,8 +85,6 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     by_recipient = _policies(site)
     settings: dict[str, t.Any] = {
         # Mail of the site's own hosts is never refused: a program there has nobody to tell.

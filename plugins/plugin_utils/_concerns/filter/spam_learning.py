@@ -60,8 +60,6 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     mode = site.of(Variables).mail_spam_learning
     if mode == "off":
         return Amavis(rules=["use_bayes 0"])
@@ -113,7 +111,7 @@ def _owners(site: Site) -> list[t.Any]:
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     mode = site.of(Variables).mail_spam_learning
-    if mode == "off" or not host.does("mail_store") or not filtering.filters(site, host):
+    if mode == "off" or not filtering.filters(site, host):
         return None
     spam, ham = f"{SCRIPTS}/learn-spam.sieve", f"{SCRIPTS}/learn-ham.sieve"
     # Dovecot's processes alone get there. Where they run as the host's users they have the socket's group besides.

@@ -59,7 +59,7 @@ def _is_host(text: str) -> bool:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     domains = site.of(Variables).mail_gateway
-    if not domains or not site.sends(host):
+    if not domains:
         return None
     listed = {one: "OK" for name, to in domains.items() for one in ([*map(str, to.recipients)] or [f"@{name}"])}
     return Postfix(

@@ -69,7 +69,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     checks = site.of(Variables).mail_header_checks
-    if not checks or not site.sends(host):
+    if not checks:
         return None
     lines = [f"/{_within_slashes(item.match)}/ {item.action.upper()} {item.text}".rstrip() for item in checks]
     return Postfix(

@@ -21,6 +21,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     table,
 )
 
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     """Set up a loopback-only Postfix without mailboxes (Postfix's STANDARD_CONFIGURATION_README), or let clients in."""
@@ -32,7 +34,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             handing = [one.name for one in site.hosts.values() if links.hands_over(site, one)]
             tables["handed_over"] = Table("lmdb", dict.fromkeys(map(str, [*handing, *site.domains, "<>"]), "OK"))
         return Postfix(services=services, tables=tables)
-    if site.sends(host) or not host.duties:
+    if site.sends(host):
         return None
     hop = _login(site, host) if host.does(CLIENT) else _link()
     own = [str(host.name), "localhost", f"localhost.{host.name.partition('.')[2]}"]

@@ -61,7 +61,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     relay = site.of(Variables).mail_relayhost
-    if not relay or not site.sends(host):
+    if not relay:
         return None
     hop = f"[{relay.host}]:{relay.port}"
     # A policy for this hop alone: mail to other hops (gateway) keeps its own level.

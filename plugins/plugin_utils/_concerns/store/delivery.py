@@ -15,16 +15,12 @@ SOCKET = "private/dovecot-lmtp"  # in Postfix's chroot
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not site.sends(host):
-        return None
     socket = links.LMTP_SOCKET if links.needs_store(site, host) else SOCKET
     # A line that is cut has a blank more: signatures of the message are broken then.
     return Postfix(parameters={"virtual_transport": f"lmtp:unix:{socket}", "lmtp_line_length_limit": 0})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     path = f"{links.CHROOT}/{SOCKET}"
     listeners: dict[str, dict[str, str | int]] = {
         f"unix_listener {path}": {"user": "postfix", "group": "postfix", "mode": "0600"},

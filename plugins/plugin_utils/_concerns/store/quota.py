@@ -47,8 +47,6 @@ class Variables:
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not site.sends(host):
-        return None
     socket = links.QUOTA_SOCKET if links.needs_store(site, host) else _SOCKET
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
     ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
@@ -57,8 +55,6 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     said = site.of(Variables)
     limit = f"{site.core.mail_quota // 1024}K"
     listeners = {f"unix_listener {links.CHROOT}/{_SOCKET}": {"user": "postfix", "mode": "0600"}}

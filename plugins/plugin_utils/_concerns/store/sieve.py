@@ -25,8 +25,6 @@ class Variables:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     notify = site.of(Variables).mail_sieve_notify
     # Without this it would be what the script says.
     sender = {"sieve_notify_mailto_envelope_from": "user_email"}
