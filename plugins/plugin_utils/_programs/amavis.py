@@ -29,7 +29,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Unit,
     make_plan,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
@@ -78,6 +77,7 @@ class Amavis:
     units: Iterable[Unit] = ()
     packages: Iterable[str] = ()
     questions: Iterable[Question] = ()
+    notes: Iterable[str] = ()  # what a run says of this host
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -102,7 +102,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
-        notes=[sizing(site, host).sentence()],
+        notes=every(parts, "notes"),
         questions=every(parts, "questions"),
     )
 

@@ -10,7 +10,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import public
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -35,7 +35,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_names as names
 
+Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
 Value = str | int | bool | list[str] | None
+MAILS: tuple[Mail, ...] = t.get_args(Mail)
 FOLDER = "/etc/postfix"
 DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
@@ -63,7 +65,10 @@ STRICTNESS: dict[str, tuple[Value, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """One line of master.cf (master(5)); the daemon's command may carry -o options."""
+    """One line of master.cf (master(5)); the daemon's command may carry -o options.
+
+    takes: whose mail enters there, as it comes; empty where none does.
+    """
 
     command: str
     private: str = "-"
@@ -71,6 +76,7 @@ class Service:
     chroot: bool = True
     wakeup: str = "-"
     maxproc: str = "-"
+    takes: Mail | t.Literal[""] = ""
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
 
@@ -123,9 +129,10 @@ class Table:
 class Postfix:
     """What one concern contributes.
 
-    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns; fronts: daemons
-    before them; tables by file name, named in parameters by table(); lists: parameter -> slot -> entries (see SLOTS); a
-    list whose name starts with mua_ is one for users' ports and has the slots of its smtpd_ twin.
+    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns, by their names,
+    or by whose mail they take; fronts: daemons before them; tables by file name, named in parameters by table(); lists:
+    parameter -> slot -> entries (see SLOTS); a list whose name starts with mua_ is one for users' ports and has the
+    slots of its smtpd_ twin.
     """
 
     parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
@@ -229,17 +236,17 @@ def questions(
 ) -> list[Question]:
     """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
     found = [
-        Question("smtp_greeting", {"path": links.public(key.rsplit("/", 1)[0])})
+        Question("smtp_greeting", {"path": public(key.rsplit("/", 1)[0])})
         for key, service in sorted(services.items())
         if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
     ]
     for greeting, settings in _greetings(parameters, services):
         if table(DIRECTORY, "ldap") in text_of(settings.get("smtpd_client_restrictions") or ""):
-            needs = links.directory_needs(site, host, "postfix")
+            needs = site.lookups.needs(site, host, "postfix")
             greeting = dataclasses.replace(greeting, arguments={**greeting.arguments, "needs": needs})
         found.append(greeting)
         if greeting.arguments["port"] == 25 and site.sends(host):
-            needs = links.directory_needs(site, host, "postfix")
+            needs = site.lookups.needs(site, host, "postfix")
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
                 found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
@@ -304,9 +311,16 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
 def services_of(parts: Contributions) -> dict[str, Service]:
     """Return the lines of master.cf: each concern's services, what others add to them, and what stands before them."""
     services: dict[str, Service] = merged(parts, "services", "Postfix service")
-    for key in sorted({key for _concern, part in parts for key in part.extensions}):
+    takes = {key: service.takes for key, service in services.items()}
+    for key in sorted({key for _concern, part in parts for key in part.extensions} - set(MAILS)):
         adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
-        services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
+        _brought(services, key, "extends", adding[0][0])
+    for key in sorted(services):
+        adding = [
+            (name, part.extensions[one]) for name, part in parts for one in (key, takes[key]) if one in part.extensions
+        ]
+        if adding:
+            services[key] = _extended(key, services[key], adding)
     taken: set[tuple[str, str]] = set()
     for key, concern, front in _fronts(parts):
         behind = _brought(services, key, "stands before", concern)
@@ -356,6 +370,7 @@ def _owners(
 ) -> dict[tuple[str, str], str]:
     """Return who has brought each parameter, by service ("" for main.cf) and name: whose mistake it is."""
     found: dict[tuple[str, str], str] = {}
+    taken = {key: service.takes for _concern, part in parts for key, service in part.services.items()}
     for concern, part in parts:
         found.update({("", name): f"concern {concern}" for name in [*part.parameters, *part.lists]})
         found.update(
@@ -363,7 +378,8 @@ def _owners(
         )
     for concern, part in parts:  # what an extension says of an option counts
         for key, extension in part.extensions.items():
-            found.update({(key, name): f"concern {concern}" for name in extension.options})
+            places = [key] if key not in MAILS else [place for place, takes in taken.items() if takes == key]
+            found.update({(place, name): f"concern {concern}" for place in places for name in extension.options})
     for key, concern, front in _fronts(parts):
         found.update({(front.behind, name): owner for (place, name), owner in [*found.items()] if place == key})
         found.update({(key, name): f"concern {concern}" for name in front.service.options})
@@ -405,7 +421,7 @@ def master_cf(services: Mapping[str, Service]) -> str:
 def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
     """Return the user's own services (variable postfix_services)."""
     result: dict[str, Service | None] = {}
-    known = {field.name for field in dataclasses.fields(Service)}
+    known = {field.name for field in dataclasses.fields(Service)} - {"takes"}
     for key, value in given.items():
         if not re.fullmatch(r"[^\s/]\S*/(inet|unix|unix-dgram|fifo|pass)", key):
             raise ComposeError(f"postfix_services: {key} must be NAME/TYPE, such as submission/inet (master(5))")

@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, DomainOrAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site

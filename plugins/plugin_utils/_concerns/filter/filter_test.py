@@ -8,9 +8,10 @@ What the test does is in module_utils/_programs/postamt_filter_test.py.
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering, links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit, command
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import TEST, TEST_CLIENT, Amavis, Perl
@@ -25,7 +26,7 @@ def clamav(site: Site, host: Host) -> Clamav | None:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    socket = links.amavis_socket(site, host, site.senders[0], next(iter(links.FILTER)))
+    socket = sockets.amavis_socket(site, host, site.senders[0], "world")
     words = [
         *(["--virus"] if site.of(filtering.Variables).mail_antivirus else []),
         *(["--official"] if filtering.scans(site, host) and site.of(filtering.Variables).mail_clamav_official else []),

@@ -13,7 +13,7 @@ EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
 
 # As Debian ships them; local, virtual, proxymap, qmgr and postlogd need what lies outside the chroot.
 _SERVICES = {
-    "pickup/unix": Service("pickup", private="n", wakeup="60", maxproc="1"),
+    "pickup/unix": Service("pickup", private="n", takes="hosts", wakeup="60", maxproc="1"),
     "cleanup/unix": Service("cleanup", private="n", maxproc="0"),
     "qmgr/unix": Service("qmgr", private="n", chroot=False, wakeup="300", maxproc="1"),
     "tlsmgr/unix": Service("tlsmgr", wakeup="1000?", maxproc="1"),

@@ -23,7 +23,7 @@ def postfix(site: Site, host: Host) -> Postfix:
             "smtpd_helo_required": True,
             "smtpd_sasl_auth_enable": False,  # users have ports of their own
         },
-        services={"smtp/inet": Service("smtpd", private="n")},
+        services={"smtp/inet": Service("smtpd", private="n", takes="world")},
         tables={"own_names": Table("regexp", _own_names(site, host))},
         lists={
             "smtpd_helo_restrictions": {

@@ -58,11 +58,13 @@ def postfix(site: Site, host: Host) -> Postfix:
             "submission/inet": Service(
                 "smtpd",
                 private="n",
+                takes="users",
                 options={**_OPTIONS, "syslog_name": "postfix/submission"},
             ),
             "submissions/inet": Service(
                 "smtpd",
                 private="n",
+                takes="users",
                 options={**_OPTIONS, "syslog_name": "postfix/submissions", "smtpd_tls_wrappermode": True},
             ),
         },
