@@ -1,22 +1,58 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What ansible-doc shows: examples that run."""
+"""What ansible-doc shows: examples that run, and each variable of the site."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import subprocess
+import types
 import typing as t
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import schema, variables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = sorted(f"postamt.mail.{path.stem}" for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
 FILTERS = sorted(f"postamt.mail.{path.stem}" for path in (REPOSITORY / "plugins" / "filter").glob("*.yml"))
+
+
+SITE = "postamt.mail.site"
+
+
+def tool(name: str) -> types.ModuleType:
+    loader = SourceFileLoader(name, str(REPOSITORY / "tools" / f"{name}.py"))
+    module = module_from_spec(spec_from_loader(name, loader) or pytest.fail("no module"))
+    loader.exec_module(module)
+    return module
+
+
+DOCS, PLANS = tool("docs"), tool("plans")
+
+
+def declarations() -> dict[str, tuple[t.Any, t.Any]]:
+    """Return each variable and each key of one, with its field and its type."""
+    found: dict[str, tuple[t.Any, t.Any]] = {}
+    kinds = [("", kind) for declared in DOCS.declared().values() for kind in declared]
+    while kinds:
+        prefix, kind = kinds.pop()
+        for field in dataclasses.fields(kind):
+            of = schema.field_types(kind)[field.name]
+            found[f"{prefix}{field.name}"] = field, of
+            kinds += [(f"{prefix}{field.name}.", inner) for inner in DOCS.nested(of)]
+    return found
+
+
+DECLARED = declarations()
+WITH_EXAMPLE = [name for name, (field, _kind) in DECLARED.items() if field.metadata["example"]]
 
 
 @functools.cache
@@ -67,3 +103,74 @@ def test_the_filters_examples_run(tmp_path: Path) -> None:
     assert {name for name in FILTERS if name in json.dumps(tasks)} == set(FILTERS)
     done = play(tasks, tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+@functools.cache
+def entry_points() -> dict[str, t.Any]:
+    """Return what ansible-doc shows of role site."""
+    command = ["ansible-doc", "--json", "--type", "role", SITE]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    points: dict[str, t.Any] = found[SITE]["entry_points"]
+    return points
+
+
+def test_ansible_doc_shows_each_variable_with_its_type_and_keys() -> None:
+    shown = {name: point["options"] for name, point in entry_points().items()}
+    of_hosts = set(schema.field_types(variables.HostVariables))
+    of_the_site = {name for name in DECLARED if "." not in name} - of_hosts
+    assert {name: set(options) for name, options in shown.items()} == {"site": of_the_site, "host": of_hosts}
+    accounts = shown["site"]["mail_accounts"]
+    assert (accounts["type"], accounts["elements"], accounts["options"]["quota"]["type"]) == ("list", "dict", "str")
+    assert accounts["options"]["password"]["no_log"] and accounts["options"]["address"]["required"]
+    assert shown["site"]["mail_content_filter"]["choices"] == ["off", "before_queue", "after_queue"]
+    assert any("C(dns.key_secret)" in text for text in shown["site"]["mail_acme"]["description"])
+    assert shown["site"]["mail_message_size_limit"]["default"] == "50M"
+
+
+def test_the_defaults_that_ansible_doc_shows_are_those_that_hold() -> None:
+    for point in entry_points().values():
+        for name, option in point["options"].items():
+            field, kind = DECLARED[name]
+            if option.get("default") not in (None, {}, []):
+                problems: list[schema.Problem] = []
+                assert schema.parse(kind, option["default"], name, problems) == (
+                    field.default if field.default is not dataclasses.MISSING else field.default_factory()
+                )
+                assert problems == []
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLE)
+def test_a_variables_example_is_taken(name: str) -> None:
+    field, kind = DECLARED[name]
+    example = yaml.safe_load(field.metadata["example"])
+    problems: list[schema.Problem] = []
+    schema.parse(kind, example, name, problems)
+    assert problems == []
+    if "." not in name:
+        inventory = yaml.safe_load(
+            (REPOSITORY / "examples" / "several-hosts" / "hosts.yml").read_text(encoding="utf-8")
+        )
+        inventory["mail"]["vars"][name] = example
+        assert derived(json.dumps(inventory))
+
+
+def derived(inventory: str) -> list[str]:
+    """Return the plans, by host and program, of an inventory in YAML."""
+    listed = subprocess.run(
+        ["ansible-inventory", "-i", "/dev/stdin", "--list"], input=inventory, check=True, capture_output=True, text=True
+    )
+    return [*PLANS.plans(json.loads(listed.stdout), "trixie", settled=False)]
+
+
+@pytest.mark.parametrize(("point", "hosts"), [("site", 1), ("host", 3)])
+def test_an_inventory_that_ansible_doc_shows_is_taken(point: str, hosts: int) -> None:
+    assert len(derived(entry_points()[point]["examples"])) == hosts * len(compose.programs())
+
+
+def test_who_runs_the_role_is_told_of_the_playbook_and_no_variable_is_looked_at(tmp_path: Path) -> None:
+    wrong = {"mail_accounts": [{"password": ["hunter2"]}], "mail_content_filter": "sometimes"}
+    task = {"ansible.builtin.include_role": {"name": SITE}, "vars": wrong}
+    done = play([task], tmp_path)
+    assert done.returncode != 0
+    assert "run ansible-playbook -i INVENTORY postamt.mail.site" in done.stdout
+    assert "hunter2" not in done.stdout and "sometimes" not in done.stdout
