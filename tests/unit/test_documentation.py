@@ -146,25 +146,27 @@ def test_a_variables_example_is_taken(name: str) -> None:
     problems: list[schema.Problem] = []
     schema.parse(kind, example, name, problems)
     assert problems == []
-    if "." not in name:
-        inventory = yaml.safe_load(
-            (REPOSITORY / "examples" / "several-hosts" / "hosts.yml").read_text(encoding="utf-8")
-        )
-        inventory["mail"]["vars"][name] = example
-        assert derived(json.dumps(inventory))
+    if name in entry_points()["site"]["options"]:
+        inventory = listed((REPOSITORY / "examples" / "single-host" / "hosts.yml").read_text(encoding="utf-8"))
+        (said,) = inventory["_meta"]["hostvars"].values()
+        changed = {**inventory, "_meta": {"hostvars": {"mail.example.org": {**said, name: example}}}}
+        assert PLANS.plans(changed, "trixie", settled=False)
 
 
-def derived(inventory: str) -> list[str]:
-    """Return the plans, by host and program, of an inventory in YAML."""
-    listed = subprocess.run(
-        ["ansible-inventory", "-i", "/dev/stdin", "--list"], input=inventory, check=True, capture_output=True, text=True
+@functools.cache
+def listed(inventory: str) -> dict[str, t.Any]:
+    """Return an inventory in YAML as Ansible reads it."""
+    command = ["ansible-inventory", "-i", "/dev/stdin", "--list"]
+    found: dict[str, t.Any] = json.loads(
+        subprocess.run(command, input=inventory, check=True, capture_output=True, text=True).stdout
     )
-    return [*PLANS.plans(json.loads(listed.stdout), "trixie", settled=False)]
+    return found
 
 
 @pytest.mark.parametrize(("point", "hosts"), [("site", 1), ("host", 3)])
 def test_an_inventory_that_ansible_doc_shows_is_taken(point: str, hosts: int) -> None:
-    assert len(derived(entry_points()[point]["examples"])) == hosts * len(compose.programs())
+    plans = PLANS.plans(listed(entry_points()[point]["examples"]), "trixie", settled=False)
+    assert len(plans) == hosts * len(compose.programs())
 
 
 def test_who_runs_the_role_is_told_of_the_playbook_and_no_variable_is_looked_at(tmp_path: Path) -> None:
