@@ -63,7 +63,9 @@ _TAGS = {
 class Variables:
     """What happens to what the filter finds."""
 
-    mail_filter_policy: Policy = var("What happens to mail, for the whole site.", Policy())
+    mail_filter_policy: Policy = var(
+        "What happens to mail, for the whole site.", Policy(), example="{encrypted: tag, spam_refuse_score: 15}"
+    )
     mail_filter_policies: dict[DomainOrAddress, Policy] = var(
         "Policies of domains and accounts: what one does not say, the account's domain says, then the site.", {},
         example="{example.org: {banned_files: quarantine}, alice@example.org: {spam_junk_score: 8}}",

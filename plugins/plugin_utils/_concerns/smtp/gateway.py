@@ -33,7 +33,9 @@ class Destination:
 class Variables:
     """What is relayed to whom."""
 
-    mail_gateway: dict[Domain, Destination] = var("Domains to relay, each with its server.", {})
+    mail_gateway: dict[Domain, Destination] = var(
+        "Domains to relay, each with its server.", {}, example="{branch.example.org: {host: 10.0.0.5}}"
+    )
 
 
 def check(site: Site) -> Iterator[Problem]:

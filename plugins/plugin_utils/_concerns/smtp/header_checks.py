@@ -44,7 +44,10 @@ class HeaderCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
-    mail_header_checks: list[HeaderCheck] = var("Checks in order; the first that matches decides.", [])
+    mail_header_checks: list[HeaderCheck] = var(
+        "Checks in order; the first that matches decides.", [],
+        example="[{match: '^Subject: .*lottery', action: reject, text: No lotteries here}]",
+    )  # fmt: skip
 
 
 def check(site: Site) -> Iterator[Problem]:

@@ -40,7 +40,10 @@ class Relayhost:
 class Variables:
     """Where outgoing mail goes."""
 
-    mail_relayhost: Relayhost | None = var("The host that takes all outgoing mail; none to deliver directly.", None)
+    mail_relayhost: Relayhost | None = var(
+        "The host that takes all outgoing mail; none to deliver directly.", None,
+        example="{host: smtp.example.net, username: example, password: secret}",
+    )  # fmt: skip
 
 
 def check(site: Site) -> Iterator[Problem]:
