@@ -33,6 +33,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_checks as checks
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_names as names
 
 Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
@@ -49,9 +50,10 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
     "smtpd_relay_restrictions": ("networks", "authenticated", "destination"),
     "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
-    "smtpd_data_restrictions": ("pipelining", "bounce"),
+    "smtpd_data_restrictions": ("pipelining", "bounce", "policy*"),
+    "smtpd_end_of_data_restrictions": ("policy*",),
     "smtpd_milters": ("check*", "sign*"),
-    "non_smtpd_milters": ("sign*",),
+    "non_smtpd_milters": ("check*", "sign*"),
     "smtp_sasl_password_maps": ("relay",),
     "smtp_tls_policy_maps": ("site*", "relay", "published*"),
     "transport_maps": ("site*", "gateway"),
@@ -114,6 +116,37 @@ class Front:
 
 
 @dataclasses.dataclass(frozen=True)
+class Milter:
+    """A mail filter that Postfix asks over the milter protocol (MILTER_README), on hosts where the concern applies.
+
+    socket: inet:HOST:PORT, or unix:PATH relative to the chroot; slot: of list smtpd_milters; unanswered: what becomes
+    of mail while it does not answer (milter_default_action); mail: whose mail it sees, as it enters. With
+    mail_content_filter: before_queue it sees no header and no body of mail that comes by SMTP.
+    """
+
+    socket: str
+    slot: str
+    unanswered: t.Literal["accept", "reject", "tempfail", "quarantine"] = "tempfail"
+    mail: tuple[Mail, ...] = MAILS
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyService:
+    """A service that is asked whether to take mail (SMTPD_POLICY_README), on hosts where the concern applies.
+
+    socket: as of a milter; slot: of the stage's restrictions; unanswered: the action while it does not answer
+    (access(5)), where DUNNO takes the mail; stage: of the SMTP dialogue, smtpd_STAGE_restrictions; mail: whose mail it
+    judges.
+    """
+
+    socket: str
+    slot: str = "policy"
+    unanswered: str = "DUNNO"
+    stage: t.Literal["client", "helo", "sender", "relay", "recipient", "data", "end_of_data"] = "recipient"
+    mail: tuple[Mail, ...] = ("world", "users")
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """A lookup table in /etc/postfix/tables: pairs for lmdb, else the text of the type's own syntax.
 
@@ -132,7 +165,7 @@ class Postfix:
     parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns, by their names,
     or by whose mail they take; fronts: daemons before them; tables by file name, named in parameters by table(); lists:
     parameter -> slot -> entries (see SLOTS); a list whose name starts with mua_ is one for users' ports and has the
-    slots of its smtpd_ twin.
+    slots of its smtpd_ twin; milters and policies: who is asked about mail.
     """
 
     parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
@@ -141,6 +174,8 @@ class Postfix:
     fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
     lists: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
+    milters: Iterable[Milter] = ()
+    policies: Iterable[PolicyService] = ()
     files: Iterable[File] = ()
     packages: Iterable[str] = ()
     questions: Iterable[Question] = ()
@@ -190,7 +225,8 @@ def configuration(
     """Return what main.cf and master.cf say, the user's own included."""
     settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
     version = host.version("postfix")
-    brought, lines = {**_parameters(parts), **_lists(parts)}, services_of(parts)
+    parts, lines = checks.seen(parts, services_of(parts), SLOTS)
+    brought = {**_parameters(parts), **_lists(parts)}
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
     changed = settings or own_services
     for name in _left_over(version, (brought, lines), (parameters, services)) if changed else ():

@@ -24,7 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import PolicyService, Postfix
 
 _SOCKET = "private/quota-status"  # in Postfix's chroot
 _LINK = "private/store-quota"  # there too, where the mailboxes are on another host
@@ -71,9 +71,7 @@ def links(site: Site, host: Host) -> Links:
 def postfix(site: Site, host: Host) -> Postfix:
     socket = _SOCKET if host.does("mail_store") else _LINK
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
-    ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
-    ports = ("smtpd", "mua") if host.does("mail_submission") else ("smtpd",)
-    return Postfix(lists={f"{port}_recipient_restrictions": ask for port in ports})
+    return Postfix(policies=[PolicyService(f"unix:{socket}", slot="quota", unanswered="DUNNO")])
 
 
 def dovecot(site: Site, host: Host) -> Dovecot:
