@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count
 from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from letters import (
+from ansible_collections.postamt.mail.tests.lib.letters import (
     ANNA,
     BEN,
     CARL,
@@ -28,8 +28,10 @@ from letters import (
     letter,
     zipped,
 )
-from neighbour import greeting_servers
-from ports import listening
+from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_servers
+from ansible_collections.postamt.mail.tests.lib.ports import listening
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, RunOther, Scenario, Site
+from testinfra.host import Host
 
 
 @pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
@@ -108,7 +110,7 @@ PROGRAM = b"".join(
 )
 
 
-def test_names_in_archives_of_every_kind_are_seen(host: Any, send: Any) -> None:
+def test_names_in_archives_of_every_kind_are_seen(host: Host, send: Any) -> None:
     host.check_output(PACK)
     names = host.check_output("ls /tmp/packed").split()
     assert len(names) == 20
@@ -137,7 +139,7 @@ def test_a_name_is_banned_as_windows_reads_it(send: Any, name: str, content: byt
 
 
 def test_one_answer_serves_two_policies_and_nobody_hears_of_it(
-    site: Any, host: Any, ask: Any, send: Any, has: Any
+    site: Site, host: Host, ask: Ask, send: Any, has: Any
 ) -> None:
     token = new_token()
     before = imap_count(ask(993), CARL, site.passwords[CARL])
@@ -177,7 +179,9 @@ with smtplib.SMTP("127.0.0.1", 25) as link:
     ["sendmail -f carl@example.test anna@example.test < /var/tmp/letter", f"python3 -c {shlex.quote(HAND_IN)}"],
     ids=["sendmail", "smtp"],
 )
-def test_the_hosts_own_mail_is_no_spam_and_never_comes_back(site: Any, host: Any, ask: Any, has: Any, way: str) -> None:
+def test_the_hosts_own_mail_is_no_spam_and_never_comes_back(
+    site: Site, host: Host, ask: Ask, has: Any, way: str
+) -> None:
     """A program of the host has nobody to tell: what it may not send is kept, and no notice of non-delivery is sent."""
     spam, virus = new_token(), new_token()
     before = imap_count(ask(993), CARL, site.passwords[CARL])
@@ -190,7 +194,9 @@ def test_the_hosts_own_mail_is_no_spam_and_never_comes_back(site: Any, host: Any
     assert imap_count(ask(993), CARL, site.passwords[CARL]) == before, "the sender was told"
 
 
-def test_the_quarantine_is_listed_and_lets_go(host: Any, send: Any, has: Any, scenario: Any, ansible: Any) -> None:
+def test_the_quarantine_is_listed_and_lets_go(
+    host: Host, send: Any, has: Any, scenario: Scenario, ansible: RunOther
+) -> None:
     token = new_token()
     assert code(send(letter(token, setup_exe=b"MZ"), ANNA, BEN)) == 250
     assert not has(ANNA, token, wait=1)
@@ -231,7 +237,7 @@ def test_odd_mail_gets_its_answer_at_once(send: Any, has: Any, filed: Any, kind:
         assert filed(ANNA, token)
 
 
-def test_what_exceeds_clamds_limits_is_no_virus(host: Any, send: Any, has: Any) -> None:
+def test_what_exceeds_clamds_limits_is_no_virus(host: Host, send: Any, has: Any) -> None:
     limit = int(host.check_output("sed -n 's/^MaxFileSize \\(.*\\)M$/\\1/p' /etc/clamav/clamd.conf"))
     # amavis unpacks this to its end: only so does clamd see it
     token, large = new_token(), zipped("large.bin", os.urandom(600_000) + bytes(limit << 20))
@@ -243,7 +249,7 @@ def test_what_exceeds_clamds_limits_is_no_virus(host: Any, send: Any, has: Any) 
     assert code(refused) == 554 and "INFECTED: Eicar" in str(refused.answers[ANNA])
 
 
-def test_a_process_of_the_filter_takes_more_than_one_message(host: Any, send: Any) -> None:
+def test_a_process_of_the_filter_takes_more_than_one_message(host: Host, send: Any) -> None:
     start = host.check_output("date +%s")
     for sender, user in ((STRANGER, ""), (ANNA, ANNA)):
         assert code(send(letter(new_token(), sender=sender), BEN, user=user)) == 250
@@ -256,7 +262,7 @@ def test_a_process_of_the_filter_takes_more_than_one_message(host: Any, send: An
     assert "rundown" not in said, "it ended after the message"
 
 
-def test_clamd_of_another_host_is_asked(site: Any, host: Any, play: Any, send: Any, has: Any) -> None:
+def test_clamd_of_another_host_is_asked(site: Site, host: Host, play: RunAgain, send: Any, has: Any) -> None:
     """The other host is this one by its outside address, with a clamd that the collection knows nothing of."""
     lines = [f"TCPAddr {site.ipv4}", "TCPSocket 3310", "DatabaseDirectory /tmp/signatures", "Foreground yes"]
     host.check_output("printf %%s %s > /tmp/clamd.conf", "\n".join(lines))
@@ -279,7 +285,7 @@ def test_clamd_of_another_host_is_asked(site: Any, host: Any, play: Any, send: A
         assert not play().failed
 
 
-def test_mail_passes_unscanned_where_the_site_wants_that(host: Any, play: Any, send: Any, has: Any) -> None:
+def test_mail_passes_unscanned_where_the_site_wants_that(host: Host, play: RunAgain, send: Any, has: Any) -> None:
     assert not play({"mail_antivirus_failure": "tag"}).failed
     token = new_token()
     host.check_output("systemctl stop clamav-daemon.socket clamav-daemon")
@@ -293,7 +299,7 @@ def test_mail_passes_unscanned_where_the_site_wants_that(host: Any, play: Any, s
         assert not play().failed
 
 
-def test_a_public_resolvers_refusal_is_no_listing(host: Any, play: Any, send: Any, filed: Any) -> None:
+def test_a_public_resolvers_refusal_is_no_listing(host: Host, play: RunAgain, send: Any, filed: Any) -> None:
     """A DNS server that gives one answer for whatever lists are asked: a refusal, then a listing."""
     lists = [f"/{name}/" for name in ("spamhaus.org", "uribl.com", "surbl.org", "senderscore.com", "surriel.com")]
     text = "look at http://www.a-quite-unknown-shop.biz/ now\n"
@@ -317,7 +323,7 @@ def test_a_public_resolvers_refusal_is_no_listing(host: Any, play: Any, send: An
         assert not play().failed
 
 
-def test_rules_are_fetched_every_day(host: Any, send: Any) -> None:
+def test_rules_are_fetched_every_day(host: Host, send: Any) -> None:
     assert "postamt-spam-rules.timer" in host.check_output("systemctl list-timers")
     host.run("systemctl start spamassassin-maintenance.service")  # there is no internet here
     known = host.check_output(
@@ -334,7 +340,7 @@ def test_rules_are_fetched_every_day(host: Any, send: Any) -> None:
     assert answer == 554, "the rules from before are gone"
 
 
-def test_daemons_are_not_root_and_listen_here_only(host: Any) -> None:
+def test_daemons_are_not_root_and_listen_here_only(host: Host) -> None:
     for process, user in (("clamd", "clamav"), ("amavisd", "amavis")):
         users = host.check_output(f"ps -eo user:20,args | grep '/usr/sbin/{process[0]}[{process[1]}]{process[2:]}'")
         assert {line.split()[0] for line in users.splitlines()} == {user}
@@ -344,11 +350,11 @@ def test_daemons_are_not_root_and_listen_here_only(host: Any) -> None:
     assert host.run("runuser -u nobody -- ls /var/lib/amavis/virusmails").rc != 0
 
 
-def test_users_of_the_host_reach_no_way_around_the_filter(host: Any) -> None:
+def test_users_of_the_host_reach_no_way_around_the_filter(host: Host) -> None:
     assert greeting_servers(host) == {"25", "587"}
 
 
-def test_a_broken_setting_never_replaces_a_working_one(play: Any, send: Any) -> None:
+def test_a_broken_setting_never_replaces_a_working_one(play: RunAgain, send: Any) -> None:
     for settings, sentence in (
         ({"$max_server": 3}, "max_server"),
         ({"$max_servers": None, "max": 3}, "must be a variable of amavis with its sigil"),
@@ -368,7 +374,7 @@ def test_a_broken_setting_never_replaces_a_working_one(play: Any, send: Any) -> 
 
 
 def test_after_the_queue_nothing_is_refused_and_nobody_hears_of_it(
-    site: Any, host: Any, ask: Any, send: Any, has: Any, play: Any
+    site: Site, host: Host, ask: Ask, send: Any, has: Any, play: RunAgain
 ) -> None:
     assert not play({"mail_content_filter": "after_queue"}).failed
     token, clean = new_token(), new_token()
@@ -385,7 +391,7 @@ def test_after_the_queue_nothing_is_refused_and_nobody_hears_of_it(
     assert play({"mail_content_filter": "after_queue"}).changed == []
 
 
-def test_the_filter_goes_when_it_is_switched_off(host: Any, play: Any, send: Any, has: Any) -> None:
+def test_the_filter_goes_when_it_is_switched_off(host: Host, play: RunAgain, send: Any, has: Any) -> None:
     assert not play({"mail_content_filter": "off"}).failed
     for unit in ("amavis", "clamav-daemon"):
         assert not host.service(unit).is_running

@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 import pytest
-from burst import SENDERS, Burst
-from letters import ANNA, BEN
+from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
+from ansible_collections.postamt.mail.tests.lib.site import Connect, Site
 
 SECONDS = 60 if os.environ.get("SOAK") else 15
 OUTAGES = ("stopped", "paused", "unplugged")
@@ -17,7 +18,7 @@ STORE = "store1.example.test"
 
 
 @pytest.mark.parametrize("name", [*SENDING, "filter1.example.test", STORE, "directory1.example.test"])
-def test_mail_survives(site: Any, connect: Any, outage: Any, name: str) -> None:
+def test_mail_survives(site: Site, connect: Connect, outage: Any, name: str) -> None:
     addresses = tuple(site.hosts[mx]["lab_ipv4"] for mx in SENDING)
     login = (ANNA, site.passwords[ANNA])
     trust = {"ca_file": site.ca_file, "server_name": site.server_name}

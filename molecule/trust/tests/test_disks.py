@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
-from letters import BEN, STRANGER
+from ansible_collections.postamt.mail.tests.lib.letters import BEN, STRANGER
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
+from testinfra.host import Host
 
 HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 CHANGE = {
@@ -23,7 +25,7 @@ SPOOL = "/var/spool/postfix"
 
 
 @pytest.fixture
-def mounted(host: Any, site: Any) -> Callable[..., Any]:
+def mounted(host: Host, site: Site) -> Callable[..., Any]:
     """Mount something over a folder for a while."""
     container = site.vars["lab_container"]
 
@@ -41,7 +43,7 @@ def mounted(host: Any, site: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def small_disk(host: Any, mounted: Any) -> Callable[[str], Any]:
+def small_disk(host: Host, mounted: Any) -> Callable[[str], Any]:
     """Put a folder on a small disk of its own, with what it holds."""
 
     @contextmanager
@@ -55,7 +57,7 @@ def small_disk(host: Any, mounted: Any) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def filled(host: Any) -> Callable[[str], Any]:
+def filled(host: Host) -> Callable[[str], Any]:
     """Fill the disk of a folder for a while."""
 
     @contextmanager
@@ -75,7 +77,9 @@ if os.environ.get("SOAK"):
 
 
 @pytest.mark.parametrize("folder", FOLDERS.values(), ids=FOLDERS.keys())
-def test_the_disk_is_full(host: Any, play: Any, mail_flows: Any, small_disk: Any, filled: Any, folder: str) -> None:
+def test_the_disk_is_full(
+    host: Host, play: RunAgain, mail_flows: Any, small_disk: Any, filled: Any, folder: str
+) -> None:
     with small_disk(folder), filled(folder):
         said = play(CHANGE, tags="postfix").message
         assert "No space left on device" in said
@@ -90,7 +94,7 @@ def test_the_disk_is_full(host: Any, play: Any, mail_flows: Any, small_disk: Any
     assert not play().failed
 
 
-def test_etc_is_read_only(host: Any, play: Any, mail_flows: Any, mounted: Any) -> None:
+def test_etc_is_read_only(host: Host, play: RunAgain, mail_flows: Any, mounted: Any) -> None:
     with mounted("/etc", "--rbind", "-o", "ro", "/etc"):
         said = play(CHANGE, tags="postfix").message
         assert "Read-only file system" in said
@@ -102,7 +106,7 @@ def test_etc_is_read_only(host: Any, play: Any, mail_flows: Any, mounted: Any) -
     assert not play().failed
 
 
-def test_the_queue_is_full(host: Any, play: Any, ask: Any, mail_flows: Any, small_disk: Any, filled: Any) -> None:
+def test_the_queue_is_full(host: Host, play: RunAgain, ask: Ask, mail_flows: Any, small_disk: Any, filled: Any) -> None:
     """Postfix tells senders to come back; a change is made all the same."""
     programs = "saslauthd-postfix dovecot postfix"
     host.check_output(f"systemctl stop {programs}")

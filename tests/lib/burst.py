@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from letters import EICAR, STRANGER, letter
+from ansible_collections.postamt.mail.tests.lib.letters import EICAR, STRANGER, letter
+from testinfra.host import Host
 
 SENDERS = 4  # at once: so many messages may be on their way when something breaks
 UNKNOWN = 0  # the connection broke: nobody knows whether the message was taken
@@ -119,12 +120,14 @@ class Burst:
     def with_answer(self, answer: int) -> set[int]:
         return {number for number, got in self.answers.items() if got == answer}
 
-    def delivered(self, host: Any) -> Counter[int]:
+    def delivered(self, host: Host) -> Counter[int]:
         """Count the messages in the host's mailboxes, by number."""
         found = host.run(f"grep -rhoE 'Subject: {self.name}-[0-9]+' /var/vmail").stdout.splitlines()
         return Counter(int(line.rpartition("-")[2]) for line in found)
 
-    def arrived(self, host: Any, wanted: Callable[[int], bool] = lambda number: True, wait: float = 60) -> Counter[int]:
+    def arrived(
+        self, host: Host, wanted: Callable[[int], bool] = lambda number: True, wait: float = 60
+    ) -> Counter[int]:
         """Return delivered() once every message that was taken and is wanted is there, or when time is up."""
         taken = {number for number in self.with_answer(250) if wanted(number)}
         until = time.monotonic() + wait
