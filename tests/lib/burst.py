@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
 from ansible_collections.postamt.mail.tests.lib.letters import EICAR, STRANGER, letter
 from testinfra.host import Host
 

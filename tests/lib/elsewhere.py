@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 from testinfra.host import Host
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import Imap
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_put
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth, smtp_rcpt
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import ImapUser
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.tests.lib.probes import sieve_put
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 
 ANNA, BEN = "anna@example.test", "ben@example.test"
@@ -76,7 +77,7 @@ def test_a_pattern_is_no_login(site: Site, ask: Ask, name: str) -> None:
 
 
 def test_a_folders_name_leads_nowhere_else(site: Site, ask: Ask) -> None:
-    with Imap(ask(993), "implicit") as imap:
+    with ImapUser(ask(993), "implicit") as imap:
         assert imap.login(ANNA, site.passwords[ANNA]).ok
         assert [name for name in FOLDERS if imap.command(f'CREATE "{name}"')[0].ok] == []
 

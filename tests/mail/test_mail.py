@@ -6,28 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import (
-    imap_append,
-    imap_capabilities,
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_capabilities
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_ehlo, smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import (
     imap_count,
     imap_find,
     imap_folders,
     imap_login,
     imap_quota,
 )
-from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_search
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_put
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import (
-    ENDINGS,
-    smtp_auth,
-    smtp_ehlo,
-    smtp_rcpt,
-    smtp_send,
-    smtp_smuggle,
-)
-from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_refuses
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_search
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth, smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_refuses
+from ansible_collections.postamt.mail.tests.lib.probes import ENDINGS, imap_append, sieve_put, smtp_smuggle
 from ansible_collections.postamt.mail.tests.lib.searches import MISSING, unindexed
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
 

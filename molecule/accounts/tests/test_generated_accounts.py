@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find, imap_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.managesieve import sieve_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib import odd_accounts
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 

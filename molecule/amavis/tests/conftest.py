@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import attempts
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, STRANGER
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 

@@ -11,8 +11,8 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
 from ansible_collections.postamt.mail.tests.lib.letters import (
     ANNA,
     BEN,

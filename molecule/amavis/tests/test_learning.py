@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_append, imap_move
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, CARL, DORA, code, letter
+from ansible_collections.postamt.mail.tests.lib.probes import imap_append, imap_move
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 from testinfra.host import Host
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
 from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, CARL, code, letter
 from ansible_collections.postamt.mail.tests.lib.neighbour import start_impostor, visitors

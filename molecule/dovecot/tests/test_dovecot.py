@@ -10,24 +10,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import (
-    imap_append,
-    imap_capabilities,
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_capabilities
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_capabilities
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import (
     imap_count,
     imap_find,
     imap_folders,
     imap_login,
     imap_quota,
 )
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import (
-    sieve_capabilities,
-    sieve_login,
-    sieve_put,
-)
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_find, pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
-from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_refuses
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.managesieve import sieve_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_find, pop3_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_refuses
+from ansible_collections.postamt.mail.tests.lib.probes import imap_append, sieve_put
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 from testinfra.host import Host
 

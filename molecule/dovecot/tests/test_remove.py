@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_append, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.tests.lib.probes import imap_append
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 from ansible_collections.postamt.mail.tests.lib.trees import tree
 from testinfra.host import Host

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_bind, ldap_passwd, ldap_search
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
 from testinfra.host import Host
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, EICAR, STRANGER, code, letter
 from ansible_collections.postamt.mail.tests.lib.links import states
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Site

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, EICAR, STRANGER, code, letter
 from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_servers
 from ansible_collections.postamt.mail.tests.lib.ports import listening

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_bind, ldap_passwd, ldap_search
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
 from ansible_collections.postamt.mail.tests.lib.searches import MISSING, unindexed
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
 from testinfra.host import Host

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_certificate
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_certificate
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
 from testinfra.host import Host
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 from testinfra.host import Host
 

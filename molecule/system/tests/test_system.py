@@ -9,17 +9,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import (
-    imap_append,
-    imap_find,
-    imap_login,
-    imap_move,
-)
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth, smtp_rcpt, smtp_send
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.managesieve import sieve_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth, smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import GTUBE
+from ansible_collections.postamt.mail.tests.lib.probes import imap_append, imap_move
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain
 from testinfra.host import Host
 

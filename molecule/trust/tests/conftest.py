@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Callable, Iterator
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, STRANGER
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 from testinfra.host import Host

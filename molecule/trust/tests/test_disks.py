@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import BEN, STRANGER
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 from testinfra.host import Host

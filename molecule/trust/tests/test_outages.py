@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import SmtpRefused, smtp_auth, smtp_greeting
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import SmtpRefused, smtp_greeting
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
 from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
