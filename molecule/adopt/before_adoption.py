@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any
+from collections.abc import Callable
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.mailboxes import USERS, contents, imap
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
 from ansible_collections.postamt.mail.tests.lib.trees import tree
-from testinfra.host import Host
 
 CONFIGURATION = {  # what somebody changed, by the release that has it
     "/etc/postfix/main.cf",
@@ -21,7 +21,7 @@ CONFIGURATION = {  # what somebody changed, by the release that has it
 }
 
 
-def test_it_has_carried_mail(host: Host, site: Site, scenario: Scenario, give: Any) -> None:
+def test_it_has_carried_mail(host: Host, site: Site, scenario: Scenario, give: Callable[[str], str]) -> None:
     for user in USERS:
         give(user)
         give(user)
@@ -52,7 +52,7 @@ def test_it_has_carried_mail(host: Host, site: Site, scenario: Scenario, give: A
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_a_run_stops_with_the_differences(host: Host, play: RunAgain, give: Any, check: bool) -> None:
+def test_a_run_stops_with_the_differences(host: Host, play: RunAgain, give: Callable[[str], str], check: bool) -> None:
     host.check_output("sleep 2; sync")
     before = tree(host)
     done = play({"mail_adopt": False}, check=check)

@@ -6,8 +6,8 @@ import time
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
-from testinfra.host import Host
 
 ANNA, CARL = "anna@example.test", "carl@inner.example"
 STRANGER = "stranger@outside.example"

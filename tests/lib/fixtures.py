@@ -12,16 +12,18 @@ import functools
 import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import (
     REPOSITORY,
     Ask,
     Connect,
+    Outage,
     Play,
     RunAgain,
     RunOther,
@@ -29,7 +31,6 @@ from ansible_collections.postamt.mail.tests.lib.site import (
     Site,
     Task,
 )
-from testinfra.host import Host
 
 
 @pytest.fixture(scope="session")
@@ -54,12 +55,13 @@ def connect(site: Site) -> Connect:
 
     def connect(name: str) -> Host:
         data = site.hosts[name]
-        return testinfra.get_host(
+        found: Host = testinfra.get_host(
             f"ssh://{data['ansible_user']}@{data['ansible_host']}",
             ssh_identity_file=data["ansible_ssh_private_key_file"],
             ssh_extra_args=data["ansible_ssh_common_args"],
             controlpersist=60,
         )
+        return found
 
     return connect
 
@@ -83,7 +85,7 @@ def host(site: Site, connect: Connect) -> Host:
 
 
 @pytest.fixture
-def outage(site: Site) -> Iterator[Callable[[str, str], None]]:
+def outage(site: Site) -> Iterator[Outage]:
     """Let a host be away: outage(name, "stopped", "paused" or "unplugged"); it is back by outage(name, "")."""
     away: dict[str, str] = {}
 

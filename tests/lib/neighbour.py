@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 # Which server that listens anywhere on the host greets this user as a mail server does? Postfix's paths are relative.
 _GREETINGS = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 
 def listening(host: Host) -> set[int]:

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 MISSING = "(mailHomeDirectory=x)"  # there is no index for this one
 _ROOT = "-Q -Y EXTERNAL -H ldapi:///"

@@ -14,10 +14,13 @@ from typing import Any, Protocol
 import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Connect = Callable[[str], Host]
+Outage = Callable[[str, str], None]
+MailFlows = Callable[[], None]
+Traced = Callable[[str], dict[str, str]]
 
 
 class Ask(Protocol):

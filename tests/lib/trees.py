@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 # Folders that a host or a running Postfix changes by itself, logs, and what Ansible keeps for its own connection
 NOT_OURS = (

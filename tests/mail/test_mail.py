@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Tls
 from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_ehlo, smtp_rcpt
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import (
@@ -16,7 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import (
     imap_quota,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_search
-from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import Encoding, message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth, smtp_send
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_refuses
@@ -29,7 +29,7 @@ STRANGER = "stranger@outside.example"
 
 
 @pytest.mark.parametrize(("port", "tls"), [(587, "starttls"), (465, "implicit")])
-def test_a_user_sends_to_another(site: Site, ask_both: Ask, port: int, tls: Any) -> None:
+def test_a_user_sends_to_another(site: Site, ask_both: Ask, port: int, tls: Tls) -> None:
     token = new_token()
     login = (ANNA, site.passwords[ANNA])
     sent = smtp_send(ask_both(port), ANNA, [BEN], message(ANNA, BEN, token), tls=tls, login=login)
@@ -56,7 +56,7 @@ def test_mail_from_outside_arrives(site: Site, ask_both: Ask, address: str, read
 
 
 @pytest.mark.parametrize("encoding", ["8bit", "utf8"])
-def test_other_letters_arrive(site: Site, ask: Ask, encoding: Any) -> None:
+def test_other_letters_arrive(site: Site, ask: Ask, encoding: Encoding) -> None:
     token = new_token()
     assert smtp_send(ask(25), "", [ANNA], message(STRANGER, ANNA, token, "Grüße\n", encoding=encoding)).accepted
     assert imap_find(ask(993), ANNA, site.passwords[ANNA], token)
@@ -107,14 +107,14 @@ def test_a_user_has_only_its_own_addresses(site: Site, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(("port", "tls"), [(587, "starttls"), (465, "implicit")])
-def test_the_null_sender_is_no_users(site: Site, ask: Ask, port: int, tls: Any) -> None:
+def test_the_null_sender_is_no_users(site: Site, ask: Ask, port: int, tls: Tls) -> None:
     answer = smtp_rcpt(ask(port), "", [BEN], tls=tls, login=(ANNA, site.passwords[ANNA])).mail
     assert answer.code == 550
     assert "Send with an address of your own" in answer.text
 
 
 @pytest.mark.parametrize(("port", "tls"), [(587, "starttls"), (465, "implicit")])
-def test_who_has_not_logged_in_sends_nothing(ask: Ask, port: int, tls: Any) -> None:
+def test_who_has_not_logged_in_sends_nothing(ask: Ask, port: int, tls: Tls) -> None:
     for sender in ("", ANNA, STRANGER):
         assert 500 <= smtp_rcpt(ask(port), sender, [BEN], tls=tls).mail.code < 600, sender
 
@@ -146,7 +146,7 @@ def test_programs_have_nothing_to_say_about_their_configuration(site: Site, conn
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_nothing_is_smuggled(ask: Ask, ending: Any) -> None:
+def test_nothing_is_smuggled(ask: Ask, ending: bytes) -> None:
     assert smtp_smuggle(ask(25), STRANGER, ANNA, ending).accepted <= 1
 
 

@@ -114,7 +114,8 @@ def test_the_command_that_the_demo_ends_with_finds_the_collection(tmp_path: Path
     module = module_from_spec(spec_from_loader("demo", demo) or pytest.fail("no module"))
     demo.exec_module(module)
     assert "cd .demo && " in module.BY_HAND
-    module.DEMO, module.INVENTORY, module.STATE = tmp_path, tmp_path / "inventory", tmp_path / "state"
+    for name, place in (("DEMO", tmp_path), ("INVENTORY", tmp_path / "inventory"), ("STATE", tmp_path / "state")):
+        setattr(module, name, place)
     module.write_folder()
     found = [value for name, value in os.environ.items() if name.startswith("ANSIBLE_") and value]
     environment = {name: value for name, value in os.environ.items() if value not in found}

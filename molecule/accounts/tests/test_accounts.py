@@ -25,22 +25,24 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.managesieve i
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth, smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, RunOther, Scenario, Site
-from testinfra.host import Host
 
+Accounts = list[dict[str, Any]]
+Account = Callable[..., str]
+Laptop = Callable[..., subprocess.CompletedProcess[str]]
 ANNA, BEN, CARL, DORA, EVE = (f"{name}@example.test" for name in ("anna", "ben", "carl", "dora", "eve"))
 STRANGER = "stranger@outside.example"
-Run = Callable[..., Any]
 
 
 @pytest.fixture
-def accounts(site: Site) -> list[dict[str, Any]]:
+def accounts(site: Site) -> Accounts:
     """The accounts of the inventory, to be changed."""
     return copy.deepcopy(site.vars["mail_accounts"])
 
 
 @pytest.fixture
-def account(ansible: RunOther) -> Callable[..., str]:
+def account(ansible: RunOther) -> Account:
     """What postamt.mail.account says: account("dora@example.test", "present", quota="3M")."""
 
     def account(address: str | None = None, state: str = "listed", *options: str, **more: Any) -> str:
@@ -90,7 +92,7 @@ def lead_away(host: Host, home: str) -> None:
 
 
 def test_an_address_of_every_letter_logs_in_everywhere_and_gets_and_sends_mail(
-    site: Site, ask: Ask, accounts: Any
+    site: Site, ask: Ask, accounts: Accounts
 ) -> None:
     odd, password = site.vars["lab_odd"], site.vars["lab_word"]
     (alias,) = next(one["aliases"] for one in accounts if one["address"] == odd)
@@ -117,7 +119,7 @@ def test_a_subdomain_of_the_site_is_somebody_elses(ask: Ask) -> None:
     assert not smtp_rcpt(ask(25), BEN, [ANNA]).rcpt[ANNA].ok
 
 
-def test_hashes_of_other_systems_are_checked(site: Site, ask: Ask, accounts: Any) -> None:
+def test_hashes_of_other_systems_are_checked(site: Site, ask: Ask, accounts: Accounts) -> None:
     hashed = [one["address"] for one in accounts if "password_hash" in one]
     assert hashed
     assert [one for one in hashed if not imap_login(ask(993), one, site.vars["lab_word"]).ok] == []
@@ -126,7 +128,9 @@ def test_hashes_of_other_systems_are_checked(site: Site, ask: Ask, accounts: Any
     assert not imap_login(ask(993), hashed[-1], taken[0]["password_hash"]).ok
 
 
-def test_a_renamed_account_keeps_its_mail_and_its_password(site: Site, ask: Ask, play: RunAgain, accounts: Any) -> None:
+def test_a_renamed_account_keeps_its_mail_and_its_password(
+    site: Site, ask: Ask, play: RunAgain, accounts: Accounts
+) -> None:
     token, anne = new_token(), "anne@example.test"
     password = kept_passwords(site)[ANNA]
     assert smtp_send(ask(25), STRANGER, [ANNA], message(STRANGER, ANNA, token)).accepted
@@ -169,7 +173,9 @@ def test_a_new_password_of_a_generated_one(
     assert not any(BEN in note for task in again.tasks for note in task.result.get("notes", []))
 
 
-def test_a_new_password_beside_one_in_the_inventory(ask: Ask, ansible: RunOther, play: RunAgain, accounts: Any) -> None:
+def test_a_new_password_beside_one_in_the_inventory(
+    ask: Ask, ansible: RunOther, play: RunAgain, accounts: Accounts
+) -> None:
     new = shown_password(ansible("postamt.mail.password", {"account": CARL}), CARL)
     assert imap_login(ask(993), CARL, new).ok
     kept = play()
@@ -188,7 +194,7 @@ def test_a_new_password_beside_one_in_the_inventory(ask: Ask, ansible: RunOther,
 
 
 def test_a_user_changes_the_password_from_elsewhere(
-    site: Site, ask: Ask, connect: Connect, account: Run, play: RunAgain
+    site: Site, ask: Ask, connect: Connect, account: Account, play: RunAgain
 ) -> None:
     desk, old = connect("desk.example.test"), kept_passwords(site)[EVE]
     (dn,) = re.findall(rf"{EVE} .*(uid=\S+)", account())
@@ -215,7 +221,7 @@ def test_a_user_changes_the_password_from_elsewhere(
     assert any(EVE in note for task in kept.tasks for note in task.result.get("notes", []))
 
 
-def test_an_account_by_hand_lives_and_ends(host: Host, ask: Ask, account: Run, play: RunAgain) -> None:
+def test_an_account_by_hand_lives_and_ends(host: Host, ask: Ask, account: Account, play: RunAgain) -> None:
     before = mailboxes(host)
     assert f"would add account {DORA}" in account(DORA, "present", "--check")
     assert not takes(ask(25), DORA)
@@ -294,7 +300,13 @@ def test_an_account_by_hand_lives_and_ends(host: Host, ask: Ask, account: Run, p
 
 
 def test_an_account_that_left_the_inventory_ends_and_its_password_with_it(
-    host: Host, site: Site, ask: Ask, account: Run, ansible: RunOther, play: RunAgain, accounts: Any
+    host: Host,
+    site: Site,
+    ask: Ask,
+    account: Account,
+    ansible: RunOther,
+    play: RunAgain,
+    accounts: Accounts,
 ) -> None:
     eve = {"mail_accounts": [one for one in accounts if one["address"] != EVE]}
     old = shown_password(ansible("postamt.mail.password", {"account": EVE}), EVE)
@@ -315,7 +327,7 @@ def test_an_account_that_left_the_inventory_ends_and_its_password_with_it(
     assert imap_login(ask(993), EVE, new).ok
 
 
-def test_what_cannot_be_is_said(account: Run, ansible: RunOther) -> None:
+def test_what_cannot_be_is_said(account: Account, ansible: RunOther) -> None:
     assert f"account is '{ANNA}': is in the inventory: take it out there" in account(ANNA, "absent")
     assert "did you mean anna@example.test?" in ansible("postamt.mail.password", {"account": "ana@example.test"})
     assert "is taken already by an account or alias" in account(DORA, "present", aliases="a@example.test")
@@ -324,7 +336,7 @@ def test_what_cannot_be_is_said(account: Run, ansible: RunOther) -> None:
 
 
 @pytest.fixture
-def laptop(scenario: Scenario, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def laptop(scenario: Scenario, tmp_path: Path) -> Laptop:
     """Run a playbook from another controller: another home, a copy of the inventory, and no state."""
     inventory, home = tmp_path / "inventory", tmp_path / "home"
     inventory.mkdir()
@@ -356,7 +368,12 @@ def laptop(scenario: Scenario, tmp_path: Path) -> Callable[..., subprocess.Compl
     ids=["site", "tag", "role", "password"],
 )
 def test_a_clean_controller_stops_before_it_makes_anything(
-    host: Host, ask: Ask, site: Site, laptop: Run, tmp_path: Path, command: list[str]
+    host: Host,
+    ask: Ask,
+    site: Site,
+    laptop: Laptop,
+    tmp_path: Path,
+    command: list[str],
 ) -> None:
     role = tmp_path / "role.yml"
     role.write_text("- hosts: mail\n  gather_facts: false\n  roles: [postamt.mail.postfix]\n")
@@ -382,7 +399,11 @@ def without_ca(host: Host, play: RunAgain) -> Iterator[None]:
 
 
 def test_two_runs_at_once_make_one_ca_and_one_password_each(
-    host: Host, laptop: Run, tmp_path: Path, scenario: Scenario, without_ca: None
+    host: Host,
+    laptop: Laptop,
+    tmp_path: Path,
+    scenario: Scenario,
+    without_ca: None,
 ) -> None:
     state = tmp_path / "new"
     command = ["ansible-playbook", *scenario.arguments, "postamt.mail.site", "--tags", "certificates"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.mailboxes import USERS, contents, imap, lacking
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Scenario, Site
 from ansible_collections.postamt.mail.tests.lib.trees import tree
-from testinfra.host import Host
 
 STRANGER = "stranger@outside.example"
 
@@ -52,7 +53,7 @@ def test_users_find_their_mail_and_need_not_fetch_it_again(site: Site, before: d
         ("gita", ["/home/gita/Maildir/new", "/home/jan/Maildir/new"]),
     ],
 )
-def test_mail_goes_where_it_went(host: Host, give: Any, name: str, places: list[str]) -> None:
+def test_mail_goes_where_it_went(host: Host, give: Callable[[str], str], name: str, places: list[str]) -> None:
     assert arrives(host, give(name), *places)
 
 
@@ -66,7 +67,7 @@ def test_mail_of_the_host_reaches_the_one_who_reads_it(host: Host) -> None:
     assert arrives(host, token, "/home/anna/Maildir/new")
 
 
-def test_an_alias_of_the_administrators_works_after_newaliases(host: Host, give: Any) -> None:
+def test_an_alias_of_the_administrators_works_after_newaliases(host: Host, give: Callable[[str], str]) -> None:
     host.check_output("cp -p /etc/aliases /root/aliases && echo 'new: hans' >> /etc/aliases && newaliases")
     try:
         assert arrives(host, give("new"), "/home/hans/Maildir/new")

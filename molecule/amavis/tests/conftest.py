@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import attempts
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.filtering import Filed, Has, Send
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, STRANGER
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 
@@ -22,7 +21,7 @@ def ask(site: Site) -> Ask:
 
 
 @pytest.fixture
-def send(site: Site, ask: Ask) -> Callable[..., Transaction]:
+def send(site: Site, ask: Ask) -> Send:
     """Send from outside, or as a user."""
 
     def send(content: bytes, *to: str, user: str = "") -> Transaction:
@@ -36,7 +35,7 @@ def send(site: Site, ask: Ask) -> Callable[..., Transaction]:
 
 
 @pytest.fixture
-def has(site: Site, ask: Ask) -> Callable[..., bytes | None]:
+def has(site: Site, ask: Ask) -> Has:
     """Return a message that is there, or comes within some seconds."""
 
     def has(who: str, token: str, folder: str = "INBOX", wait: float = 20) -> bytes | None:
@@ -46,7 +45,7 @@ def has(site: Site, ask: Ask) -> Callable[..., bytes | None]:
 
 
 @pytest.fixture
-def filed(has: Any) -> Callable[[str, str], bytes | None]:
+def filed(has: Has) -> Filed:
     """Return a message from the inbox or from Junk, as soon as it is in either."""
 
     def filed(who: str, token: str) -> bytes | None:

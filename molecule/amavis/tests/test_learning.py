@@ -6,15 +6,17 @@ import re
 import shlex
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.tests.lib.filtering import Filed, Send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, CARL, DORA, code, letter
 from ansible_collections.postamt.mail.tests.lib.probes import imap_append, imap_move
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
-from testinfra.host import Host
 
+Teach = Callable[[str, str, int], None]
+Judged = Callable[..., bytes]
 SHOP = (
     "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
     "Discount today, genuine leather straps included, unbeatable bargain, worldwide shipping within hours\n"
@@ -70,19 +72,20 @@ def teach(site: Site, host: Host, ask: Ask) -> Callable[..., None]:
 
 
 @pytest.fixture
-def judged(send: Any, filed: Any) -> Callable[..., bytes]:
+def judged(send: Send, filed: Filed) -> Judged:
     """Return the rules that a message of these words met on its way to somebody."""
 
     def judged(who: str, text: str, to: str = "") -> bytes:
         token = new_token()
         assert code(send(letter(token, text, to=to or who), to or who)) == 250
         found = filed(who, token)
+        assert found
         return bytes(next(part for part in found.split(b"\r\nX-") if part.startswith(b"Spam-Status")))
 
     return judged
 
 
-def test_what_one_user_moves_counts_for_the_site(host: Host, teach: Any, judged: Any) -> None:
+def test_what_one_user_moves_counts_for_the_site(host: Host, teach: Teach, judged: Judged) -> None:
     host.run("rm -f /var/lib/amavis/bayes/site/*")
     assert b"BAYES" not in judged(CARL, SHOP)
     teach(ANNA, "site", 6)
@@ -136,7 +139,7 @@ def test_the_spool_is_bounded_and_nobody_else_reaches_it(host: Host) -> None:
     assert "PermissionError" in refused.stderr
 
 
-def test_users_may_be_judged_by_their_own(play: RunAgain, teach: Any, judged: Any, host: Host) -> None:
+def test_users_may_be_judged_by_their_own(play: RunAgain, teach: Teach, judged: Judged, host: Host) -> None:
     assert not play({"mail_spam_learning": "user"}).failed
     try:
         teach(BEN, BEN, 6)
@@ -150,7 +153,7 @@ def test_users_may_be_judged_by_their_own(play: RunAgain, teach: Any, judged: An
         assert not play().failed
 
 
-def test_nothing_is_learned_where_that_is_off(host: Host, play: RunAgain, judged: Any) -> None:
+def test_nothing_is_learned_where_that_is_off(host: Host, play: RunAgain, judged: Judged) -> None:
     assert not play({"mail_spam_learning": "off"}).failed
     assert b"BAYES" not in judged(CARL, SHOP)
     assert not host.service("postamt-learn.path").is_running

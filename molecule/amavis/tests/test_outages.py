@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
 from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
+from ansible_collections.postamt.mail.tests.lib.filtering import Has, Send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, CARL, code, letter
 from ansible_collections.postamt.mail.tests.lib.neighbour import start_impostor, visitors
 from ansible_collections.postamt.mail.tests.lib.site import Site
-from testinfra.host import Host
 
 SECONDS = 60 if os.environ.get("SOAK") else 8
 
@@ -63,7 +63,7 @@ def test_nothing_is_lost_or_passed_unseen(
     assert burst.from_user & clean
 
 
-def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Host, send: Any, has: Any, settled: None) -> None:
+def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Host, send: Send, has: Has, settled: None) -> None:
     token = new_token()
     host.check_output("systemctl stop amavis")
     start_impostor(host)

@@ -6,8 +6,8 @@ import json
 import re
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain
-from testinfra.host import Host
 
 SYS_ADMIN = 1 << 21  # the capability to mount and much else (capabilities(7))
 PID_FILES = {

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
-from testinfra.host import Host
 
 TLS = "/etc/postamt/tls"
 TRUSTED = "/etc/ssl/acme-server.pem"  # by which the host knows the ACME server
@@ -37,7 +37,6 @@ ZONE = """\
 @ IN NS mail
 mail IN A {address}
 """
-Run = Callable[..., Any]
 
 
 def openssl(*arguments: str) -> None:
@@ -79,7 +78,7 @@ def acme(
             "-days", "30", "-extfile", str(folder / "names"), "-out", f"{own}.pem")  # fmt: skip
     host.check_output("printf %s %s > " + TRUSTED, "%s", (folder / "ca.pem").read_text())
     with open(folder / "log", "wb") as log:
-        command = [python, SERVER, folder, str(port), site.ipv4, f"{own}.pem", f"{own}.key"]
+        command = [str(python), str(SERVER), str(folder), str(port), site.ipv4, f"{own}.pem", f"{own}.key"]
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         wait_for(f"https://127.0.0.1:{port}/directory", str(folder / "ca.pem"))

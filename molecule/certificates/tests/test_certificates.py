@@ -7,17 +7,16 @@ from __future__ import annotations
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
-from testinfra.host import Host
 
 TLS = "/etc/postamt/tls"
-Run = Callable[..., Any]
 
 
 def chain(host: Host, name: str) -> str:

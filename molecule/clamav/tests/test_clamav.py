@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.tests.lib import letters
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
-from testinfra.host import Host
 
 EICAR = letters.EICAR.decode()
 ASK = """

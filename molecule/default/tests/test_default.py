@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
-from testinfra.host import Host
 
 
 def test_a_second_run_is_one_task_a_role(play: RunAgain) -> None:

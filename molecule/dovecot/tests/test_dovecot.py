@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Tls
 from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
@@ -25,9 +26,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_find, pop3_login
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_refuses
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.probes import imap_append, sieve_put
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
-from testinfra.host import Host
 
 ANNA, BEN, CORA, DORA, EMIL, FRED, GITA, HANS = (
     f"{name}@example.test" for name in ("anna", "ben", "cora", "dora", "emil", "fred", "gita", "hans")
@@ -83,7 +84,7 @@ def test_a_disabled_account_neither_logs_in_nor_gets_mail(site: Site, ask: Ask) 
 
 
 def test_a_list_leaves_disabled_members_out_and_nobody_gets_a_bounce(
-    host: Host, site: Site, ask: Ask, give: Any
+    host: Host, site: Site, ask: Ask, give: Callable[..., str]
 ) -> None:
     assert imap_find(ask(993), ANNA, site.passwords[ANNA], give("crew@example.test"))
     assert smtp_rcpt(ask(25), STRANGER, ["gone@example.test"]).rcpt["gone@example.test"].code == 550
@@ -95,7 +96,7 @@ def test_tls_1_1_is_refused(ask: Ask, port: int) -> None:
     assert tls_refuses(ask(port), "TLSv1.1").refused
 
 
-def test_mail_arrives_for_alias_and_plus_address(site: Site, ask: Ask, give: Any) -> None:
+def test_mail_arrives_for_alias_and_plus_address(site: Site, ask: Ask, give: Callable[..., str]) -> None:
     for to in (ANNA, "a@example.test", "anna+shop@example.test", "a+shop@example.test"):
         assert pop3_find(ask(995), ANNA, site.passwords[ANNA], give(to)), to
 
@@ -209,14 +210,14 @@ def test_what_rcpt_could_not_see_is_deferred(host: Host, site: Site, ask: Ask) -
     host.run("postsuper -d ALL")
 
 
-def test_mail_waits_while_dovecot_is_away(host: Host, site: Site, ask: Ask, give: Any) -> None:
+def test_mail_waits_while_dovecot_is_away(host: Host, site: Site, ask: Ask, give: Callable[..., str]) -> None:
     host.run("systemctl stop dovecot")
     token = give("a@example.test")
     host.run("systemctl start dovecot && sleep 1 && postqueue -f")
     assert imap_find(ask(993), ANNA, site.passwords[ANNA], token, wait=30)
 
 
-def test_a_sieve_script_files_mail(site: Site, ask: Ask, give: Any) -> None:
+def test_a_sieve_script_files_mail(site: Site, ask: Ask, give: Callable[..., str]) -> None:
     script = 'require ["fileinto"]; if header :contains "Subject" "[list]" { fileinto "Archive"; }'
     assert not sieve_put(ask(4190), ANNA, site.passwords[ANNA], "broken", "fileinto;").ok
     assert sieve_put(ask(4190), ANNA, site.passwords[ANNA], "lists", script).ok
@@ -257,18 +258,21 @@ def test_a_long_line_arrives_whole(site: Site, ask: Ask) -> None:
     token, line = new_token(), b"x" * 3000
     letter = message(STRANGER, BEN, token).partition(b"\r\n\r\n")[0] + b"\r\n\r\n" + line + b"\r\n"
     assert smtp_send(ask(25), STRANGER, [BEN], letter).accepted
-    assert line in imap_find(ask(993), BEN, site.passwords[BEN], token)
+    found = imap_find(ask(993), BEN, site.passwords[BEN], token)
+    assert found and line in found
 
 
 def test_users_mail_gets_the_headers_that_it_lacks_and_a_strangers_does_not(site: Site, ask: Ask) -> None:
-    for sender, port, how in (
-        (ANNA, 587, {"tls": "starttls", "login": (ANNA, site.passwords[ANNA])}),
-        (STRANGER, 25, {}),
+    tls: Tls
+    for sender, port, tls, login in (
+        (ANNA, 587, "starttls", (ANNA, site.passwords[ANNA])),
+        (STRANGER, 25, "none", None),
     ):
         token = new_token()
         letter = f"From: {sender}\r\nTo: {BEN}\r\nSubject: {token}\r\n\r\nHello\r\n".encode()
-        assert smtp_send(ask(port), sender, [BEN], letter, **how).accepted
+        assert smtp_send(ask(port), sender, [BEN], letter, tls=tls, login=login).accepted
         found = imap_find(ask(993), BEN, site.passwords[BEN], token)
+        assert found
         for header in (b"\nDate: ", b"\nMessage-I"):
             assert (header in found) == (sender == ANNA), (sender, header)
 
@@ -296,7 +300,7 @@ def test_a_script_does_not_write_to_others(site: Site, ask: Ask) -> None:
 
 
 def test_settings_are_made_by_a_reload_and_what_a_script_sends_is_its_owners(
-    host: Host, site: Site, ask: Ask, give: Any, play: RunAgain
+    host: Host, site: Site, ask: Ask, give: Callable[..., str], play: RunAgain
 ) -> None:
     change = {"dovecot_settings": {"mail_max_userip_connections": 7}, "mail_sieve_notify": True}
     assert play(change).actions == ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.probes import imap_append
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 from ansible_collections.postamt.mail.tests.lib.trees import tree
-from testinfra.host import Host
 
 ANNA, BEN = "anna@example.test", "ben@example.test"
 STAYS = "/etc/postamt/tls/public/chain.pem /etc/postamt/tls/public/key.pem /var/lib/postamt/ldap/applied.json"

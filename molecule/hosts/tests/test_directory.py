@@ -6,6 +6,7 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
-from testinfra.host import Host
 
 ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
 RECORD = "/var/lib/postamt/ldap/applied.json"
@@ -78,7 +79,9 @@ def in_step(provider: Host, replica: Host) -> bool:
 
 
 @pytest.fixture
-def anna(site: Site, names: list[str], provider: Host, ask: Ask, secret: Any) -> Iterator[tuple[str, str]]:
+def anna(
+    site: Site, names: list[str], provider: Host, ask: Ask, secret: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
     """DN and password of a user; the password is as before afterwards."""
     dn, password = dn_of(provider, ANNA), secret(ANNA)
     yield dn, password
@@ -108,7 +111,7 @@ def test_a_user_who_talks_to_a_replica_changes_the_password_everywhere(
 
 
 def test_nobody_gets_rights_by_way_of_a_replica(
-    names: list[str], ask: Ask, secret: Any, provider: Host, replica: Host, anna: tuple[str, str]
+    names: list[str], ask: Ask, secret: Callable[[str], str], provider: Host, replica: Host, anna: tuple[str, str]
 ) -> None:
     at = ask(389, host=names[1])
     ben = dn_of(provider, BEN)
@@ -127,7 +130,7 @@ def test_nobody_gets_rights_by_way_of_a_replica(
 
 
 def test_a_replica_that_has_fallen_sets_no_password(
-    names: list[str], ask: Ask, secret: Any, provider: Host, replica: Host, anna: tuple[str, str]
+    names: list[str], ask: Ask, secret: Callable[[str], str], provider: Host, replica: Host, anna: tuple[str, str]
 ) -> None:
     dn, word = anna
     login = f"-x -D cn=replica,ou=services,o=mail -w {shlex.quote(secret('service:replica'))} -H {PROVIDER}"
@@ -229,7 +232,7 @@ def test_entries_that_differ_are_taken_anew(
 
 
 def test_a_null_client_logs_in_and_reads_nothing(
-    site: Site, names: list[str], ask: Ask, secret: Any, connect: Connect
+    site: Site, names: list[str], ask: Ask, secret: Callable[[str], str], connect: Connect
 ) -> None:
     (client,) = site.groups["mail_client"]
     login = (f"cn={client},ou=clients,o=mail", secret(f"client:{client}"))
@@ -323,7 +326,7 @@ def test_the_directory_moves_and_comes_back(
 
 @pytest.mark.parametrize("last", ["take", "bring", "close"])
 def test_a_move_that_was_interrupted_goes_on_or_is_taken_back(
-    last: str, names: list[str], play: RunAgain, provider: Host, ask: Ask, anna: tuple[str, str], tmp_path: Any
+    last: str, names: list[str], play: RunAgain, provider: Host, ask: Ask, anna: tuple[str, str], tmp_path: Path
 ) -> None:
     other = {"mail_directory_provider": names[1]}
     steps = ["take", "bring", "close"][: ["take", "bring", "close"].index(last) + 1]
@@ -346,7 +349,7 @@ def test_a_move_that_was_interrupted_goes_on_or_is_taken_back(
     assert play().changed == []
 
 
-def test_no_secret_of_replication_is_readable(names: list[str], secret: Any, connect: Connect) -> None:
+def test_no_secret_of_replication_is_readable(names: list[str], secret: Callable[[str], str], connect: Connect) -> None:
     for name in names:
         host = connect(name)
         word = shlex.quote(secret("service:replica"))

@@ -6,7 +6,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
@@ -16,6 +15,7 @@ from ansible_collections.postamt.mail.tests.lib.letters import ANNA, EICAR, STRA
 from ansible_collections.postamt.mail.tests.lib.links import states
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Site
 
+PassedOver = Callable[[bool], None]
 MX = ("mx1.example.test", "mx2.example.test")
 FILTER = "filter1.example.test"
 HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
@@ -23,7 +23,7 @@ OWN = "/var/lib/clamav/eicar.ndb"
 
 
 @pytest.fixture
-def passed_over(connect: Connect) -> Callable[[bool], None]:
+def passed_over(connect: Connect) -> PassedOver:
     """Have the filter test itself, and wait until both exchangers know that it is away, or back."""
 
     def passed_over(away: bool) -> None:
@@ -61,20 +61,25 @@ def full_disk(site: Site, connect: Connect) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", ["other_signatures", "full_disk"])
 def test_a_filter_that_fails_its_test_gets_no_mail(
-    request: pytest.FixtureRequest, site: Site, connect: Connect, ask: Ask, passed_over: Any, fault: str
+    request: pytest.FixtureRequest,
+    site: Site,
+    connect: Connect,
+    ask: Ask,
+    passed_over: PassedOver,
+    fault: str,
 ) -> None:
     passed_over(False)
     request.getfixturevalue(fault)
     passed_over(True)
     for number in range(8):
         to = site.endpoint(25, host=MX[number % 2])
-        assert code(smtp_send(to, STRANGER, [ANNA], letter(new_token(), a_txt=EICAR))) == 554
+        assert code(smtp_send(to, STRANGER, [ANNA], letter(new_token(), files={"a.txt": EICAR}))) == 554
         assert code(smtp_send(to, STRANGER, [ANNA], letter(new_token()))) == 250
     subject = f"The content filter of {FILTER} does not pass its test"
     assert fault == "full_disk" or imap_find(ask(993), ANNA, site.passwords[ANNA], subject, wait=20)
 
 
-def test_it_gets_mail_again_when_it_is_well(passed_over: Any, connect: Connect) -> None:
+def test_it_gets_mail_again_when_it_is_well(passed_over: PassedOver, connect: Connect) -> None:
     passed_over(False)
     kept = connect(FILTER).run("grep -rl 'Subject: test of the filter' /var/lib/amavis/virusmails")
     assert kept.stdout == "", "the test's messages are in the quarantine"

@@ -6,13 +6,12 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.links import states
 from ansible_collections.postamt.mail.tests.lib.ports import listening
-from ansible_collections.postamt.mail.tests.lib.site import Connect, RunAgain, Site
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.site import Connect, Outage, RunAgain, Site
 
 MX, FILTER, STORE, DIRECTORY = (f"{name}.example.test" for name in ("mx1", "filter1", "store1", "directory1"))
 SSH, USERS = {22}, {143, 993, 995, 4190}
@@ -86,7 +85,7 @@ def test_a_link_goes_to_no_other_host_than_it_names(site: Site, connect: Connect
         mx.check_output("cat /root/hosts > /etc/hosts; systemctl restart postamt-links")
 
 
-def test_the_firewall_holds_after_a_reboot(site: Site, connect: Connect, outage: Any) -> None:
+def test_the_firewall_holds_after_a_reboot(site: Site, connect: Connect, outage: Outage) -> None:
     outage(STORE, "stopped")
     outage(STORE, "")
     assert LMTP in listening(connect(STORE))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +15,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import s
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, EICAR, STRANGER, code, letter
 from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_servers
 from ansible_collections.postamt.mail.tests.lib.ports import listening
-from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Outage, RunAgain, Site
 
 MX = ("mx1.example.test", "mx2.example.test")
 APP, FILTER = "app1.example.test", "filter1.example.test"
@@ -28,7 +27,7 @@ def test_each_exchanger_takes_filters_and_delivers(site: Site, ask: Ask, mx: str
     assert smtp_send(ask(25, host=mx), STRANGER, [BEN], message(STRANGER, BEN, token)).accepted
     found = imap_find(ask(993), BEN, site.passwords[BEN], token)
     assert found and b"X-Virus-Scanned: amavis at" in found
-    assert code(smtp_send(ask(25, host=mx), STRANGER, [ANNA], letter(new_token(), a_txt=EICAR))) == 554
+    assert code(smtp_send(ask(25, host=mx), STRANGER, [ANNA], letter(new_token(), files={"a.txt": EICAR}))) == 554
     login = (ANNA, site.passwords[ANNA])
     sent = smtp_send(
         ask(587, host=mx), ANNA, [BEN], message(ANNA, BEN, token := new_token()), tls="starttls", login=login
@@ -108,7 +107,7 @@ def test_a_run_over_one_host_knows_the_others(play: RunAgain) -> None:
     assert done.changed == []
 
 
-def test_a_host_that_is_down_fails_alone(site: Site, play: RunAgain, outage: Any) -> None:
+def test_a_host_that_is_down_fails_alone(site: Site, play: RunAgain, outage: Outage) -> None:
     outage(FILTER, "unplugged")
     done = play()
     assert done.returncode == 4

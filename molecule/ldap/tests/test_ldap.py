@@ -14,11 +14,12 @@ import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
 from ansible_collections.postamt.mail.tests.lib.searches import MISSING, unindexed
-from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, RunOther, Scenario, Site
 
+Accounts = list[dict[str, Any]]
 ANNA, BEN, CARL = (f"{name}@example.test" for name in ("anna", "ben", "carl"))
 ROOT = "-Q -Y EXTERNAL -H ldapi:///"
 Asked = dict[str, list[str]]
@@ -41,7 +42,7 @@ def secret(site: Site) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def accounts(site: Site) -> list[dict[str, Any]]:
+def accounts(site: Site) -> Accounts:
     """The accounts of the inventory, to be changed."""
     return copy.deepcopy(site.vars["mail_accounts"])
 
@@ -178,7 +179,12 @@ def test_a_service_changes_nothing(host: Host, ldap: Endpoint, secret: Callable[
 
 
 def test_a_password_of_a_user_stays(
-    host: Host, ldap: Endpoint, secret: Callable[[str], str], play: RunAgain, accounts: Any, restored: None
+    host: Host,
+    ldap: Endpoint,
+    secret: Callable[[str], str],
+    play: RunAgain,
+    accounts: Accounts,
+    restored: None,
 ) -> None:
     dn = dn_of(host, ANNA)
     own = "selbst gewählt 7"
@@ -202,7 +208,9 @@ def test_a_password_of_a_user_stays(
     assert play({"mail_accounts": accounts}).changed == []
 
 
-def test_a_hash_is_stored_as_it_is(host: Host, ldap: Endpoint, play: RunAgain, accounts: Any, restored: None) -> None:
+def test_a_hash_is_stored_as_it_is(
+    host: Host, ldap: Endpoint, play: RunAgain, accounts: Accounts, restored: None
+) -> None:
     done = host.run("slappasswd -o module-load=argon2 -h '{ARGON2}' -s Hashgeheim")
     accounts[1]["password_hash"] = done.stdout.strip()
     assert not play({"mail_accounts": accounts}).failed
@@ -211,7 +219,7 @@ def test_a_hash_is_stored_as_it_is(host: Host, ldap: Endpoint, play: RunAgain, a
 
 
 def test_what_left_the_inventory_goes_and_what_others_added_stays(
-    host: Host, ldap: Endpoint, play: RunAgain, accounts: Any, site: Site, secret: Callable[[str], str],
+    host: Host, ldap: Endpoint, play: RunAgain, accounts: Accounts, site: Site, secret: Callable[[str], str],
     restored: None,
 ) -> None:  # fmt: skip
     dn = dn_of(host, ANNA)
@@ -278,7 +286,7 @@ def test_where_the_inventory_is_exclusive_what_others_added_goes(host: Host, pla
 
 
 def test_a_renamed_account_keeps_entry_and_password(
-    host: Host, ldap: Endpoint, play: RunAgain, accounts: Any, secret: Callable[[str], str]
+    host: Host, ldap: Endpoint, play: RunAgain, accounts: Accounts, secret: Callable[[str], str]
 ) -> None:
     (before,) = asked(host, "ou=accounts,o=mail", f"(mail={ANNA})").values()
     password, anne = secret(ANNA), "anne@example.test"
@@ -324,7 +332,7 @@ def test_a_change_that_was_left_half_done_is_finished(host: Host, play: RunAgain
 
 
 def test_passwords_come_from_where_ansible_finds_them(
-    host: Host, ldap: Endpoint, site: Site, scenario: Scenario, accounts: Any, ansible: Callable[..., str],
+    host: Host, ldap: Endpoint, site: Site, scenario: Scenario, accounts: Accounts, ansible: RunOther,
     secret: Callable[[str], str], tmp_path: Path, restored: None,
 ) -> None:  # fmt: skip
     word, clear, variables = tmp_path / "word", tmp_path / "clear", tmp_path / "variables.yml"
@@ -344,12 +352,12 @@ def test_passwords_come_from_where_ansible_finds_them(
     kept = site.state_dir / "secrets.yml"
     vault("encrypt", str(variables))
     vault("encrypt", str(kept))
-    options = (scenario.playbook, {}, "-e", f"@{variables}", "--vault-password-file", str(word), "-vvv", "--diff")
+    options = ("-e", f"@{variables}", "--vault-password-file", str(word), "-vvv", "--diff")
     try:
-        said = ansible(*options)
+        said = ansible(scenario.playbook, {}, *options)
         assert "failed=0" in said
         assert kept.read_text().startswith("$ANSIBLE_VAULT;")
-        assert "changed=0" in ansible(*options)
+        assert "changed=0" in ansible(scenario.playbook, {}, *options)
     finally:
         vault("decrypt", str(kept))
     known = {ANNA: "aus-einer-Datei", BEN: "einzeln-verschlossen", CARL: "ganz-verschlossen"}
@@ -390,7 +398,7 @@ def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Host, p
 )
 def test_a_broken_change_is_refused_before_it_is_made(
     host: Host, ldap: Endpoint, play: RunAgain, secret: Callable[[str], str], section: str, attribute: str,
-    value: Any,
+    value: object,
 ) -> None:  # fmt: skip
     before = asked(host, "cn=config")
     done = play({"ldap_settings": {section: {attribute: value}}})

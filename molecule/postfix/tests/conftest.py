@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from ansible_collections.postamt.mail.tests.lib.elsewhere import OTHER
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Connect
 
 
 @pytest.fixture(scope="session")
-def other(connect: Connect) -> Any:
+def other(connect: Connect) -> Host:
     """The server elsewhere."""
     host = connect("other.example.net")
     done = host.run(OTHER)

@@ -6,8 +6,8 @@ from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import s
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.elsewhere import ANNA, CARL, STRANGER, arrived, goes_out
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
-from testinfra.host import Host
 
 
 def test_a_header_check_refuses(ask: Ask) -> None:

@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.elsewhere import CARL, STRANGER, arrived, goes_out
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
-from testinfra.host import Host
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONCERN = """
@@ -75,7 +75,7 @@ def with_more(host: Host, play: RunAgain, tmp_path: Path, monkeypatch: pytest.Mo
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "galaxy.yml", copy)
     for name, said in CONCERNS.items():
-        concern = copy / "plugins" / "plugin_utils" / "concerns" / f"thrown_away_{name}.py"
+        concern = copy / "plugins" / "plugin_utils" / "_concerns" / f"thrown_away_{name}.py"
         concern.write_text(CONCERN.format(name=name, **said), encoding="utf-8")
     try:
         for name, said in CONCERNS.items():

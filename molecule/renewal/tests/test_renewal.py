@@ -15,9 +15,10 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count, imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_certificate
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
-from testinfra.host import Host
 
+Put = Callable[..., tuple[str, str]]
 ANNA = "anna@example.test"
 TLS = "/etc/postamt/tls"
 COMMAND = "/usr/local/sbin/postamt-certificates"
@@ -26,7 +27,6 @@ PORTS: dict[int, Any] = {
 }  # fmt: skip
 INTERNAL = (389, 636)
 NAMES = {"public": "DNS:mail.example.test", "internal": "DNS:mail.example.test,DNS:localhost,IP:127.0.0.1,IP:::1"}
-Run = Callable[..., Any]
 
 
 def shown(site: Site, ports: Iterable[int] = PORTS) -> dict[str, str]:
@@ -87,7 +87,7 @@ def quiet(host: Host) -> None:
 
 
 @pytest.fixture
-def put(host: Host, site: Site, tmp_path: Path) -> Callable[..., tuple[str, str]]:
+def put(host: Host, site: Site, tmp_path: Path) -> Put:
     """Bring a certificate of the site's CA to the host: put(name, days=...) -> paths there of its chain and key."""
 
     def put(name: str, days: int = 200, key: bytes = b"") -> tuple[str, str]:
@@ -136,7 +136,7 @@ def test_each_port_shows_what_is_on_disk(host: Host, site: Site) -> None:
     assert everything_is_shown(host, site)
 
 
-def test_a_renewal_by_a_run_is_shown_everywhere(host: Host, site: Site, play: RunAgain, put: Run) -> None:
+def test_a_renewal_by_a_run_is_shown_everywhere(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     for name in NAMES:
         swap(host, name, *put(name, days=10))
     quiet(host)
@@ -154,7 +154,12 @@ def test_a_renewal_by_a_run_is_shown_everywhere(host: Host, site: Site, play: Ru
 
 
 def test_replaced_files_of_the_user_are_shown_after_a_run(
-    host: Host, site: Site, play: RunAgain, put: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Host,
+    site: Site,
+    play: RunAgain,
+    put: Put,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", site.ca_file)  # by which the controller trusts the issuer
     for _twice in range(2):
@@ -169,7 +174,7 @@ def test_replaced_files_of_the_user_are_shown_after_a_run(
     assert not play().failed  # a hook may bring it again
 
 
-def test_a_hook_between_runs(host: Host, site: Site, play: RunAgain, put: Run) -> None:
+def test_a_hook_between_runs(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     shown(site)
     before = reloads(host)
     chain, key = put("public")
@@ -183,7 +188,7 @@ def test_a_hook_between_runs(host: Host, site: Site, play: RunAgain, put: Run) -
     assert play().changed == []
 
 
-def test_what_a_hook_brings_must_fit(host: Host, put: Run) -> None:
+def test_what_a_hook_brings_must_fit(host: Host, put: Put) -> None:
     chain, _key = put("public")
     other = f"{TLS}/internal/key.pem"
     for arguments, message in (
@@ -199,7 +204,7 @@ def test_what_a_hook_brings_must_fit(host: Host, put: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["public", "internal"])
-def test_a_replaced_certificate_is_shown_within_seconds(host: Host, site: Site, put: Run, name: str) -> None:
+def test_a_replaced_certificate_is_shown_within_seconds(host: Host, site: Site, put: Put, name: str) -> None:
     shown(site)
     swap(host, name, *put(name))
     assert everything_is_shown(host, site, wait=10)
@@ -208,7 +213,7 @@ def test_a_replaced_certificate_is_shown_within_seconds(host: Host, site: Site, 
     assert re.search(titles[name], host.check_output("journalctl --no-pager -o cat -u postamt-certificates.service"))
 
 
-def test_a_file_that_is_written_in_place_is_noticed(host: Host, site: Site, play: RunAgain, put: Run) -> None:
+def test_a_file_that_is_written_in_place_is_noticed(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     key = host.check_output(f"cat {TLS}/public/key.pem").encode() + b"\n"
     chain, _key = put("public", key=key)
     host.check_output(f"cat {chain} > {TLS}/public/chain.pem")
@@ -218,7 +223,7 @@ def test_a_file_that_is_written_in_place_is_noticed(host: Host, site: Site, play
 
 
 def test_who_shows_it_already_is_not_reloaded(
-    host: Host, site: Site, play: RunAgain, put: Run, unwatched: None
+    host: Host, site: Site, play: RunAgain, put: Put, unwatched: None
 ) -> None:
     for name in NAMES:
         swap(host, name, *put(name))
@@ -237,7 +242,7 @@ def test_who_shows_it_already_is_not_reloaded(
     assert play().changed == []
 
 
-def test_a_busy_smtpd_counts_too(host: Host, site: Site, put: Run, unwatched: None) -> None:
+def test_a_busy_smtpd_counts_too(host: Host, site: Site, put: Put, unwatched: None) -> None:
     """It does not answer the question at its port, and would show the old certificate to its next client."""
     host.check_output("systemctl restart postfix.service")
     with Endpoint(site.ipv4, 25, verify=False).connect() as busy:
@@ -249,7 +254,7 @@ def test_a_busy_smtpd_counts_too(host: Host, site: Site, put: Run, unwatched: No
     assert everything_is_shown(host, site)
 
 
-def test_a_run_goes_by_what_is_shown(host: Host, site: Site, play: RunAgain, put: Run, unwatched: None) -> None:
+def test_a_run_goes_by_what_is_shown(host: Host, site: Site, play: RunAgain, put: Put, unwatched: None) -> None:
     for name in NAMES:
         swap(host, name, *put(name))
     host.check_output("systemctl restart dovecot.service")
@@ -264,7 +269,7 @@ def test_a_run_goes_by_what_is_shown(host: Host, site: Site, play: RunAgain, put
     assert play().changed == []
 
 
-def test_what_cannot_be_served_is_not_read(host: Host, site: Site, play: RunAgain, put: Run, unwatched: None) -> None:
+def test_what_cannot_be_served_is_not_read(host: Host, site: Site, play: RunAgain, put: Put, unwatched: None) -> None:
     """Each new process of Postfix reads it nevertheless, so this is about Dovecot, and about who is reloaded."""
     mine = [port for port in PORTS if port in (143, 993, 995, 4190)]
     good, before, wanted = host.check_output(f"cat {TLS}/public/chain.pem"), reloads(host), shown(site, mine)
@@ -302,7 +307,7 @@ def test_a_run_and_the_command_wait_for_each_other(host: Host, play: RunAgain) -
     assert host.run("systemctl is-active lab-busy.service").rc != 0
 
 
-def test_a_certificate_of_a_hook_stays(host: Host, site: Site, play: RunAgain, put: Run) -> None:
+def test_a_certificate_of_a_hook_stays(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     host.check_output(
         "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=elsewhere -keyout /root/e.key -out /root/e.pem "
         f"-addext subjectAltName=DNS:mail.example.test 2>/dev/null; {COMMAND} install public /root/e.pem /root/e.key"
@@ -321,7 +326,7 @@ def test_a_certificate_of_a_hook_stays(host: Host, site: Site, play: RunAgain, p
     assert everything_is_shown(host, site)
 
 
-def test_postmaster_hears_of_an_end_once_a_threshold(host: Host, site: Site, play: RunAgain, put: Run) -> None:
+def test_postmaster_hears_of_an_end_once_a_threshold(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     mailbox = Endpoint(site.ipv4, 993, verify=False, timeout=30)
     login = (ANNA, site.passwords[ANNA])
     assert host.check_output(f"{COMMAND} warn") == "nothing to do"

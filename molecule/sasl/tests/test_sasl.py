@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
-from testinfra.host import Host
 
 ANNA, BEN, FRED = (f"{name}@example.test" for name in ("anna", "ben", "fred"))
 FOLDER = "/var/spool/postfix/var/run/saslauthd"
@@ -65,7 +65,7 @@ def test_passwords_are_checked(site: Site, knows: Callable[[str, str], bool]) ->
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_a_user_logs_in_over_smtp(site: Site, ask: Ask, mechanism: Any) -> None:
+def test_a_user_logs_in_over_smtp(site: Site, ask: Ask, mechanism: Literal["PLAIN", "LOGIN"]) -> None:
     assert smtp_auth(ask(587), ANNA, site.passwords[ANNA], mechanism=mechanism).code == 235
     assert smtp_auth(ask(587), ANNA, "wrong", mechanism=mechanism).code == 535
 

@@ -15,10 +15,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.managesieve i
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_login
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth, smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import GTUBE
 from ansible_collections.postamt.mail.tests.lib.probes import imap_append, imap_move
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain
-from testinfra.host import Host
 
 ANNA, BEN, STRANGER = "anna@example.test", "ben@example.test", "stranger@outside.example"
 PASSWORD = "Only-4-the-test"

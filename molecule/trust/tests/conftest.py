@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, STRANGER
-from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.site import Ask, MailFlows, Site, Traced
 
 TRACED = "/usr/local/sbin/python-traced"
 
 
 @pytest.fixture
-def mail_flows(site: Site, ask: Ask) -> Callable[[], None]:
+def mail_flows(site: Site, ask: Ask) -> MailFlows:
     """A stranger's message and a user's are delivered and read."""
 
     def mail_flows() -> None:
@@ -32,7 +32,7 @@ def mail_flows(site: Site, ask: Ask) -> Callable[[], None]:
 
 
 @pytest.fixture
-def traced(host: Host) -> Iterator[Callable[[str], dict[str, str]]]:
+def traced(host: Host) -> Iterator[Traced]:
     """Have strace(1) do something to the modules of a run: traced("...") returns the run's variables for it."""
 
     def traced(options: str) -> dict[str, str]:

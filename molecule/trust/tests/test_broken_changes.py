@@ -7,11 +7,12 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain, Scenario, Site, Traced
 
 NOWHERE = "socketmap:inet:127.0.0.1:9:nowhere"  # nobody listens there
 
@@ -59,7 +60,7 @@ def taken(host: Host, port: int) -> Iterator[None]:
          "slapd's certificate"],
 )  # fmt: skip
 def test_a_broken_change_is_named_and_the_old_one_serves(
-    play: RunAgain, mail_flows: Any, change: dict[str, Any], said: list[str]
+    play: RunAgain, mail_flows: MailFlows, change: dict[str, Any], said: list[str]
 ) -> None:
     message = play(change).message
     assert [words for words in said if words not in message] == [], message
@@ -67,7 +68,7 @@ def test_a_broken_change_is_named_and_the_old_one_serves(
     assert play().changed == []
 
 
-def test_dovecots_certificate_is_unusable(play: RunAgain, mail_flows: Any, release: str) -> None:
+def test_dovecots_certificate_is_unusable(play: RunAgain, mail_flows: MailFlows, release: str) -> None:
     name, value = ("ssl_cert", "</etc/hostname") if release == "bookworm" else ("ssl_server_cert_file", "/etc/hostname")
     message = play({"dovecot_settings": {name: value}}).message
     assert "Dovecot" in message
@@ -84,7 +85,7 @@ def test_dovecots_certificate_is_unusable(play: RunAgain, mail_flows: Any, relea
     ],
 )
 def test_a_port_is_taken(
-    host: Host, play: RunAgain, mail_flows: Any, port: int, change: dict[str, Any], program: str
+    host: Host, play: RunAgain, mail_flows: MailFlows, port: int, change: dict[str, Any], program: str
 ) -> None:
     with taken(host, port):
         for check in (True, False):
@@ -106,7 +107,7 @@ def test_the_one_file_of_the_users_own_that_is_wrong_is_named(play: RunAgain, si
     assert f"mail_certificates.public.key is '{site.ca_file}'" in message
 
 
-def test_a_right_change_is_kept_while_the_directory_is_away(host: Host, play: RunAgain, mail_flows: Any) -> None:
+def test_a_right_change_is_kept_while_the_directory_is_away(host: Host, play: RunAgain, mail_flows: MailFlows) -> None:
     """The directory is down, and for a while the change that repairs the way to it cannot be seen to work."""
     wrong = host.check_output("grep -l 'server_host' /etc/postfix/tables/mailboxes")
     host.check_output(f"sed -i 's|^server_host.*|server_host = ldap://192.0.2.9|' {wrong} && postfix reload")
@@ -123,7 +124,12 @@ def test_a_right_change_is_kept_while_the_directory_is_away(host: Host, play: Ru
 
 
 def test_two_runs_at_once(
-    host: Host, play: RunAgain, mail_flows: Any, traced: Any, scenario: Scenario, tmp_path: Any
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    traced: Traced,
+    scenario: Scenario,
+    tmp_path: Path,
 ) -> None:
     """The first waits for six seconds with the change half made; the second one stops, and says why."""
     slow = traced("--inject=fsync:delay_enter=6000000:when=1 -P /etc/postfix")

@@ -12,12 +12,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain, Scenario, Site, Traced
 
+SlowRun = Callable[[], subprocess.Popen[str]]
 HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 SOAK = bool(os.environ.get("SOAK"))
 FINISHED = "finished a change that an earlier run left half done"
@@ -80,7 +80,12 @@ def leftovers(host: Host) -> str:
 
 @pytest.mark.parametrize("point", CHOSEN.values(), ids=CHOSEN.keys())
 def test_a_module_is_killed(
-    host: Host, play: RunAgain, mail_flows: Any, traced: Any, restored: None, point: Point
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    traced: Traced,
+    restored: None,
+    point: Point,
 ) -> None:
     kill = traced(f"--inject={point.call}:signal=SIGKILL:when={point.when} -P {point.path}")
     stopped = play({**CHANGE, **kill})
@@ -102,7 +107,7 @@ def test_a_module_is_killed(
 
 
 def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
-    host: Host, play: RunAgain, mail_flows: Any, traced: Any, restored: None
+    host: Host, play: RunAgain, mail_flows: MailFlows, traced: Traced, restored: None
 ) -> None:
     """Postfix is left with a change that passes its checker and kills every smtpd, on a host that is killed."""
     broken = {"postfix_settings": {"proxy_read_maps": "$virtual_alias_maps"}}
@@ -115,7 +120,7 @@ def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
 
 
 def test_a_half_done_change_gives_way_to_another(
-    host: Host, play: RunAgain, mail_flows: Any, traced: Any, restored: None
+    host: Host, play: RunAgain, mail_flows: MailFlows, traced: Traced, restored: None
 ) -> None:
     assert play({**CHANGE, **traced("--inject=renameat:signal=SIGKILL:when=1 -P .main.cf.postamt-new")}).failed
     done = play()
@@ -128,7 +133,7 @@ def test_a_half_done_change_gives_way_to_another(
 
 
 @pytest.fixture
-def slow_run(host: Host, scenario: Scenario, traced: Any) -> Callable[[], subprocess.Popen[str]]:
+def slow_run(host: Host, scenario: Scenario, traced: Traced) -> SlowRun:
     """Begin a run that waits for eight seconds between swap and reload of Postfix, and return once it is there."""
 
     def slow_run() -> subprocess.Popen[str]:
@@ -144,7 +149,13 @@ def slow_run(host: Host, scenario: Scenario, traced: Any) -> Callable[[], subpro
     return slow_run
 
 
-def test_ansible_is_killed(host: Host, play: RunAgain, mail_flows: Any, slow_run: Any, restored: None) -> None:
+def test_ansible_is_killed(
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    slow_run: SlowRun,
+    restored: None,
+) -> None:
     run = slow_run()
     os.killpg(run.pid, signal.SIGKILL)  # the controller's process with all of its forks
     run.wait()
@@ -160,7 +171,12 @@ def test_ansible_is_killed(host: Host, play: RunAgain, mail_flows: Any, slow_run
 
 
 def test_the_host_is_cut_off(
-    host: Host, site: Site, play: RunAgain, mail_flows: Any, slow_run: Any, restored: None
+    host: Host,
+    site: Site,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    slow_run: SlowRun,
+    restored: None,
 ) -> None:
     """Power fails between swap and reload: the host boots with the new files and serves."""
     run = slow_run()

@@ -11,9 +11,9 @@ from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import S
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_login
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
 from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
-from testinfra.host import Host
 
 SECONDS = 60 if os.environ.get("SOAK") else 5
 OUTAGES = {

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
-from testinfra.host import Host
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain, Scenario, Site, Traced
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FINN, GRETA, RELAY = (token_urlsafe() for _secret in range(3))  # no other run, which may be under way, has them
@@ -167,8 +167,8 @@ def everywhere(host: Host, secrets: dict[str, str]) -> list[str]:
 def test_nobody_reads_one_on_the_host(
     host: Host,
     play: RunAgain,
-    traced: Any,
-    mail_flows: Any,
+    traced: Traced,
+    mail_flows: MailFlows,
     given: dict[str, Any],
     secrets: Callable[[], dict[str, str]],
 ) -> None:

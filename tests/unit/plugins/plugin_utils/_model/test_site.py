@@ -10,9 +10,10 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import renamed
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
+    Address,
     SiteError,
     address,
     domain,
@@ -21,6 +22,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables, SiteVariables
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 HOST = {"mail.example.org": HostInput()}
 GOOD: dict[str, t.Any] = {
@@ -46,7 +48,7 @@ def test_the_smallest_site() -> None:
     found = site()
     assert found.server_name == "mail.example.org"
     assert found.postmaster == "alice@example.org"
-    assert found.all_aliases["postmaster@example.org"] == ["alice@example.org"]
+    assert found.all_aliases[Address("postmaster@example.org")] == ["alice@example.org"]
     assert found.hosts["mail.example.org"].does("mail_store")
 
 
@@ -254,15 +256,18 @@ def test_every_problem_is_listed_at_once() -> None:
     [
         (HostInput(["mail", "mail_mxx"]), "group mail_mxx of host mail.example.org: is no group of the site"),
         (
-            HostInput(look=Look(release="sid")),
+            HostInput(look=looked(release="sid")),
             "Debian release of host mail.example.org is 'sid': must be one of bookworm",
         ),
         (
-            HostInput(look=Look(in_the_way=["user deploy has 5000"])),
+            HostInput(look=looked(in_the_way=["user deploy has 5000"])),
             "vmail of host mail.example.org: must be user and group number 5000, so that mailboxes can move to another "
             "host, but there user deploy has 5000. Renumber",
         ),
-        (HostInput(look=Look(architecture="i386")), "architecture of host mail.example.org is 'i386': must be one of"),
+        (
+            HostInput(look=looked(architecture="i386")),
+            "architecture of host mail.example.org is 'i386': must be one of",
+        ),
         (
             HostInput(variables={"mail_host_name": "mail"}),
             "mail_host_name is 'mail': must be a fully qualified host name",
@@ -433,7 +438,7 @@ def holding(
     groups[store].append("mail_store")
     for name in directory:
         groups[name].append("mail_directory")
-    hosts = {name: HostInput(groups[name], look=Look(holds=held)) for name, held in ((A, a), (B, b))}
+    hosts = {name: HostInput(groups[name], look=looked(holds=held)) for name, held in ((A, a), (B, b))}
     return parse_site({**GOOD, **more}, hosts, compose.concerns().values(), moving=moving)
 
 

@@ -11,16 +11,17 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, merged
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, _lists
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 
 
 def files(release: str = "trixie", overrides: t.Any = None, **variables: t.Any) -> dict[str, str]:
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
-    site = parse_site(given, {NAME: HostInput(look=Look(release=release))}, compose.concerns().values())
+    site = parse_site(given, {NAME: HostInput(look=looked(release=release))}, compose.concerns().values())
     plan = compose.plan("postfix", site, site.hosts[NAME], overrides)
     return {item["path"].rpartition("/")[2]: item["content"] for item in plan["files"]}
 
