@@ -10,7 +10,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import I
 from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import SieveAnswer
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import HELO, Login, Reply
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import session as smtp_session
-from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import mailbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count, mailbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import session as imap_session
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import Bind, LdapAnswer, bound, result
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import session as ldap_session
@@ -43,6 +43,13 @@ def imap_append(
     """May the user store this message? OK with APPENDUID (RFC 4315), or NO with OVERQUOTA or TRYCREATE."""
     with imap_session(e, user, password, tls) as imap:
         return imap.command(f"APPEND {mailbox(folder)} {{{len(content)}}}", content)[0]
+
+
+def imap_fill(e: Endpoint, user: str, password: str) -> None:
+    """Put mail into a mailbox until it takes not even a message of 15,000 bytes; it may be full already."""
+    for lines in (200_000, 50_000, 5_000):  # three bytes each
+        while imap_append(e, user, password, message("stranger@outside.example", user, "fill", "y\n" * lines)).ok:
+            assert imap_count(e, user, password) < 100
 
 
 def imap_move(

@@ -66,6 +66,14 @@ def shown(site: Site, port: int, ca: str, name: str) -> dict[str, Any]:
             time.sleep(0.1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind(host: Host) -> Iterator[None]:
+    """When all tests have run, whichever they were, the host has no other files than at first."""
+    yield
+    assert len(host.check_output(f"ls {TLS}/.generations").splitlines()) == 2
+    assert sorted(host.check_output(f"ls -A {TLS}").split()) == [".generations", "ca.pem", "internal", "public"]
+
+
 @pytest.fixture
 def restored(play: RunAgain) -> Iterator[None]:
     """Bring the host back to what the inventory says."""
@@ -215,8 +223,3 @@ def test_the_cas_key_may_be_vaulted(
     finally:
         monkeypatch.delenv("ANSIBLE_VAULT_PASSWORD_FILE", raising=False)
         key.write_bytes(plain)
-
-
-def test_no_run_has_left_anything_behind(host: Host) -> None:
-    assert len(host.check_output(f"ls {TLS}/.generations").splitlines()) == 2
-    assert sorted(host.check_output(f"ls -A {TLS}").split()) == [".generations", "ca.pem", "internal", "public"]

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 import pytest
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
 
+# What the tests provoke (wrong passwords, old TLS, torn lines), and what a container's kernel lacks
+CAUSED = re.compile(
+    r"SASL (PLAIN|LOGIN) authentication failed|TLS library problem:|bare <LF>|improper command pipelining|"
+    r"ProtectHostname"
+)
+
 
 def test_a_second_run_is_one_task_a_role(play: RunAgain) -> None:
     done = play()
     assert not done.changed
-    assert len(done.ran) == 9, [task.task for task in done.ran]  # the look, the site, and seven programs
+    programs = ("certificates", "ldap", "sasl", "dovecot", "clamav", "amavis", "postfix")
+    assert [task.action for task in done.ran] == [f"postamt.mail.{name}" for name in ("host_look", "site", *programs)]
 
 
 def test_wrong_input_is_said_at_once_and_changes_nothing(play: RunAgain) -> None:
@@ -87,7 +95,4 @@ def test_no_handshake_without_a_certificate(site: Site) -> None:
 
 def test_the_journal_is_quiet(host: Host) -> None:
     found = host.run("journalctl -q -o cat -p warning -u postfix* -u dovecot -u slapd -u saslauthd-postfix")
-    # what the tests provoke (wrong passwords, old TLS, torn lines), and what a container's kernel lacks
-    caused = ("auth", "tls", "ssl", "bare", "pipelining", "ProtectHostname")
-    told = [line for line in found.stdout.splitlines() if not any(word.lower() in line.lower() for word in caused)]
-    assert told == []
+    assert [line for line in found.stdout.splitlines() if not CAUSED.search(line)] == []

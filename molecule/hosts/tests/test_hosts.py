@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
-from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, EICAR, STRANGER, code, letter
 from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_servers
 from ansible_collections.postamt.mail.tests.lib.ports import listening
+from ansible_collections.postamt.mail.tests.lib.probes import imap_fill
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Outage, RunAgain, Site
 
 MX = ("mx1.example.test", "mx2.example.test")
@@ -41,7 +42,7 @@ def test_each_exchanger_knows_recipients_and_their_quota(site: Site, ask: Ask, m
     for recipient in ("nobody@example.test", "someone@elsewhere.example"):
         assert not smtp_rcpt(ask(25, host=mx), STRANGER, [recipient]).accepted
     dora = "dora@example.test"
-    assert imap_count(ask(993), dora, site.passwords[dora]), "test_mail.py has filled it"
+    imap_fill(ask(993), dora, site.passwords[dora])
     assert not smtp_rcpt(ask(25, host=mx), STRANGER, [dora, "d@example.test"], size=20000).accepted
     assert smtp_rcpt(ask(25, host=mx), STRANGER, [BEN], size=20000).accepted
 

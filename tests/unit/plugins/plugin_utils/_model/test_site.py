@@ -337,7 +337,7 @@ def test_what_somebody_wrote_into_the_state_folder_is_measured_too() -> None:
 
 
 def test_names_of_ones_own() -> None:
-    assert site(mail_x_anything=1)
+    assert site(mail_x_anything=1).domains == site().domains
 
 
 def test_unicode_domains_become_a_labels() -> None:
@@ -401,7 +401,9 @@ def test_an_accounts_own_address_and_one_that_stands_twice_are_no_further_aliase
 def test_what_looks_like_a_plus_address_and_stands_for_somebody_makes_no_circle() -> None:
     alice = {"address": "alice@example.org", "forward": ["alice+x@example.org"]}
     accounts = [alice, {"address": "bob@example.org"}]
-    assert site(mail_accounts=accounts, mail_aliases={"alice+x@example.org": ["bob@example.org"]})
+    found = site(mail_accounts=accounts, mail_aliases={"alice+x@example.org": ["bob@example.org"]})
+    assert found.aliases == {"alice+x@example.org": ["bob@example.org"]}
+    assert found.accounts[0].forward == ["alice+x@example.org"]
 
 
 def test_an_accounts_aliases_have_the_letters_of_an_account() -> None:
@@ -410,7 +412,8 @@ def test_an_accounts_aliases_have_the_letters_of_an_account() -> None:
 
 
 def test_an_address_elsewhere_may_have_letters_that_none_here_has() -> None:
-    assert site(mail_aliases={"a+b*c?@example.org": ["x%y!z*@elsewhere.example", "alice+lists@example.org"]})
+    aliases = {"a+b*c?@example.org": ["x%y!z*@elsewhere.example", "alice+lists@example.org"]}
+    assert site(mail_aliases=aliases).aliases == aliases
 
 
 def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
@@ -418,7 +421,8 @@ def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
         {"address": "alice@example.org", "forward": ["bob@example.org"], "keep_copy": True},
         {"address": "bob@example.org"},
     ]
-    assert site(mail_accounts=accounts)
+    found = site(mail_accounts=accounts).accounts[0]
+    assert (found.forward, found.keep_copy) == (["bob@example.org"], True)
 
 
 A, B = "a.example.org", "b.example.org"
