@@ -36,7 +36,7 @@ PREPARE = {f"molecule-image-{release}": f"tools/hosts.py image test --release {r
 LINT = {
     "lint-sanity": "tools/sanity",
     "lint-ansible": "ansible-lint --offline",
-    "lint-types": "mypy $(printf -- '-p ansible_collections.postamt.mail.plugins.%s ' plugin_utils module_utils)",
+    "lint-types": "mypy -p ansible_collections.postamt.mail",
     "lint-yaml": "yamllint --strict .",
     "lint-python": "ruff check . && ruff format --check .",
     "lint-docs": "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck .",

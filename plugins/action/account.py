@@ -22,6 +22,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
     Address,
     Login,
     Problem,
+    Recipient,
     SiteError,
     Size,
     nearest,
@@ -201,7 +202,7 @@ def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
         yield Problem("account", None, "must name an account: -e account=ADDRESS")
         return
     owners = {address: account for account in site.accounts for address in (account.address, *account.aliases)}
-    listed = owners.get(asked.account)
+    listed = owners.get(Login(Recipient(asked.account)))
     mine = listed is not None and listed.address == asked.account
     for name in asked.said if asked.state != "present" else ():
         yield Problem(name, None, "can be said with state=present only")

@@ -70,13 +70,15 @@ passwords_needed:
 """
 
 import os
+from types import ModuleType
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import watchdog
 
 
-def code_of(program):
+def code_of(program: str) -> ModuleType:
     """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
+    code: ModuleType
     if program == "accounts":
         from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts as code
     elif program == "amavis":
@@ -110,7 +112,7 @@ def code_of(program):
     return code
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "program": {

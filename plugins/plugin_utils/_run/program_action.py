@@ -21,7 +21,7 @@ concerns()  # Ansible imports an action before it forks for the task: found here
 FRESH = 86400  # seconds for which the host's package lists count as fresh
 
 
-class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
+class ProgramAction(ActionBase):
     """A subclass names its program and the task's options, which are the program's own variables."""
 
     program = ""

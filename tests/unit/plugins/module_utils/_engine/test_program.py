@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed, UnitState
 
 
@@ -109,7 +109,7 @@ def test_what_ran_before_what_it_needs_came_is_restarted(
     change: Any, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], mark: dict[str, Any], reread: str
 ) -> None:
     unit = UnitState("dovecot.service", exists=True, active=True, enabled=True, **how)
-    monkeypatch.setattr(program.units, "states", lambda names: dict.fromkeys(names, unit))
+    monkeypatch.setattr(units, "states", lambda names: dict.fromkeys(names, unit))
     monkeypatch.setattr(change, "renewed", lambda seen: seen.since == 5.0)
     change.plan = {"units": [{"name": unit.name, "running": True}]}
     change.manifest, change.mark, change.changes, change.others = {}, mark, [], []
@@ -122,7 +122,7 @@ def test_another_mail_server_is_looked_for_before_packages_come(change: Any, mon
     def fail(text: str) -> None:
         raise Failed(text)
 
-    monkeypatch.setattr(program.rivals, "found", lambda: [program.rivals.Rival("exim4-daemon-light", ())])
+    monkeypatch.setattr(rivals, "found", lambda: [rivals.Rival("exim4-daemon-light", ())])
     monkeypatch.setattr(change, "look_for_missing", lambda: {"packages": ["postfix"]})
     monkeypatch.setattr(change, "fail", fail)
     change.stage, change.dry, change.plan = "/nonexistent", False, {"adopt": False}
@@ -159,9 +159,9 @@ def test_another_mail_server_stops_a_run_or_is_stopped_before_packages_come(
         stopped.append(text)
         raise Failed(text)
 
-    exim = program.rivals.Rival("exim4-daemon-light", ("exim4.service",), ("/var/spool/exim4/input",), 1)
-    monkeypatch.setattr(program.rivals, "found", lambda: [exim])
-    monkeypatch.setattr(program.units, "act", lambda *words: stopped.append(" ".join(words)))
+    exim = rivals.Rival("exim4-daemon-light", ("exim4.service",), ("/var/spool/exim4/input",), 1)
+    monkeypatch.setattr(rivals, "found", lambda: [exim])
+    monkeypatch.setattr(units, "act", lambda *words: stopped.append(" ".join(words)))
     monkeypatch.setattr(change, "fail", fail)
     change.plan, change.missing, change.dry = {"adopt": adopt}, {"packages": ["postfix"]}, False
     if adopt:
@@ -192,7 +192,7 @@ def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
     change.stops, change.disables, change.changes, change.groups, change.running = [], [], [], {}, []
     change.reread, change.served, change.lacking = "", False, ["signatures"]
     monkeypatch.setattr(change, "undo", lambda *_words: "the old one is back and serves")
-    monkeypatch.setattr(program.units, "complaints", lambda *_words: [])
+    monkeypatch.setattr(units, "complaints", lambda *_words: [])
     for files_of_mark, unmade in (([], ["signatures"]), ([{"path": "/etc/x"}], [])):
         change.mark = {"files": files_of_mark}
         with pytest.raises(Failed, match="cannot make signatures"):

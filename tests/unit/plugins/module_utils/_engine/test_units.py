@@ -95,7 +95,7 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
         os._exit(0)
     os.close(writer)
     with open(said, encoding="utf-8") as answer:
-        found = answer.read()
+        printed = answer.read()
     os.waitpid(process, 0)
     os.set_blocking(terminal, False)
     try:
@@ -103,7 +103,7 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
     except OSError:  # nobody has written
         shown = b""
     os.close(terminal)
-    assert "nobody\\nread\\n" in found and "/dev/tty" in found
+    assert "nobody\\nread\\n" in printed and "/dev/tty" in printed
     assert shown == b""
 
 

@@ -111,4 +111,4 @@ def test_nothing_but_a_mailbox_is_deleted_for_another_host(home: str) -> None:
             raise Ended(str(answer["msg"]))
 
     with pytest.raises(Ended, match="is no mailbox$"):
-        accounts.do_left(Module())  # type: ignore[arg-type]
+        accounts.do_left(Module())

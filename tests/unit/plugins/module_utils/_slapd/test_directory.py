@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
 
@@ -21,7 +21,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._slapd import directo
 def acts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What systemd is asked for."""
     asked: list[str] = []
-    monkeypatch.setattr(directory.units, "act", lambda verb, *_names: asked.append(verb))
+    monkeypatch.setattr(units, "act", lambda verb, *_names: asked.append(verb))
     monkeypatch.setattr(directory, "_make_folder", lambda path: Path(path).mkdir())
     monkeypatch.setattr(directory, "_text_of", lambda _path: "")
     monkeypatch.setattr(directory, "Connection", lambda *_words: "connection")
@@ -89,7 +89,7 @@ def test_a_slapd_whose_package_came_while_it_ran_is_started_anew(
     monkeypatch.setattr(directory, "PID_FILE", str(pid_file))
     replica.change.plan["key_group"] = "no-such-group"
     assert replica.change.outdated(listen) == "its process is not to be found"
-    command, pipe = [binary, "-c", "echo; read x", "-h", listen], subprocess.PIPE
+    command, pipe = [str(binary), "-c", "echo; read x", "-h", listen], subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe) as process:
         assert process.stdout and process.stdout.readline()  # it runs
         pid_file.write_text(str(process.pid))
@@ -109,7 +109,7 @@ def test_where_slapd_listens() -> None:
 def test_a_slapd_that_would_not_get_its_port_is_not_started(replica: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would run without, and whoever asks for the directory be answered by somebody else."""
     row = 'LISTEN 0 5 127.0.0.1:389 0.0.0.0:* users:(("dirsrv",pid=999999999,fd=3))'
-    monkeypatch.setattr(directory.units, "output", lambda *_words, **_how: directory.units.Output(0, row, ""))
+    monkeypatch.setattr(units, "output", lambda *_words, **_how: units.Output(0, row, ""))
     replica.change.plan["listen"] = "ldapi:/// ldap://localhost/ ldaps://localhost/"
     replica.change.starts = ["slapd.service"]
     with pytest.raises(

@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
 NAME = "mail.example.org"
@@ -28,7 +28,7 @@ def site(has: int, swap: int = 0, filtering: bool = False, **takes: Memory) -> S
     given: dict[str, t.Any] = {"mail_domains": ["example.org"]}
     if filtering:
         given["mail_content_filter"] = "before_queue"
-    look = Look(memory=has * MB, swap=swap * MB, cores=8)
+    look = Look(memory=Count(has * MB), swap=Count(swap * MB), cores=Count(8))
     return parse_site(given, {NAME: HostInput(look=look)}, [*compose.concerns().values(), *more])
 
 
@@ -44,9 +44,11 @@ def test_what_concerns_take_adds_up() -> None:
 
 def test_a_further_concern_leaves_the_filter_less() -> None:
     def processes(**takes: Memory) -> str:
-        found = site(4000, filtering=True, **takes)
+        found = site(4000, 0, True, **takes)
         plan = compose.plan("amavis", found, found.hosts[NAME])
-        return next(line for file in plan["files"] for line in file["content"].splitlines() if "$max_servers" in line)
+        return next(
+            str(line) for file in plan["files"] for line in file["content"].splitlines() if "$max_servers" in line
+        )
 
     assert processes() == "$max_servers = 16;"
     assert processes(web=Memory(1700 * MB, "web 1700 MB", "web")) == "$max_servers = 6;"

@@ -15,7 +15,7 @@ from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_UID, Site
@@ -23,6 +23,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot imp
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 
@@ -76,7 +77,7 @@ def third(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Site]:
             "mail_content_filter": "before_queue",
             **more,
         }
-        look = Look(release=release, memory=8 << 30)
+        look = looked(release=release, memory=8 << 30)
         return parse_site(given, {NAME: HostInput(look=look), **(others or {})}, concerns.values())
 
     return third

@@ -159,7 +159,7 @@ def test_a_first_run_issues_and_a_second_does_nothing(lab: Lab) -> None:
 def test_a_name_in_another_domain_gives_the_ca_more_to_sign_and_no_new_key(lab: Lab) -> None:
     lab.run()
     before = lab.text("ca.pem")
-    more = {"mail_certificates": {"public": {"names": ["x.example.net"]}}}
+    more: dict[str, t.Any] = {"mail_certificates": {"public": {"names": ["x.example.net"]}}}
     assert "would let the site's CA sign for x.example.net too" in lab.run(check_mode=True, **more)["actions"]
     made = lab.run(**more)
     assert made["actions"][:2] == ["let the site's CA sign for x.example.net too", "wrote the CA's certificate"]
@@ -274,7 +274,7 @@ def read(path: str) -> bytes:
 
 
 def test_supplied_files_are_served(lab: Lab, files: dict[str, str]) -> None:
-    said = {"mail_certificates": {"public": files}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": files}}
     given = certificates.supplied(plan(**said), read)
     answer = lab.run(given=given, **said)
     assert "installed certificate public for mail.example.org, since there is none" in answer["actions"]
@@ -326,7 +326,7 @@ def bring(lab: Lab, folder: Path, days: int = 90) -> None:
 
 
 def test_a_stand_in_is_issued_until_a_hook_brings_something(lab: Lab, tmp_path: Path) -> None:
-    said = {"mail_certificates": {"public": {"hook": True}}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": {"hook": True}}}
     assert "issued certificate public for mail.example.org, since there is none" in lab.run(**said)["actions"]
     assert not lab.run(**said)["changed"]
     bring(lab, tmp_path)
@@ -335,7 +335,7 @@ def test_a_stand_in_is_issued_until_a_hook_brings_something(lab: Lab, tmp_path: 
 
 
 def test_what_a_hook_brought_is_replaced_when_it_has_expired(lab: Lab, tmp_path: Path, monkeypatch: t.Any) -> None:
-    said = {"mail_certificates": {"public": {"hook": True}}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": {"hook": True}}}
     lab.run(**said)
     bring(lab, tmp_path, days=9)
     later = pki.now() + datetime.timedelta(days=10)
@@ -345,7 +345,7 @@ def test_what_a_hook_brought_is_replaced_when_it_has_expired(lab: Lab, tmp_path:
 
 
 def test_a_stand_in_of_a_lost_ca_is_one_still(lab: Lab, tmp_path: Path) -> None:
-    said = {"mail_certificates": {"public": {"hook": True}}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": {"hook": True}}}
     lab.run(**said)
     os.unlink(os.path.join(lab.store.folder, "ca.pem"))
     lab.state = State(str(tmp_path / "new"))

@@ -18,11 +18,12 @@ from ansible_collections.postamt.mail.plugins.module_utils._slapd import directo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 HASH = "{ARGON2}$argon2id$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$29VKc4NHoj7igIBY0xlIKfUr7wLXndBmnA56POa"
@@ -35,7 +36,7 @@ ACCOUNTS = [
 
 def make(release: str = "trixie", **more: Any) -> Site:
     variables = {"mail_domains": ["example.org"], "mail_accounts": ACCOUNTS, **more}
-    host = HostInput(look=Look(release=release))
+    host = HostInput(look=looked(release=release))
     secrets = Secrets({"fingerprint-key": "key", "anna@example.org": "made-secret"})
     return parse_site(variables, {NAME: host}, compose.concerns().values(), secrets)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from .base import Conversation, Endpoint, ProbeError, Tls
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Conversation, Endpoint, ProbeError, Tls
 
 Bind = tuple[str, str]
 _SCOPES = {"base": "BASE", "onelevel": "LEVEL", "subtree": "SUBTREE"}
@@ -83,7 +83,7 @@ def _ldap3(e: Endpoint) -> Any:
 
 
 @contextmanager
-def _session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[Any]:
+def session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[Any]:
     """A connection of ldap3's, inside TLS as told, not yet bound."""
     ldap3 = _ldap3(e)
     broken = (ldap3.core.exceptions.LDAPException, OSError)
@@ -116,7 +116,7 @@ def _session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[A
         connection.open(read_server_info=False)
         try:
             if tls == "starttls" and not connection.start_tls(read_server_info=False):
-                raise LdapRefused(e, "StartTLS", _answer(connection))
+                raise LdapRefused(e, "StartTLS", result(connection))
             yield connection
         finally:
             with suppress(*broken):  # the first error is the one to tell
@@ -125,9 +125,10 @@ def _session(e: Endpoint, tls: Tls, asked: str, bind: Bind | None) -> Iterator[A
         raise ProbeError(e, asked, error) from error
 
 
-def _answer(connection: Any, *entries: LdapEntry) -> LdapAnswer:
-    result = connection.result
-    return LdapAnswer(result["result"], result["description"], result["message"], entries)
+def result(connection: Any, *entries: LdapEntry) -> LdapAnswer:
+    """How the last operation of a connection ended."""
+    found = connection.result
+    return LdapAnswer(found["result"], found["description"], found["message"], entries)
 
 
 def _entry(dn: str, attributes: Mapping[str, Sequence[bytes]]) -> LdapEntry:
@@ -135,9 +136,10 @@ def _entry(dn: str, attributes: Mapping[str, Sequence[bytes]]) -> LdapEntry:
     return LdapEntry(dn, decoded)
 
 
-def _bound(e: Endpoint, connection: Any) -> None:
+def bound(e: Endpoint, connection: Any) -> None:
+    """Bind; raises LdapRefused where it is refused."""
     if not connection.bind():
-        raise LdapRefused(e, f"bind as {connection.user}", _answer(connection))
+        raise LdapRefused(e, f"bind as {connection.user}", result(connection))
 
 
 def ldap_bind(e: Endpoint, dn: str, password: str, *, tls: Tls = "starttls") -> LdapAnswer:
@@ -145,9 +147,9 @@ def ldap_bind(e: Endpoint, dn: str, password: str, *, tls: Tls = "starttls") -> 
 
     With tls="none" the password travels in the clear.
     """
-    with _session(e, tls, f"bind as {dn}", (dn, password)) as connection:
+    with session(e, tls, f"bind as {dn}", (dn, password)) as connection:
         connection.bind()
-        return _answer(connection)
+        return result(connection)
 
 
 def ldap_search(
@@ -165,19 +167,9 @@ def ldap_search(
     A refusal of the search is an answer (32 noSuchObject, 4 sizeLimitExceeded with the entries so far);
     that of the bind raises LdapRefused.
     """
-    with _session(e, tls, f"search below {base}", bind) as connection:
+    with session(e, tls, f"search below {base}", bind) as connection:
         if bind:
-            _bound(e, connection)
+            bound(e, connection)
         connection.search(base, query, _SCOPES[scope], attributes=list(attributes))
         entries = [entry for entry in connection.response or () if entry["type"] == "searchResEntry"]
-        return _answer(connection, *(_entry(entry["dn"], entry["raw_attributes"]) for entry in entries))
-
-
-def ldap_passwd(
-    e: Endpoint, bind: Bind, dn: str, new: str, *, old: str | None = None, tls: Tls = "starttls"
-) -> LdapAnswer:
-    """May who binds (DN and password) give this entry a new password (RFC 3062)? 0, or 50 insufficientAccessRights."""
-    with _session(e, tls, f"password of {dn}", bind) as connection:
-        _bound(e, connection)
-        connection.extend.standard.modify_password(dn, old, new)
-        return _answer(connection)
+        return result(connection, *(_entry(entry["dn"], entry["raw_attributes"]) for entry in entries))

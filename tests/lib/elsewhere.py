@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 
 ANNA, CARL = "anna@example.test", "carl@inner.example"
 STRANGER = "stranger@outside.example"
@@ -35,7 +36,7 @@ systemctl restart postfix
 """
 
 
-def arrived(other: Any, token: str) -> str:
+def arrived(other: Host, token: str) -> str:
     """Return the message as it lies in carl's mailbox there; empty if it does not come within 20 seconds."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -46,7 +47,7 @@ def arrived(other: Any, token: str) -> str:
     return ""
 
 
-def goes_out(site: Any, ask: Any, other: Any) -> bool:
+def goes_out(site: Site, ask: Ask, other: Host) -> bool:
     """Whether mail to the world comes through the other server's ports for customers: logged in and over TLS."""
     token = new_token()
     login = (ANNA, site.passwords[ANNA])

@@ -9,10 +9,10 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from letters import EICAR, STRANGER, letter
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import EICAR, STRANGER, letter
 
 SENDERS = 4  # at once: so many messages may be on their way when something breaks
 UNKNOWN = 0  # the connection broke: nobody knows whether the message was taken
@@ -71,7 +71,7 @@ class Burst:
     def _send(self, number: int, as_user: bool, turn: int) -> int:
         virus = self.virus_every and number % self.virus_every == 0
         sender = self.login[0] if as_user and self.login else STRANGER
-        content = letter(f"{self.name}-{number}.", sender=sender, to=self.to, **({"a_txt": EICAR} if virus else {}))
+        content = letter(f"{self.name}-{number}.", sender=sender, to=self.to, files={"a.txt": EICAR} if virus else {})
         sent = False
         try:
             servers = self.users if as_user and self.users else self.addresses
@@ -79,7 +79,8 @@ class Burst:
             with smtplib.SMTP(address, 587 if as_user else 25, timeout=self.timeout) as smtp:
                 smtp.ehlo("burst.outside.example")
                 if as_user and self.login:
-                    smtp._host = self.server_name  # whose certificate it must be
+                    # smtplib has no other way to say whose certificate it must be
+                    smtp._host = self.server_name  # type: ignore[attr-defined]
                     smtp.starttls(context=ssl.create_default_context(cafile=self.ca_file))
                     smtp.user, smtp.password = self.login
                     smtp.ehlo("burst.outside.example")
@@ -99,7 +100,7 @@ class Burst:
             thread.start()
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *error: object) -> None:
         for thread in self.threads:
             thread.join()
 
@@ -119,12 +120,14 @@ class Burst:
     def with_answer(self, answer: int) -> set[int]:
         return {number for number, got in self.answers.items() if got == answer}
 
-    def delivered(self, host: Any) -> Counter[int]:
+    def delivered(self, host: Host) -> Counter[int]:
         """Count the messages in the host's mailboxes, by number."""
         found = host.run(f"grep -rhoE 'Subject: {self.name}-[0-9]+' /var/vmail").stdout.splitlines()
         return Counter(int(line.rpartition("-")[2]) for line in found)
 
-    def arrived(self, host: Any, wanted: Callable[[int], bool] = lambda number: True, wait: float = 60) -> Counter[int]:
+    def arrived(
+        self, host: Host, wanted: Callable[[int], bool] = lambda number: True, wait: float = 60
+    ) -> Counter[int]:
         """Return delivered() once every message that was taken and is wanted is there, or when time is up."""
         taken = {number for number in self.with_answer(250) if wanted(number)}
         until = time.monotonic() + wait

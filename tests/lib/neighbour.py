@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 # Which server that listens anywhere on the host greets this user as a mail server does? Postfix's paths are relative.
 _GREETINGS = """
@@ -55,7 +56,7 @@ while True:
 """
 
 
-def greeting_servers(host: Any) -> set[str]:
+def greeting_servers(host: Host) -> set[str]:
     """The ports and paths at which a mail server greets a user of no group; those with TLS at once are silent."""
     host.check_output("id mallory || useradd --create-home mallory")
     *found, asked = host.check_output(f"runuser -u mallory -- python3 -c {shlex.quote(_GREETINGS)}").splitlines()
@@ -63,7 +64,7 @@ def greeting_servers(host: Any) -> set[str]:
     return set(found)
 
 
-def start_impostor(host: Any) -> None:
+def start_impostor(host: Host) -> None:
     """Have a user wait where the filter might be expected."""
     host.check_output("id mallory || useradd --create-home mallory")
     command = f"python3 -u -c {shlex.quote(_IMPOSTOR)}"
@@ -73,7 +74,7 @@ def start_impostor(host: Any) -> None:
     )
 
 
-def visitors(host: Any) -> list[str]:
+def visitors(host: Host) -> list[str]:
     """End it; who came."""
     host.check_output("systemctl stop impostor; journalctl --sync")
     said = host.check_output("journalctl -q -o cat -u impostor").splitlines()

@@ -6,25 +6,23 @@ variables, and what the run must then do in `lab_change_actions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
 
 
-def test_second_run_changes_nothing(play: Callable[..., Any]) -> None:
+def test_second_run_changes_nothing(play: RunAgain) -> None:
     done = play()
     assert not done.failed
     assert done.changed == []
 
 
-def test_check_mode_predicts_that_nothing_changes(play: Callable[..., Any]) -> None:
+def test_check_mode_predicts_that_nothing_changes(play: RunAgain) -> None:
     done = play(check=True)
     assert not done.failed
     assert done.changed == []
 
 
-def test_one_change_is_made_once(site: Any, play: Callable[..., Any]) -> None:
+def test_one_change_is_made_once(site: Site, play: RunAgain) -> None:
     change = site.vars.get("lab_change")
     if not change:
         pytest.skip("the scenario's inventory has no lab_change")

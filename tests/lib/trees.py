@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 # Folders that a host or a running Postfix changes by itself, logs, and what Ansible keeps for its own connection
 NOT_OURS = (
@@ -21,7 +21,7 @@ NOT_OURS = (
 )
 
 
-def tree(host: Any) -> set[str]:
+def tree(host: Host) -> set[str]:
     """Each file's name, kind, mode, owner, target, and for plain files size and time of change."""
     pruned = " -o ".join(f"-path {folder}" for folder in NOT_OURS)
     shown = "%p %y %m %u %g %l"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
-import searches
+from ansible_collections.postamt.mail.tests.lib import searches
+from ansible_collections.postamt.mail.tests.lib.site import Connect, Site
 
 
 @pytest.fixture(scope="session", autouse=True)
-def asked(site: Any, connect: Callable[[str], Any]) -> Iterator[Callable[[], dict[str, set[str]]]]:
+def asked(site: Site, connect: Connect) -> Iterator[Callable[[], dict[str, set[str]]]]:
     """What each host's directory has been asked so far: asked() -> filters by host."""
     with ExitStack() as stack:
         hosts = {name: connect(name) for name in site.groups.get("mail_directory", [site.name])}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import email.message
 import email.policy
+import email.utils
 import io
 import os
 import zipfile
-from typing import Any
+from collections.abc import Mapping
+
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction
 
 ANNA, BEN, CARL, DORA = (f"{name}@example.test" for name in ("anna", "ben", "carl", "dora"))
 STRANGER = "stranger@outside.example"
@@ -22,15 +25,17 @@ def zipped(name: str, content: bytes) -> bytes:
     return packed.getvalue()
 
 
-def letter(token: str, text: str = "Hello\n", sender: str = STRANGER, to: str = ANNA, **files: bytes) -> bytes:
-    """A message; files: attachments by name, an underscore standing for a dot."""
+def letter(
+    token: str, text: str = "Hello\n", sender: str = STRANGER, to: str = ANNA, files: Mapping[str, bytes] | None = None
+) -> bytes:
+    """A message; files: attachments by name."""
     found = email.message.EmailMessage(policy=email.policy.SMTP)
     found["From"], found["To"], found["Subject"] = sender, to, token
     found["Date"] = email.utils.formatdate()
     found["Message-ID"] = f"<{token}@outside.example>"
     found.set_content(text)
-    for name, content in files.items():
-        found.add_attachment(content, maintype="application", subtype="octet-stream", filename=name.replace("_", "."))
+    for name, content in (files or {}).items():
+        found.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
     return found.as_bytes()
 
 
@@ -57,6 +62,6 @@ def encrypted_zip() -> bytes:
     return bytes(plain)
 
 
-def code(sent: Any) -> int:
+def code(sent: Transaction) -> int:
     """The answer that one recipient got."""
-    return int(next(iter(sent.answers.values())).code)
+    return next(iter(sent.answers.values())).code

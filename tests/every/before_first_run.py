@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from trees import tree
+from ansible_collections.postamt.mail.tests.lib.site import Connect, RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.trees import tree
 
 
-def test_check_mode_on_fresh_hosts_leaves_no_trace(site: Any, connect: Any, play: Callable[..., Any]) -> None:
+def test_check_mode_on_fresh_hosts_leaves_no_trace(site: Site, connect: Connect, play: RunAgain) -> None:
     hosts = {name: connect(name) for name in site.groups["mail"]}
     before = {name: tree(host) for name, host in hosts.items()}
     done = play(check=True)

@@ -10,14 +10,15 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 MISSING = "(mailHomeDirectory=x)"  # there is no index for this one
 _ROOT = "-Q -Y EXTERNAL -H ldapi:///"
 
 
 @contextmanager
-def logging(host: Any, level: str) -> Iterator[str]:
+def logging(host: Host, level: str) -> Iterator[str]:
     """Have slapd log at this level, and at its own afterwards; gives the time of the beginning, for journalctl(1)."""
     own = host.check_output(f"ldapsearch -LLL {_ROOT} -b cn=config -s base olcLogLevel | sed -n 's/^olcLogLevel: //p'")
     start = host.check_output("date +@%s.%N")
@@ -28,23 +29,23 @@ def logging(host: Any, level: str) -> Iterator[str]:
         _set(host, own)
 
 
-def _set(host: Any, level: str) -> None:
+def _set(host: Host, level: str) -> None:
     change = f"dn: cn=config\nchangetype: modify\nreplace: olcLogLevel\nolcLogLevel: {level}\n"
     host.check_output(f"printf %s {shlex.quote(change)} | ldapmodify {_ROOT}")
 
 
-def journal(host: Any, since: str) -> str:
+def journal(host: Host, since: str) -> str:
     """Return what slapd has logged since a time."""
     return str(host.check_output(f"journalctl --sync; journalctl -q -o cat -t slapd --since {since}"))
 
 
-def asked(host: Any, since: str, suffix: str = "o=mail") -> set[str]:
+def asked(host: Host, since: str, suffix: str = "o=mail") -> set[str]:
     """Return the filters by which entries below the suffix were looked for, where slapd logged stats."""
     found = re.findall(r' SRCH base="([^"]*)" .*filter="(.*)"', journal(host, since))
     return {query for base, query in found if base.endswith(suffix)}
 
 
-def unindexed(host: Any, filters: Iterable[str], suffix: str = "o=mail") -> set[str]:
+def unindexed(host: Host, filters: Iterable[str], suffix: str = "o=mail") -> set[str]:
     """Ask these filters, and return the attributes for which slapd missed an index."""
     lines = "".join(f"{one}\n" for one in filters)
     each = "'(&(objectClass=*)%s)'"  # without an equals sign ldapsearch(1) does not take it for a filter

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 
-def states(host: Any, link: str) -> dict[str, str]:
+def states(host: Host, link: str) -> dict[str, str]:
     """How the servers of a link are, by the first label of their names."""
     ask = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/run/postamt-links/admin.sock')\n"
     ask += "s.sendall(b'show stat\\n')\nwhile data := s.recv(65536): print(data.decode(), end='')"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import Imap
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_put
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth, smtp_rcpt
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import ImapUser
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.tests.lib.probes import sieve_put
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 
 ANNA, BEN = "anna@example.test", "ben@example.test"
 STRANGER = "stranger@outside.example"
@@ -58,32 +58,32 @@ EXTENSIONS = [
 ]
 
 
-def test_a_stranger_finds_no_way_to_others_nor_to_files_and_programs(ask4: Any) -> None:
+def test_a_stranger_finds_no_way_to_others_nor_to_files_and_programs(ask: Ask) -> None:
     for first in range(0, len(RECIPIENTS), AT_ONCE):
-        answers = smtp_rcpt(ask4(25), STRANGER, RECIPIENTS[first : first + AT_ONCE]).rcpt
+        answers = smtp_rcpt(ask(25), STRANGER, RECIPIENTS[first : first + AT_ONCE]).rcpt
         assert {name: str(answer) for name, answer in answers.items() if answer.ok} == {}
 
 
-def test_a_user_does_not_become_another_by_another_way_of_writing(site: Any, ask4: Any) -> None:
+def test_a_user_does_not_become_another_by_another_way_of_writing(site: Site, ask: Ask) -> None:
     login = (ANNA, site.passwords[ANNA])
-    taken = [one for one in BENS if smtp_rcpt(ask4(587), one, [BEN], tls="starttls", login=login).accepted]
+    taken = [one for one in BENS if smtp_rcpt(ask(587), one, [BEN], tls="starttls", login=login).accepted]
     assert taken == []
 
 
 @pytest.mark.parametrize("name", LOGINS)
-def test_a_pattern_is_no_login(site: Any, ask4: Any, name: str) -> None:
-    answer = smtp_auth(ask4(587), name, site.passwords[ANNA])
+def test_a_pattern_is_no_login(site: Site, ask: Ask, name: str) -> None:
+    answer = smtp_auth(ask(587), name, site.passwords[ANNA])
     assert not answer.ok, answer
 
 
-def test_a_folders_name_leads_nowhere_else(site: Any, ask4: Any) -> None:
-    with Imap(ask4(993), "implicit") as imap:
+def test_a_folders_name_leads_nowhere_else(site: Site, ask: Ask) -> None:
+    with ImapUser(ask(993), "implicit") as imap:
         assert imap.login(ANNA, site.passwords[ANNA]).ok
         assert [name for name in FOLDERS if imap.command(f'CREATE "{name}"')[0].ok] == []
 
 
 @pytest.mark.parametrize("name", EXTENSIONS)
-def test_a_script_runs_no_program_and_reads_no_other_users_data(site: Any, ask4: Any, name: str) -> None:
-    answer = sieve_put(ask4(4190), ANNA, site.passwords[ANNA], "attack", f'require ["{name}"]; keep;', activate=False)
+def test_a_script_runs_no_program_and_reads_no_other_users_data(site: Site, ask: Ask, name: str) -> None:
+    answer = sieve_put(ask(4190), ANNA, site.passwords[ANNA], "attack", f'require ["{name}"]; keep;', activate=False)
     assert not answer.ok
     assert name in answer.text

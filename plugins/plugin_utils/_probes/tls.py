@@ -12,12 +12,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from .base import HANDSHAKE, Conversation, Endpoint, ProbeError, Tls
-from .imap import Imap
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import (
+    HANDSHAKE,
+    Conversation,
+    Endpoint,
+    ProbeError,
+    Tls,
+)
+from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import Imap
+from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import Sieve
+from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import Pop3
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Lmtp, Smtp
+
 from .ldap import LdapStart
-from .managesieve import Sieve
-from .pop3 import Pop3
-from .smtp import Lmtp, Smtp
 
 Protocol = Literal["smtp", "lmtp", "imap", "pop3", "sieve", "ldap"]
 Version = Literal["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
