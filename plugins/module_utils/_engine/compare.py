@@ -29,7 +29,7 @@ def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparis
     return change.compare()
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Compare each program with its plan in the request's `plans`; ends the module, which changes nothing."""
     units.serve(module)
     found: dict[str, Comparison] = {}

@@ -251,7 +251,7 @@ def holds() -> list[str]:
     return found
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
     units.serve(module)
     owner = module.params["request"].get("owner")

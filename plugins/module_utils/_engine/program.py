@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Carry a program's plan out on a host: look, stage, check, swap, reload, ask, and undo what made it worse.
+"""Apply a program's plan on a host: look, stage, check, swap, reload, ask, and undo what made it worse.
 
 A program that is configured by files is a subclass of Program with a few hooks; `run` does the rest. What a plan holds
 is in plugin_utils/_compose/plan.py. Whatever happens in between, the files on the host are a whole old or new set, and
@@ -212,17 +212,17 @@ class Comparison:
 
 
 def run(program: Program, module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+    """Apply the plan of the module's request; ends the module."""
     bring(Change(program, module))
 
 
 def bring(change: Change) -> None:
-    """Carry a change out while nobody else touches the host's programs; ends the module."""
+    """Apply a plan while nobody else touches the host's programs; ends the module."""
     units.serve(change.module)
     title = change.program.title
     try:
         with alone(change.program.name):
-            change.carry_out()
+            change.apply()
     except (Failed, OSError) as error:
         change.module.fail_json(
             msg=f"{title}: {error}", changed=change.changed, actions=change.actions, diff=change.diffs
@@ -292,7 +292,7 @@ class Change:
     def exit(self) -> None:
         self.module.exit_json(changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing)
 
-    def carry_out(self) -> None:
+    def apply(self) -> None:
         """Go the whole way."""
         files.remove_tree(self.stage)  # left by a killed run
         self.missing = self.look_for_missing()

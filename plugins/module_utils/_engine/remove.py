@@ -48,7 +48,7 @@ class Removal:
         self.actions.append(f"would {do} {what}" if self.dry else f"{done} {what}")
         return not self.dry
 
-    def carry_out(self) -> None:
+    def execute(self) -> None:
         """Stop, delete, put back, forget: whatever is interrupted is taken up again by the next call."""
         self.stop()
         for path in sorted({*self.digests, *self.originals}):
@@ -180,7 +180,7 @@ def _mail_place() -> str:
     return next((":".join(words) for words in said if words), "")
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Take everything away; ends the module."""
     units.serve(module)
     actions: list[str] = []
@@ -192,7 +192,7 @@ def carry_out(module: AnsibleModule) -> None:
             with alone(program):
                 removal = Removal(program, module.check_mode)
                 try:
-                    removal.carry_out()
+                    removal.execute()
                 finally:
                     actions += removal.actions
                     ran += removal.ran

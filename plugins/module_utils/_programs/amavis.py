@@ -92,6 +92,6 @@ def _numbered(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in files.names(folder) if name[0].isdigit()]
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Amavis(), module)

@@ -85,6 +85,6 @@ def reason(said: str) -> str:
     return f"freshclam cannot fetch signatures: {'; '.join(words) or f'nothing came within {FETCHING} seconds'}"
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Clamav(), module)

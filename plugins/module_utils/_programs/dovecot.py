@@ -183,6 +183,6 @@ def _certificates(path: str) -> list[str]:
     return re.findall(r"^\s*ssl_(?:server_)?(?:cert|key)(?:_file)? = <?(/\S+)", files.text(path), re.MULTILINE)
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Dovecot(), module)

@@ -83,8 +83,8 @@ def _unused() -> bool:
     return seen is None or hashlib.md5(seen.content, usedforsecurity=False).hexdigest() in known
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module.
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module.
 
     The package enables its own unit. On the first run it is disabled, unless an administrator uses it.
     """

@@ -225,6 +225,6 @@ def _idle() -> set[str]:
     return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Postfix(), module)

@@ -71,7 +71,7 @@ def refused(recipients: str) -> list[str]:
     return [answer.text for answer in questions.ask(asked) if answer.verdict == questions.NO]
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Return what is in the quarantine, and release the mail that the request names; ends the module."""
     units.serve(module)
     request: dict[str, Any] = module.params["request"]

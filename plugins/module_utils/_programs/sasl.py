@@ -36,6 +36,6 @@ class Sasl(Program):
         units.act("enable", UNIT)
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Sasl(), module)

@@ -172,7 +172,7 @@ class Accounts:
         self.actions: list[str] = []
         self.answer: dict[str, Any] = {"password_set": False, "deleted": [], "left": {}}
 
-    def carry_out(self) -> None:
+    def execute(self) -> None:
         """Do what the request's `state` says; raises Failed."""
         self.record = files.load(directory.RECORD)
         if not self.record:
@@ -353,7 +353,7 @@ class Accounts:
         return f"to set the password of {address}", lambda: self.connection.password(dn, self.request["password"])
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Do what the request says; ends the module."""
     units.serve(module)
     if module.params["request"]["state"] == "left":
@@ -361,7 +361,7 @@ def carry_out(module: AnsibleModule) -> None:
     call = Accounts(module)
     try:
         with program.alone("ldap"):
-            call.carry_out()
+            call.execute()
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(call.actions), actions=call.actions)
     module.exit_json(changed=bool(call.actions), actions=call.actions, **call.answer)

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Carry out the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection.
+"""Apply the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection.
 
 A change of cn=config is tried first on a second slapd, which has a copy of the configuration and answers on a socket in
 a private folder only: the real thing, certificates and access rules included. (slapmodify(8) on a copy takes any
@@ -217,7 +217,7 @@ class Change(program.Change):
             passwords_needed=self.needed,
         )
 
-    def carry_out(self) -> None:
+    def apply(self) -> None:
         self.missing = self.look_for_missing()
         if self.missing and not self.dry:
             return  # the action brings it and calls again
@@ -435,7 +435,7 @@ class Change(program.Change):
             healthy = not self.dry and not self.complaint()
             if found:
                 if not self.dry:
-                    self.apply(found)
+                    self.send_all(found)
                 self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}")
             if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
                 send(self.connection, config.reloaded_certificates(wanted["global"]))
@@ -450,7 +450,7 @@ class Change(program.Change):
             "overlays": sorted(name for name, overlay in wanted["overlays"].items() if overlay["wanted"]),
         }
 
-    def apply(self, found: list[config.Change]) -> None:
+    def send_all(self, found: list[config.Change]) -> None:
         """Send the requests one by one; the first that is refused takes back those before it."""
         self.begin()
         for at, change in enumerate(found):
@@ -903,6 +903,6 @@ def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     program.bring(Change(module))

@@ -85,7 +85,7 @@ def close() -> None:
         files.remove(host.ARRIVING)
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Do the request's `step`; ends the module."""
     units.serve(module)
     request, answer = module.params["request"], {}

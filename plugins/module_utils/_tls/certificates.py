@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Carry the plan of the certificates out: what lies there, signing requests, new ones served; files and units."""
+"""Apply the plan of the certificates: what lies there, signing requests, new ones served; files and units."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ class Change(program.Change):
         self.store = host.Store(host.FOLDER, gid, module.run_command)
         self.result: dict[str, Any] = {}
 
-    def carry_out(self) -> None:
+    def apply(self) -> None:
         state = self.request["state"]
         try:
             if state == "seen":
-                super().carry_out()
+                super().apply()
                 self.result = self.store.seen()
                 if self.dry:
                     self.result["shown_by"] = self.shown_by()
@@ -88,8 +88,8 @@ def obtain(module: AnsibleModule) -> None:
         module.exit_json(changed=False, obtained=False, why=" ".join(lines[-6:]) or f"see journalctl -u {ACME}")
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Do what the module's request says; ends the module."""
     if module.params["request"]["state"] == "obtain":
         obtain(module)
     program.bring(Change(module))

@@ -200,7 +200,7 @@ _STOCK = {"failed": _flag, "msg": _text, "changed": _flag}
 
 
 def checked(program: str, answer: Mapping[str, t.Any]) -> Answer:
-    """Return a program's answer, or raise Wrong; program: one of postamt.mail.carry_out."""
+    """Return a program's answer, or raise Wrong; program: one of postamt.mail.apply_plan."""
     found = {key: value for key, value in answer.items() if key not in _ANSIBLES and not key.startswith("_ansible_")}
     parsed: Answer = _parsed({**_COMMON, **_ANSWERS.get(program, {})}, found, "")
     absent = [key for key in _REQUIRED.get(program, ("changed", "actions")) if key not in parsed]

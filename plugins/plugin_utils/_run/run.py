@@ -363,7 +363,7 @@ def on_host(
     Module arguments would otherwise reach the host's journal, secrets included.
     """
     answer: dict[str, t.Any] = action._execute_module(
-        module_name="postamt.mail.carry_out",
+        module_name="postamt.mail.apply_plan",
         module_args={"program": program, "request": dict(request or {}), "secrets": list(secrets)},
         task_vars={**task_vars, "ansible_no_target_syslog": True},
     )

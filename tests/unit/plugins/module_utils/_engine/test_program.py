@@ -127,7 +127,7 @@ def test_another_mail_server_is_looked_for_before_packages_come(change: Any, mon
     monkeypatch.setattr(change, "fail", fail)
     change.stage, change.dry, change.plan = "/nonexistent", False, {"adopt": False}
     with pytest.raises(Failed, match="exim4-daemon-light is this host's mail server"):
-        change.carry_out()
+        change.apply()
 
 
 def test_somebody_elses_configuration_stops_a_run_before_it_installs(
@@ -146,7 +146,7 @@ def test_somebody_elses_configuration_stops_a_run_before_it_installs(
     monkeypatch.setattr(change, "difference", str)
     monkeypatch.setattr(change, "fail", fail)
     with pytest.raises(Ended, match=r"/etc/dovecot/dovecot.conf\. Nothing was changed"):
-        change.carry_out()
+        change.apply()
 
 
 @pytest.mark.parametrize("adopt", [False, True])

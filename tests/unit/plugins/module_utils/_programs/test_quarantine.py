@@ -85,5 +85,5 @@ def test_an_empty_quarantine_is_said(
     if there:
         (tmp_path / "virusmails").mkdir()
     with pytest.raises(Ended) as ended:
-        quarantine.carry_out(t.cast(t.Any, Module()))
+        quarantine.apply(t.cast(t.Any, Module()))
     assert ended.value.args[0]["notes"] == said

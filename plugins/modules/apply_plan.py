@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: carry_out
-short_description: Carry out on a host what an action has derived
+module: apply_plan
+short_description: Apply on a host what an action has derived
 version_added: 0.1.0
 description:
   - The part of this collection's modules that runs on the host. Their actions call it; playbooks do not.
@@ -55,7 +55,7 @@ attributes:
 
 EXAMPLES = r"""
 - name: See what a host is like, as postamt.mail.host_look does
-  postamt.mail.carry_out:
+  postamt.mail.apply_plan:
     program: host
 """
 
@@ -150,7 +150,7 @@ def main():
     watchdog.start(f"{program} on this host")
     os.umask(0o022)  # for the commands that it calls: the login's may be stricter
     try:
-        code_of(program).carry_out(module)
+        code_of(program).apply(module)
     except OSError as error:
         module.fail_json(msg=f"{program}: {error}")
 
