@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Change, Comparison
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison, Transaction
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis, clamav, dovecot, postfix, sasl
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
@@ -25,8 +25,10 @@ PROGRAMS = {
 def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparison:
     """Return how one program of the host differs from its plan."""
     request = {"plan": plan}
-    change = directory.Change(module, request) if name == "ldap" else Change(PROGRAMS[name](), module, request)
-    return change.compare()
+    transaction = (
+        directory.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name](), module, request)
+    )
+    return transaction.compare()
 
 
 def apply(module: AnsibleModule) -> None:

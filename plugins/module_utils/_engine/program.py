@@ -213,21 +213,21 @@ class Comparison:
 
 def run(program: Program, module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    bring(Change(program, module))
+    bring(Transaction(program, module))
 
 
-def bring(change: Change) -> None:
+def bring(transaction: Transaction) -> None:
     """Apply a plan while nobody else touches the host's programs; ends the module."""
-    units.serve(change.module)
-    title = change.program.title
+    units.serve(transaction.module)
+    title = transaction.program.title
     try:
-        with alone(change.program.name):
-            change.apply()
+        with alone(transaction.program.name):
+            transaction.apply()
     except (Failed, OSError) as error:
-        change.module.fail_json(
-            msg=f"{title}: {error}", changed=change.changed, actions=change.actions, diff=change.diffs
+        transaction.module.fail_json(
+            msg=f"{title}: {error}", changed=transaction.changed, actions=transaction.actions, diff=transaction.diffs
         )
-    change.exit()
+    transaction.exit()
 
 
 @contextlib.contextmanager
@@ -245,7 +245,7 @@ def alone(program: str) -> Iterator[None]:
             yield
 
 
-class Change:
+class Transaction:
     """One run of one program's plan: `look` finds out what is due, `bring_about` does it or says it would."""
 
     def __init__(self, program: Program, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:

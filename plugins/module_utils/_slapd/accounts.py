@@ -207,7 +207,7 @@ class Accounts:
         self.actions.append(f"would {verb} {what}" if self.dry else f"{directory.PAST[verb]} {what}")
         return not self.dry
 
-    def send(self, change: entries.Change) -> None:
+    def send(self, change: entries.EntryRequest) -> None:
         """Send a change of one account, and of the aliases and forwards that point to it, and say so; raises Failed."""
         wrong = entries.circle_in(self.current, [change])
         if wrong and not entries.circle_in(self.current, ()):
@@ -261,7 +261,7 @@ class Accounts:
         after = {name: values for name, values in {**have, **goal}.items() if values}
         classes = [name for name in have["objectClass"] if name.lower() != entries.FORWARD.lower()]
         after["objectClass"] = [*classes, *([entries.FORWARD] if goal["mailForwardingAddress"] else [])]
-        self.send(entries.Change("change", "account", address, entry.dn, have, after))
+        self.send(entries.EntryRequest("change", "account", address, entry.dn, have, after))
 
     def alter(self, address: str, state: str) -> None:
         """Enable or disable an account; an absent one is disabled, and the day noted from which it may be deleted."""
@@ -282,7 +282,7 @@ class Accounts:
         self.record["leaving"] = leaving
         verb: entries.Verb = "enable" if state == "enabled" else "disable"
         after = {**entry.attributes, "mailEnabled": ["TRUE" if state == "enabled" else "FALSE"]}
-        self.send(entries.Change(verb, "account", address, entry.dn, entry.attributes, after))
+        self.send(entries.EntryRequest(verb, "account", address, entry.dn, entry.attributes, after))
         if state != "enabled":  # who is logged in would stay so
             if self.here and not self.dry:
                 kick(address)

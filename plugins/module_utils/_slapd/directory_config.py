@@ -33,7 +33,7 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfigRequest:
     """One request: what to send, what takes it back, and lines for a diff."""
 
     dn: str
@@ -81,7 +81,7 @@ def _entry(current: Tree, attribute: str, value: str) -> str | None:
 
 def _modified(
     dn: str, what: str, current: Attributes, wanted: Mapping[str, list[str]], drop: Iterable[str]
-) -> Change | None:
+) -> ConfigRequest | None:
     """Return what makes the named attributes of an entry as wanted and removes those to drop."""
     does: list[Modification] = []
     undo: list[Modification] = []
@@ -108,7 +108,7 @@ def _modified(
         touched = {name for _verb, name, _values in does}
         rest: list[Modification] = [("replace", n, list(wanted[n])) for n in TLS if n in wanted and n not in touched]
         does, undo = does + rest, undo + rest
-    return Change(dn, what, None, does, undo, before, after)
+    return ConfigRequest(dn, what, None, does, undo, before, after)
 
 
 def _exchanged(name: str, gone: list[str], new: list[str]) -> list[Modification]:
@@ -116,28 +116,28 @@ def _exchanged(name: str, gone: list[str], new: list[str]) -> list[Modification]
     return [step for step in steps if step[2]]
 
 
-def _added(dn: str, what: str, attributes: Attributes) -> Change:
-    return Change(dn, what, attributes, [], [], [], _lines(what, attributes))
+def _added(dn: str, what: str, attributes: Attributes) -> ConfigRequest:
+    return ConfigRequest(dn, what, attributes, [], [], [], _lines(what, attributes))
 
 
 def _lines(what: str, attributes: Attributes) -> list[str]:
     return [_line(what, name, v) for name, values in attributes.items() if name != "objectClass" for v in values]
 
 
-def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[str]]) -> list[Change]:
+def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[str]]) -> list[ConfigRequest]:
     """Return the requests that make cn=config as wanted, in the order in which slapd takes them.
 
     wanted: the plan's `config`. current: cn=config as slapd shows it, the schema's own entries too. record: names of
     the attributes set by the last run, per section; those no longer wanted are removed.
     Raises ConfigError where the directory's data would be stranded.
     """
-    found: list[Change | None] = []
+    found: list[ConfigRequest | None] = []
     loaded = bare(current.get(MODULES, {}).get("olcModuleLoad", []))
     names = {_module(line) for line in loaded}
     missing = [line for line in wanted["modules"] if _module(line) not in names]
     if missing:  # a loaded module stays: slapd cannot unload it
         found.append(
-            Change(
+            ConfigRequest(
                 MODULES, "modules", None, [("add", "olcModuleLoad", missing)], [],
                 [], [f"modules: {line}" for line in missing],
             )
@@ -171,7 +171,9 @@ def _new_database(current: Tree) -> str:
     return f"olcDatabase={{{max(numbers, default=0) + 1}}}mdb,cn=config"
 
 
-def _overlay(name: str, wanted: Mapping[str, Any], on: str, current: Tree, recorded: bool) -> list[Change | None]:
+def _overlay(
+    name: str, wanted: Mapping[str, Any], on: str, current: Tree, recorded: bool
+) -> list[ConfigRequest | None]:
     """Return what brings an overlay and the database that it has for itself, or takes away what a run brought."""
     there = [dn for dn in current if dn.endswith(f",{on}") and dn.count(",") == on.count(",") + 1]
     dn = next((dn for dn in there if re.match(rf"olcOverlay=(\{{\d+\}})?{name},", dn)), "")
@@ -179,8 +181,8 @@ def _overlay(name: str, wanted: Mapping[str, Any], on: str, current: Tree, recor
     what = f"overlay {name}"
     if not wanted["wanted"]:
         gone = [*sorted(below, key=len, reverse=True), dn] if dn and recorded else []
-        return [Change(one, what, None, [], [], _lines(what, current[one]), [], current[one]) for one in gone]
-    changes: list[Change | None] = []
+        return [ConfigRequest(one, what, None, [], [], _lines(what, current[one]), [], current[one]) for one in gone]
+    changes: list[ConfigRequest | None] = []
     if dn:
         changes.append(_modified(dn, what, current[dn], wanted["attributes"], ()))
     else:
@@ -200,7 +202,7 @@ def _module(line: str) -> str:
     return line.split()[0].removesuffix(".la").removesuffix(".so")
 
 
-def _debian(access: Mapping[str, list[str]], current: Tree) -> Change | None:
+def _debian(access: Mapping[str, list[str]], current: Tree) -> ConfigRequest | None:
     """Close Debian's own, empty database to strangers, as long as it is as the package made it."""
     dn = _entry(current, "olcDbDirectory", DEBIAN_DATABASE)
     if dn is None or not same(current[dn].get("olcAccess", []), access["was"], ordered=True):
@@ -209,7 +211,7 @@ def _debian(access: Mapping[str, list[str]], current: Tree) -> Change | None:
     return _modified(dn, what, current[dn], {"olcAccess": access["now"]}, ())
 
 
-def _database(wanted: Mapping[str, Any], current: Tree, dn: str, recorded: Iterable[str]) -> Change | None:
+def _database(wanted: Mapping[str, Any], current: Tree, dn: str, recorded: Iterable[str]) -> ConfigRequest | None:
     suffix, attributes = wanted["suffix"], wanted["database"]
     folder = attributes["olcDbDirectory"][0]
     if dn not in current:
@@ -231,7 +233,7 @@ def _database(wanted: Mapping[str, Any], current: Tree, dn: str, recorded: Itera
     return _modified(dn, f"database {suffix}", current[dn], attributes, recorded)
 
 
-def reloaded_certificates(wanted: Mapping[str, list[str]]) -> Change:
+def reloaded_certificates(wanted: Mapping[str, list[str]]) -> ConfigRequest:
     """Return what makes slapd read its certificate anew: the same values once more, all three together."""
     same_again: list[Modification] = [("replace", name, list(wanted[name])) for name in TLS if name in wanted]
-    return Change(GLOBAL, "the renewed certificate", None, same_again, [], [], [])
+    return ConfigRequest(GLOBAL, "the renewed certificate", None, same_again, [], [], [])

@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Change:
+class EntryRequest:
     """One request on one entry."""
 
     verb: Verb
@@ -71,7 +71,7 @@ class Change:
 class Merge:
     """The outcome: requests, the new record, accounts whose password is needed, and what is to be said."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[EntryRequest] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     needed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -160,8 +160,8 @@ def whole(current: Mapping[str, Entry], record: Mapping[str, Any]) -> dict[str, 
 
 
 def expanded(
-    changes: Collection[Change], current: Mapping[str, Entry], record: Mapping[str, Any]
-) -> tuple[list[Change], dict[str, list[str]]]:
+    changes: Collection[EntryRequest], current: Mapping[str, Entry], record: Mapping[str, Any]
+) -> tuple[list[EntryRequest], dict[str, list[str]]]:
     """Return changes of whole() entries as they are made, and by DN the targets of aliases and forwards that stay out.
 
     Mail to such a target, an address of disabled accounts alone, would be taken first and come back later.
@@ -191,13 +191,13 @@ def expanded(
             change = replace(asked[dn], before=have, after=goal)
         else:
             kind = "account" if is_account(current[dn]) else "alias"
-            change = Change("change", kind, "".join(attributes.get("mail", [dn])[:1]).lower(), dn, have, goal)
+            change = EntryRequest("change", kind, "".join(attributes.get("mail", [dn])[:1]).lower(), dn, have, goal)
         if have is None or change.modifications():
             made[dn] = change
     return [made[dn] for dn in dict.fromkeys([*asked, *made]) if dn in made], withdrawn
 
 
-def circle_in(current: Mapping[str, Entry], changes: Iterable[Change]) -> str:
+def circle_in(current: Mapping[str, Entry], changes: Iterable[EntryRequest]) -> str:
     """Return what is wrong where aliases and forwards point in a circle after changes of whole() entries."""
     after = {dn: entry.attributes for dn, entry in current.items()}
     after.update({change.dn: change.after or {} for change in changes})
@@ -310,18 +310,18 @@ def _branches(result: Merge, wanted: Mapping[str, Any], there: Collection[str]) 
         roots[f"ou={name},{suffix}"] = {"objectClass": ["organizationalUnit"], "ou": [name]}
     for dn, attributes in roots.items():
         if dn.lower() not in there:
-            result.changes.append(Change("add", "branch", dn, dn, None, attributes))
+            result.changes.append(EntryRequest("add", "branch", dn, dn, None, attributes))
 
 
 def _domains(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry], base: Iterable[str]) -> list[str]:
     for name in wanted["domains"]:
         if name not in current:
             dn, attributes = f"dc={name},ou=domains,{wanted['suffix']}", {"objectClass": ["domain"], "dc": [name]}
-            result.changes.append(Change("add", "domain", name, dn, None, attributes))
+            result.changes.append(EntryRequest("add", "domain", name, dn, None, attributes))
     for name in sorted(set(base) - set(wanted["domains"])):
         entry = current.get(name)
         if entry:
-            result.changes.append(Change("remove", "domain", name, entry.dn, entry.attributes, None))
+            result.changes.append(EntryRequest("remove", "domain", name, entry.dn, entry.attributes, None))
     return list(wanted["domains"])
 
 
@@ -337,7 +337,7 @@ def _aliases(
                     "objectClass": ["organizationalRole", FORWARD], "cn": [name], "mail": [name], "mailAlias": [name],
                     "mailForwardingAddress": targets,
                 }  # fmt: skip
-                result.changes.append(Change("add", "alias", name, dn, None, attributes))
+                result.changes.append(EntryRequest("add", "alias", name, dn, None, attributes))
             continue
         if wanted["exclusive"]:
             have = entry.attributes.get("mailForwardingAddress", [])
@@ -347,7 +347,7 @@ def _aliases(
         if targets:
             after = merged(after, {}, {"mail": [name], "mailAlias": [name], "objectClass": [FORWARD]})
         if not after.get("mailForwardingAddress"):
-            result.changes.append(Change("remove", "alias", name, entry.dn, entry.attributes, None))
+            result.changes.append(EntryRequest("remove", "alias", name, entry.dn, entry.attributes, None))
         else:
             _differs(result, "change", "alias", name, entry, after)
     return dict(wanted["aliases"])
@@ -373,10 +373,10 @@ def _logins(
             "userPassword": [secrets.token_urlsafe(32)],  # which the class needs, and nobody knows
         }  # fmt: skip
         dn = f"cn={name},ou={LOGINS[kind][0]},{suffix}"
-        result.changes.append(Change("add", kind, name, dn, None, attributes))
+        result.changes.append(EntryRequest("add", kind, name, dn, None, attributes))
     for name in sorted(set(base) - set(wanted)):
         if name in current:
-            result.changes.append(Change("remove", kind, name, current[name].dn, current[name].attributes, None))
+            result.changes.append(EntryRequest("remove", kind, name, current[name].dn, current[name].attributes, None))
     return sorted(wanted)
 
 
@@ -388,7 +388,7 @@ def _policies(result: Merge, wanted: Mapping[str, Attributes], current: Mapping[
             _differs(result, "change", "policy", name, entry, {**entry.attributes, **goal})
             continue
         attributes = {"objectClass": ["applicationProcess", "pwdPolicy"], "cn": [name], **goal}
-        result.changes.append(Change("add", "policy", name, f"cn={name},ou=policies,{suffix}", None, attributes))
+        result.changes.append(EntryRequest("add", "policy", name, f"cn={name},ou=policies,{suffix}", None, attributes))
 
 
 def _accounts(
@@ -456,11 +456,11 @@ def _fixed(new: Mapping[str, str], identifier: str) -> Attributes:
     return {"uid": [identifier], "mailHomeDirectory": [f"{new['home']}/{identifier}"], **numbers}
 
 
-def new_account(wanted: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> Change:
+def new_account(wanted: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> EntryRequest:
     """Return what adds an account; identifier: its uid, which names entry and mailbox and never changes."""
     classes = [*ACCOUNT, *([FORWARD] if goal.get("mailForwardingAddress") else [])]
     attributes = {"objectClass": classes, "mail": [name], **_fixed(wanted["new_account"], identifier), **goal}
-    return Change("add", "account", name, f"uid={identifier},ou=accounts,{wanted['suffix']}", None, attributes)
+    return EntryRequest("add", "account", name, f"uid={identifier},ou=accounts,{wanted['suffix']}", None, attributes)
 
 
 def account_attributes(address: str, said: Mapping[str, Any], have: Attributes) -> Attributes:
@@ -487,7 +487,7 @@ def account_attributes(address: str, said: Mapping[str, Any], have: Attributes) 
 
 
 def _differs(result: Merge, verb: Verb, kind: str, name: str, entry: Entry, after: Attributes) -> None:
-    change = Change(verb, kind, name, entry.dn, entry.attributes, after)
+    change = EntryRequest(verb, kind, name, entry.dn, entry.attributes, after)
     if change.modifications():
         result.changes.append(change)
 

@@ -56,7 +56,7 @@ def take(suffix: str, name: str) -> dict[str, Any]:
     if "olcReadOnly" not in settings:  # as something that was set, so that a run of the old inventory takes it back
         settings.append("olcReadOnly")
         files.save(directory.RECORD, record)
-    closing = config.Change(
+    closing = config.ConfigRequest(
         place, "a directory that is moved", None, [("replace", "olcReadOnly", ["TRUE"])], [], [], []
     )
     directory.send(connection, closing)

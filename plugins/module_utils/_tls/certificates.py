@@ -23,7 +23,7 @@ class Upkeep(program.Program):
     last = ("/usr/local/sbin/postamt-certificates",)  # what it reads is there before
 
 
-class Change(program.Change):
+class Transaction(program.Transaction):
     """One call of the module. Its request's `state` says which.
 
     seen: bring the plan's files and units about, and return which certificates are there. requested: make missing keys,
@@ -92,4 +92,4 @@ def apply(module: AnsibleModule) -> None:
     """Do what the module's request says; ends the module."""
     if module.params["request"]["state"] == "obtain":
         obtain(module)
-    program.bring(Change(module))
+    program.bring(Transaction(module))

@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.units import 
 
 @pytest.fixture
 def change(tmp_path: Path) -> Any:
-    found: Any = program.Change.__new__(program.Change)
+    found: Any = program.Transaction.__new__(program.Transaction)
     found.program = program.Program()
     found.actions, found.running, found.targets = [], [], []
     found.pending = str(tmp_path / "pending")

@@ -37,7 +37,7 @@ def replica(tmp_path: Path) -> Any:
     folder = tmp_path / "ldap-mail"
     folder.mkdir()
     (folder / "data.mdb").write_text("old")
-    change: Any = directory.Change.__new__(directory.Change)
+    change: Any = directory.Transaction.__new__(directory.Transaction)
     change.plan = {
         "config": {"suffix": "o=mail", "database": {"olcDbDirectory": [str(folder)]}},
         "provider": "mail.example.org",
