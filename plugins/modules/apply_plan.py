@@ -62,12 +62,12 @@ EXAMPLES = r"""
 RETURN = r"""
 actions:
   description: What was done, in short sentences; in check mode what would be done.
-  returned: where the program is brought about
+  returned: where a plan is applied
   type: list
   elements: str
 missing:
-  description: Packages and users that have to be there first; the action brings them and calls again.
-  returned: where the program is brought about
+  description: Packages and users that have to be there first; the action installs or creates them and calls again.
+  returned: where a plan is applied
   type: dict
 passwords_needed:
   description: Accounts (address) and services (service:NAME) whose password has to be applied; the action calls again.

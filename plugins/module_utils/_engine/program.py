@@ -213,10 +213,10 @@ class Comparison:
 
 def run(program: Program, module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    bring(Transaction(program, module))
+    execute(Transaction(program, module))
 
 
-def bring(transaction: Transaction) -> None:
+def execute(transaction: Transaction) -> None:
     """Apply a plan while nobody else touches the host's programs; ends the module."""
     units.serve(transaction.module)
     title = transaction.program.title
@@ -246,7 +246,7 @@ def alone(program: str) -> Iterator[None]:
 
 
 class Transaction:
-    """One run of one program's plan: `look` finds out what is due, `bring_about` does it or says it would."""
+    """One run of one program's plan: `look` finds out what is due, `commit` does it or says it would."""
 
     def __init__(self, program: Program, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
         self.program = program
@@ -300,18 +300,18 @@ class Transaction:
         if self.missing and not self.dry:
             self.look_at_files()
             self.refuse_strangers()
-            return  # the action brings it and calls again
+            return  # the action installs it and calls again
         self.look()
         self.note_differences()
         if self.due():
-            self.bring_about()
+            self.commit()
         elif not self.dry and self.claim_outdated():
             self.keep_manifest()  # somebody had written the very same files, or had it read the new certificate
 
     # --- look
 
     def look_for_missing(self) -> dict[str, list[Any]]:
-        """Return packages that are not installed and users that are not there, as the action brings them."""
+        """Return packages that are not installed and users that are not there, as the action creates them."""
         if not self.wanted:
             return {}
         found: dict[str, list[Any]] = {}
@@ -493,9 +493,9 @@ class Transaction:
             for path in self.stale
         ]
 
-    # --- bring about
+    # --- commit
 
-    def bring_about(self) -> None:
+    def commit(self) -> None:
         """Check, swap, reload, ask, and take back what made it worse."""
         copies = self.files_of_changes()
         try:

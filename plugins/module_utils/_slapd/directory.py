@@ -220,7 +220,7 @@ class Transaction(program.Transaction):
     def apply(self) -> None:
         self.missing = self.look_for_missing()
         if self.missing and not self.dry:
-            return  # the action brings it and calls again
+            return  # the action installs it and calls again
         self.record = files.load(self.record_file)
         self.under_way = bool(self.record.pop("under_way", False))
         self.manifest = files.load(self.manifest_file)
@@ -907,4 +907,4 @@ def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    program.bring(Transaction(module))
+    program.execute(Transaction(module))

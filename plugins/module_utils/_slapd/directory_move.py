@@ -65,7 +65,7 @@ def take(suffix: str, name: str) -> dict[str, Any]:
     return {"from": name, "ldif": directory.as_ldif(connection, suffix), "record": kept, "state": change}
 
 
-def bring(content: dict[str, Any]) -> None:
+def import_entries(content: dict[str, Any]) -> None:
     """Keep entries and record for the next run."""
     if "accounts" in files.load(directory.RECORD):
         raise Failed("this host holds accounts of its own, which are not overwritten")
@@ -95,7 +95,7 @@ def apply(module: AnsibleModule) -> None:
                 content = take(request["suffix"], request["name"])
                 answer = {"data": packed(content), "accounts": len(content["record"]["accounts"])}
             elif request["step"] == "bring":
-                bring(unpacked(request["data"]))
+                import_entries(unpacked(request["data"]))
             else:
                 close()
     except (Failed, OSError) as error:

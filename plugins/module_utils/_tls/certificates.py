@@ -26,7 +26,7 @@ class Upkeep(program.Program):
 class Transaction(program.Transaction):
     """One call of the module. Its request's `state` says which.
 
-    seen: bring the plan's files and units about, and return which certificates are there. requested: make missing keys,
+    seen: apply the plan's files and units, and return which certificates are there. requested: make missing keys,
     return signing requests. installed: take chains with their keys, and have them served.
     """
 
@@ -92,4 +92,4 @@ def apply(module: AnsibleModule) -> None:
     """Do what the module's request says; ends the module."""
     if module.params["request"]["state"] == "obtain":
         obtain(module)
-    program.bring(Transaction(module))
+    program.execute(Transaction(module))

@@ -238,10 +238,10 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
     return found
 
 
-def bring(
+def provision(
     plan_: Plan, state: State, given: Mapping[str, pki.Supplied], seen: Result, call: Call, *, check_mode: bool
 ) -> Result:
-    """Bring the certificates of a plan about on one host; returns changed, actions, diff and warnings.
+    """Provision one host with the certificates of a plan; returns changed, actions, diff and warnings.
 
     seen: what the module saw there. call: runs the host's module: not at all where nothing is to do, twice where a key
     has to be signed.

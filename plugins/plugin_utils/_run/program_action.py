@@ -47,8 +47,8 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if answer.get("failed") or not missing or self._task.check_mode:
             return answer
         actions: list[str] = list(answer["actions"])
-        for bring in (self._packages, self._users):
-            failure = bring(missing, actions)
+        for provide in (self._packages, self._users):
+            failure = provide(missing, actions)
             if failure:
                 return {**failure, "changed": bool(actions), "actions": actions}
         answer = self._module(plan)
@@ -56,7 +56,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if left and not answer.get("failed"):
             users = [user["name"] for user in left.get("users", [])]
             names = ", ".join([*left.get("packages", []), *users, *left.get("groups", [])])
-            answer.update(failed=True, msg=f"still missing on the host after they were brought: {names}")
+            answer.update(failed=True, msg=f"still missing on the host after they were installed: {names}")
         return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
 
     def _module(self, plan: Plan) -> Result:

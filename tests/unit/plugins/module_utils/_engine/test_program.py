@@ -64,7 +64,7 @@ def test_a_change_that_does_not_begin_leaves_nothing(
     monkeypatch.setattr(change, "fail", fail)
     monkeypatch.setattr(files, "write", full)
     with pytest.raises(Ended, match="No space left on device: 'main.cf'; nothing was changed"):
-        change.bring_about()
+        change.commit()
     assert os.listdir(tmp_path) == []
 
 
