@@ -50,7 +50,7 @@ class Program:
     patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
 
-    def beside(self, unit: str) -> tuple[str, ...]:
+    def companion_units(self, unit: str) -> tuple[str, ...]:
         """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
         return ()
 
@@ -77,34 +77,34 @@ class Program:
     def build_in_place(self, build: str, path: str) -> None:
         """Build product() of an installed file once more, where it has to know its own path; raises Failed."""
 
-    def pristine(self, path: str, content: str) -> bool:
+    def is_package_default(self, path: str, content: str) -> bool:
         """Tell whether a file is as its package generates it, where neither dpkg nor ucf knows."""
         return False
 
-    def others(self) -> list[str]:
+    def superseded_files(self) -> list[str]:
         """Return files that have a say in the configuration today, and less or none once this collection's is there."""
         return []
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+    def differences(self, wanted: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
         """Return how somebody else's configuration differs from the wanted one, the plan's files by path.
 
-        targets: what is in the way. others: those of others() that somebody changed.
+        targets: what is in the way. superseded: those of superseded_files() that somebody changed.
         """
-        return "".join([*(target.unified() for target in targets), *map(lost, others)])
+        return "".join([*(target.unified() for target in targets), *map(superseded_text, superseded)])
 
-    def stranded(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    def adoption_blockers(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return what would be lost to its users by taking the place of somebody else's configuration.
 
         The former are problems, which stop a run; the latter sentences to be told.
         """
         return [], []
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         """Return what beside the plan's files has to be made before the program can start, in words."""
         return []
 
-    def make(self, what: str) -> None:
-        """Make one thing that lacking() named; raises Failed."""
+    def create(self, what: str) -> None:
+        """Create one thing that missing_artifacts() named; raises Failed."""
         raise NotImplementedError(what)
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
@@ -189,7 +189,7 @@ def unified(before_name: str, before: str, after_name: str, after: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def lost(path: str) -> str:
+def superseded_text(path: str) -> str:
     """Return what a file says that is not going to count any more, for a message."""
     seen = files.see(path)
     said = settings(seen.content.decode("utf-8", "replace")) if seen else ""
@@ -265,9 +265,9 @@ class Transaction:
         self.manifest: dict[str, Any] = {}
         self.targets: list[Target] = []
         self.changes: list[Target] = []
-        self.strange: list[Target] = []
-        self.others: list[str] = []
-        self.lacking: list[str] = []
+        self.foreign_files: list[Target] = []
+        self.superseded: list[str] = []
+        self.missing_artifacts: list[str] = []
         self.unmade: list[str] = []  # what of it could not be made, where all else is in place
         self.news: list[str] = []
         self.watched: dict[str, str] = {}
@@ -299,7 +299,7 @@ class Transaction:
         self.look_for_rivals()
         if self.missing and not self.dry:
             self.look_at_files()
-            self.refuse_strangers()
+            self.refuse_foreign_files()
             return  # the action installs it and calls again
         self.look()
         self.note_differences()
@@ -340,13 +340,13 @@ class Transaction:
     def look(self) -> None:
         """Find out how the host differs from the plan."""
         self.look_at_files()
-        self.refuse_strangers()
+        self.refuse_foreign_files()
         self.news = self.unread()
         self.look_at_units()
         for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
             files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
 
-    def refuse_strangers(self) -> None:
+    def refuse_foreign_files(self) -> None:
         """Stop before somebody else's configuration, unless it may be replaced."""
         if self.wanted and self.foreign() and not self.plan.get("adopt"):
             self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
@@ -364,8 +364,8 @@ class Transaction:
         self.program.leaving = self.stale
         self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
         self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
-        self.lacking = self.program.lacking(self.plan) if self.wanted else []
-        self.look_for_strangers()
+        self.missing_artifacts = self.program.missing_artifacts(self.plan) if self.wanted else []
+        self.look_for_foreign_files()
 
     def all_folders(self) -> list[dict[str, str]]:
         """Return the folders of the plan, and those that earlier runs made for its files: everybody may read these."""
@@ -404,31 +404,35 @@ class Transaction:
             raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
         return news
 
-    def look_for_strangers(self) -> None:
+    def look_for_foreign_files(self) -> None:
         """Find out which files are neither a package's nor this collection's: in the way, or without effect soon."""
         mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
-        others: list[str] = []
+        candidates: list[str] = []
         if not self.manifest and not self.mark:
-            others = [*self.program.others(), *(() if self.wanted else self.program.last)]
-        if not (mine or others):
+            candidates = [*self.program.superseded_files(), *(() if self.wanted else self.program.last)]
+        if not (mine or candidates):
             return
         known = packaged_digests()
         for target in mine:
             target.foreign = bool(target.seen and not self.from_package(target.path, target.seen.content, known))
-        self.strange = [target for target in mine if target.foreign]
-        seen = {path: files.see(path) for path in others if path not in self.ours}
-        self.others = [path for path, one in seen.items() if one and not self.from_package(path, one.content, known)]
+        self.foreign_files = [target for target in mine if target.foreign]
+        seen = {path: files.see(path) for path in candidates if path not in self.ours}
+        self.superseded = [
+            path for path, one in seen.items() if one and not self.from_package(path, one.content, known)
+        ]
 
     def from_package(self, path: str, content: bytes, known: Mapping[str, set[str]]) -> bool:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # what dpkg and ucf keep
-        return digest in known.get(path, ()) or self.program.pristine(path, content.decode("utf-8", "replace"))
+        return digest in known.get(path, ()) or self.program.is_package_default(
+            path, content.decode("utf-8", "replace")
+        )
 
     def foreign(self) -> list[str]:
         """Return the files of somebody else's configuration."""
-        return [*(target.path for target in self.strange), *self.others]
+        return [*(target.path for target in self.foreign_files), *self.superseded]
 
     def difference(self) -> str:
-        return self.program.differences(self.wanted_texts(), self.strange, self.others)
+        return self.program.differences(self.wanted_texts(), self.foreign_files, self.superseded)
 
     def wanted_texts(self) -> dict[str, str]:
         return {target.path: target.content.decode() for target in self.targets}
@@ -438,16 +442,18 @@ class Transaction:
         self.look_at_files()
         self.look_at_units()
         if not self.wanted:
-            stops = self.stops if self.others else []
+            stops = self.stops if self.superseded else []
             return Comparison(stops, "".join(f"-{name} runs\n+{name} is stopped and disabled\n" for name in stops))
         if not self.foreign():
             return Comparison()
-        return Comparison(self.foreign(), self.difference(), *self.program.stranded(self.wanted_texts()))
+        return Comparison(self.foreign(), self.difference(), *self.program.adoption_blockers(self.wanted_texts()))
 
     def look_at_units(self) -> None:
         """Find out which units have to be started, enabled, stopped, and whether running ones must read anew."""
         wanted = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
-        self.groups = {name: [*self.program.beside(name), name] for name in wanted}  # in the order of their start
+        self.groups = {
+            name: [*self.program.companion_units(name), name] for name in wanted
+        }  # in the order of their start
         seen = units.states(one for group in self.groups.values() for one in group)
         active = {name: all(seen[one].active for one in group) for name, group in self.groups.items()}
         self.running = [name for name, wish in wanted.items() if wish and active[name]]
@@ -483,7 +489,7 @@ class Transaction:
 
     def due(self) -> bool:
         """Tell whether anything has to be done."""
-        files_due = self.changes or self.stale or self.folders or self.mark or self.lacking
+        files_due = self.changes or self.stale or self.folders or self.mark or self.missing_artifacts
         return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
 
     def note_differences(self) -> None:
@@ -677,10 +683,10 @@ class Transaction:
         if disables := [name for name in self.disables if self.did("disabled", "disable", name)]:
             units.act("disable", *disables)  # in one call, since each makes systemd read all of its units again
         self.reread_unit_files(target.path for target in self.changes)
-        for what in self.lacking:
+        for what in self.missing_artifacts:
             if self.did("made", "make", what):
                 self.unmade = [what]
-                self.program.make(what)
+                self.program.create(what)
                 self.unmade = []
         if enables := [name for name in self.enables if self.did("enabled", "enable", name)]:
             units.act("enable", *enables)
@@ -745,11 +751,11 @@ class Transaction:
     def see_served(self) -> None:
         """See that a new certificate is shown; the mark stays where it is not, so that the next run tries again."""
         if self.news and self.plan["serves"] and not self.dry:
-            left = postamt_certificates.settled(self.plan["serves"])
-            if left:
+            remaining = postamt_certificates.settled(self.plan["serves"])
+            if remaining:
                 self.fail(
                     f"{self.program.title} shows another certificate than the one on disk after its {self.reread}: "
-                    + ", ".join(left)
+                    + ", ".join(remaining)
                 )
 
     def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:

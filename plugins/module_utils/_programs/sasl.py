@@ -22,11 +22,11 @@ class Sasl(Program):
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         return True
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         leads = files.readlink(UNIT_FILES + DEBIANS)
         return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
 
-    def make(self, what: str) -> None:
+    def create(self, what: str) -> None:
         """Have Debian's name mean this collection's daemon; one that runs by it would be nobody's."""
         debians = units.states([DEBIANS])[DEBIANS]
         if debians.active:

@@ -253,7 +253,7 @@ class Transaction(program.Transaction):
             self.connection = Connection()
         kept = dict(self.record)
         if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
-            if self.others_data(Files().search(config.GLOBAL, "subtree")):
+            if self.foreign_suffixes(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
             self.keep_original("/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
         self.take_over()
@@ -287,7 +287,7 @@ class Transaction(program.Transaction):
             return program.Comparison()
         tree = Files().search(config.GLOBAL, "subtree")
         shared = [c for c in config.changes(self.plan["config"], tree, {}) if c.dn in (config.GLOBAL, config.FRONTEND)]
-        used = self.others_data(tree)
+        used = self.foreign_suffixes(tree)
         if not used and not any(request.before for request in shared):
             return program.Comparison()
         listens, listen = _services(_text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
@@ -297,7 +297,7 @@ class Transaction(program.Transaction):
         served = f" (which serves {', '.join(used)})" if used else ""
         return program.Comparison([f"cn=config{served}"], "".join(["--- cn=config\n+++ wanted\n", *lines]))
 
-    def others_data(self, tree: config.Tree) -> list[str]:
+    def foreign_suffixes(self, tree: config.Tree) -> list[str]:
         """Return the suffixes of databases that serve somebody else's entries: one that does not run serves nobody."""
         suffixes = [suffix for entry in tree.values() for suffix in entry.get("olcSuffix", [])]
         running = units.states(["slapd.service"])["slapd.service"].active
@@ -474,7 +474,7 @@ class Transaction(program.Transaction):
         Modules and schema stay, which harms nobody: slapd cannot unload the one and may not remove the other. It also
         keeps TLS once it has it.
         """
-        left = []
+        remaining = []
         for request in reversed(found):
             try:
                 if request.gone is not None:
@@ -484,14 +484,16 @@ class Transaction(program.Transaction):
                 elif request.inverse:
                     send(self.connection, dataclasses.replace(request, modifications=request.inverse))
                 else:
-                    left.append(request.what)
+                    remaining.append(request.what)
             except Failed:
-                left.append(request.what)
+                remaining.append(request.what)
         self.reopen(found)
-        if not left:
+        if not remaining:
             self.under_way = False
             self.keep_record()
-        return "the old configuration is back" + (f", except for {', '.join(left)}, which stays" if left else "")
+        return "the old configuration is back" + (
+            f", except for {', '.join(remaining)}, which stays" if remaining else ""
+        )
 
     def complaint(self) -> str:
         """Return what is wrong with what slapd serves on port 636, empty if nothing."""

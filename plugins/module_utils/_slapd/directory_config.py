@@ -129,7 +129,7 @@ def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[
 
     wanted: the plan's `config`. current: cn=config as slapd shows it, the schema's own entries too. record: names of
     the attributes set by the last run, per section; those no longer wanted are removed.
-    Raises ConfigError where the directory's data would be stranded.
+    Raises ConfigError where the directory's data would have no database that serves it.
     """
     found: list[ConfigRequest | None] = []
     loaded = bare(current.get(MODULES, {}).get("olcModuleLoad", []))

@@ -96,18 +96,18 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
         found.append(Outgoing("lmtp", f"{CHROOT}/{LMTP_SOCKET}", LMTP, stores, "postfix"))
         found.append(Outgoing("quota", f"{CHROOT}/{QUOTA_SOCKET}", QUOTA, stores, "postfix"))
     if filter_is_linked(site, host):
-        others = _others(filtering.filter_hosts(site), host)
+        others = _hosts_except(filtering.filter_hosts(site), host)
         for way, port in FILTER.items():
             local = amavis_socket(site, host, host, way) if filtering.filters(site, host) else ""
             socket = f"{CHROOT}/{filter_socket(site, host, way)}"
             found.append(Outgoing(f"filter-{way}", socket, port, others, "postfix", local=local, spread=True))
     if filtering.filters(site, host):
-        for caller in _others(site.senders, host):
+        for caller in _hosts_except(site.senders, host):
             found.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
     if directory_is_linked(site, host):
         holders = site.hosts_with("mail_directory")
         local = slapd(site, host) if host in holders else ""
-        others = _others(holders, host)
+        others = _hosts_except(holders, host)
         (bind, owner), *also = ((directory_socket(name), owner) for name, owner in _asking(site, host).items())
         found.append(Outgoing("directory", bind, DIRECTORY, others, owner, dict(also), local, "ldap"))
     if site.provider and is_replica(site, host):
@@ -121,19 +121,21 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
 def incoming(site: Site, host: Host) -> list[Incoming]:
     """Return the ports at which a host takes links; one that nobody calls is not opened."""
     found = []
-    senders = _others(site.senders, host)
+    senders = _hosts_except(site.senders, host)
     if host.does("mail_store"):
         found.append(Incoming("lmtp", LMTP, senders, f"{DOVECOT_FOLDER}/{DOVECOT_LMTP}"))
         found.append(Incoming("quota", QUOTA, senders, f"{DOVECOT_FOLDER}/{DOVECOT_QUOTA}"))
     if host.does("mail_directory") and site.lookups.directory:
-        asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
+        asking = _hosts_except((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
         found.append(Incoming("directory", DIRECTORY, asking, slapd(site, host)))
     if filtering.filters(site, host):
         for way, port in FILTER.items():
             targets = {str(caller.name): amavis_socket(site, host, caller, way) for caller in senders}
             found.append(Incoming(f"filter-{way}", port, senders, targets=targets, reject=True))
     if filter_is_linked(site, host):
-        found.append(Incoming("back", BACK, _others(filtering.filter_hosts(site), host), public(FILTERED), reject=True))
+        found.append(
+            Incoming("back", BACK, _hosts_except(filtering.filter_hosts(site), host), public(FILTERED), reject=True)
+        )
     if host.does("mail_submission"):
         handing = tuple(one for one in site.hosts.values() if hands_over(site, one))
         found.append(Incoming("relay", RELAY, handing, public(HANDED_OVER), reject=True))
@@ -215,7 +217,7 @@ def called(site: Site, host: Host, name: str) -> bool:
 
 def directory_is_linked(site: Site, host: Host) -> bool:
     """Tell whether a host asks the directory by a link: where another host has one too, or alone."""
-    return asks_directory(site, host) and bool(_others(site.hosts_with("mail_directory"), host))
+    return asks_directory(site, host) and bool(_hosts_except(site.hosts_with("mail_directory"), host))
 
 
 def directory_socket(program: str) -> str:
@@ -246,7 +248,7 @@ def needs_store(site: Site, host: Host) -> bool:
 
 def filter_is_linked(site: Site, host: Host) -> bool:
     """Tell whether a host's Postfix reaches the filter by a link: where another host filters too, or alone."""
-    return site.sends(host) and bool(_others(filtering.filter_hosts(site), host))
+    return site.sends(host) and bool(_hosts_except(filtering.filter_hosts(site), host))
 
 
 def hands_over(site: Site, host: Host) -> bool:
@@ -276,5 +278,5 @@ def back_socket(host: Host, sender: Host) -> str:
     return public(FILTERED) if sender == host else f"{FOLDER}/back-{sender.name}"
 
 
-def _others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
+def _hosts_except(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
     return tuple(one for one in hosts if one != host)

@@ -52,10 +52,10 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
             if failure:
                 return {**failure, "changed": bool(actions), "actions": actions}
         answer = self._module(plan)
-        left = answer.get("missing")
-        if left and not answer.get("failed"):
-            users = [user["name"] for user in left.get("users", [])]
-            names = ", ".join([*left.get("packages", []), *users, *left.get("groups", [])])
+        remaining = answer.get("missing")
+        if remaining and not answer.get("failed"):
+            users = [user["name"] for user in remaining.get("users", [])]
+            names = ", ".join([*remaining.get("packages", []), *users, *remaining.get("groups", [])])
             answer.update(failed=True, msg=f"still missing on the host after they were installed: {names}")
         return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
 

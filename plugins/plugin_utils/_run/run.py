@@ -170,7 +170,7 @@ def derive(
     if problems:
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
-    refuse_strangers(site, state)
+    check_ca_ownership(site, state)
     remember = keep and not action._task.check_mode
     site = recall(site, state, hosts, remember, gives_names(action, task_vars))
     left = [] if moving else list(directory_left(site))  # on a host that this run does not see, too
@@ -313,7 +313,7 @@ def still_asked(site: Site, state: State, reached: t.Collection[str], remember: 
     return {name: old for name, old in now.items() if old and old != provider.inventory_name}
 
 
-def refuse_strangers(site: Site, state: State) -> None:
+def check_ca_ownership(site: Site, state: State) -> None:
     """Raise StateError where a host of the site trusts a CA that is not this controller's, before anything is made."""
     carried = {name: host.look.ca for name, host in site.hosts.items() if host.look.ca}
     if not carried:

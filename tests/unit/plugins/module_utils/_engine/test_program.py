@@ -112,8 +112,8 @@ def test_what_ran_before_what_it_needs_came_is_restarted(
     monkeypatch.setattr(program.units, "states", lambda names: dict.fromkeys(names, unit))
     monkeypatch.setattr(change, "renewed", lambda seen: seen.since == 5.0)
     change.plan = {"units": [{"name": unit.name, "running": True}]}
-    change.manifest, change.mark, change.changes, change.others = {}, mark, [], []
-    change.strange, change.news = [], ["/etc/dovecot/dovecot.conf"]
+    change.manifest, change.mark, change.changes, change.superseded = {}, mark, [], []
+    change.foreign_files, change.news = [], ["/etc/dovecot/dovecot.conf"]
     change.look_at_units()
     assert change.reread == reread
 
@@ -187,10 +187,10 @@ def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
     def make(what: str) -> None:
         raise Failed(f"cannot make {what}")
 
-    change.module, change.dry, change.program.make = Module(), False, make
+    change.module, change.dry, change.program.create = Module(), False, make
     change.changed, change.actions, change.diffs, change.unmade, change.news = False, [], [], [], []
     change.stops, change.disables, change.changes, change.groups, change.running = [], [], [], {}, []
-    change.reread, change.served, change.lacking = "", False, ["signatures"]
+    change.reread, change.served, change.missing_artifacts = "", False, ["signatures"]
     monkeypatch.setattr(change, "undo", lambda *_words: "the old one is back and serves")
     monkeypatch.setattr(program.units, "complaints", lambda *_words: [])
     for files_of_mark, unmade in (([], ["signatures"]), ([{"path": "/etc/x"}], [])):

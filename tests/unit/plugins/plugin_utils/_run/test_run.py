@@ -46,22 +46,22 @@ def carrying(ca: str) -> Site:
 
 def test_a_controller_without_the_ca_stops_and_makes_nothing(state: State) -> None:
     with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .*laptop .* none:"):
-        run.refuse_strangers(carrying("AB12"), state)
+        run.check_ca_ownership(carrying("AB12"), state)
     assert not os.path.exists(state.folder)
 
 
 def test_a_controller_with_another_ca_stops(state: State) -> None:
     pki.ensure_authority(state, "mail.example.org", ["example.org"])
     with pytest.raises(StateError, match="holds another: copy that folder"):
-        run.refuse_strangers(carrying("AB12"), state)
+        run.check_ca_ownership(carrying("AB12"), state)
 
 
 def test_hosts_that_trust_the_controllers_ca_or_none_are_welcome(state: State) -> None:
     authority, _made = pki.ensure_authority(state, "mail.example.org", ["example.org"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    run.check_ca_ownership(carrying(pki.fingerprint(authority.certificate)), state)
     pki.ensure_authority(state, "mail.example.org", ["example.org", "example.net"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
-    run.refuse_strangers(carrying(""), state)
+    run.check_ca_ownership(carrying(pki.fingerprint(authority.certificate)), state)
+    run.check_ca_ownership(carrying(""), state)
 
 
 def test_a_generated_password_goes_with_its_account_to_the_new_address(state: State) -> None:
