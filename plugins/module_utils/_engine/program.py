@@ -4,7 +4,7 @@
 
 A program that is configured by files is a subclass of Program with a few hooks; `run` does the rest. What a plan holds
 is in plugin_utils/_compose/plan.py. Whatever happens in between, the files on the host are a whole old or new set, and
-the mark in `pending/` says that a change is under way, so that the next run finishes it or takes it back.
+the journal in `pending/` says that a change is under way, so that the next run finishes it or takes it back.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ class Transaction:
         self.diffs: list[dict[str, str]] = []
         self.missing: dict[str, list[Any]] = {}
         self.made: list[str] = []  # folders
-        self.mark: dict[str, Any] = {}
+        self.journal: dict[str, Any] = {}
         self.manifest: dict[str, Any] = {}
         self.targets: list[Target] = []
         self.changes: list[Target] = []
@@ -275,7 +275,7 @@ class Transaction:
         self.home = os.path.join(STATE, program.name)
         self.stage = os.path.join(RUNTIME, f"{program.name}.stage")
         self.pending = os.path.join(self.home, "pending")
-        self.mark_file = os.path.join(self.pending, "mark.json")
+        self.journal_file = os.path.join(self.pending, "mark.json")
         self.manifest_file = os.path.join(self.home, "manifest.json")
 
     def did(self, done: str, do: str, what: str) -> bool:
@@ -353,9 +353,9 @@ class Transaction:
 
     def look_at_files(self) -> None:
         """Find out which files differ, and whose they are."""
-        self.mark = files.load(self.mark_file)
+        self.journal = files.load(self.journal_file)
         self.manifest = files.load(self.manifest_file)
-        self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.mark.get("files", ()))}
+        self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.journal.get("files", ()))}
         self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
         order = self.program.last
         self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
@@ -408,7 +408,7 @@ class Transaction:
         """Find out which files are neither a package's nor this collection's: in the way, or without effect soon."""
         mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
         candidates: list[str] = []
-        if not self.manifest and not self.mark:
+        if not self.manifest and not self.journal:
             candidates = [*self.program.superseded_files(), *(() if self.wanted else self.program.last)]
         if not (mine or candidates):
             return
@@ -464,20 +464,22 @@ class Transaction:
         self.disables = [name for name in away if seen[name].enabled]
         # What ran before this collection came, for whoever takes it away again.
         ran = [name for name in wanted if active[name]]
-        self.ran: list[str] = self.manifest.get("ran", self.mark.get("ran", ran))
+        self.ran: list[str] = self.manifest.get("ran", self.journal.get("ran", ran))
         self.reread = ""
-        if self.running and (self.changes or self.news or self.mark or any(seen[name].stale for name in self.running)):
+        if self.running and (
+            self.changes or self.news or self.journal or any(seen[name].stale for name in self.running)
+        ):
             old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
             new = {t.path: t.content.decode() for t in self.changes}
             unit_files = any(path.startswith(UNIT_FILES) for path in new) or any(seen[n].stale for n in self.running)
             # Somebody else's may wait after a failure, for want of what another program has ceased to offer meanwhile.
             taken_over = bool(self.foreign())
-            again = taken_over or unit_files or self.mark.get("reread") == "restart"
+            again = taken_over or unit_files or self.journal.get("reread") == "restart"
             again = again or any(seen[name].starting or self.renewed(seen[name]) for name in self.running)
             again = again or self.program.needs_restart(old, new)
             self.reread = "restart" if again else "reload"
         # A change under way counts by what served when it began.
-        self.served: bool = self.mark["served"] if self.mark else bool(self.running) and not self.starts
+        self.served: bool = self.journal["served"] if self.journal else bool(self.running) and not self.starts
 
     def renewed(self, unit: units.UnitState) -> bool:
         """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
@@ -489,7 +491,7 @@ class Transaction:
 
     def due(self) -> bool:
         """Tell whether anything has to be done."""
-        files_due = self.changes or self.stale or self.folders or self.mark or self.missing_artifacts
+        files_due = self.changes or self.stale or self.folders or self.journal or self.missing_artifacts
         return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
 
     def note_differences(self) -> None:
@@ -506,18 +508,18 @@ class Transaction:
         copies = self.files_of_changes()
         try:
             self.check()
-            if self.mark:
+            if self.journal:
                 self.did("finished", "finish", "a change that an earlier run left half done")
             before = self.ask_before()
             self.make_folders()
             self.prepare()
-            self.set_mark(before)
+            self.write_journal(before)
         except (Failed, OSError) as error:
             self.discard(copies)
             for path in reversed(self.made):  # no record names them
                 with contextlib.suppress(OSError):
                     files.remove_folder(path)
-            state = "what an earlier run left half done is so still" if self.mark else "nothing was changed"
+            state = "what an earlier run left half done is so still" if self.journal else "nothing was changed"
             self.fail(f"{self.program.title}: {error}; {state}")
         since = f"@{int(time.time())}"
         try:
@@ -532,7 +534,7 @@ class Transaction:
             self.remove_stale()
             if not self.dry:
                 self.keep_manifest()
-                self.clear_mark()
+                self.clear_journal()
         except OSError as error:
             self.fail(f"{self.program.title} serves with the new configuration; the next run finishes: {error}")
 
@@ -582,7 +584,7 @@ class Transaction:
     def refuse(self, what: str, details: Iterable[str]) -> NoReturn:
         """Fail before anything is changed; a change that an earlier run left half done is taken back."""
         listing = "\n".join(f"- {detail.replace(self.stage, '')}" for detail in dict.fromkeys(details))
-        state = "nothing was changed" if not self.mark or self.dry else self.undo()
+        state = "nothing was changed" if not self.journal or self.dry else self.undo()
         self.fail(f"{self.program.title}{what}; {state}:\n{listing}")
 
     def changed_settings(self) -> list[str]:
@@ -615,13 +617,13 @@ class Transaction:
             with contextlib.suppress(OSError):
                 files.remove(files.beside(path))
 
-    def set_mark(self, before: Mapping[str, Answer]) -> None:
-        """Keep the old copies and say that a change is under way; a mark that is there keeps its older copies."""
+    def write_journal(self, before: Mapping[str, Answer]) -> None:
+        """Keep the old copies and say that a change is under way; a journal that is there keeps its older copies."""
         if self.dry:
             return
         files.private_folder(self.home)
-        files.private_folder(self.pending, empty=not self.mark)
-        entries = list(self.mark.get("files", ()))
+        files.private_folder(self.pending, empty=not self.journal)
+        entries = list(self.journal.get("files", ()))
         marked = {entry["path"] for entry in entries}
         for target in self.changes:
             if target.seen and target.path not in self.ours:
@@ -631,7 +633,7 @@ class Transaction:
             for path in target.paths():
                 if path not in marked:
                     entries.append(self.kept(path, str(len(entries))))
-        self.mark = {
+        self.journal = {
             "files": entries,
             "folders": self.folders_of_ours(),
             "digests": self.digests_of_changes(),
@@ -640,7 +642,7 @@ class Transaction:
             "reread": self.reread,
             "answers": {question: vars(answer) for question, answer in before.items()},
         }
-        files.save(self.mark_file, self.mark)
+        files.save(self.journal_file, self.journal)
 
     def digests_of_changes(self) -> dict[str, str]:
         known = {target.path: target.content for target in self.changes}
@@ -648,7 +650,7 @@ class Transaction:
         return {path: hashlib.sha256(content).hexdigest() for path, content in known.items()}
 
     def kept(self, path: str, name: str) -> dict[str, Any]:
-        """Keep the old copy of a file in pending/ and return its entry of the mark."""
+        """Keep the old copy of a file in pending/ and return its entry of the journal."""
         seen = files.see(path)
         if seen is None:
             return {"path": path, "copy": ""}
@@ -710,10 +712,10 @@ class Transaction:
         """Return what the program answers before the change, or answered before a change that was left half done."""
         if self.dry:
             return {}
-        if self.mark:
+        if self.journal:
             from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
 
-            return {question: questions.Answer(**said) for question, said in self.mark["answers"].items()}
+            return {question: questions.Answer(**said) for question, said in self.journal["answers"].items()}
         return self.ask() if self.served else {}
 
     def ask(self, wait: float = 0) -> dict[str, Answer]:
@@ -749,7 +751,7 @@ class Transaction:
                 self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
 
     def see_served(self) -> None:
-        """See that a new certificate is shown; the mark stays where it is not, so that the next run tries again."""
+        """See that a new certificate is shown; the journal stays where it is not, so that the next run tries again."""
         if self.news and self.plan["serves"] and not self.dry:
             remaining = postamt_certificates.settled(self.plan["serves"])
             if remaining:
@@ -759,7 +761,7 @@ class Transaction:
                 )
 
     def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:
-        """Fail; bring the old files back, or else leave the mark, so that the next run asks again.
+        """Fail; bring the old files back, or else leave the journal, so that the next run asks again.
 
         dead: whether the program fell silent, so that the old files need a restart.
         """
@@ -767,7 +769,7 @@ class Transaction:
         details = [*why, *(f"logged: {line}" for line in logged)]
         details += self.changed_settings() if self.served else []
         details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
-        if back and self.mark["files"]:
+        if back and self.journal["files"]:
             self.unmade = []
             try:
                 state = f"does not work with the new configuration; {self.undo(before, dead)}"
@@ -781,8 +783,8 @@ class Transaction:
         self.fail("\n".join([f"{self.program.title} {state}.", *(f"- {detail}" for detail in details)]))
 
     def undo(self, before: Mapping[str, Answer] | None = None, dead: bool = False) -> str:
-        """Bring the old files of the mark back and have the program take them up; returns what became of it."""
-        entries = self.mark["files"]
+        """Bring the old files of the journal back and have the program take them up; returns what became of it."""
+        entries = self.journal["files"]
         for entry in reversed(entries):
             if entry["copy"]:
                 seen = files.see(os.path.join(self.pending, entry["copy"]))
@@ -795,8 +797,8 @@ class Transaction:
         self.actions.append("brought the old files back")
         if self.running:
             self.reread_unit_files(entry["path"] for entry in entries)
-            self.take_up("restart" if dead else self.mark["reread"] or "reload")
-        self.clear_mark()
+            self.take_up("restart" if dead else self.journal["reread"] or "reload")
+        self.clear_journal()
         if not before:
             return "the files from before a half done change are back"
         from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
@@ -849,10 +851,10 @@ class Transaction:
         return [one for name, wish in self.wishes.items() if wish for one in self.groups[name]]
 
     def folders_of_ours(self) -> list[str]:
-        return sorted({*self.manifest.get("folders", ()), *self.mark.get("folders", ()), *self.made})
+        return sorted({*self.manifest.get("folders", ()), *self.journal.get("folders", ()), *self.made})
 
-    def clear_mark(self) -> None:
-        files.remove(self.mark_file)
+    def clear_journal(self) -> None:
+        files.remove(self.journal_file)
         files.remove_tree(self.pending)
 
 

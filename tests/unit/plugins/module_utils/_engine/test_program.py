@@ -29,7 +29,7 @@ def test_what_is_recorded_is_what_was_meant(change: Any, tmp_path: Path) -> None
     path = tmp_path / "own.ndb"
     path.write_text("of a service that was faster")
     change.targets = [program.Target(str(path), b"meant", 0o644, "root", "root", False, "", "", None)]
-    change.plan, change.manifest, change.mark, change.made = {"serves": []}, {}, {}, []
+    change.plan, change.manifest, change.journal, change.made = {"serves": []}, {}, {}, []
     change.wishes, change.ran, change.watched = {}, [], {}
     assert change.claim()["files"] == {str(path): hashlib.sha256(b"meant").hexdigest()}
 
@@ -38,7 +38,7 @@ def test_a_file_is_not_emptied_where_its_old_copy_is_lost(change: Any, tmp_path:
     path = tmp_path / "main.cf"
     path.write_text("new")
     entry = {"path": str(path), "copy": "0", "mode": 0o644, "uid": os.getuid(), "gid": os.getgid()}
-    change.mark = {"files": [entry], "reread": "", "served": True}
+    change.journal = {"files": [entry], "reread": "", "served": True}
     with pytest.raises(Failed, match="pending/0, the old copy of .*main.cf, is not there"):
         change.undo()
     assert path.read_text() == "new"
@@ -58,7 +58,7 @@ def test_a_change_that_does_not_begin_leaves_nothing(
 
     path = tmp_path / "etc" / "tables" / "main.cf"
     change.changes = [program.Target(str(path), b"", 0o644, "root", "root", False, "", "", None)]
-    change.folders, change.mark, change.made, change.dry = [], {}, [], False
+    change.folders, change.journal, change.made, change.dry = [], {}, [], False
     monkeypatch.setattr(change, "check", lambda: None)
     monkeypatch.setattr(change, "ask_before", dict)
     monkeypatch.setattr(change, "fail", fail)
@@ -112,7 +112,7 @@ def test_what_ran_before_what_it_needs_came_is_restarted(
     monkeypatch.setattr(program.units, "states", lambda names: dict.fromkeys(names, unit))
     monkeypatch.setattr(change, "renewed", lambda seen: seen.since == 5.0)
     change.plan = {"units": [{"name": unit.name, "running": True}]}
-    change.manifest, change.mark, change.changes, change.superseded = {}, mark, [], []
+    change.manifest, change.journal, change.changes, change.superseded = {}, mark, [], []
     change.foreign_files, change.news = [], ["/etc/dovecot/dovecot.conf"]
     change.look_at_units()
     assert change.reread == reread
@@ -194,7 +194,7 @@ def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
     monkeypatch.setattr(change, "undo", lambda *_words: "the old one is back and serves")
     monkeypatch.setattr(program.units, "complaints", lambda *_words: [])
     for files_of_mark, unmade in (([], ["signatures"]), ([{"path": "/etc/x"}], [])):
-        change.mark = {"files": files_of_mark}
+        change.journal = {"files": files_of_mark}
         with pytest.raises(Failed, match="cannot make signatures"):
             change.activate()
         with pytest.raises(Failed, match="does not work"):

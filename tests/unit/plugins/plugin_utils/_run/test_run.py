@@ -246,8 +246,8 @@ def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> Non
 
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
 def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
-    assert run.handed({run.MARK: {"mark": mark}}, "mx.example.org/postfix") is None
-    assert run.handed({run.MARK: mark}, "mx.example.org/postfix") is None
+    assert run.handed({run.SITE_RESULT: {"site_token": mark}}, "mx.example.org/postfix") is None
+    assert run.handed({run.SITE_RESULT: mark}, "mx.example.org/postfix") is None
 
 
 def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
     plans = {
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
-    said = {run.MARK: {"mark": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
+    said = {run.SITE_RESULT: {"site_token": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
     left = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
     assert len(left) == 1 + len(plans) + 2
