@@ -269,7 +269,7 @@ class Transaction:
         self.superseded: list[str] = []
         self.missing_artifacts: list[str] = []
         self.unmade: list[str] = []  # what of it could not be made, where all else is in place
-        self.news: list[str] = []
+        self.changed_watches: list[str] = []
         self.watched: dict[str, str] = {}
         self.built: dict[str, bytes] = {}
         self.home = os.path.join(STATE, program.name)
@@ -341,7 +341,7 @@ class Transaction:
         """Find out how the host differs from the plan."""
         self.look_at_files()
         self.refuse_foreign_files()
-        self.news = self.unread()
+        self.changed_watches = self.stale_certificates()
         self.look_at_units()
         for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
             files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
@@ -390,19 +390,19 @@ class Transaction:
     def files_of_changes(self) -> list[str]:
         return [path for target in self.changes for path in target.paths()]
 
-    def unread(self) -> list[str]:
+    def stale_certificates(self) -> list[str]:
         """Return the watched files that are not as the program has read them; what it shows on the wire decides."""
         loaded = self.manifest.get("watch", {})
-        news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
+        changed = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
         serves = self.plan["serves"]
-        if not news or not serves:
-            return news
+        if not changed or not serves:
+            return changed
         if not postamt_certificates.behind(self.program.name, serves, loaded):
             return []
         bad = postamt_certificates.unusable(serves)
         if bad and not self.dry:
             raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
-        return news
+        return changed
 
     def look_for_foreign_files(self) -> None:
         """Find out which files are neither a package's nor this collection's: in the way, or without effect soon."""
@@ -465,9 +465,9 @@ class Transaction:
         # What ran before this collection came, for whoever takes it away again.
         ran = [name for name in wanted if active[name]]
         self.ran: list[str] = self.manifest.get("ran", self.journal.get("ran", ran))
-        self.reread = ""
+        self.take_up_verb = ""  # restart or reload, where running units have to take up what is new
         if self.running and (
-            self.changes or self.news or self.journal or any(seen[name].stale for name in self.running)
+            self.changes or self.changed_watches or self.journal or any(seen[name].stale for name in self.running)
         ):
             old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
             new = {t.path: t.content.decode() for t in self.changes}
@@ -477,7 +477,7 @@ class Transaction:
             again = taken_over or unit_files or self.journal.get("reread") == "restart"
             again = again or any(seen[name].starting or self.renewed(seen[name]) for name in self.running)
             again = again or self.program.needs_restart(old, new)
-            self.reread = "restart" if again else "reload"
+            self.take_up_verb = "restart" if again else "reload"
         # A change under way counts by what served when it began.
         self.served: bool = self.journal["served"] if self.journal else bool(self.running) and not self.starts
 
@@ -492,7 +492,7 @@ class Transaction:
     def due(self) -> bool:
         """Tell whether anything has to be done."""
         files_due = self.changes or self.stale or self.folders or self.journal or self.missing_artifacts
-        return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
+        return bool(files_due or self.take_up_verb or self.starts or self.enables or self.stops or self.disables)
 
     def note_differences(self) -> None:
         self.diffs = [target.difference() for target in self.changes]
@@ -639,7 +639,7 @@ class Transaction:
             "digests": self.digests_of_changes(),
             "ran": self.ran,
             "served": self.served,
-            "reread": self.reread,
+            "reread": self.take_up_verb,
             "answers": {question: vars(answer) for question, answer in before.items()},
         }
         files.save(self.journal_file, self.journal)
@@ -684,7 +684,7 @@ class Transaction:
                 units.act("stop", *reversed(self.groups[name]))
         if disables := [name for name in self.disables if self.did("disabled", "disable", name)]:
             units.act("disable", *disables)  # in one call, since each makes systemd read all of its units again
-        self.reread_unit_files(target.path for target in self.changes)
+        self.reload_unit_files(target.path for target in self.changes)
         for what in self.missing_artifacts:
             if self.did("made", "make", what):
                 self.unmade = [what]
@@ -692,19 +692,19 @@ class Transaction:
                 self.unmade = []
         if enables := [name for name in self.enables if self.did("enabled", "enable", name)]:
             units.act("enable", *enables)
-        if self.reread and self.did(f"{self.reread}ed", self.reread, self.program.title):
-            self.take_up(self.reread)
+        if self.take_up_verb and self.did(f"{self.take_up_verb}ed", self.take_up_verb, self.program.title):
+            self.take_up(self.take_up_verb)
         for name in self.starts:
             if self.did("started", "start", name):
                 units.act("start", *self.groups[name])
 
-    def reread_unit_files(self, paths: Iterable[str]) -> None:
-        if not self.dry and (self.reread == "restart" or any(path.startswith(UNIT_FILES) for path in paths)):
+    def reload_unit_files(self, paths: Iterable[str]) -> None:
+        if not self.dry and (self.take_up_verb == "restart" or any(path.startswith(UNIT_FILES) for path in paths)):
             units.output("systemctl", "daemon-reload")
 
-    def take_up(self, reread: str) -> None:
+    def take_up(self, verb: str) -> None:
         names = [one for name in self.running for one in self.groups[name]]
-        (self.program.restart if reread == "restart" else self.program.reload)(names)
+        (self.program.restart if verb == "restart" else self.program.reload)(names)
 
     # --- ask
 
@@ -752,11 +752,11 @@ class Transaction:
 
     def see_served(self) -> None:
         """See that a new certificate is shown; the journal stays where it is not, so that the next run tries again."""
-        if self.news and self.plan["serves"] and not self.dry:
+        if self.changed_watches and self.plan["serves"] and not self.dry:
             remaining = postamt_certificates.settled(self.plan["serves"])
             if remaining:
                 self.fail(
-                    f"{self.program.title} shows another certificate than the one on disk after its {self.reread}: "
+                    f"{self.program.title} shows another certificate than the one on disk after its {self.take_up_verb}: "
                     + ", ".join(remaining)
                 )
 
@@ -768,7 +768,7 @@ class Transaction:
         logged = units.complaints([one for group in self.groups.values() for one in group], since)
         details = [*why, *(f"logged: {line}" for line in logged)]
         details += self.changed_settings() if self.served else []
-        details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
+        details += [f"new since the last reload: {', '.join(self.changed_watches)}"] if self.changed_watches else []
         if back and self.journal["files"]:
             self.unmade = []
             try:
@@ -796,7 +796,7 @@ class Transaction:
         files.settle(entry["path"] for entry in entries)
         self.actions.append("brought the old files back")
         if self.running:
-            self.reread_unit_files(entry["path"] for entry in entries)
+            self.reload_unit_files(entry["path"] for entry in entries)
             self.take_up("restart" if dead else self.journal["reread"] or "reload")
         self.clear_journal()
         if not before:

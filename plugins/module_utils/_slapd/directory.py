@@ -374,7 +374,7 @@ class Transaction(program.Transaction):
                 self.begin()
                 self.made += files.make_folder(os.path.dirname(target.path))
                 files.replace(target.path, target.content, target.mode, 0, 0)
-        self.reread_unit_files(target.path for target in self.changes)
+        self.reload_unit_files(target.path for target in self.changes)
         # What the manifest says was written before slapd was restarted last.
         known = self.manifest.get("files", {})
         late = [t for t in self.targets if known.get(t.path) != hashlib.sha256(t.content).hexdigest()]
@@ -392,7 +392,7 @@ class Transaction(program.Transaction):
                     files.replace(target.path, target.seen.content, target.seen.mode, target.seen.uid, target.seen.gid)
                 else:
                     files.remove(target.path)
-            self.reread_unit_files(target.path for target in self.changes)
+            self.reload_unit_files(target.path for target in self.changes)
             units.act("restart", "slapd.service")
             raise Failed(f"{error}; its unit is the old one again, with which it serves") from None
         if self.manifest:  # a run that fails later restarts it no more
@@ -425,7 +425,7 @@ class Transaction(program.Transaction):
             found = config.changes(wanted, tree, recorded)
         except config.ConfigError as error:
             raise Failed(str(error)) from None
-        renewed = bool(self.unread()) and not self.restarted
+        renewed = bool(self.stale_certificates()) and not self.restarted
         told = any(request.dn == config.GLOBAL and _touches_tls(request) for request in found)
         for request in found:
             self.show(f"cn=config: {request.what}", request.before, request.after)

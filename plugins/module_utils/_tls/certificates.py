@@ -65,8 +65,8 @@ class Transaction(program.Transaction):
 
     def look_at_units(self) -> None:
         super().look_at_units()
-        if self.reread == "reload":
-            self.reread = ""  # the command is read whenever it starts
+        if self.take_up_verb == "reload":
+            self.take_up_verb = ""  # the command is read whenever it starts
 
     def exit(self) -> None:
         self.module.exit_json(

@@ -73,7 +73,7 @@ def test_what_a_killed_run_left_goes_though_it_is_wanted_no_more(
 ) -> None:
     (tmp_path / ".gone.cf.postamt-new").touch()
     change.ours, change.wanted, change.dry = {str(tmp_path / "gone.cf")}, True, False
-    for name in ("look_at_files", "look_at_units", "foreign", "unread"):
+    for name in ("look_at_files", "look_at_units", "foreign", "stale_certificates"):
         monkeypatch.setattr(change, name, list)
     change.look()
     assert os.listdir(tmp_path) == []
@@ -113,9 +113,9 @@ def test_what_ran_before_what_it_needs_came_is_restarted(
     monkeypatch.setattr(change, "renewed", lambda seen: seen.since == 5.0)
     change.plan = {"units": [{"name": unit.name, "running": True}]}
     change.manifest, change.journal, change.changes, change.superseded = {}, mark, [], []
-    change.foreign_files, change.news = [], ["/etc/dovecot/dovecot.conf"]
+    change.foreign_files, change.changed_watches = [], ["/etc/dovecot/dovecot.conf"]
     change.look_at_units()
-    assert change.reread == reread
+    assert change.take_up_verb == reread
 
 
 def test_another_mail_server_is_looked_for_before_packages_come(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,9 +188,9 @@ def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
         raise Failed(f"cannot make {what}")
 
     change.module, change.dry, change.program.create = Module(), False, make
-    change.changed, change.actions, change.diffs, change.unmade, change.news = False, [], [], [], []
+    change.changed, change.actions, change.diffs, change.unmade, change.changed_watches = False, [], [], [], []
     change.stops, change.disables, change.changes, change.groups, change.running = [], [], [], {}, []
-    change.reread, change.served, change.missing_artifacts = "", False, ["signatures"]
+    change.take_up_verb, change.served, change.missing_artifacts = "", False, ["signatures"]
     monkeypatch.setattr(change, "undo", lambda *_words: "the old one is back and serves")
     monkeypatch.setattr(program.units, "complaints", lambda *_words: [])
     for files_of_mark, unmade in (([], ["signatures"]), ([{"path": "/etc/x"}], [])):
