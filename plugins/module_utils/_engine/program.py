@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Apply a program's plan on a host: look, stage, check, swap, reload, ask, and undo what made it worse.
+"""Apply a program's plan on a host: look, stage, check, swap, reload, run health checks, undo what made it worse.
 
 A program that is configured by files is a subclass of Program with a few hooks; `run` does the rest. What a plan holds
 is in plugin_utils/_compose/plan.py. Whatever happens in between, the files on the host are a whole old or new set, and
@@ -27,7 +27,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.units import 
 from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
 
 if TYPE_CHECKING:
-    from ansible_collections.postamt.mail.plugins.module_utils._engine.questions import Answer
+    from ansible_collections.postamt.mail.plugins.module_utils._engine.health import Answer
 
 STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
 RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
@@ -504,13 +504,13 @@ class Transaction:
     # --- commit
 
     def commit(self) -> None:
-        """Check, swap, reload, ask, and take back what made it worse."""
+        """Check, swap, reload, check the health, and take back what made it worse."""
         copies = self.files_of_changes()
         try:
             self.check()
             if self.journal:
                 self.did("finished", "finish", "a change that an earlier run left half done")
-            before = self.ask_before()
+            before = self.checks_before()
             self.make_folders()
             self.prepare()
             self.write_journal(before)
@@ -640,7 +640,7 @@ class Transaction:
             "ran": self.ran,
             "served": self.served,
             "reread": self.take_up_verb,
-            "answers": {question: vars(answer) for question, answer in before.items()},
+            "answers": {check: vars(answer) for check, answer in before.items()},
         }
         files.save(self.journal_file, self.journal)
 
@@ -706,26 +706,26 @@ class Transaction:
         names = [one for name in self.running for one in self.groups[name]]
         (self.program.restart if verb == "restart" else self.program.reload)(names)
 
-    # --- ask
+    # --- health checks
 
-    def ask_before(self) -> dict[str, Answer]:
+    def checks_before(self) -> dict[str, Answer]:
         """Return what the program answers before the change, or answered before a change that was left half done."""
         if self.dry:
             return {}
         if self.journal:
-            from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+            from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
-            return {question: questions.Answer(**said) for question, said in self.journal["answers"].items()}
-        return self.ask() if self.served else {}
+            return {check: health.Answer(**said) for check, said in self.journal["answers"].items()}
+        return self.run_checks() if self.served else {}
 
-    def ask(self, wait: float = 0) -> dict[str, Answer]:
-        """Ask the plan's questions; wait: seconds that the program may take to answer at all."""
+    def run_checks(self, wait: float = 0) -> dict[str, Answer]:
+        """Run the plan's health checks; wait: seconds that the program may take to answer at all."""
         from ansible_collections.postamt.mail.plugins.module_utils._engine import (
-            questions,  # costs time: only on a change
+            health,  # costs time: only on a change
         )
 
-        asked = {questions.described(question): question for question in self.plan["questions"] if self.wanted}
-        return dict(zip(asked, questions.ask(list(asked.values()), wait, self.hopeless), strict=True))
+        asked = {health.described(check): check for check in self.plan["questions"] if self.wanted}
+        return dict(zip(asked, health.run(list(asked.values()), wait, self.hopeless), strict=True))
 
     def hopeless(self) -> bool:
         """Tell whether a unit that shall run is dead, so that there is nothing to wait for."""
@@ -733,22 +733,22 @@ class Transaction:
         return any(state.dead for state in units.states(shall_run).values())
 
     def judge(self, before: Mapping[str, Answer], since: str) -> None:
-        """Ask again; take the change back where answers got worse, and say what else is not well."""
+        """Run the checks again; take the change back where answers got worse, and say what else is not well."""
         if self.dry or not self.plan["questions"] or not self.wanted:
             return
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
-        after = self.ask(wait=self.program.patience)
-        old = {question: before.get(question, questions.NOTHING) for question in after}
-        bad = {q: a for q, a in after.items() if questions.worse(old[q], a)}
-        mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
+        after = self.run_checks(wait=self.program.patience)
+        old = {check: before.get(check, health.NOTHING) for check in after}
+        bad = {q: a for q, a in after.items() if health.worse(old[q], a)}
+        mute = {q: a for q, a in after.items() if a.verdict in (health.SILENT, health.BROKEN)}
         if bad or mute:
             said = [f"{q}: before {old[q].text}, now {a.text}" for q, a in after.items() if q in bad or q in mute]
             self.give_up(said, since, before, back=bool(bad), dead=bool(mute))
-        for question, answer in after.items():
-            if answer.verdict == questions.LATER:
+        for check, answer in after.items():
+            if answer.verdict == health.LATER:
                 cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
-                self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
+                self.actions.append(f"asked {check}, which answers {answer.text} for now{cause}")
 
     def see_served(self) -> None:
         """See that a new certificate is shown; the journal stays where it is not, so that the next run tries again."""
@@ -756,12 +756,12 @@ class Transaction:
             remaining = postamt_certificates.settled(self.plan["serves"])
             if remaining:
                 self.fail(
-                    f"{self.program.title} shows another certificate than the one on disk after its {self.take_up_verb}: "
-                    + ", ".join(remaining)
+                    f"{self.program.title} shows another certificate than the one on disk after its "
+                    f"{self.take_up_verb}: {', '.join(remaining)}"
                 )
 
     def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:
-        """Fail; bring the old files back, or else leave the journal, so that the next run asks again.
+        """Fail; bring the old files back, or else leave the journal, so that the next run checks again.
 
         dead: whether the program fell silent, so that the old files need a restart.
         """
@@ -801,10 +801,10 @@ class Transaction:
         self.clear_journal()
         if not before:
             return "the files from before a half done change are back"
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
-        again = self.ask(wait=self.program.patience)
-        bad = [q for q, answer in again.items() if q in before and questions.worse(before[q], answer)]
+        again = self.run_checks(wait=self.program.patience)
+        bad = [q for q, answer in again.items() if q in before and health.worse(before[q], answer)]
         return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
 
     # --- afterwards

@@ -13,7 +13,7 @@ from email.parser import BytesHeaderParser
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, questions, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, health, units
 
 HEADER = 1 << 20  # bytes of a message in which its header ends
 FIELD = 1000  # characters of a field that people are shown
@@ -68,7 +68,7 @@ def refused(recipients: str) -> list[str]:
     where = {"port": int(hop[1]) if hop else 25, "address": "127.0.0.1"}
     addresses = dict.fromkeys(re.findall(r"<([^<>\s]+@[^<>\s]+)>", recipients))
     asked = [{"kind": "smtp_rcpt", "arguments": {"recipient": address, **where}} for address in addresses]
-    return [answer.text for answer in questions.ask(asked) if answer.verdict == questions.NO]
+    return [answer.text for answer in health.run(asked) if answer.verdict == health.NO]
 
 
 def apply(module: AnsibleModule) -> None:

@@ -25,8 +25,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     UNITS,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -78,7 +78,7 @@ class Amavis:
     directories: Iterable[Directory] = ()
     units: Iterable[Unit] = ()
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -104,7 +104,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
         notes=[sizing(site, host).sentence()],
-        questions=every(parts, "questions"),
+        checks=every(parts, "checks"),
     )
 
 

@@ -20,8 +20,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     HEAD,
     UNITS,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -81,7 +81,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         # The updater comes last: where there are no signatures yet, the daemon has them fetched before it starts.
         units=[*never, Unit(socket), Unit(daemon), Unit(updater, running=bool(fetched))],
-        questions=[Question("clamd", {"path": SOCKET})],
+        checks=[HealthCheck("clamd", {"path": SOCKET})],
         signatures=sorted({path for _concern, part in parts for path in part.signatures}),
     )
 

@@ -24,8 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     HEAD,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -58,7 +58,7 @@ class Sasl:
 
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -86,9 +86,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit(UNIT, running=wanted)],
         watch=[settings["ldap_tls_cacert_file"]] if "ldap_tls_cacert_file" in settings else [],
-        questions=[
-            Question("socket", {"path": f"{FOLDER}/mux"}),
-            *every(parts, "questions"),
+        checks=[
+            HealthCheck("socket", {"path": f"{FOLDER}/mux"}),
+            *every(parts, "checks"),
         ],
         secrets=[str(settings[name]) for name in SECRET if name in settings],
     )

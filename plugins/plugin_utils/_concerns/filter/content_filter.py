@@ -8,7 +8,7 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering, links
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import MB, sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
@@ -187,7 +187,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             "libfile-libmagic-perl",  # which spares a process of file(1) for each part
             "postfix",
         ],
-        questions=[Question("smtp_greeting", {"path": socket}) for socket in sockets],
+        checks=[HealthCheck("smtp_greeting", {"path": socket}) for socket in sockets],
     )
 
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
@@ -47,5 +47,5 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         # Postfix makes it at its first start, which comes later.
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")],
         packages=["dovecot-lmtpd", "postfix", *links.packages(site, host)],  # whose packages bring folder and user
-        questions=[Question("lmtp_rcpt", someone) if site.postmaster else Question("lmtp_greeting", {"path": path})],
+        checks=[HealthCheck("lmtp_rcpt", someone) if site.postmaster else HealthCheck("lmtp_greeting", {"path": path})],
     )

@@ -60,7 +60,7 @@ def test_a_change_that_does_not_begin_leaves_nothing(
     change.changes = [program.Target(str(path), b"", 0o644, "root", "root", False, "", "", None)]
     change.folders, change.journal, change.made, change.dry = [], {}, [], False
     monkeypatch.setattr(change, "check", lambda: None)
-    monkeypatch.setattr(change, "ask_before", dict)
+    monkeypatch.setattr(change, "checks_before", dict)
     monkeypatch.setattr(change, "fail", fail)
     monkeypatch.setattr(files, "write", full)
     with pytest.raises(Ended, match="No space left on device: 'main.cf'; nothing was changed"):
