@@ -85,14 +85,14 @@ class Program:
         """Return files that have a say in the configuration today, and less or none once this collection's is there."""
         return []
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
-        """Return how somebody else's configuration differs from the wanted one, the plan's files by path.
+    def differences(self, desired: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
+        """Return how somebody else's configuration differs from the desired one, the plan's files by path.
 
         targets: what is in the way. superseded: those of superseded_files() that somebody changed.
         """
         return "".join([*(target.unified() for target in targets), *map(superseded_text, superseded)])
 
-    def adoption_blockers(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    def adoption_blockers(self, desired: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return what would be lost to its users by taking the place of somebody else's configuration.
 
         The former are problems, which stop a run; the latter sentences to be told.
@@ -153,8 +153,8 @@ class Target:
     def product_right(self) -> bool:
         """Tell whether what is built from it is there, for those who may read it."""
         status = files.status(self.product)
-        wanted = (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
-        return status is not None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+        expected = (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
+        return status is not None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == expected
 
     def paths(self) -> list[str]:
         """Return the paths that are written, what is built before its source."""
@@ -203,7 +203,7 @@ def settings(text: str) -> str:
 
 @dataclasses.dataclass
 class Comparison:
-    """How somebody else's configuration of a program differs from the wanted one."""
+    """How somebody else's configuration of a program differs from the desired one."""
 
     what: list[str] = dataclasses.field(default_factory=list)  # files, and units that would be stopped
     difference: str = ""
@@ -255,7 +255,7 @@ class Transaction:
         program.dry = self.dry
         self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
-        self.wanted: bool = self.plan["wanted"]
+        self.enabled: bool = self.plan["wanted"]  # whether the host is to have the program
         self.changed = False
         self.actions: list[str] = []
         self.diffs: list[dict[str, str]] = []
@@ -312,7 +312,7 @@ class Transaction:
 
     def look_for_missing(self) -> dict[str, list[Any]]:
         """Return packages that are not installed and users that are not there, as the action creates them."""
-        if not self.wanted:
+        if not self.enabled:
             return {}
         found: dict[str, list[Any]] = {}
         names = self.plan["packages"]
@@ -348,7 +348,7 @@ class Transaction:
 
     def refuse_foreign_files(self) -> None:
         """Stop before somebody else's configuration, unless it may be replaced."""
-        if self.wanted and self.foreign() and not self.plan.get("adopt"):
+        if self.enabled and self.foreign() and not self.plan.get("adopt"):
             self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
 
     def look_at_files(self) -> None:
@@ -356,15 +356,15 @@ class Transaction:
         self.journal = files.load(self.journal_file)
         self.manifest = files.load(self.manifest_file)
         self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.journal.get("files", ()))}
-        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.enabled else []
         order = self.program.last
         self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
         self.changes = [target for target in self.targets if not target.right]
         self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if files.status(path)]
         self.program.leaving = self.stale
-        self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
-        self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
-        self.missing_artifacts = self.program.missing_artifacts(self.plan) if self.wanted else []
+        self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.enabled else []
+        self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.enabled else {}
+        self.missing_artifacts = self.program.missing_artifacts(self.plan) if self.enabled else []
         self.look_for_foreign_files()
 
     def all_folders(self) -> list[dict[str, str]]:
@@ -409,7 +409,7 @@ class Transaction:
         mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
         candidates: list[str] = []
         if not self.manifest and not self.journal:
-            candidates = [*self.program.superseded_files(), *(() if self.wanted else self.program.last)]
+            candidates = [*self.program.superseded_files(), *(() if self.enabled else self.program.last)]
         if not (mine or candidates):
             return
         known = packaged_digests()
@@ -432,38 +432,38 @@ class Transaction:
         return [*(target.path for target in self.foreign_files), *self.superseded]
 
     def difference(self) -> str:
-        return self.program.differences(self.wanted_texts(), self.foreign_files, self.superseded)
+        return self.program.differences(self.desired_texts(), self.foreign_files, self.superseded)
 
-    def wanted_texts(self) -> dict[str, str]:
+    def desired_texts(self) -> dict[str, str]:
         return {target.path: target.content.decode() for target in self.targets}
 
     def compare(self) -> Comparison:
         """Return what of somebody else's configuration the plan would put out of force, without changing anything."""
         self.look_at_files()
         self.look_at_units()
-        if not self.wanted:
+        if not self.enabled:
             stops = self.stops if self.superseded else []
             return Comparison(stops, "".join(f"-{name} runs\n+{name} is stopped and disabled\n" for name in stops))
         if not self.foreign():
             return Comparison()
-        return Comparison(self.foreign(), self.difference(), *self.program.adoption_blockers(self.wanted_texts()))
+        return Comparison(self.foreign(), self.difference(), *self.program.adoption_blockers(self.desired_texts()))
 
     def look_at_units(self) -> None:
         """Find out which units have to be started, enabled, stopped, and whether running ones must read anew."""
-        wanted = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
+        desired = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
         self.groups = {
-            name: [*self.program.companion_units(name), name] for name in wanted
+            name: [*self.program.companion_units(name), name] for name in desired
         }  # in the order of their start
         seen = units.states(one for group in self.groups.values() for one in group)
         active = {name: all(seen[one].active for one in group) for name, group in self.groups.items()}
-        self.running = [name for name, wish in wanted.items() if wish and active[name]]
-        self.starts = [name for name, wish in wanted.items() if wish and not active[name]]
-        self.enables = [name for name, wish in wanted.items() if wish and not seen[name].enabled]
-        away = [name for name, wish in wanted.items() if not wish and seen[name].exists]
+        self.running = [name for name, wish in desired.items() if wish and active[name]]
+        self.starts = [name for name, wish in desired.items() if wish and not active[name]]
+        self.enables = [name for name, wish in desired.items() if wish and not seen[name].enabled]
+        away = [name for name, wish in desired.items() if not wish and seen[name].exists]
         self.stops = [name for name in away if any(seen[one].active for one in self.groups[name])]
         self.disables = [name for name in away if seen[name].enabled]
         # What ran before this collection came, for whoever takes it away again.
-        ran = [name for name in wanted if active[name]]
+        ran = [name for name in desired if active[name]]
         self.ran: list[str] = self.manifest.get("ran", self.journal.get("ran", ran))
         self.take_up_verb = ""  # restart or reload, where running units have to take up what is new
         if self.running and (
@@ -724,7 +724,7 @@ class Transaction:
             health,  # costs time: only on a change
         )
 
-        asked = {health.described(check): check for check in self.plan["questions"] if self.wanted}
+        asked = {health.described(check): check for check in self.plan["questions"] if self.enabled}
         return dict(zip(asked, health.run(list(asked.values()), wait, self.hopeless), strict=True))
 
     def hopeless(self) -> bool:
@@ -734,7 +734,7 @@ class Transaction:
 
     def judge(self, before: Mapping[str, Answer], since: str) -> None:
         """Run the checks again; take the change back where answers got worse, and say what else is not well."""
-        if self.dry or not self.plan["questions"] or not self.wanted:
+        if self.dry or not self.plan["questions"] or not self.enabled:
             return
         from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
@@ -905,8 +905,8 @@ def folder_right(folder: Mapping[str, Any]) -> bool:
     status = files.folder(folder["path"], uid)
     if status is None:
         return False
-    wanted = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
-    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+    expected = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == expected
 
 
 def packaged_digests() -> dict[str, set[str]]:

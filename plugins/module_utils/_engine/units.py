@@ -141,10 +141,10 @@ def complaints(names: Collection[str], since: str, most: int = 5) -> list[str]:
     return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]
 
 
-def taken(wanted: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:
+def taken(endpoints: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:
     """Return who else listens where a server of the units `mine` wants to, one sentence for each listener.
 
-    wanted: address, empty for all of the host's, and port.
+    endpoints: address, empty for all of the host's, and port.
     """
     try:
         listed = output("ss", "-Hltnp").stdout
@@ -154,7 +154,7 @@ def taken(wanted: Collection[tuple[str, int]], mine: Collection[str]) -> list[st
     for row in (line.split() for line in listed.splitlines()):
         place, _colon, number = row[3].rpartition(":")
         place = place.strip("[]").partition("%")[0]
-        meant = [a for a, port in wanted if str(port) == number and (not a or place in (a, "0.0.0.0", "::", "*"))]
+        meant = [a for a, port in endpoints if str(port) == number and (not a or place in (a, "0.0.0.0", "::", "*"))]
         process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
         unit = _unit_of(process[2]) if process and meant else ""
         if meant and unit not in mine:

@@ -58,8 +58,8 @@ class Amavis(Program):
     def _rules(self, stage: str) -> list[str]:
         """Have SpamAssassin check its rules, ours from the stage (spamassassin(1), --lint)."""
         now = files.see(RULES)
-        wanted = files.see(stage + RULES)
-        if now and wanted and now.content == wanted.content:
+        staged = files.see(stage + RULES)
+        if now and staged and now.content == staged.content:
             return []
         with files.temporary("postamt-rules.") as site:
             here = os.path.dirname(RULES)

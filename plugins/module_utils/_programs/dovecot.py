@@ -52,18 +52,18 @@ class Dovecot(Program):
         paths = sorted(f"{folder}/{name}" for folder in folders for name in files.names(folder))
         return [path for path in paths if path.endswith((".conf", ".ext")) and path != MAIN]
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
+    def differences(self, desired: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
         """Compare what is in force (doveconf(1)), since that may come from many files."""
         now = in_force()
-        rest = super().differences(wanted, [target for target in targets if target.path != MAIN], [])
+        rest = super().differences(desired, [target for target in targets if target.path != MAIN], [])
         if not now:
-            return super().differences(wanted, targets, superseded)
-        texts = [files.without_passwords(settings(text)) for text in (now, wanted[MAIN])]
+            return super().differences(desired, targets, superseded)
+        texts = [files.without_passwords(settings(text)) for text in (now, desired[MAIN])]
         return rest + unified("doveconf -n", texts[0], MAIN, texts[1])
 
-    def adoption_blockers(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    def adoption_blockers(self, desired: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Say where users would not find their mail again."""
-        old, new = mailboxes(in_force()), mailboxes(wanted[MAIN])
+        old, new = mailboxes(in_force()), mailboxes(desired[MAIN])
         problems, notes = [], []
         if old.users != new.users:
             notes.append(

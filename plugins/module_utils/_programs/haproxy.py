@@ -67,8 +67,8 @@ def _children(process: str) -> set[str]:
 def _throwaway(pem: str) -> str:
     """Make a certificate with its key in one file; returns the file by which it is verified."""
     key = f"{pem}.key"
-    wanted = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-days", "1")
-    units.output("openssl", "req", "-x509", *wanted, "-keyout", key, "-out", f"{pem}.ca")
+    options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-days", "1")
+    units.output("openssl", "req", "-x509", *options, "-keyout", key, "-out", f"{pem}.ca")
     parts = [files.see(path) for path in (f"{pem}.ca", key)]
     files.write(pem, b"".join(part.content for part in parts if part))
     return f"{pem}.ca"

@@ -109,21 +109,21 @@ class Postfix(Program):
             content, files.text(f"{SHIPPED}/main.cf.debian") + files.text(f"{SHIPPED}/main.cf.tls")
         )
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
+    def differences(self, desired: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
         """Compare parameters and services one by one, in whatever order and layout they stand."""
         told = ""
         for target in targets:
             old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
             if target.path in self.last:
-                before, after = files.without_passwords(entries(old)), entries(wanted[target.path])
+                before, after = files.without_passwords(entries(old)), entries(desired[target.path])
                 told += unified(target.path, before, "wanted", after)
             else:
                 told += target.unified()
         return told
 
     def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
-        wanted = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
-        return [f"the table of {ALIASES}"] if wanted else []
+        missing = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
+        return [f"the table of {ALIASES}"] if missing else []
 
     def create(self, what: str) -> None:
         """Build the table of the host's own aliases, which its administrator keeps (newaliases(1))."""

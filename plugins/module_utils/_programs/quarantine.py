@@ -79,13 +79,13 @@ def apply(module: AnsibleModule) -> None:
     mails, notes = listed(folder)
     if not mails and files.folder(folder):
         notes.append("no mail is in the quarantine")
-    wanted = request.get("release") or []
-    unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
+    names = request.get("release") or []
+    unknown = sorted(set(names) - {mail["id"] for mail in mails})
     if unknown:
         module.fail_json(msg=f"release: {', '.join(unknown)} is not in the quarantine of this host")
     actions: list[str] = []
     recipients = {mail["id"]: mail["recipients"] for mail in mails}
-    for name in wanted:
+    for name in names:
         # It would be bounced, to a sender who may be forged.
         if said := refused(recipients[name]):
             msg = f"{name} was not released: {'; '.join(said)}. The message is {folder}/{name} on this host"

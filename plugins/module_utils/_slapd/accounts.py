@@ -3,7 +3,7 @@
 """Accounts between two runs: list them, add or change one, set a password, disable, delete after a time of grace.
 
 It leaves the record as the next run expects it, so that the run takes what was done here for what it is: somebody
-else's account, or one that somebody disabled, or a password that is as wanted.
+else's account, or one that somebody disabled, or a password that is as desired.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
 
 
 def listed(
-    wanted: Mapping[str, Any], current: Mapping[str, entries.Entry], record: Mapping[str, Any]
+    desired: Mapping[str, Any], current: Mapping[str, entries.Entry], record: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the accounts by address: what the entry says, its source, and the day from which it may be deleted."""
-    leaving = entries.leaving(wanted["accounts"], current, record)
+    leaving = entries.leaving(desired["accounts"], current, record)
     found = []
     for dn, entry in current.items():
         if not entries.is_account(entry) or not entry.attributes.get("mail"):
             continue
         address = entry.attributes["mail"][0].lower()
         source = (
-            INVENTORY if address in wanted["accounts"] else LEFT if address in record.get("accounts", {}) else BY_HAND
+            INVENTORY if address in desired["accounts"] else LEFT if address in record.get("accounts", {}) else BY_HAND
         )
         found.append(
             {
@@ -79,24 +79,24 @@ def due(accounts: Iterable[Mapping[str, Any]], today: str) -> list[Mapping[str, 
 
 def taken(current: Mapping[str, entries.Entry], dn: str, addresses: Iterable[str]) -> dict[str, str]:
     """Return by whom addresses are taken already; dn: the entry that may have them."""
-    wanted = {address.lower() for address in addresses}
+    asked = {address.lower() for address in addresses}
     return {
         value.lower(): entry.attributes["mail"][0]
         for other, entry in current.items()
         if other != dn and entry.attributes.get("mail")
         for value in (*entry.attributes["mail"], *entry.attributes.get("mailAlias", []))
-        if value.lower() in wanted
+        if value.lower() in asked
     }
 
 
 def lost(
-    current: Mapping[str, entries.Entry], wanted: Mapping[str, Any], own: Iterable[str], targets: Iterable[str]
+    current: Mapping[str, entries.Entry], desired: Mapping[str, Any], own: Iterable[str], targets: Iterable[str]
 ) -> list[str]:
     """Return the targets in domains of the site that are nobody's; own: addresses of the account that is asked for."""
-    known = {*own, *wanted["accounts"], *wanted["aliases"]}
+    known = {*own, *desired["accounts"], *desired["aliases"]}
     for entry in current.values():
         known.update(value.lower() for name in ("mail", "mailAlias") for value in entry.attributes.get(name, []))
-    here = [target for target in targets if target.rpartition("@")[2] in wanted["domains"]]
+    here = [target for target in targets if target.rpartition("@")[2] in desired["domains"]]
     return [target for target in here if not {target, without_plus(target)} & known]
 
 
@@ -167,7 +167,7 @@ class Accounts:
         self.module = module
         self.dry: bool = module.check_mode
         self.request: dict[str, Any] = module.params["request"]
-        self.wanted: dict[str, Any] = self.request["entries"]
+        self.desired: dict[str, Any] = self.request["entries"]
         self.here: bool = self.request["here"]  # whether mailboxes are on this host
         self.actions: list[str] = []
         self.answer: dict[str, Any] = {"password_set": False, "deleted": [], "left": {}}
@@ -183,7 +183,7 @@ class Accounts:
         self.today = datetime.datetime.now(datetime.UTC).date()
         address, state = self.request["account"], self.request["state"]
         if state != "listed" and self.request["followed"]:
-            directory.refuse_late(self.connection, self.wanted["suffix"])
+            directory.refuse_late(self.connection, self.desired["suffix"])
         if state == "present":
             self.present(address)
         elif state == "purged":
@@ -196,10 +196,10 @@ class Accounts:
             files.save(directory.RECORD, self.record)
         if self.actions and not self.dry:
             self.look()
-        self.answer["accounts"] = listed(self.wanted, self.current, self.record)
+        self.answer["accounts"] = listed(self.desired, self.current, self.record)
 
     def look(self) -> None:
-        tree = self.connection.search(self.wanted["suffix"], "subtree", names=directory.ENTRY_ATTRIBUTES)
+        tree = self.connection.search(self.desired["suffix"], "subtree", names=directory.ENTRY_ATTRIBUTES)
         self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         self.current = entries.whole(self.actual, self.record)
 
@@ -222,7 +222,7 @@ class Accounts:
         self.record["withdrawn"] = withdrawn
 
     def entry(self, address: str) -> entries.Entry | None:
-        by_address = {account["address"]: account["dn"] for account in listed(self.wanted, self.current, self.record)}
+        by_address = {account["address"]: account["dn"] for account in listed(self.desired, self.current, self.record)}
         return self.current.get(by_address.get(address, ""))
 
     def known(self, address: str) -> entries.Entry:
@@ -233,7 +233,7 @@ class Accounts:
         return found
 
     def nearest(self, address: str) -> str:
-        addresses = [account["address"] for account in listed(self.wanted, self.current, self.record)]
+        addresses = [account["address"] for account in listed(self.desired, self.current, self.record)]
         close = difflib.get_close_matches(address, addresses, n=1, cutoff=0.6)
         return f"; did you mean {close[0]}?" if close else ""
 
@@ -247,12 +247,12 @@ class Accounts:
         for used, owner in taken(self.current, entry.dn if entry else "", [address, *said.get("aliases", [])]).items():
             raise Failed(f"{used} is taken already by {owner}")
         own = [address, *said.get("aliases", entry.attributes.get("mailAlias", []) if entry else [])]
-        for target in lost(self.current, self.wanted, own, said.get("forward", [])):
+        for target in lost(self.current, self.desired, own, said.get("forward", [])):
             raise Failed(f"forward is '{target}': does not exist{self.nearest(target)}")
         goal = entries.account_attributes(address, said, have)
         if entry is None:
             goal = {name: values for name, values in {**goal, "mailEnabled": ["TRUE"]}.items() if values}
-            change = entries.new_account(self.wanted, address, goal, secrets.token_hex(8))
+            change = entries.new_account(self.desired, address, goal, secrets.token_hex(8))
             self.send(change)
             if not self.dry:
                 self.connection.all_of([self.password_request(change.dn, address)])
@@ -269,7 +269,7 @@ class Accounts:
             self.answer["note"] = f"there is no account {address} in the directory{self.nearest(address)}"
             return
         entry = self.known(address)
-        leaving = entries.leaving(self.wanted["accounts"], self.current, self.record)
+        leaving = entries.leaving(self.desired["accounts"], self.current, self.record)
         if state == "enabled":
             leaving.pop(entry.dn, None)
         elif state == "absent" and entry.dn not in leaving:
@@ -294,7 +294,7 @@ class Accounts:
 
         Mail on another host is left to a task there; where that is done, the request names the accounts in `gone`.
         """
-        over = due(listed(self.wanted, self.current, self.record), self.today.isoformat())
+        over = due(listed(self.desired, self.current, self.record), self.today.isoformat())
         plans = []
         for account in over:
             entry = self.current[account["dn"]]
@@ -338,7 +338,7 @@ class Accounts:
         if self.dry:
             return
         self.connection.all_of([self.password_request(entry.dn, address)])
-        if self.record.get("key") != self.wanted["key"] or address not in self.wanted["fingerprints"]:
+        if self.record.get("key") != self.desired["key"] or address not in self.desired["fingerprints"]:
             return  # the next run takes it as it finds it
         passwords = self.record.setdefault("passwords", {})
         mine = self.request["fingerprint"]  # of the new password, where the controller keeps it
@@ -346,7 +346,7 @@ class Accounts:
         if mine:
             found = self.connection.search(entry.dn, "base", names=["userPassword"])
             stored = directory.stored_digest(found[entry.dn].get("userPassword", []))
-        print_of = mine or self.wanted["fingerprints"][address]
+        print_of = mine or self.desired["fingerprints"][address]
         self.record["passwords"] = {**passwords, address: {"fingerprint": print_of, "stored": stored}}
 
     def password_request(self, dn: str, address: str) -> tuple[str, Any]:

@@ -226,11 +226,11 @@ class Transaction(program.Transaction):
         self.manifest = files.load(self.manifest_file)
         self.shared = self.manifest.get("shared", [])
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
-        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.enabled else []
         self.look_at_units()
         if self.missing.get("packages"):
             self.enables = []  # its package does that
-        if not self.wanted:
+        if not self.enabled:
             self.leave()
             self.keep_claim()
             return
@@ -279,11 +279,11 @@ class Transaction(program.Transaction):
             self.keep_manifest()
 
     def files_of_ours(self) -> list[str]:
-        return sorted([DEFAULTS, *(t.path for t in self.targets)] if self.wanted else self.manifest.get("files", ()))
+        return sorted([DEFAULTS, *(t.path for t in self.targets)] if self.enabled else self.manifest.get("files", ()))
 
     def compare(self) -> program.Comparison:
         """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
-        if not self.wanted or files.load(self.record_file) or not shutil.which("slapcat"):
+        if not self.enabled or files.load(self.record_file) or not shutil.which("slapcat"):
             return program.Comparison()
         tree = Files().search(config.GLOBAL, "subtree")
         shared = [c for c in config.changes(self.plan["config"], tree, {}) if c.dn in (config.GLOBAL, config.FRONTEND)]
@@ -417,12 +417,12 @@ class Transaction(program.Transaction):
 
     # --- cn=config
 
-    def configure(self, wanted: dict[str, Any]) -> None:
-        """Make cn=config as wanted, have renewed certificates read, and ask."""
+    def configure(self, desired: dict[str, Any]) -> None:
+        """Make cn=config as desired, have renewed certificates read, and ask."""
         tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
         recorded = self.record.get("config", {})
         try:
-            found = config.changes(wanted, tree, recorded)
+            found = config.changes(desired, tree, recorded)
         except config.ConfigError as error:
             raise Failed(str(error)) from None
         renewed = bool(self.stale_certificates()) and not self.restarted
@@ -438,7 +438,7 @@ class Transaction(program.Transaction):
                     self.send_all(found)
                 self.did("changed", "change", f"cn=config: {', '.join(request.what for request in found)}")
             if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
-                send(self.connection, config.reloaded_certificates(wanted["global"]))
+                send(self.connection, config.reloaded_certificates(desired["global"]))
             wrong = self.complaint() if not self.dry else ""
             if wrong:
                 if healthy and found:
@@ -448,8 +448,8 @@ class Transaction(program.Transaction):
             request.add and "olcSuffix" in request.add for request in found
         )
         self.record["config"] = {
-            **{name: sorted(wanted[name]) for name in ("global", "frontend", "database")},
-            "overlays": sorted(name for name, overlay in wanted["overlays"].items() if overlay["wanted"]),
+            **{name: sorted(desired[name]) for name in ("global", "frontend", "database")},
+            "overlays": sorted(name for name, overlay in desired["overlays"].items() if overlay["wanted"]),
         }
 
     def send_all(self, found: list[config.ConfigRequest]) -> None:
@@ -596,18 +596,18 @@ class Transaction(program.Transaction):
 
     def fill(self) -> None:
         """Make the entries as the inventory means them; passwords only those that the second call brings."""
-        wanted = self.plan["entries"]
-        if wanted is None:
+        desired = self.plan["entries"]
+        if desired is None:
             self.note_lag()
             return
         tree: config.Tree = {}
         if self.database_there:
-            tree = self.connection.search(wanted["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
+            tree = self.connection.search(desired["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
         current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
-        merge = entries.merge(wanted, current, self.record, stored_digest)
+        merge = entries.merge(desired, current, self.record, stored_digest)
         self.notes += merge.notes
         if self.plan["followed"] and self.database_there and (merge.changes or merge.needed):
-            refuse_late(self.connection, wanted["suffix"])
+            refuse_late(self.connection, desired["suffix"])
         self.tell(merge.changes)
         if merge.changes and not self.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's

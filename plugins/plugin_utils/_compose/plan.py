@@ -114,7 +114,7 @@ def shown_at(checks: t.Iterable[HealthCheck], certificates: t.Iterable[str]) -> 
 
 def make_plan(
     *,
-    wanted: bool = True,
+    enabled: bool = True,
     packages: t.Iterable[str] = (),
     users: t.Iterable[User] = (),
     directories: t.Iterable[Directory] = (),
@@ -136,7 +136,7 @@ def make_plan(
         return [dataclasses.asdict(item) for item in items]
 
     return {
-        "wanted": wanted,
+        "wanted": enabled,
         "packages": sorted(packages),
         "users": plain(users),
         "directories": plain(sorted(set(directories), key=lambda folder: folder.path)),

@@ -90,7 +90,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not filtering.filters(site, host):
-        return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
+        return make_plan(enabled=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},

@@ -62,7 +62,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     never = [Unit(name, running=False) for name in ONCE]
     if not filtering.scans(site, host):
         units = [Unit(name, running=False) for name in (updater, daemon, socket)]
-        return make_plan(wanted=False, units=[*never, *units], signatures=[])
+        return make_plan(enabled=False, units=[*never, *units], signatures=[])
     settings = overridden(merged(parts, "settings", "clamd option"), overrides.get("settings") or {})
     fetched = merged(parts, "updater", "freshclam option")
     return make_plan(

@@ -73,7 +73,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     if problems:
         raise ComposeError("\n".join(problems))
     if not host.does("mail_store"):
-        return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
+        return make_plan(enabled=False, packages=[], units=[Unit("dovecot.service", running=False)])
     tree = configuration(parts, new, given)
     checks = every(parts, "checks")
     chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")

@@ -225,7 +225,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of HAProxy for one host."""
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
-        return make_plan(wanted=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
+        return make_plan(enabled=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
     outgoing = every(parts, "outgoing")
     incoming = every(parts, "incoming")
     (pair,) = {part.certificate for _concern, part in parts}

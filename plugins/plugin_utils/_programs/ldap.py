@@ -139,7 +139,7 @@ class Ldap:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of slapd for one host; the directory's host gets the entries too."""
     if not (site.lookups.directory and host.does("mail_directory")):
-        return make_plan(wanted=False, units=[Unit("slapd.service", running=False)])
+        return make_plan(enabled=False, units=[Unit("slapd.service", running=False)])
     services = merged(parts, "services", "directory service")
     provider = t.cast(Host, site.provider)
     password = site.service_password(REPLICA) if site.has_replicas else ""

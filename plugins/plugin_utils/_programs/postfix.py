@@ -149,7 +149,7 @@ def table(name: str, kind: str) -> str:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Postfix for one host."""
     if not host.duties:
-        return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
+        return make_plan(enabled=False, units=[Unit("postfix.service", running=False)])
     parameters, services = configuration(host, parts, overrides)
     tables = merged(parts, "tables", "Postfix table")
     return make_plan(

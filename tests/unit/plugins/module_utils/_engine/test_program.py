@@ -72,7 +72,7 @@ def test_what_a_killed_run_left_goes_though_it_is_wanted_no_more(
     change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".gone.cf.postamt-new").touch()
-    change.ours, change.wanted, change.dry = {str(tmp_path / "gone.cf")}, True, False
+    change.ours, change.enabled, change.dry = {str(tmp_path / "gone.cf")}, True, False
     for name in ("look_at_files", "look_at_units", "foreign", "stale_certificates"):
         monkeypatch.setattr(change, name, list)
     change.look()
@@ -139,7 +139,7 @@ def test_somebody_elses_configuration_stops_a_run_before_it_installs(
     def fail(text: str) -> None:
         raise Ended(text)
 
-    change.stage, change.dry, change.wanted, change.plan = "/nonexistent", False, True, {"adopt": False}
+    change.stage, change.dry, change.enabled, change.plan = "/nonexistent", False, True, {"adopt": False}
     monkeypatch.setattr(change, "look_for_missing", lambda: {"packages": ["dovecot-sieve"]})
     monkeypatch.setattr(change, "look_at_files", lambda: None)
     monkeypatch.setattr(change, "foreign", lambda: ["/etc/dovecot/dovecot.conf"])
