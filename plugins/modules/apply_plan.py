@@ -79,7 +79,7 @@ passwords_needed:
 import os
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import watchdog
+from ansible_collections.postamt.mail.plugins.module_utils._engine import units, watchdog
 
 
 def code_of(program):
@@ -148,6 +148,7 @@ def main():
     )
     program = module.params["program"]
     watchdog.start(f"{program} on this host")
+    units.set_runner(module)
     os.umask(0o022)  # for the commands that it calls: the login's may be stricter
     try:
         code_of(program).apply(module)

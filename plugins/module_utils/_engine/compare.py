@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison, Transaction
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis, clamav, dovecot, postfix, sasl
@@ -33,7 +33,6 @@ def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparis
 
 def apply(module: AnsibleModule) -> None:
     """Compare each program with its plan in the request's `plans`; ends the module, which changes nothing."""
-    units.serve(module)
     found: dict[str, Comparison] = {}
     plans = module.params["request"]["plans"]
     try:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
 INTERFACES = "/sys/class/net"
@@ -253,7 +253,6 @@ def holds() -> list[str]:
 
 def apply(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
-    units.serve(module)
     owner = module.params["request"].get("owner")
     module.exit_json(
         changed=False,

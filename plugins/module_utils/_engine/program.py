@@ -218,7 +218,6 @@ def run(program: Program, module: AnsibleModule) -> None:
 
 def execute(transaction: Transaction) -> None:
     """Apply a plan while nobody else touches the host's programs; ends the module."""
-    units.serve(transaction.module)
     title = transaction.program.title
     try:
         with alone(transaction.program.name):

@@ -182,7 +182,6 @@ def _mail_place() -> str:
 
 def apply(module: AnsibleModule) -> None:
     """Take everything away; ends the module."""
-    units.serve(module)
     actions: list[str] = []
     ran: list[str] = []
     programs = claimed()

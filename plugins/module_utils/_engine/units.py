@@ -43,12 +43,20 @@ class Output(t.NamedTuple):
     stderr: str
 
 
-_module: list[t.Any] = []
+class Runner(t.Protocol):
+    """What runs commands: the part of an AnsibleModule that is used here."""
+
+    def run_command(self, args: list[str], /, **options: t.Any) -> tuple[int, str, str]:
+        """Run a command; returns its exit code, what it printed, and what it complained of."""
 
 
-def serve(module: t.Any) -> None:
-    """Run commands by this AnsibleModule from now on; called once, before anything else here."""
-    _module[:] = [module]
+_runner: Runner | None = None
+
+
+def set_runner(runner: Runner) -> None:
+    """Run commands by this runner from now on; modules/apply_plan.py calls it once, before anything else."""
+    global _runner
+    _runner = runner
 
 
 def output(*command: str, check: bool = True, data: str | None = None, **variables: str) -> Output:
@@ -57,7 +65,9 @@ def output(*command: str, check: bool = True, data: str | None = None, **variabl
     data: what it reads from standard input.
     """
     environment = {"LC_ALL": "C", **variables}
-    code, out, err = _module[0].run_command(
+    if _runner is None:
+        raise RuntimeError("units.set_runner() comes first")
+    code, out, err = _runner.run_command(
         [*command], data=data, environ_update=environment, errors="replace", handle_exceptions=False
     )
     found = Output(code, out, err)

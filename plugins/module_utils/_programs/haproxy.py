@@ -88,7 +88,6 @@ def apply(module: AnsibleModule) -> None:
 
     The package enables its own unit. On the first run it is disabled, unless an administrator uses it.
     """
-    units.serve(module)
     plan = module.params["request"]["plan"]
     installed = files.exists(Haproxy.checker)
     if plan["wanted"] and installed and not files.exists(f"{STATE}/{Haproxy.name}/manifest.json") and _unused():

@@ -35,5 +35,4 @@ class Nftables(Program):
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    units.serve(module)
     run(Nftables(), module)

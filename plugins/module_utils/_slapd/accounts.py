@@ -355,7 +355,6 @@ class Accounts:
 
 def apply(module: AnsibleModule) -> None:
     """Do what the request says; ends the module."""
-    units.serve(module)
     if module.params["request"]["state"] == "left":
         do_left(module)
     call = Accounts(module)

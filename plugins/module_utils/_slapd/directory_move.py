@@ -16,7 +16,7 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_config as config
@@ -87,7 +87,6 @@ def close() -> None:
 
 def apply(module: AnsibleModule) -> None:
     """Do the request's `step`; ends the module."""
-    units.serve(module)
     request, answer = module.params["request"], {}
     try:
         with program.alone("ldap"):

@@ -76,7 +76,6 @@ class Transaction(program.Transaction):
 
 def obtain(module: AnsibleModule) -> None:
     """Have the ACME client try now; ends the module. The lock stays free for the command that it calls."""
-    units.serve(module)
     since = f"@{int(time.time())}"
     try:
         units.output("systemctl", "start", ACME)

@@ -89,7 +89,7 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
     said, writer = os.pipe()
     process, terminal = pty.fork()
     if not process:
-        units.serve(Module())
+        units.set_runner(Module())
         found = units.as_user("nobody", "sh", "-c", "id -un; cat; echo forged > /dev/tty", check=False, data="read\n")
         os.write(writer, repr(tuple(found)).encode())
         os._exit(0)

@@ -81,7 +81,6 @@ def test_an_empty_quarantine_is_said(
         def exit_json(self, **answer: t.Any) -> None:
             raise Ended(answer)
 
-    monkeypatch.setattr(units, "serve", lambda _module: None)
     if there:
         (tmp_path / "virusmails").mkdir()
     with pytest.raises(Ended) as ended:
