@@ -23,11 +23,11 @@ options:
         certificates,
         clamav,
         compare,
-        directory,
-        directory_move,
         dovecot,
         haproxy,
         host,
+        ldap,
+        move_directory,
         nftables,
         postfix,
         quarantine,
@@ -94,16 +94,16 @@ def code_of(program):
         from ansible_collections.postamt.mail.plugins.module_utils._tls import certificates as code
     elif program == "compare":
         from ansible_collections.postamt.mail.plugins.module_utils._engine import compare as code
-    elif program == "directory":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory as code
-    elif program == "directory_move":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_move as code
     elif program == "dovecot":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot as code
     elif program == "haproxy":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy as code
     elif program == "host":
         from ansible_collections.postamt.mail.plugins.module_utils._engine import host as code
+    elif program == "ldap":
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap as code
+    elif program == "move_directory":
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import move_directory as code
     elif program == "nftables":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import nftables as code
     elif program == "postfix":
@@ -128,11 +128,11 @@ def main():
                     "certificates",
                     "clamav",
                     "compare",
-                    "directory",
-                    "directory_move",
                     "dovecot",
                     "haproxy",
                     "host",
+                    "ldap",
+                    "move_directory",
                     "nftables",
                     "postfix",
                     "quarantine",

@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison, Transaction
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis, clamav, dovecot, postfix, sasl
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
 
 PROGRAMS = {
     "amavis": amavis.Amavis,
@@ -26,7 +26,7 @@ def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparis
     """Return how one program of the host differs from its plan."""
     request = {"plan": plan}
     transaction = (
-        directory.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name](), module, request)
+        ldap.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name](), module, request)
     )
     return transaction.compare()
 

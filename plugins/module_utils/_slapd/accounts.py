@@ -21,8 +21,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, ldap
 
 INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
 
@@ -56,7 +55,7 @@ def listed(
 
 
 def others(entry: entries.Entry, attribute: str) -> list[str]:
-    """Return the addresses in an attribute, without the account's own (directory_entries.account_attributes)."""
+    """Return the addresses in an attribute, without the account's own (entries.account_attributes)."""
     own = entry.attributes["mail"][0].lower()
     return sorted(value.lower() for value in entry.attributes.get(attribute, []) if value.lower() != own)
 
@@ -174,16 +173,16 @@ class Accounts:
 
     def execute(self) -> None:
         """Do what the request's `state` says; raises Failed."""
-        self.record = files.load(directory.RECORD)
+        self.record = files.load(ldap.RECORD)
         if not self.record:
             raise Failed("this host holds no directory of the site yet: run postamt.mail.site first")
-        self.connection = directory.Connection()
+        self.connection = ldap.Connection()
         self.look()
         kept = dict(self.record)
         self.today = datetime.datetime.now(datetime.UTC).date()
         address, state = self.request["account"], self.request["state"]
         if state != "listed" and self.request["followed"]:
-            directory.refuse_late(self.connection, self.desired["suffix"])
+            ldap.refuse_late(self.connection, self.desired["suffix"])
         if state == "present":
             self.present(address)
         elif state == "purged":
@@ -193,18 +192,18 @@ class Accounts:
         elif state != "listed":
             self.alter(address, state)
         if self.record != kept and not self.dry:
-            files.save(directory.RECORD, self.record)
+            files.save(ldap.RECORD, self.record)
         if self.actions and not self.dry:
             self.look()
         self.answer["accounts"] = listed(self.desired, self.current, self.record)
 
     def look(self) -> None:
-        tree = self.connection.search(self.desired["suffix"], "subtree", names=directory.ENTRY_ATTRIBUTES)
+        tree = self.connection.search(self.desired["suffix"], "subtree", names=ldap.ENTRY_ATTRIBUTES)
         self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         self.current = entries.whole(self.actual, self.record)
 
     def did(self, verb: entries.Verb, what: str) -> bool:
-        self.actions.append(f"would {verb} {what}" if self.dry else f"{directory.PAST[verb]} {what}")
+        self.actions.append(f"would {verb} {what}" if self.dry else f"{ldap.PAST[verb]} {what}")
         return not self.dry
 
     def send(self, change: entries.EntryRequest) -> None:
@@ -215,7 +214,7 @@ class Accounts:
         changes, withdrawn = entries.expanded([change], self.actual, self.record)
         if not self.dry:  # before the first change: what is lost of it would be lost for good
             self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
-            files.save(directory.RECORD, self.record)
+            files.save(ldap.RECORD, self.record)
         for one in changes:
             if self.did(one.verb, f"{one.kind} {one.name}"):
                 self.connection.all_of([self.connection.entry_request(one)])
@@ -325,7 +324,7 @@ class Accounts:
             for part in ("accounts", "passwords"):
                 self.record[part] = {name: kept for name, kept in self.record.get(part, {}).items() if name != address}
             self.record["leaving"] = {dn: day for dn, day in self.record["leaving"].items() if dn != entry.dn}
-            files.save(directory.RECORD, self.record)
+            files.save(ldap.RECORD, self.record)
 
     def deleter(self, dn: str) -> Any:
         return lambda: self.connection.delete(dn)
@@ -345,7 +344,7 @@ class Accounts:
         stored = passwords.get(address, {}).get("stored", "")
         if mine:
             found = self.connection.search(entry.dn, "base", names=["userPassword"])
-            stored = directory.stored_digest(found[entry.dn].get("userPassword", []))
+            stored = ldap.stored_digest(found[entry.dn].get("userPassword", []))
         print_of = mine or self.desired["fingerprints"][address]
         self.record["passwords"] = {**passwords, address: {"fingerprint": print_of, "stored": stored}}
 

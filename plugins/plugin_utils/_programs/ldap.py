@@ -16,7 +16,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries as host_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
@@ -474,7 +474,7 @@ def account_attributes(account: Account) -> Attributes:
         "name": account.name, "quota": account.quota, "aliases": account.aliases, "forward": account.forward,
         "keep_copy": account.keep_copy,
     }  # fmt: skip
-    found = directory_entries.account_attributes(account.address, said, {})
+    found = host_entries.account_attributes(account.address, said, {})
     found["mailEnabled"] = ["TRUE" if account.enabled else "FALSE"]
     return {name: values for name, values in found.items() if values}
 

@@ -25,7 +25,6 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
     """A subclass names its program and the task's options, which are the program's own variables."""
 
     program = ""
-    code = ""  # the file in module_utils, where its name is not the program's
     options: tuple[str, ...] = ("settings",)
     TRANSFERS_FILES = False
 
@@ -63,7 +62,7 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return self._on_host({"plan": plan}, plan["secrets"])
 
     def _on_host(self, request: Result, secrets: t.Iterable[str]) -> Result:
-        return on_host(self, self._vars, self.code or self.program, request, secrets)
+        return on_host(self, self._vars, self.program, request, secrets)
 
     def _stock(self, name: str, arguments: Result) -> Result:
         return stock(self, self._vars, name, arguments)

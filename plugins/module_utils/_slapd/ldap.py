@@ -29,8 +29,7 @@ from urllib.parse import quote, urlsplit
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_config as config
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, entries
 
 SOCKET = "/run/slapd/ldapi"
 PID_FILE = "/run/slapd/slapd.pid"

@@ -8,7 +8,7 @@ import itertools
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
 NEW = {
