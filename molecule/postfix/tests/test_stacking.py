@@ -16,16 +16,16 @@ from elsewhere import CARL, STRANGER, arrived, goes_out
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONCERN = """
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Milter, Postfix, Table, table
 
 
 def postfix(site, host):
     return Postfix(
         lists={{
-            "smtpd_milters": {{"check": ["inet:127.0.0.1:{port}"]}},
             "virtual_alias_maps": {{"site": [table("{name}_lists", "lmdb")]}},
             "smtp_tls_policy_maps": {{"site": [table("{name}_policies", "lmdb")]}},
         }},
+        milters=[Milter("inet:127.0.0.1:{port}", "check")],
         tables={{
             "{name}_lists": Table("lmdb", {{"{name}@example.test": "carl@inner.example"}}),
             "{name}_policies": Table("lmdb", {{"{hop}": "none"}}),
@@ -75,7 +75,7 @@ def with_more(host: Any, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "galaxy.yml", copy)
     for name, said in CONCERNS.items():
-        concern = copy / "plugins" / "plugin_utils" / "concerns" / f"thrown_away_{name}.py"
+        concern = copy / "plugins" / "plugin_utils" / "_concerns" / f"thrown_away_{name}.py"
         concern.write_text(CONCERN.format(name=name, **said), encoding="utf-8")
     try:
         for name, said in CONCERNS.items():

@@ -72,7 +72,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     problems = list(names.problems(version, given))
     if problems:
         raise ComposeError("\n".join(problems))
-    if not host.does("mail_store"):
+    if not parts:
         return make_plan(enabled=False, packages=[], units=[Unit("dovecot.service", running=False)])
     tree = configuration(parts, new, given)
     checks = every(parts, "checks")

@@ -7,9 +7,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, Directory, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import LOOPBACK, Site
@@ -131,8 +131,6 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     said = site.of(Variables)
     # Who speaks for a sender is whoever handed the mail to one of these: never a stranger with a private address.
     # SpamAssassin knows loopback itself, and warns at each start of what it is told twice.
@@ -172,7 +170,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store") or not filtering.is_on(site):
+    if not filtering.is_on(site):
         return None
     return Dovecot(
         v23={"plugin": {"sieve_before": SCRIPT}},

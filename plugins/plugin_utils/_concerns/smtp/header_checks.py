@@ -44,7 +44,10 @@ class HeaderCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
-    mail_header_checks: list[HeaderCheck] = var("Checks in order; the first that matches decides.", [])
+    mail_header_checks: list[HeaderCheck] = var(
+        "Checks in order; the first that matches decides.", [],
+        example="[{match: '^Subject: .*lottery', action: reject, text: No lotteries here}]",
+    )  # fmt: skip
 
 
 def check(site: Site) -> Iterator[Problem]:
@@ -69,7 +72,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     checks = site.of(Variables).mail_header_checks
-    if not checks or not site.sends(host):
+    if not checks:
         return None
     lines = [f"/{_within_slashes(item.match)}/ {item.action.upper()} {item.text}".rstrip() for item in checks]
     return Postfix(

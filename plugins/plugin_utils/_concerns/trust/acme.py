@@ -14,7 +14,7 @@ import shlex
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import reserved
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
@@ -82,7 +82,7 @@ def check(site: Site) -> Iterator[Problem]:
             yield Problem(f"{where}.agree_to_terms", item.agree_to_terms, "must be true: no CA issues without")
         if not re.fullmatch(r"https://[^\s\"'\\]+", item.server):
             yield Problem(f"{where}.server", item.server, "must be the URL of an ACME directory: https://...")
-        yield from links.reserved(f"{where}.names", item.names)
+        yield from reserved(f"{where}.names", item.names)
         if (item.challenge == "dns-01") != bool(item.dns):
             yield Problem(f"{where}.dns", None, "is required for challenge dns-01, and for that one only")
         if item.dns and not re.fullmatch(r"[A-Za-z0-9._-]+", item.dns.key_name):
