@@ -12,7 +12,7 @@ description:
   - Brings C(main.cf), C(master.cf), lookup tables, packages and units of a host to what the site's C(mail_*) variables
     ask for. Everything is looked at in one call; nothing is done where nothing differs.
   - A change is staged, checked by Postfix's own programs, swapped in by renaming, and taken up by a reload, or a
-    restart where a parameter needs one. Postfix is then asked the same questions as before; where an answer got
+    restart where a parameter needs one. The health checks of before then run again; where an answer got
     worse, the old files come back and the task fails.
   - What the module wrote and is no longer wanted is removed.
   - Files that neither Debian's packages nor this module wrote stop the task unless C(mail_adopt) is true.

@@ -29,7 +29,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-mark:
+site_token:
   description: Names what was derived, for the tasks of the roles in the same run.
   returned: success
   type: str

@@ -149,6 +149,6 @@ def public(name: str) -> str:
     return f"{CHROOT}/public/{name}"
 
 
-def others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
+def hosts_except(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
     """Return hosts without one: a host does not link to itself."""
     return tuple(one for one in hosts if one != host)

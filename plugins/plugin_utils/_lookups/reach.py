@@ -9,7 +9,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
     Incoming,
     Links,
     Outgoing,
-    others,
+    hosts_except,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -27,11 +27,13 @@ def links(site: Site, host: Host) -> Links:
     if is_linked(site, host):
         local = slapd(site, host) if host in holders else ""
         (bind, owner), *also = ((socket(name), owner) for name, owner in _asking(site, host).items())
-        outgoing.append(Outgoing("directory", bind, PORT, others(holders, host), owner, dict(also), local, "ldap"))
+        outgoing.append(
+            Outgoing("directory", bind, PORT, hosts_except(holders, host), owner, dict(also), local, "ldap")
+        )
     if site.provider and is_replica(site, host):
         outgoing.append(Outgoing("provider", PROVIDER_SOCKET, PORT, (site.provider,), "openldap", check="ldap"))
     if host in holders:
-        calling = others((one for one in site.hosts.values() if _calls(site, one, host)), host)
+        calling = hosts_except((one for one in site.hosts.values() if _calls(site, one, host)), host)
         incoming.append(Incoming("directory", PORT, calling, slapd(site, host)))
     return Links(outgoing, incoming)
 
@@ -68,7 +70,7 @@ def _calls(site: Site, caller: Host, host: Host) -> bool:
 
 def is_linked(site: Site, host: Host) -> bool:
     """Tell whether a host asks the directory by a link: where another host has one too, or alone."""
-    return asks(site, host) and bool(others(site.hosts_with("mail_directory"), host))
+    return asks(site, host) and bool(hosts_except(site.hosts_with("mail_directory"), host))
 
 
 def socket(program: str) -> str:

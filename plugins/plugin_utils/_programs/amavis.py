@@ -24,8 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     UNITS,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -76,7 +76,7 @@ class Amavis:
     directories: Iterable[Directory] = ()
     units: Iterable[Unit] = ()
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
     notes: Iterable[str] = ()  # what a run says of this host
 
 
@@ -89,7 +89,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not parts:
-        return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
+        return make_plan(enabled=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
@@ -103,7 +103,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
         notes=every(parts, "notes"),
-        questions=every(parts, "questions"),
+        checks=every(parts, "checks"),
     )
 
 

@@ -19,8 +19,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     HEAD,
     UNITS,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -61,7 +61,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     never = [Unit(name, running=False) for name in ONCE]
     if not parts:
         units = [Unit(name, running=False) for name in (updater, daemon, socket)]
-        return make_plan(wanted=False, units=[*never, *units], signatures=[])
+        return make_plan(enabled=False, units=[*never, *units], signatures=[])
     settings = overridden(merged(parts, "settings", "clamd option"), overrides.get("settings") or {})
     fetched = merged(parts, "updater", "freshclam option")
     return make_plan(
@@ -80,7 +80,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         # The updater comes last: where there are no signatures yet, the daemon has them fetched before it starts.
         units=[*never, Unit(socket), Unit(daemon), Unit(updater, running=bool(fetched))],
-        questions=[Question("clamd", {"path": SOCKET})],
+        checks=[HealthCheck("clamd", {"path": SOCKET})],
         signatures=sorted({path for _concern, part in parts for path in part.signatures}),
     )
 

@@ -20,8 +20,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     UNITS,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Serves,
     Unit,
     make_plan,
@@ -226,7 +226,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of HAProxy for one host."""
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
-        return make_plan(wanted=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
+        return make_plan(enabled=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
     outgoing = every(parts, "outgoing")
     incoming = every(parts, "incoming")
     (pair,) = {part.certificate for _concern, part in parts}
@@ -253,11 +253,11 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit(UNIT), Unit(GATE_UNIT, running=replica)],
         watch=shown,
         serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],
-        questions=[
-            Question("tls", {"port": links.OWN, "address": "127.0.0.1"}),
-            *(Question("listens", {"port": link.port}) for link in incoming),
-            *map(_asked, outgoing),
-            *(Question("socket", {"path": path}) for link in outgoing for path in link.also),
+        checks=[
+            HealthCheck("tls", {"port": links.OWN, "address": "127.0.0.1"}),
+            *(HealthCheck("listens", {"port": link.port}) for link in incoming),
+            *map(_check_of, outgoing),
+            *(HealthCheck("socket", {"path": path}) for link in outgoing for path in link.also),
         ],
     )
 
@@ -348,11 +348,11 @@ def _known(host: Host, other: Host) -> str:
     return f"init-addr libc,{next(iter([*fitting, *other.addresses]), 'none')}"
 
 
-def _asked(link: Outgoing) -> Question:
+def _check_of(link: Outgoing) -> HealthCheck:
     if link.bind.startswith("/"):
-        return Question("socket", {"path": link.bind})
+        return HealthCheck("socket", {"path": link.bind})
     address, _colon, port = link.bind.rpartition(":")
-    return Question("listens", {"port": int(port), "address": address})
+    return HealthCheck("listens", {"port": int(port), "address": address})
 
 
 def unit(pair: KeyPair) -> str:

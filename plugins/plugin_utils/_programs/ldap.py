@@ -16,7 +16,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries as host_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -139,7 +139,7 @@ class Ldap:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of slapd for one host; the directory's host gets the entries too."""
     if not parts:
-        return make_plan(wanted=False, units=[Unit("slapd.service", running=False)])
+        return make_plan(enabled=False, units=[Unit("slapd.service", running=False)])
     services = merged(parts, "services", "directory service")
     provider = t.cast(Host, site.provider)
     password = site.service_password(REPLICA) if site.has_replicas else ""
@@ -474,7 +474,7 @@ def account_attributes(account: Account) -> Attributes:
         "name": account.name, "quota": account.quota, "aliases": account.aliases, "forward": account.forward,
         "keep_copy": account.keep_copy,
     }  # fmt: skip
-    found = directory_entries.account_attributes(account.address, said, {})
+    found = host_entries.account_attributes(account.address, said, {})
     found["mailEnabled"] = ["TRUE" if account.enabled else "FALSE"]
     return {name: values for name, values in found.items() if values}
 

@@ -24,8 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
     File,
+    HealthCheck,
     Plan,
-    Question,
     Serves,
     Unit,
     make_plan,
@@ -178,7 +178,7 @@ class Postfix:
     policies: Iterable[PolicyService] = ()
     files: Iterable[File] = ()
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
     secrets: Iterable[str] = ()  # what no log, diff or result may show
 
 
@@ -196,7 +196,7 @@ def in_full(site: Site, host: Host) -> bool:
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Postfix for one host."""
     if not parts:
-        return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
+        return make_plan(enabled=False, units=[Unit("postfix.service", running=False)])
     parameters, services = configuration(host, parts, overrides)
     tables = merged(parts, "tables", "Postfix table")
     return make_plan(
@@ -210,9 +210,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit("postfix.service", running=True)],
         watch=_paths(parameters),
         serves=serves(parameters, services),
-        questions=[
-            *questions(site, host, parameters, services),
-            *every(parts, "questions"),
+        checks=[
+            *health_checks(site, host, parameters, services),
+            *every(parts, "checks"),
         ],
         secrets=every(parts, "secrets"),
         host_aliases=HOST_ALIASES in text_of(parameters.get("alias_maps", "")),
@@ -267,12 +267,12 @@ def _paths(parameters: Mapping[str, Value]) -> list[str]:
 _PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
 
 
-def questions(
+def health_checks(
     site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
-) -> list[Question]:
+) -> list[HealthCheck]:
     """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
     found = [
-        Question("smtp_greeting", {"path": public(key.rsplit("/", 1)[0])})
+        HealthCheck("smtp_greeting", {"path": public(key.rsplit("/", 1)[0])})
         for key, service in sorted(services.items())
         if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
     ]
@@ -285,7 +285,7 @@ def questions(
             needs = site.lookups.needs(site, host, "postfix")
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
-                found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
+                found.append(HealthCheck("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
     return found
 
 
@@ -297,7 +297,7 @@ def serves(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> 
 
 def _greetings(
     parameters: Mapping[str, Value], services: Mapping[str, Service]
-) -> t.Iterator[tuple[Question, Mapping[str, Value]]]:
+) -> t.Iterator[tuple[HealthCheck, Mapping[str, Value]]]:
     """Yield what each smtpd that listens is asked for its greeting, and its parameters."""
     for key, service in sorted(services.items()):
         name, kind = key.rsplit("/", 1)
@@ -315,7 +315,7 @@ def _greetings(
             address = "127.0.0.1"
         if address:
             where["address"] = address.strip("[]")
-        yield Question("smtp_greeting", where), settings
+        yield HealthCheck("smtp_greeting", where), settings
 
 
 def _someone(site: Site) -> list[str]:

@@ -14,7 +14,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
     Incoming,
     Links,
     Outgoing,
-    others,
+    hosts_except,
     public,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
@@ -32,15 +32,15 @@ AMAVIS_LINKS = "/var/lib/amavis-links"
 
 def links(site: Site, host: Host) -> Links:
     """Return the links to the filters, and those by which filtered mail comes back."""
-    filters, senders = filtering.filter_hosts(site), others(site.senders, host)
+    filters, senders = filtering.filter_hosts(site), hosts_except(site.senders, host)
     outgoing, incoming = [], []
     if is_linked(site, host):
         for way, port in PORTS.items():
             local = amavis_socket(site, host, host, way) if host in filters else ""
             socket = f"{CHROOT}/{filter_socket(site, host, way)}"
-            to = others(filters, host)
+            to = hosts_except(filters, host)
             outgoing.append(Outgoing(f"filter-{way}", socket, port, to, "postfix", local=local, spread=True))
-        incoming.append(Incoming("back", BACK, others(filters, host), public(FILTERED), reject=True))
+        incoming.append(Incoming("back", BACK, hosts_except(filters, host), public(FILTERED), reject=True))
     if host in filters:
         for caller in senders:
             outgoing.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
@@ -52,7 +52,7 @@ def links(site: Site, host: Host) -> Links:
 
 def is_linked(site: Site, host: Host) -> bool:
     """Tell whether a host's Postfix reaches the filter by a link: where another host filters too, or alone."""
-    return site.sends(host) and bool(others(filtering.filter_hosts(site), host))
+    return site.sends(host) and bool(hosts_except(filtering.filter_hosts(site), host))
 
 
 def filter_socket(site: Site, host: Host, way: Mail) -> str:

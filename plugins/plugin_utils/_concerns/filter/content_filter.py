@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT, POSTDROP, Links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory, sentence
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sizing import PROCESS, sizing
@@ -195,7 +195,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
             "libfile-libmagic-perl",  # which spares a process of file(1) for each part
             "postfix",
         ],
-        questions=[Question("smtp_greeting", {"path": socket}) for socket in listening],
+        checks=[HealthCheck("smtp_greeting", {"path": socket}) for socket in listening],
         notes=[sentence(site, host)],
     )
 

@@ -12,10 +12,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
     Links,
     Outgoing,
     called,
-    others,
+    hosts_except,
     packages,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
@@ -30,7 +30,7 @@ _PORT = 941
 def links(site: Site, host: Host) -> Links:
     elsewhere = site.sends(host) and not host.does("mail_store")
     stores = tuple(site.hosts_with("mail_store"))
-    senders = others(site.senders, host) if host.does("mail_store") else ()
+    senders = hosts_except(site.senders, host) if host.does("mail_store") else ()
     return Links(
         [Outgoing("lmtp", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
         [Incoming("lmtp", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
@@ -66,5 +66,5 @@ def dovecot(site: Site, host: Host) -> Dovecot:
         # Postfix makes it at its first start, which comes later.
         directories=[Directory(f"{CHROOT}/private", "0700", "postfix", "root")],
         packages=["dovecot-lmtpd", "postfix", *packages(site, host)],  # whose packages bring folder and user
-        questions=[Question("lmtp_rcpt", someone) if site.postmaster else Question("lmtp_greeting", {"path": path})],
+        checks=[HealthCheck("lmtp_rcpt", someone) if site.postmaster else HealthCheck("lmtp_greeting", {"path": path})],
     )

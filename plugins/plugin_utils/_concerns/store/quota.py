@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
     Links,
     Outgoing,
     called,
-    others,
+    hosts_except,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Size, var
@@ -61,7 +61,7 @@ class Variables:
 def links(site: Site, host: Host) -> Links:
     elsewhere = site.sends(host) and not host.does("mail_store")
     stores = tuple(site.hosts_with("mail_store"))
-    senders = others(site.senders, host) if host.does("mail_store") else ()
+    senders = hosts_except(site.senders, host) if host.does("mail_store") else ()
     return Links(
         [Outgoing("quota", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
         [Incoming("quota", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],

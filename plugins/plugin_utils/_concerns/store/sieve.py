@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, service
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -50,7 +50,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         plugins={"lmtp": ["sieve"]},
         protocols=["sieve"],
         packages=["dovecot-sieve", "dovecot-managesieved"],
-        questions=[Question("sieve_greeting", {"port": 4190, "tls": "starttls"})],
+        checks=[HealthCheck("sieve_greeting", {"port": 4190, "tls": "starttls"})],
     )
 
 

@@ -93,14 +93,14 @@ def check(site: Site) -> Iterator[Problem]:
 
 def certificates(site: Site, host: Host) -> Certificates:
     """Return which certificates the client brings, and the timer by which it does."""
-    wanted = site.of(Variables).mail_acme if site.shows_public(host) else {}
-    regularly = Unit("postamt-acme.timer", running=bool(wanted))
+    acme = site.of(Variables).mail_acme if site.shows_public(host) else {}
+    regularly = Unit("postamt-acme.timer", running=bool(acme))
     domains = {str(name) for item in site.of(Variables).mail_acme.values() for name in item.names}
-    if not wanted:
+    if not acme:
         return Certificates(units=[regularly], domains=domains)
-    names = {name: tuple(item.names or [site.server_name]) for name, item in wanted.items()}
-    calls = "".join(_call(name, names[name], item) for name, item in sorted(wanted.items()))
-    keys = {name: item.dns for name, item in wanted.items() if item.dns}
+    names = {name: tuple(item.names or [site.server_name]) for name, item in acme.items()}
+    calls = "".join(_call(name, names[name], item) for name, item in sorted(acme.items()))
+    keys = {name: item.dns for name, item in acme.items() if item.dns}
     return Certificates(
         acme=names,
         domains=domains,

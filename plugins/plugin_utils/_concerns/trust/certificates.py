@@ -13,7 +13,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import INTERNAL, Certificates, Wanted
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import (
+    INTERNAL,
+    Certificates,
+    CertificateSpec,
+)
 
 PUBLIC = "public"
 
@@ -85,14 +89,14 @@ def certificates(site: Site, host: Host) -> Certificates:
     if not site.shows_public(host):
         listed = {INTERNAL: listed[INTERNAL]}
     return Certificates(
-        {name: _wanted(name, item, site, host, said) for name, item in listed.items()},
+        {name: _spec(name, item, site, host, said) for name, item in listed.items()},
         domains={str(name) for name in (*site.domains, site.server_name, "localhost", DOMAIN)}
         | {str(one.name) for one in site.hosts.values()}
         | {str(name) for item in said.mail_certificates.values() for name in item.names},
     )
 
 
-def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> Wanted:
+def _spec(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> CertificateSpec:
     if name == INTERNAL:
         names = [host.name, *([name_of(host)] if linked(site, host) else []), "localhost", "127.0.0.1", "::1"]
     elif item.names or item.certificate or item.hook:
@@ -101,4 +105,6 @@ def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variable
         names = list(dict.fromkeys([site.server_name, host.name]))
     files = {key: value for key in ("certificate", "key", "chain") if (value := getattr(item, key))}
     days, renew_days = said.mail_certificates_days, said.mail_certificates_renew_days
-    return Wanted(tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook, calls=name == INTERNAL)
+    return CertificateSpec(
+        tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook, calls=name == INTERNAL
+    )

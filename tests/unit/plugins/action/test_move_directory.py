@@ -8,7 +8,7 @@ import types
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action.move_directory import ActionModule, way_of
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_move
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.move_directory import packed, unpacked
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
@@ -66,4 +66,4 @@ def test_a_host_that_hands_over_half_a_directory_answered_wrongly(
 
 def test_what_travels_arrives() -> None:
     content = {"from": A, "ldif": "dn:: bz1tYWls\n", "record": {"accounts": {}}}
-    assert directory_move.unpacked(directory_move.packed(content)) == content
+    assert unpacked(packed(content)) == content

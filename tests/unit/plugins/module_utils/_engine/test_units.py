@@ -79,7 +79,7 @@ def test_an_init_script_is_enabled_by_its_links_only() -> None:
 class Module:
     """As much of AnsibleModule as runs a command."""
 
-    def run_command(self, words: list[str], **options: Any) -> tuple[int, str, str]:
+    def run_command(self, words: list[str], /, **options: Any) -> tuple[int, str, str]:
         done = subprocess.run(words, input=options["data"] or "", capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -89,7 +89,7 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
     said, writer = os.pipe()
     process, terminal = pty.fork()
     if not process:
-        units.serve(Module())
+        units.set_runner(Module())
         found = units.as_user("nobody", "sh", "-c", "id -un; cat; echo forged > /dev/tty", check=False, data="read\n")
         os.write(writer, repr(tuple(found)).encode())
         os._exit(0)

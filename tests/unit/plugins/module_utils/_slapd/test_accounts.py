@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts, entries
 
 
 def entry(name: str, *aliases: str, enabled: str = "TRUE", home: str | None = None) -> entries.Entry:

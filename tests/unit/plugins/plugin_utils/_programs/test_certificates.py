@@ -55,7 +55,7 @@ class Lab:
         self.calls.clear()
         wanted = plan(**variables)
         seen = self.store.seen()
-        return certificates.bring(wanted, self.state, given or {}, seen, self.call, check_mode=check_mode)
+        return certificates.provision(wanted, self.state, given or {}, seen, self.call, check_mode=check_mode)
 
     def text(self, *parts: str) -> str:
         return Path(self.store.folder, *parts).read_text()
@@ -356,7 +356,7 @@ def test_what_would_be_reloaded_is_predicted(lab: Lab) -> None:
     lab.run()
     wanted = plan(mail_certificates_days=900, mail_certificates_renew_days=800)
     seen = {**lab.store.seen(), "shown_by": {"public": ["Postfix", "Dovecot"], "internal": ["slapd"]}}
-    answer = certificates.bring(wanted, lab.state, {}, seen, lab.call, check_mode=True)
+    answer = certificates.provision(wanted, lab.state, {}, seen, lab.call, check_mode=True)
     assert answer["actions"][-3:] == ["would reload Dovecot", "would reload Postfix", "would reload slapd"]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.ldap import ENTRY_ATTRIBUTES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
@@ -157,7 +157,7 @@ def test_users_own_passwords_have_rules() -> None:
         "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["127"], "pwdCheckQuality": ["2"],
         "pwdSafeModify": ["TRUE"],
     }  # fmt: skip
-    assert set(found["entries"]["policies"]["passwords"]) <= set(directory.ENTRY_ATTRIBUTES), "or each run changes them"
+    assert set(found["entries"]["policies"]["passwords"]) <= set(ENTRY_ATTRIBUTES), "or each run changes them"
     default = found["config"]["overlays"]["ppolicy"]["attributes"]["olcPPolicyDefault"]
     assert default == ["cn=passwords,ou=policies,o=mail"]
 

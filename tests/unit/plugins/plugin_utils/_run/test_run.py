@@ -48,22 +48,22 @@ def carrying(ca: str) -> Site:
 
 def test_a_controller_without_the_ca_stops_and_makes_nothing(state: State) -> None:
     with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .*laptop .* none:"):
-        run.refuse_strangers(carrying("AB12"), state)
+        run.check_ca_ownership(carrying("AB12"), state)
     assert not os.path.exists(state.folder)
 
 
 def test_a_controller_with_another_ca_stops(state: State) -> None:
     pki.ensure_authority(state, "mail.example.org", ["example.org"])
     with pytest.raises(StateError, match="holds another: copy that folder"):
-        run.refuse_strangers(carrying("AB12"), state)
+        run.check_ca_ownership(carrying("AB12"), state)
 
 
 def test_hosts_that_trust_the_controllers_ca_or_none_are_welcome(state: State) -> None:
     authority, _made = pki.ensure_authority(state, "mail.example.org", ["example.org"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    run.check_ca_ownership(carrying(pki.fingerprint(authority.certificate)), state)
     pki.ensure_authority(state, "mail.example.org", ["example.org", "example.net"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
-    run.refuse_strangers(carrying(""), state)
+    run.check_ca_ownership(carrying(pki.fingerprint(authority.certificate)), state)
+    run.check_ca_ownership(carrying(""), state)
 
 
 def test_a_generated_password_goes_with_its_account_to_the_new_address(state: State) -> None:
@@ -249,8 +249,8 @@ def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> Non
 
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
 def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
-    assert run.handed({run.MARK: {"mark": mark}}, "mx.example.org/postfix") is None
-    assert run.handed({run.MARK: mark}, "mx.example.org/postfix") is None
+    assert run.handed({run.SITE_RESULT: {"site_token": mark}}, "mx.example.org/postfix") is None
+    assert run.handed({run.SITE_RESULT: mark}, "mx.example.org/postfix") is None
 
 
 def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +260,7 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
     plans: dict[tuple[str, str], tuple[run.Overrides, compose.Plan]] = {
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
-    said = {run.MARK: {"mark": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
+    said = {run.SITE_RESULT: {"site_token": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
     left = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
     assert len(left) == 1 + len(plans) + 2

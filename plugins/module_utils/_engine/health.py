@@ -1,10 +1,10 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Questions that a plan may hold, asked of the running program before and after a change.
+"""Health checks that a plan may hold (its `questions`): what the program answers before and after a change.
 
-Each kind is a function of this module's KINDS; its parameters are the question's arguments. They are asked through the
-host's own outside address, since from loopback a mail server permits everything. Any question may also have `needs`, a
-list of "HOST:PORT" and socket paths that a good answer depends on, such as 127.0.0.1:389 where the directory is.
+Each kind is a function of this module's KINDS; its parameters are the check's arguments. Checks go through the host's
+own outside address, since from loopback a mail server permits everything. Any check may also have `needs`, a list of
+"HOST:PORT" and socket paths that a good answer depends on, such as 127.0.0.1:389 where the directory is.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Answer:
     """What a program said.
 
     verdict: yes; no, a lasting refusal; later, a passing one (4xx); broken, where the program says that its own
-    configuration is wrong; silent, where it says nothing. down: those of the question's `needs` that were not there.
+    configuration is wrong; silent, where it says nothing. down: those of the check's `needs` that were not there.
     """
 
     verdict: str
@@ -63,19 +63,19 @@ def worse(before: Answer, after: Answer) -> bool:
     return after.verdict == NO and before.verdict in (YES, LATER)
 
 
-def ask(
-    questions: Sequence[Mapping[str, Any]], wait: float = 0, hopeless: Callable[[], bool] = lambda: False
+def run(
+    checks: Sequence[Mapping[str, Any]], wait: float = 0, hopeless: Callable[[], bool] = lambda: False
 ) -> list[Answer]:
-    """Return the answers in the questions' order; all are asked at once.
+    """Return the answers in the order of the checks; all run at once.
 
     wait: seconds for which silence is not taken for an answer, since a program needs a moment to start or to reload;
     hopeless: tells whether there is nobody left who might answer.
     """
-    answers = [NOTHING] * len(questions)
+    answers = [NOTHING] * len(checks)
     with ThreadPoolExecutor(max_workers=8) as pool:
         for _pause in attempts(wait):
             mute = [i for i, answer in enumerate(answers) if _mute(answer)]
-            for i, answer in zip(mute, pool.map(_one, [questions[i] for i in mute]), strict=True):
+            for i, answer in zip(mute, pool.map(_one, [checks[i] for i in mute]), strict=True):
                 answers[i] = answer
             if not any(map(_mute, answers)) or hopeless():
                 break
@@ -87,11 +87,11 @@ def _mute(answer: Answer) -> bool:
     return answer.verdict == SILENT or answer.text.startswith("421 ")
 
 
-def _one(question: Mapping[str, Any]) -> Answer:
-    arguments = dict(question["arguments"])
+def _one(check: Mapping[str, Any]) -> Answer:
+    arguments = dict(check["arguments"])
     needs = arguments.pop("needs", ())
     try:
-        answer = KINDS[question["kind"]](**arguments)
+        answer = KINDS[check["kind"]](**arguments)
     except SmtpRefused as refused:
         answer = _reply(refused.reply)
     except ProbeError as error:
@@ -102,10 +102,10 @@ def _one(question: Mapping[str, Any]) -> Answer:
     return dataclasses.replace(answer, verdict=verdict, down=down)
 
 
-def described(question: Mapping[str, Any]) -> str:
-    """Return a question as people say it: "smtp_rcpt postmaster@example.org port 25"."""
-    shown = {key: value for key, value in question["arguments"].items() if key != "needs" and value not in ("", "none")}
-    words = [question["kind"].replace("_", " "), shown.pop("recipient", None) or shown.pop("path", None)]
+def described(check: Mapping[str, Any]) -> str:
+    """Return a check as people say it: "smtp_rcpt postmaster@example.org port 25"."""
+    shown = {key: value for key, value in check["arguments"].items() if key != "needs" and value not in ("", "none")}
+    words = [check["kind"].replace("_", " "), shown.pop("recipient", None) or shown.pop("path", None)]
     return " ".join(filter(None, [*words, *(f"{key} {value}" for key, value in sorted(shown.items()))]))
 
 

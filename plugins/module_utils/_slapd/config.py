@@ -33,7 +33,7 @@ class ConfigError(Exception):
 
 
 @dataclass(frozen=True)
-class Change:
+class ConfigRequest:
     """One request: what to send, what takes it back, and lines for a diff."""
 
     dn: str
@@ -80,14 +80,14 @@ def _entry(current: Tree, attribute: str, value: str) -> str | None:
 
 
 def _modified(
-    dn: str, what: str, current: Attributes, wanted: Mapping[str, list[str]], drop: Iterable[str]
-) -> Change | None:
-    """Return what makes the named attributes of an entry as wanted and removes those to drop."""
+    dn: str, what: str, current: Attributes, desired: Mapping[str, list[str]], drop: Iterable[str]
+) -> ConfigRequest | None:
+    """Return what makes the named attributes of an entry as desired and removes those to drop."""
     does: list[Modification] = []
     undo: list[Modification] = []
     before: list[str] = []
     after: list[str] = []
-    goals = {**{name: [] for name in sorted(drop) if name not in wanted}, **wanted}
+    goals = {**{name: [] for name in sorted(drop) if name not in desired}, **desired}
     for name, values in goals.items():
         have = current.get(name, [])
         ordered = name in _ORDERED
@@ -106,9 +106,9 @@ def _modified(
         return None
     if set(TLS) & {name for _verb, name, _values in does}:  # slapd takes certificate, key and CA together
         touched = {name for _verb, name, _values in does}
-        rest: list[Modification] = [("replace", n, list(wanted[n])) for n in TLS if n in wanted and n not in touched]
+        rest: list[Modification] = [("replace", n, list(desired[n])) for n in TLS if n in desired and n not in touched]
         does, undo = does + rest, undo + rest
-    return Change(dn, what, None, does, undo, before, after)
+    return ConfigRequest(dn, what, None, does, undo, before, after)
 
 
 def _exchanged(name: str, gone: list[str], new: list[str]) -> list[Modification]:
@@ -116,33 +116,33 @@ def _exchanged(name: str, gone: list[str], new: list[str]) -> list[Modification]
     return [step for step in steps if step[2]]
 
 
-def _added(dn: str, what: str, attributes: Attributes) -> Change:
-    return Change(dn, what, attributes, [], [], [], _lines(what, attributes))
+def _added(dn: str, what: str, attributes: Attributes) -> ConfigRequest:
+    return ConfigRequest(dn, what, attributes, [], [], [], _lines(what, attributes))
 
 
 def _lines(what: str, attributes: Attributes) -> list[str]:
     return [_line(what, name, v) for name, values in attributes.items() if name != "objectClass" for v in values]
 
 
-def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[str]]) -> list[Change]:
-    """Return the requests that make cn=config as wanted, in the order in which slapd takes them.
+def changes(desired: Mapping[str, Any], current: Tree, record: Mapping[str, list[str]]) -> list[ConfigRequest]:
+    """Return the requests that make cn=config as desired, in the order in which slapd takes them.
 
-    wanted: the plan's `config`. current: cn=config as slapd shows it, the schema's own entries too. record: names of
-    the attributes set by the last run, per section; those no longer wanted are removed.
-    Raises ConfigError where the directory's data would be stranded.
+    desired: the plan's `config`. current: cn=config as slapd shows it, the schema's own entries too. record: names of
+    the attributes set by the last run, per section; those no longer desired are removed.
+    Raises ConfigError where the directory's data would have no database that serves it.
     """
-    found: list[Change | None] = []
+    found: list[ConfigRequest | None] = []
     loaded = bare(current.get(MODULES, {}).get("olcModuleLoad", []))
     names = {_module(line) for line in loaded}
-    missing = [line for line in wanted["modules"] if _module(line) not in names]
+    missing = [line for line in desired["modules"] if _module(line) not in names]
     if missing:  # a loaded module stays: slapd cannot unload it
         found.append(
-            Change(
+            ConfigRequest(
                 MODULES, "modules", None, [("add", "olcModuleLoad", missing)], [],
                 [], [f"modules: {line}" for line in missing],
             )
         )  # fmt: skip
-    for name, schema in wanted["schema"].items():
+    for name, schema in desired["schema"].items():
         pattern = re.compile(rf"cn=(\{{\d+\}})?{re.escape(name)},cn=schema,cn=config")
         dn = next(filter(pattern.fullmatch, current), None)
         if dn:
@@ -151,11 +151,11 @@ def changes(wanted: Mapping[str, Any], current: Tree, record: Mapping[str, list[
             entry = {"objectClass": ["olcSchemaConfig"], "cn": [name], **schema}
             found.append(_added(f"cn={name},cn=schema,cn=config", f"schema {name}", entry))
     for section, dn in (("global", GLOBAL), ("frontend", FRONTEND)):
-        found.append(_modified(dn, section, current.get(dn, {}), wanted[section], record.get(section, ())))
-    found.append(_debian(wanted["debian_access"], current))
-    database = _entry(current, "olcSuffix", wanted["suffix"]) or _new_database(current)
-    found.append(_database(wanted, current, database, record.get("database", ())))
-    for name, overlay in wanted["overlays"].items():
+        found.append(_modified(dn, section, current.get(dn, {}), desired[section], record.get(section, ())))
+    found.append(_debian(desired["debian_access"], current))
+    database = _entry(current, "olcSuffix", desired["suffix"]) or _new_database(current)
+    found.append(_database(desired, current, database, record.get("database", ())))
+    for name, overlay in desired["overlays"].items():
         on = FRONTEND if overlay["on"] == "frontend" else database
         found += _overlay(name, overlay, on, current, name in record.get("overlays", ()))
     return [change for change in found if change]
@@ -171,23 +171,25 @@ def _new_database(current: Tree) -> str:
     return f"olcDatabase={{{max(numbers, default=0) + 1}}}mdb,cn=config"
 
 
-def _overlay(name: str, wanted: Mapping[str, Any], on: str, current: Tree, recorded: bool) -> list[Change | None]:
+def _overlay(
+    name: str, desired: Mapping[str, Any], on: str, current: Tree, recorded: bool
+) -> list[ConfigRequest | None]:
     """Return what brings an overlay and the database that it has for itself, or takes away what a run brought."""
     there = [dn for dn in current if dn.endswith(f",{on}") and dn.count(",") == on.count(",") + 1]
     dn = next((dn for dn in there if re.match(rf"olcOverlay=(\{{\d+\}})?{name},", dn)), "")
     below = [inner for inner in current if dn and inner.endswith(f",{dn}")]
     what = f"overlay {name}"
-    if not wanted["wanted"]:
+    if not desired["wanted"]:
         gone = [*sorted(below, key=len, reverse=True), dn] if dn and recorded else []
-        return [Change(one, what, None, [], [], _lines(what, current[one]), [], current[one]) for one in gone]
-    changes: list[Change | None] = []
+        return [ConfigRequest(one, what, None, [], [], _lines(what, current[one]), [], current[one]) for one in gone]
+    changes: list[ConfigRequest | None] = []
     if dn:
-        changes.append(_modified(dn, what, current[dn], wanted["attributes"], ()))
+        changes.append(_modified(dn, what, current[dn], desired["attributes"], ()))
     else:
         dn = f"olcOverlay={{{len(there)}}}{name},{on}"
-        entry = {"objectClass": wanted["classes"], "olcOverlay": [f"{{{len(there)}}}{name}"], **wanted["attributes"]}
+        entry = {"objectClass": desired["classes"], "olcOverlay": [f"{{{len(there)}}}{name}"], **desired["attributes"]}
         changes.append(_added(dn, what, entry))
-    inside = wanted.get("database")
+    inside = desired.get("database")
     if inside and below:
         changes.append(_modified(below[0], f"database of {what}", current[below[0]], inside["attributes"], ()))
     elif inside:
@@ -200,7 +202,7 @@ def _module(line: str) -> str:
     return line.split()[0].removesuffix(".la").removesuffix(".so")
 
 
-def _debian(access: Mapping[str, list[str]], current: Tree) -> Change | None:
+def _debian(access: Mapping[str, list[str]], current: Tree) -> ConfigRequest | None:
     """Close Debian's own, empty database to strangers, as long as it is as the package made it."""
     dn = _entry(current, "olcDbDirectory", DEBIAN_DATABASE)
     if dn is None or not same(current[dn].get("olcAccess", []), access["was"], ordered=True):
@@ -209,8 +211,8 @@ def _debian(access: Mapping[str, list[str]], current: Tree) -> Change | None:
     return _modified(dn, what, current[dn], {"olcAccess": access["now"]}, ())
 
 
-def _database(wanted: Mapping[str, Any], current: Tree, dn: str, recorded: Iterable[str]) -> Change | None:
-    suffix, attributes = wanted["suffix"], wanted["database"]
+def _database(desired: Mapping[str, Any], current: Tree, dn: str, recorded: Iterable[str]) -> ConfigRequest | None:
+    suffix, attributes = desired["suffix"], desired["database"]
     folder = attributes["olcDbDirectory"][0]
     if dn not in current:
         other = _entry(current, "olcDbDirectory", folder)
@@ -231,7 +233,7 @@ def _database(wanted: Mapping[str, Any], current: Tree, dn: str, recorded: Itera
     return _modified(dn, f"database {suffix}", current[dn], attributes, recorded)
 
 
-def reloaded_certificates(wanted: Mapping[str, list[str]]) -> Change:
+def reloaded_certificates(desired: Mapping[str, list[str]]) -> ConfigRequest:
     """Return what makes slapd read its certificate anew: the same values once more, all three together."""
-    same_again: list[Modification] = [("replace", name, list(wanted[name])) for name in TLS if name in wanted]
-    return Change(GLOBAL, "the renewed certificate", None, same_again, [], [], [])
+    same_again: list[Modification] = [("replace", name, list(desired[name])) for name in TLS if name in desired]
+    return ConfigRequest(GLOBAL, "the renewed certificate", None, same_again, [], [], [])

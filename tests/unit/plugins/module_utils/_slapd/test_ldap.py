@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def acts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What systemd is asked for."""
     asked: list[str] = []
     monkeypatch.setattr(units, "act", lambda verb, *_names: asked.append(verb))
-    monkeypatch.setattr(directory, "_make_folder", lambda path: Path(path).mkdir())
-    monkeypatch.setattr(directory, "_text_of", lambda _path: "")
-    monkeypatch.setattr(directory, "Connection", lambda *_words: "connection")
-    monkeypatch.setattr(directory, "state", lambda *_words: "20261127")
-    monkeypatch.setattr(directory, "_changes_of", lambda connection, _suffix: {"o=mail": [connection]})
-    monkeypatch.setattr(directory, "as_ldif", lambda *_words: "dn: o=mail\n")
+    monkeypatch.setattr(ldap, "_make_folder", lambda path: Path(path).mkdir())
+    monkeypatch.setattr(ldap, "_text_of", lambda _path: "")
+    monkeypatch.setattr(ldap, "Connection", lambda *_words: "connection")
+    monkeypatch.setattr(ldap, "state", lambda *_words: "20261127")
+    monkeypatch.setattr(ldap, "_changes_of", lambda connection, _suffix: {"o=mail": [connection]})
+    monkeypatch.setattr(ldap, "as_ldif", lambda *_words: "dn: o=mail\n")
     return asked
 
 
@@ -37,7 +37,7 @@ def replica(tmp_path: Path) -> Any:
     folder = tmp_path / "ldap-mail"
     folder.mkdir()
     (folder / "data.mdb").write_text("old")
-    change: Any = directory.Change.__new__(directory.Change)
+    change: Any = ldap.Transaction.__new__(ldap.Transaction)
     change.plan = {
         "config": {"suffix": "o=mail", "database": {"olcDbDirectory": [str(folder)]}},
         "provider": "mail.example.org",
@@ -55,14 +55,14 @@ def test_a_full_disk_leaves_the_entries_that_there_were(
         (replica.folder / "data.mdb").write_text(data[:2])
         raise Failed("slapadd: No space left on device")
 
-    monkeypatch.setattr(directory, "_as_slapd", full)
+    monkeypatch.setattr(ldap, "_as_slapd", full)
     with pytest.raises(Failed, match="No space left on device; it serves with the entries that it had"):
         replica.change.compare_entries("provider", "o=mail")
     assert (replica.folder / "data.mdb").read_text() == "old"
     assert acts == ["stop", "stop", "start"]
     assert files.load(replica.change.record_file) == {"loading": True}  # the next run tries again
 
-    monkeypatch.setattr(directory, "_as_slapd", lambda *_words, data: (replica.folder / "data.mdb").write_text(data))
+    monkeypatch.setattr(ldap, "_as_slapd", lambda *_words, data: (replica.folder / "data.mdb").write_text(data))
     replica.change.compare_entries("provider", "o=mail")
     assert (replica.folder / "data.mdb").read_text() == "dn: o=mail\n"
     assert files.load(replica.change.record_file) == {}
@@ -86,7 +86,7 @@ def test_a_slapd_whose_package_came_while_it_ran_is_started_anew(
 ) -> None:
     binary, pid_file, listen = tmp_path / "slapd", tmp_path / "slapd.pid", "ldapi:///"
     shutil.copy("/bin/sh", binary)
-    monkeypatch.setattr(directory, "PID_FILE", str(pid_file))
+    monkeypatch.setattr(ldap, "PID_FILE", str(pid_file))
     replica.change.plan["key_group"] = "no-such-group"
     assert replica.change.outdated(listen) == "its process is not to be found"
     command, pipe = [str(binary), "-c", "echo; read x", "-h", listen], subprocess.PIPE
@@ -102,8 +102,8 @@ def test_a_slapd_whose_package_came_while_it_ran_is_started_anew(
 
 def test_where_slapd_listens() -> None:
     local = [("127.0.0.1", 389), ("::1", 389), ("127.0.0.1", 636), ("::1", 636)]
-    assert directory.places("ldapi:/// ldap://localhost/ ldaps://localhost/") == local
-    assert directory.places("ldapi:/// ldap:/// ldaps://[2001:db8::1]:1636/") == [("", 389), ("2001:db8::1", 1636)]
+    assert ldap.places("ldapi:/// ldap://localhost/ ldaps://localhost/") == local
+    assert ldap.places("ldapi:/// ldap:/// ldaps://[2001:db8::1]:1636/") == [("", 389), ("2001:db8::1", 1636)]
 
 
 def test_a_slapd_that_would_not_get_its_port_is_not_started(replica: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Change:
+class EntryRequest:
     """One request on one entry."""
 
     verb: Verb
@@ -71,7 +71,7 @@ class Change:
 class Merge:
     """The outcome: requests, the new record, accounts whose password is needed, and what is to be said."""
 
-    changes: list[Change] = field(default_factory=list)
+    changes: list[EntryRequest] = field(default_factory=list)
     record: dict[str, Any] = field(default_factory=dict)
     needed: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -83,24 +83,24 @@ def equal(left: Iterable[str] | None, right: Iterable[str] | None) -> bool:
     return sorted(left or ()) == sorted(right or ())
 
 
-def three_way(current: list[str], base: Iterable[str], wanted: Iterable[str]) -> list[str]:
-    """Return current without what was applied and is wanted no more, and with what is wanted; case does not count."""
-    want = {value.casefold(): value for value in wanted}
+def three_way(current: list[str], base: Iterable[str], desired: Iterable[str]) -> list[str]:
+    """Return current without what was applied and is desired no more, and with what is desired; case does not count."""
+    want = {value.casefold(): value for value in desired}
     gone = {value.casefold() for value in base} - set(want)
     have = {value.casefold() for value in current}
     kept = [value for value in current if value.casefold() not in gone]
     return kept + [value for folded, value in want.items() if folded not in have]
 
 
-def merged(current: Attributes, base: Attributes, wanted: Attributes) -> Attributes:
+def merged(current: Attributes, base: Attributes, desired: Attributes) -> Attributes:
     """Return the attributes that an entry shall have: a single value is the inventory's, several are merged.
 
     mailEnabled is left alone while the inventory says what it said before: an account that somebody disabled in the
     directory stays so.
     """
     after = {name: list(values) for name, values in current.items()}
-    for name in {**base, **wanted}:
-        want, was, have = wanted.get(name, []), base.get(name, []), current.get(name, [])
+    for name in {**base, **desired}:
+        want, was, have = desired.get(name, []), base.get(name, []), current.get(name, [])
         if name == "mailEnabled":
             after[name] = have if have and want == was else want
         elif name in _SINGLE:
@@ -112,7 +112,7 @@ def merged(current: Attributes, base: Attributes, wanted: Attributes) -> Attribu
 
 
 def merge(
-    wanted: Mapping[str, Any],
+    desired: Mapping[str, Any],
     current: Mapping[str, Entry],
     record: Mapping[str, Any],
     digest: Callable[[Iterable[str]], str],
@@ -120,24 +120,24 @@ def merge(
 ) -> Merge:
     """Return what makes the directory as the inventory means it.
 
-    wanted: the plan's `entries`. current: every entry below the suffix, by DN. record: what the last merge left.
+    desired: the plan's `entries`. current: every entry below the suffix, by DN. record: what the last merge left.
     digest: of the stored values of userPassword, to see that a user has changed it.
     """
     result = Merge()
-    suffix = wanted["suffix"]
+    suffix = desired["suffix"]
     actual, current = current, whole(current, record)
     found = {name: _named(current, f",ou={name},{suffix}".lower(), attribute) for name, attribute in BRANCHES.items()}
-    _branches(result, wanted, {dn.lower() for dn in current})
-    result.record["domains"] = _domains(result, wanted, found["domains"], record.get("domains", []))
-    result.record["aliases"] = _aliases(result, wanted, found["aliases"], record.get("aliases", {}))
+    _branches(result, desired, {dn.lower() for dn in current})
+    result.record["domains"] = _domains(result, desired, found["domains"], record.get("domains", []))
+    result.record["aliases"] = _aliases(result, desired, found["aliases"], record.get("aliases", {}))
     for kind, (branch, structural) in LOGINS.items():
-        goals = dict.fromkeys(wanted["clients"], {}) if kind == "client" else wanted["services"]
+        goals = dict.fromkeys(desired["clients"], {}) if kind == "client" else desired["services"]
         result.record[branch] = _logins(result, kind, structural, goals, found[branch], record.get(branch, []), suffix)
-    _policies(result, wanted["policies"], found["policies"], suffix)
-    record = {**record, **_renamed(result, wanted, found["accounts"], record)}
-    result.record["accounts"] = _accounts(result, wanted, found["accounts"], record["accounts"], new_id)
-    result.record["leaving"] = leaving(wanted["accounts"], current, record)
-    _passwords(result, wanted, found, record, digest)
+    _policies(result, desired["policies"], found["policies"], suffix)
+    record = {**record, **_renamed(result, desired, found["accounts"], record)}
+    result.record["accounts"] = _accounts(result, desired, found["accounts"], record["accounts"], new_id)
+    result.record["leaving"] = leaving(desired["accounts"], current, record)
+    _passwords(result, desired, found, record, digest)
     if wrong := circle_in(current, result.changes):
         result.notes.append(f"aliases and forwards {wrong}; mail to them waits (postamt.mail.account lists them)")
     result.changes, result.record["withdrawn"] = expanded(result.changes, actual, record)
@@ -160,8 +160,8 @@ def whole(current: Mapping[str, Entry], record: Mapping[str, Any]) -> dict[str, 
 
 
 def expanded(
-    changes: Collection[Change], current: Mapping[str, Entry], record: Mapping[str, Any]
-) -> tuple[list[Change], dict[str, list[str]]]:
+    changes: Collection[EntryRequest], current: Mapping[str, Entry], record: Mapping[str, Any]
+) -> tuple[list[EntryRequest], dict[str, list[str]]]:
     """Return changes of whole() entries as they are made, and by DN the targets of aliases and forwards that stay out.
 
     Mail to such a target, an address of disabled accounts alone, would be taken first and come back later.
@@ -191,13 +191,13 @@ def expanded(
             change = replace(asked[dn], before=have, after=goal)
         else:
             kind = "account" if is_account(current[dn]) else "alias"
-            change = Change("change", kind, "".join(attributes.get("mail", [dn])[:1]).lower(), dn, have, goal)
+            change = EntryRequest("change", kind, "".join(attributes.get("mail", [dn])[:1]).lower(), dn, have, goal)
         if have is None or change.modifications():
             made[dn] = change
     return [made[dn] for dn in dict.fromkeys([*asked, *made]) if dn in made], withdrawn
 
 
-def circle_in(current: Mapping[str, Entry], changes: Iterable[Change]) -> str:
+def circle_in(current: Mapping[str, Entry], changes: Iterable[EntryRequest]) -> str:
     """Return what is wrong where aliases and forwards point in a circle after changes of whole() entries."""
     after = {dn: entry.attributes for dn, entry in current.items()}
     after.update({change.dn: change.after or {} for change in changes})
@@ -279,11 +279,11 @@ def leaving(listed: Collection[str], current: Mapping[str, Entry], record: Mappi
 
 
 def _renamed(
-    result: Merge, wanted: Mapping[str, Any], found: dict[str, Entry], record: Mapping[str, Any]
+    result: Merge, desired: Mapping[str, Any], found: dict[str, Entry], record: Mapping[str, Any]
 ) -> dict[str, dict[str, Any]]:
     """Let the entries of renamed accounts, and what is recorded of them, go by their new names."""
     accounts, passwords = dict(record.get("accounts", {})), dict(record.get("passwords", {}))
-    for name, former in wanted["renamed"].items():
+    for name, former in desired["renamed"].items():
         old = former["from"]
         if old in found and name in found:
             if old in accounts:
@@ -296,50 +296,50 @@ def _renamed(
         was = passwords.pop(old, None)
         if was and name not in passwords:  # the name is part of a fingerprint
             same_value = was["fingerprint"] == former["fingerprint"]
-            passwords[name] = {**was, "fingerprint": wanted["fingerprints"][name]} if same_value else was
+            passwords[name] = {**was, "fingerprint": desired["fingerprints"][name]} if same_value else was
     return {"accounts": accounts, "passwords": passwords}
 
 
-def _branches(result: Merge, wanted: Mapping[str, Any], there: Collection[str]) -> None:
-    suffix = wanted["suffix"]
+def _branches(result: Merge, desired: Mapping[str, Any], there: Collection[str]) -> None:
+    suffix = desired["suffix"]
     kind, _equals, value = suffix.partition(",")[0].partition("=")
     roots: dict[str, Attributes] = {suffix: {"objectClass": list(_RDN_CLASSES[kind]), kind: [value]}}
     if kind == "dc":
         roots[suffix]["o"] = [value]
-    for name in BRANCHES if wanted["clients"] else [name for name in BRANCHES if name != "clients"]:
+    for name in BRANCHES if desired["clients"] else [name for name in BRANCHES if name != "clients"]:
         roots[f"ou={name},{suffix}"] = {"objectClass": ["organizationalUnit"], "ou": [name]}
     for dn, attributes in roots.items():
         if dn.lower() not in there:
-            result.changes.append(Change("add", "branch", dn, dn, None, attributes))
+            result.changes.append(EntryRequest("add", "branch", dn, dn, None, attributes))
 
 
-def _domains(result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry], base: Iterable[str]) -> list[str]:
-    for name in wanted["domains"]:
+def _domains(result: Merge, desired: Mapping[str, Any], current: Mapping[str, Entry], base: Iterable[str]) -> list[str]:
+    for name in desired["domains"]:
         if name not in current:
-            dn, attributes = f"dc={name},ou=domains,{wanted['suffix']}", {"objectClass": ["domain"], "dc": [name]}
-            result.changes.append(Change("add", "domain", name, dn, None, attributes))
-    for name in sorted(set(base) - set(wanted["domains"])):
+            dn, attributes = f"dc={name},ou=domains,{desired['suffix']}", {"objectClass": ["domain"], "dc": [name]}
+            result.changes.append(EntryRequest("add", "domain", name, dn, None, attributes))
+    for name in sorted(set(base) - set(desired["domains"])):
         entry = current.get(name)
         if entry:
-            result.changes.append(Change("remove", "domain", name, entry.dn, entry.attributes, None))
-    return list(wanted["domains"])
+            result.changes.append(EntryRequest("remove", "domain", name, entry.dn, entry.attributes, None))
+    return list(desired["domains"])
 
 
 def _aliases(
-    result: Merge, wanted: Mapping[str, Any], current: Mapping[str, Entry], base: Mapping[str, list[str]]
+    result: Merge, desired: Mapping[str, Any], current: Mapping[str, Entry], base: Mapping[str, list[str]]
 ) -> dict[str, list[str]]:
-    for name in {**base, **wanted["aliases"], **(current if wanted["exclusive"] else {})}:
-        dn = f"cn={escaped(name)},ou=aliases,{wanted['suffix']}"
-        targets, was, entry = wanted["aliases"].get(name, []), base.get(name, []), current.get(name)
+    for name in {**base, **desired["aliases"], **(current if desired["exclusive"] else {})}:
+        dn = f"cn={escaped(name)},ou=aliases,{desired['suffix']}"
+        targets, was, entry = desired["aliases"].get(name, []), base.get(name, []), current.get(name)
         if entry is None:
             if targets:
                 attributes = {
                     "objectClass": ["organizationalRole", FORWARD], "cn": [name], "mail": [name], "mailAlias": [name],
                     "mailForwardingAddress": targets,
                 }  # fmt: skip
-                result.changes.append(Change("add", "alias", name, dn, None, attributes))
+                result.changes.append(EntryRequest("add", "alias", name, dn, None, attributes))
             continue
-        if wanted["exclusive"]:
+        if desired["exclusive"]:
             have = entry.attributes.get("mailForwardingAddress", [])
             ours = [*was, *targets] or have  # an alias that is all theirs is named as such
             was = _disowned(result, entry, {"mailForwardingAddress": ours})["mailForwardingAddress"]
@@ -347,23 +347,23 @@ def _aliases(
         if targets:
             after = merged(after, {}, {"mail": [name], "mailAlias": [name], "objectClass": [FORWARD]})
         if not after.get("mailForwardingAddress"):
-            result.changes.append(Change("remove", "alias", name, entry.dn, entry.attributes, None))
+            result.changes.append(EntryRequest("remove", "alias", name, entry.dn, entry.attributes, None))
         else:
             _differs(result, "change", "alias", name, entry, after)
-    return dict(wanted["aliases"])
+    return dict(desired["aliases"])
 
 
 def _logins(
     result: Merge,
     kind: str,
     structural: str,
-    wanted: Mapping[str, Attributes],
+    desired: Mapping[str, Attributes],
     current: Mapping[str, Entry],
     base: Iterable[str],
     suffix: str,
 ) -> list[str]:
-    """See to the entries by which programs, or other servers, log in; wanted: further attributes by name."""
-    for name, more in wanted.items():
+    """See to the entries by which programs, or other servers, log in; desired: further attributes by name."""
+    for name, more in desired.items():
         entry = current.get(name)
         if entry is not None:
             _differs(result, "change", kind, name, entry, {**entry.attributes, **more})
@@ -373,54 +373,54 @@ def _logins(
             "userPassword": [secrets.token_urlsafe(32)],  # which the class needs, and nobody knows
         }  # fmt: skip
         dn = f"cn={name},ou={LOGINS[kind][0]},{suffix}"
-        result.changes.append(Change("add", kind, name, dn, None, attributes))
-    for name in sorted(set(base) - set(wanted)):
+        result.changes.append(EntryRequest("add", kind, name, dn, None, attributes))
+    for name in sorted(set(base) - set(desired)):
         if name in current:
-            result.changes.append(Change("remove", kind, name, current[name].dn, current[name].attributes, None))
-    return sorted(wanted)
+            result.changes.append(EntryRequest("remove", kind, name, current[name].dn, current[name].attributes, None))
+    return sorted(desired)
 
 
-def _policies(result: Merge, wanted: Mapping[str, Attributes], current: Mapping[str, Entry], suffix: str) -> None:
+def _policies(result: Merge, desired: Mapping[str, Attributes], current: Mapping[str, Entry], suffix: str) -> None:
     """See to what passwords must be; further attributes of such an entry are somebody else's and stay."""
-    for name, goal in wanted.items():
+    for name, goal in desired.items():
         entry = current.get(name)
         if entry is not None:
             _differs(result, "change", "policy", name, entry, {**entry.attributes, **goal})
             continue
         attributes = {"objectClass": ["applicationProcess", "pwdPolicy"], "cn": [name], **goal}
-        result.changes.append(Change("add", "policy", name, f"cn={name},ou=policies,{suffix}", None, attributes))
+        result.changes.append(EntryRequest("add", "policy", name, f"cn={name},ou=policies,{suffix}", None, attributes))
 
 
 def _accounts(
     result: Merge,
-    wanted: Mapping[str, Any],
+    desired: Mapping[str, Any],
     current: Mapping[str, Entry],
     base: Mapping[str, Attributes],
     new_id: Callable[[], str],
 ) -> dict[str, Attributes]:
-    left = {name: {"mailEnabled": ["FALSE"]} for name in base if name not in wanted["accounts"]}
-    record = {**left, **wanted["accounts"]}
+    left = {name: {"mailEnabled": ["FALSE"]} for name in base if name not in desired["accounts"]}
+    record = {**left, **desired["accounts"]}
     for name, goal in record.items():
         entry, was = current.get(name), base.get(name, {})
         if entry is None:
             if name in left:  # deleted by somebody who knows why
                 continue
-            result.changes.append(new_account(wanted, name, goal, new_id()))
+            result.changes.append(new_account(desired, name, goal, new_id()))
             continue
-        if wanted["exclusive"]:
+        if desired["exclusive"]:
             ours = {key: [*was.get(key, []), *goal.get(key, [])] for key in ("mailAlias", "mailForwardingAddress")}
             was = {**was, **_disowned(result, entry, ours)}
         after = merged(entry.attributes, was, goal)
-        if name in left and wanted["exclusive"]:
+        if name in left and desired["exclusive"]:
             after["mailEnabled"] = ["FALSE"]
         if name in left:  # cn and sn have to stay
             after.update({key: entry.attributes[key] for key in ("cn", "sn") if key in entry.attributes})
         classes = [*ACCOUNT, *([FORWARD] if after.get("mailForwardingAddress") else [])]
         kept = [c for c in entry.attributes["objectClass"] if c.lower() != FORWARD.lower() or FORWARD in classes]
         after["objectClass"] = three_way(kept, (), classes)
-        fixed = _fixed(wanted["new_account"], entry.attributes.get("uid", [new_id()])[0])
+        fixed = _fixed(desired["new_account"], entry.attributes.get("uid", [new_id()])[0])
         after = {**{key: values for key, values in fixed.items() if key != "uid"}, **after}
-        if not set(after["mailStorageDirectory"]) & set(wanted["stores"]):  # its mailboxes have been moved
+        if not set(after["mailStorageDirectory"]) & set(desired["stores"]):  # its mailboxes have been moved
             after["mailStorageDirectory"] = fixed["mailStorageDirectory"]
         former = entry.attributes["mail"][0]
         if former.lower() != name:
@@ -429,11 +429,11 @@ def _accounts(
             continue
         leaves = name in left and after.get("mailEnabled") != entry.attributes.get("mailEnabled")
         _differs(result, "disable" if leaves else "change", "account", name, entry, after)
-    for name, entry in current.items() if wanted["exclusive"] else ():
+    for name, entry in current.items() if desired["exclusive"] else ():
         if name not in record and is_account(entry) and not disabled(entry):
             after = {**entry.attributes, "mailEnabled": ["FALSE"]}
             _differs(result, "disable", "account", name, entry, after)
-    return {name: goal for name, goal in record.items() if name in wanted["accounts"] or name in current}
+    return {name: goal for name, goal in record.items() if name in desired["accounts"] or name in current}
 
 
 def _disowned(result: Merge, entry: Entry, ours: Attributes) -> Attributes:
@@ -456,11 +456,11 @@ def _fixed(new: Mapping[str, str], identifier: str) -> Attributes:
     return {"uid": [identifier], "mailHomeDirectory": [f"{new['home']}/{identifier}"], **numbers}
 
 
-def new_account(wanted: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> Change:
+def new_account(desired: Mapping[str, Any], name: str, goal: Attributes, identifier: str) -> EntryRequest:
     """Return what adds an account; identifier: its uid, which names entry and mailbox and never changes."""
     classes = [*ACCOUNT, *([FORWARD] if goal.get("mailForwardingAddress") else [])]
-    attributes = {"objectClass": classes, "mail": [name], **_fixed(wanted["new_account"], identifier), **goal}
-    return Change("add", "account", name, f"uid={identifier},ou=accounts,{wanted['suffix']}", None, attributes)
+    attributes = {"objectClass": classes, "mail": [name], **_fixed(desired["new_account"], identifier), **goal}
+    return EntryRequest("add", "account", name, f"uid={identifier},ou=accounts,{desired['suffix']}", None, attributes)
 
 
 def account_attributes(address: str, said: Mapping[str, Any], have: Attributes) -> Attributes:
@@ -487,14 +487,14 @@ def account_attributes(address: str, said: Mapping[str, Any], have: Attributes) 
 
 
 def _differs(result: Merge, verb: Verb, kind: str, name: str, entry: Entry, after: Attributes) -> None:
-    change = Change(verb, kind, name, entry.dn, entry.attributes, after)
+    change = EntryRequest(verb, kind, name, entry.dn, entry.attributes, after)
     if change.modifications():
         result.changes.append(change)
 
 
 def _passwords(
     result: Merge,
-    wanted: Mapping[str, Any],
+    desired: Mapping[str, Any],
     found: Mapping[str, Mapping[str, Entry]],
     record: Mapping[str, Any],
     digest: Callable[[Iterable[str]], str],
@@ -506,12 +506,12 @@ def _passwords(
     is as said. Of an account that left the inventory it stays recorded as long as its entry is there: it may come back
     with another password because the old one is known to somebody.
     """
-    known = record.get("passwords", {}) if record.get("key") == wanted["key"] else {}
+    known = record.get("passwords", {}) if record.get("key") == desired["key"] else {}
     kept = {
-        name: was for name, was in known.items() if name not in wanted["fingerprints"] and name in found["accounts"]
+        name: was for name, was in known.items() if name not in desired["fingerprints"] and name in found["accounts"]
     }
     strangers, own = [], []
-    for name, fingerprint in wanted["fingerprints"].items():
+    for name, fingerprint in desired["fingerprints"].items():
         kind, _colon, login = name.partition(":")
         service = kind in LOGINS
         entry = found[LOGINS[kind][0]].get(login) if service else found["accounts"].get(name)
@@ -538,7 +538,7 @@ def _passwords(
     if strangers:
         result.notes.append(f"passwords kept that were there before: {names(strangers)}")
     result.record["passwords"] = kept
-    result.record["key"] = wanted["key"]
+    result.record["key"] = desired["key"]
 
 
 def both(left: Mapping[str, list[str]], right: Mapping[str, list[str]]) -> dict[str, list[str]]:

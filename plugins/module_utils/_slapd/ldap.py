@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Carry out the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection.
+"""Apply the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection.
 
 A change of cn=config is tried first on a second slapd, which has a copy of the configuration and answers on a socket in
 a private folder only: the real thing, certificates and access rules included. (slapmodify(8) on a copy takes any
@@ -29,8 +29,7 @@ from urllib.parse import quote, urlsplit
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_config as config
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, entries
 
 SOCKET = "/run/slapd/ldapi"
 PID_FILE = "/run/slapd/slapd.pid"
@@ -126,15 +125,15 @@ class Connection:
         """Have slapd hash and store a password (RFC 3062)."""
         return int(self.link.passwd(dn, None, clear))
 
-    def entry_request(self, change: entries.Change) -> tuple[str, Callable[[], int]]:
+    def entry_request(self, request: entries.EntryRequest) -> tuple[str, Callable[[], int]]:
         """Return what sends a change of an entry, and what it is called if slapd refuses it."""
-        what = f"to {change.verb} {change.kind} {change.name}"
-        if change.after is None:
-            return what, lambda: self.delete(change.dn)
-        if change.before is None:
-            return what, lambda: self.add(change.dn, change.after or {})
-        new = change.modifications()
-        return what, lambda: self.modify(change.dn, [("replace", name, new[name]) for name in new])
+        what = f"to {request.verb} {request.kind} {request.name}"
+        if request.after is None:
+            return what, lambda: self.delete(request.dn)
+        if request.before is None:
+            return what, lambda: self.add(request.dn, request.after or {})
+        new = request.modifications()
+        return what, lambda: self.modify(request.dn, [("replace", name, new[name]) for name in new])
 
     def all_of(self, requests: Iterable[tuple[str, Callable[[], int]]], window: int = 1) -> None:
         """Send requests, several at a time, and wait for all; raises Failed naming the one that was refused."""
@@ -197,7 +196,7 @@ def stored_digest(values: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(sorted(values)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-class Change(program.Change):
+class Transaction(program.Transaction):
     """One run of slapd's plan."""
 
     def __init__(self, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
@@ -217,20 +216,20 @@ class Change(program.Change):
             passwords_needed=self.needed,
         )
 
-    def carry_out(self) -> None:
+    def apply(self) -> None:
         self.missing = self.look_for_missing()
         if self.missing and not self.dry:
-            return  # the action brings it and calls again
+            return  # the action installs it and calls again
         self.record = files.load(self.record_file)
         self.under_way = bool(self.record.pop("under_way", False))
         self.manifest = files.load(self.manifest_file)
         self.shared = self.manifest.get("shared", [])
         self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
-        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.enabled else []
         self.look_at_units()
         if self.missing.get("packages"):
             self.enables = []  # its package does that
-        if not self.wanted:
+        if not self.enabled:
             self.leave()
             self.keep_claim()
             return
@@ -253,7 +252,7 @@ class Change(program.Change):
             self.connection = Connection()
         kept = dict(self.record)
         if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
-            if self.others_data(Files().search(config.GLOBAL, "subtree")):
+            if self.foreign_suffixes(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
             self.keep_original("/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
         self.take_over()
@@ -279,25 +278,25 @@ class Change(program.Change):
             self.keep_manifest()
 
     def files_of_ours(self) -> list[str]:
-        return sorted([DEFAULTS, *(t.path for t in self.targets)] if self.wanted else self.manifest.get("files", ()))
+        return sorted([DEFAULTS, *(t.path for t in self.targets)] if self.enabled else self.manifest.get("files", ()))
 
     def compare(self) -> program.Comparison:
         """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
-        if not self.wanted or files.load(self.record_file) or not shutil.which("slapcat"):
+        if not self.enabled or files.load(self.record_file) or not shutil.which("slapcat"):
             return program.Comparison()
         tree = Files().search(config.GLOBAL, "subtree")
         shared = [c for c in config.changes(self.plan["config"], tree, {}) if c.dn in (config.GLOBAL, config.FRONTEND)]
-        used = self.others_data(tree)
-        if not used and not any(change.before for change in shared):
+        used = self.foreign_suffixes(tree)
+        if not used and not any(request.before for request in shared):
             return program.Comparison()
         listens, listen = _services(_text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
         lines = [f"-{DEFAULTS}: {listens}\n", f"+{DEFAULTS}: {listen}\n"] if listens != listen else []
-        lines += [f"-{line}\n" for change in shared for line in change.before]
-        lines += [f"+{line}\n" for change in shared for line in change.after]
+        lines += [f"-{line}\n" for request in shared for line in request.before]
+        lines += [f"+{line}\n" for request in shared for line in request.after]
         served = f" (which serves {', '.join(used)})" if used else ""
         return program.Comparison([f"cn=config{served}"], "".join(["--- cn=config\n+++ wanted\n", *lines]))
 
-    def others_data(self, tree: config.Tree) -> list[str]:
+    def foreign_suffixes(self, tree: config.Tree) -> list[str]:
         """Return the suffixes of databases that serve somebody else's entries: one that does not run serves nobody."""
         suffixes = [suffix for entry in tree.values() for suffix in entry.get("olcSuffix", [])]
         running = units.states(["slapd.service"])["slapd.service"].active
@@ -374,7 +373,7 @@ class Change(program.Change):
                 self.begin()
                 self.made += files.make_folder(os.path.dirname(target.path))
                 files.replace(target.path, target.content, target.mode, 0, 0)
-        self.reread_unit_files(target.path for target in self.changes)
+        self.reload_unit_files(target.path for target in self.changes)
         # What the manifest says was written before slapd was restarted last.
         known = self.manifest.get("files", {})
         late = [t for t in self.targets if known.get(t.path) != hashlib.sha256(t.content).hexdigest()]
@@ -392,7 +391,7 @@ class Change(program.Change):
                     files.replace(target.path, target.seen.content, target.seen.mode, target.seen.uid, target.seen.gid)
                 else:
                     files.remove(target.path)
-            self.reread_unit_files(target.path for target in self.changes)
+            self.reload_unit_files(target.path for target in self.changes)
             units.act("restart", "slapd.service")
             raise Failed(f"{error}; its unit is the old one again, with which it serves") from None
         if self.manifest:  # a run that fails later restarts it no more
@@ -417,79 +416,83 @@ class Change(program.Change):
 
     # --- cn=config
 
-    def configure(self, wanted: dict[str, Any]) -> None:
-        """Make cn=config as wanted, have renewed certificates read, and ask."""
+    def configure(self, desired: dict[str, Any]) -> None:
+        """Make cn=config as desired, have renewed certificates read, and ask."""
         tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
         recorded = self.record.get("config", {})
         try:
-            found = config.changes(wanted, tree, recorded)
+            found = config.changes(desired, tree, recorded)
         except config.ConfigError as error:
             raise Failed(str(error)) from None
-        renewed = bool(self.unread()) and not self.restarted
-        told = any(change.dn == config.GLOBAL and _touches_tls(change) for change in found)
-        for change in found:
-            self.show(f"cn=config: {change.what}", change.before, change.after)
+        renewed = bool(self.stale_certificates()) and not self.restarted
+        told = any(request.dn == config.GLOBAL and _touches_tls(request) for request in found)
+        for request in found:
+            self.show(f"cn=config: {request.what}", request.before, request.after)
         if found or (renewed and not told):
             if not self.missing.get("packages") and "absent" not in self.watched.values():
                 rehearse(found, self.plan["key_group"])
             healthy = not self.dry and not self.complaint()
             if found:
                 if not self.dry:
-                    self.apply(found)
-                self.did("changed", "change", f"cn=config: {', '.join(change.what for change in found)}")
+                    self.send_all(found)
+                self.did("changed", "change", f"cn=config: {', '.join(request.what for request in found)}")
             if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
-                send(self.connection, config.reloaded_certificates(wanted["global"]))
+                send(self.connection, config.reloaded_certificates(desired["global"]))
             wrong = self.complaint() if not self.dry else ""
             if wrong:
                 if healthy and found:
                     raise Failed(f"does not serve with the new configuration ({wrong}); {self.take_back(found)}")
                 raise Failed(f"does not serve: {wrong}")
-        self.database_there = self.dry is False or not any(change.add and "olcSuffix" in change.add for change in found)
+        self.database_there = self.dry is False or not any(
+            request.add and "olcSuffix" in request.add for request in found
+        )
         self.record["config"] = {
-            **{name: sorted(wanted[name]) for name in ("global", "frontend", "database")},
-            "overlays": sorted(name for name, overlay in wanted["overlays"].items() if overlay["wanted"]),
+            **{name: sorted(desired[name]) for name in ("global", "frontend", "database")},
+            "overlays": sorted(name for name, overlay in desired["overlays"].items() if overlay["wanted"]),
         }
 
-    def apply(self, found: list[config.Change]) -> None:
+    def send_all(self, found: list[config.ConfigRequest]) -> None:
         """Send the requests one by one; the first that is refused takes back those before it."""
         self.begin()
-        for at, change in enumerate(found):
+        for at, request in enumerate(found):
             try:
-                send(self.connection, change)
+                send(self.connection, request)
             except Failed as error:
                 raise Failed(f"{error}; {self.take_back(found[:at])}") from None
         self.reopen(found)
 
-    def reopen(self, found: list[config.Change]) -> None:
+    def reopen(self, found: list[config.ConfigRequest]) -> None:
         """Restart slapd where a database got another size: 2.6 answers no search in it before, and may end."""
-        if any(name == "olcDbMaxSize" for change in found for _verb, name, _values in change.modifications):
+        if any(name == "olcDbMaxSize" for request in found for _verb, name, _values in request.modifications):
             units.act("restart", "slapd.service")
             self.connection = Connection()
 
-    def take_back(self, found: list[config.Change]) -> str:
+    def take_back(self, found: list[config.ConfigRequest]) -> str:
         """Send the inverse of requests; tells what became of it.
 
         Modules and schema stay, which harms nobody: slapd cannot unload the one and may not remove the other. It also
         keeps TLS once it has it.
         """
-        left = []
-        for change in reversed(found):
+        remaining = []
+        for request in reversed(found):
             try:
-                if change.gone is not None:
-                    send(self.connection, dataclasses.replace(change, add=change.gone, gone=None))
-                elif change.add and ("olcSuffix" in change.add or "olcOverlay=" in change.dn):
-                    send(self.connection, dataclasses.replace(change, gone=change.add))
-                elif change.inverse:
-                    send(self.connection, dataclasses.replace(change, modifications=change.inverse))
+                if request.gone is not None:
+                    send(self.connection, dataclasses.replace(request, add=request.gone, gone=None))
+                elif request.add and ("olcSuffix" in request.add or "olcOverlay=" in request.dn):
+                    send(self.connection, dataclasses.replace(request, gone=request.add))
+                elif request.inverse:
+                    send(self.connection, dataclasses.replace(request, modifications=request.inverse))
                 else:
-                    left.append(change.what)
+                    remaining.append(request.what)
             except Failed:
-                left.append(change.what)
+                remaining.append(request.what)
         self.reopen(found)
-        if not left:
+        if not remaining:
             self.under_way = False
             self.keep_record()
-        return "the old configuration is back" + (f", except for {', '.join(left)}, which stays" if left else "")
+        return "the old configuration is back" + (
+            f", except for {', '.join(remaining)}, which stays" if remaining else ""
+        )
 
     def complaint(self) -> str:
         """Return what is wrong with what slapd serves on port 636, empty if nothing."""
@@ -592,26 +595,26 @@ class Change(program.Change):
 
     def fill(self) -> None:
         """Make the entries as the inventory means them; passwords only those that the second call brings."""
-        wanted = self.plan["entries"]
-        if wanted is None:
+        desired = self.plan["entries"]
+        if desired is None:
             self.note_lag()
             return
         tree: config.Tree = {}
         if self.database_there:
-            tree = self.connection.search(wanted["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
+            tree = self.connection.search(desired["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
         current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
-        merge = entries.merge(wanted, current, self.record, stored_digest)
+        merge = entries.merge(desired, current, self.record, stored_digest)
         self.notes += merge.notes
         if self.plan["followed"] and self.database_there and (merge.changes or merge.needed):
-            refuse_late(self.connection, wanted["suffix"])
+            refuse_late(self.connection, desired["suffix"])
         self.tell(merge.changes)
         if merge.changes and not self.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's
             self.under_way = True
             self.record.update(entries.united(self.record, merge.record))
             self.keep_record()
-            roots = [change for change in merge.changes if change.kind == "branch"]
-            rest = [change for change in merge.changes if change.kind != "branch"]
+            roots = [request for request in merge.changes if request.kind == "branch"]
+            rest = [request for request in merge.changes if request.kind != "branch"]
             self.connection.all_of(map(self.connection.entry_request, roots))
             self.connection.all_of(map(self.connection.entry_request, rest), _WINDOW)
         self.record.update(merge.record)
@@ -666,21 +669,21 @@ class Change(program.Change):
             self.record.pop("loading", None)
             self.keep_record()
 
-    def tell(self, changes: list[entries.Change]) -> None:
+    def tell(self, requests: list[entries.EntryRequest]) -> None:
         """Say what becomes of which entries, in one sentence a verb and kind."""
-        groups: dict[tuple[str, str], list[entries.Change]] = {}
-        for change in changes:
-            groups.setdefault((change.verb, change.kind), []).append(change)
+        groups: dict[tuple[str, str], list[entries.EntryRequest]] = {}
+        for request in requests:
+            groups.setdefault((request.verb, request.kind), []).append(request)
         for (verb, kind), group in groups.items():
             if kind == "branch":
                 self.did("added", "add", f"the directory's root and branches below {self.plan['entries']['suffix']}")
                 continue
             plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
             word = kind if len(group) == 1 else f"{len(group)} {plural}"
-            self.did(PAST[verb], verb, f"{word}: {entries.names(change.name for change in group)}")
-        if changes and self.module._diff:
-            before = [line for change in changes for line in change.lines(change.before)]
-            after = [line for change in changes for line in change.lines(change.after)]
+            self.did(PAST[verb], verb, f"{word}: {entries.names(request.name for request in group)}")
+        if requests and self.module._diff:
+            before = [line for request in requests for line in request.lines(request.before)]
+            after = [line for request in requests for line in request.lines(request.after)]
             self.show(f"entries below {self.plan['entries']['suffix']}", before, after)
 
     def set_passwords(self, names: list[str]) -> None:
@@ -808,44 +811,44 @@ def refuse_late(connection: Connection, suffix: str) -> None:
         raise Failed(wrong)
 
 
-def _touches_tls(change: config.Change) -> bool:
-    return any(name in config.TLS for _verb, name, _values in change.modifications)
+def _touches_tls(request: config.ConfigRequest) -> bool:
+    return any(name in config.TLS for _verb, name, _values in request.modifications)
 
 
-def send(connection: Connection, change: config.Change) -> None:
+def send(connection: Connection, request: config.ConfigRequest) -> None:
     """Send one request about cn=config; raises Failed."""
-    add = change.add
-    if change.gone is not None:
-        connection.all_of([(f"to remove {change.what}", lambda: connection.delete(change.dn))])
+    add = request.add
+    if request.gone is not None:
+        connection.all_of([(f"to remove {request.what}", lambda: connection.delete(request.dn))])
     elif add is not None:
-        connection.all_of([(change.what, lambda: connection.add(change.dn, add))])
+        connection.all_of([(request.what, lambda: connection.add(request.dn, add))])
     else:
-        connection.all_of([(change.about, lambda: connection.modify(change.dn, change.modifications))])
+        connection.all_of([(request.about, lambda: connection.modify(request.dn, request.modifications))])
 
 
 # --- the rehearsal
 
 
-def rehearse(changes: list[config.Change], group: str) -> None:
+def rehearse(requests: list[config.ConfigRequest], group: str) -> None:
     """Make the changes on a second slapd that has a copy of cn=config; raises Failed with what slapd says."""
-    if not changes:
+    if not requests:
         return
     with _second_slapd(group) as connection:
-        for change in changes:
+        for request in requests:
             try:
-                send(connection, _elsewhere(change))
+                send(connection, _elsewhere(request))
             except Failed as error:
                 raise Failed(f"{error}; nothing was changed") from None
 
 
-def _elsewhere(change: config.Change) -> config.Change:
+def _elsewhere(request: config.ConfigRequest) -> config.ConfigRequest:
     """Return a change so that the copy has an empty database of its own, and does not begin to follow the provider."""
     quiet = {"olcSyncrepl": lambda values: list(map(_of_nobody, values))}
-    modifications = [(verb, name, quiet.get(name, list)(values)) for verb, name, values in change.modifications]
-    add = change.add and {name: quiet.get(name, list)(values) for name, values in change.add.items()}
+    modifications = [(verb, name, quiet.get(name, list)(values)) for verb, name, values in request.modifications]
+    add = request.add and {name: quiet.get(name, list)(values) for name, values in request.add.items()}
     if add and "olcDbDirectory" in add:
         add["olcDbDirectory"] = [_new_folder("database")]
-    return dataclasses.replace(change, add=add, modifications=modifications)
+    return dataclasses.replace(request, add=add, modifications=modifications)
 
 
 def _of_nobody(value: str) -> str:
@@ -903,6 +906,6 @@ def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
-    program.bring(Change(module))
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
+    program.execute(Transaction(module))

@@ -9,8 +9,7 @@ import copy
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_config as config
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, ldap
 
 DEBIAN = ["to attrs=userPassword by self write by anonymous auth by * none", "to * by * read"]
 DATABASE = "olcDatabase={2}mdb,cn=config"
@@ -187,7 +186,7 @@ def test_a_replicas_password_is_in_no_line(converged: config.Tree) -> None:
 
 def test_a_copy_touches_nothing_of_the_real_slapd() -> None:
     secret = base64.b64encode(b'{0}rid=001 provider=ldapi://%2Frun%2Fp credentials="\xc3\xa4"').decode()
-    copied = directory.detached(
+    copied = ldap.detached(
         "dn: cn=config\nolcPidFile: /run/slapd/slapd.pid\nolcArgsFile: /run/slapd/slapd.args\nolcLocalSSF: 128\n\n"
         f"dn: {DATABASE}\nolcDbDirectory: /var/lib/ldap-mail\nolcSyncrepl:: {secret}\nolcAccess: {{0}}to * by * none\n",
         lambda name: f"/copy/{name}",
@@ -203,5 +202,5 @@ def test_a_copy_touches_nothing_of_the_real_slapd() -> None:
 
 def test_a_clock_that_is_behind_the_last_change_is_named() -> None:
     change, then = "20261127003000.123456Z#000000#000#000000", 1795739400.0
-    assert directory.late(change, then) == directory.late(change, then - 2) == directory.late("", 0) == ""
-    assert directory.late(change, then - 600).startswith("the clock here is 600 seconds behind the directory's last")
+    assert ldap.late(change, then) == ldap.late(change, then - 2) == ldap.late("", 0) == ""
+    assert ldap.late(change, then - 600).startswith("the clock here is 600 seconds behind the directory's last")

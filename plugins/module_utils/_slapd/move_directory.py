@@ -16,10 +16,9 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_config as config
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, ldap
 
 MOVED = os.path.join(program.STATE, "ldap", "moved.json")  # what the record said of entries that are elsewhere now
 
@@ -40,36 +39,36 @@ def take(suffix: str, name: str) -> dict[str, Any]:
 
     name: this host's, for people.
     """
-    record = files.load(directory.RECORD)
+    record = files.load(ldap.RECORD)
     if "accounts" not in record:
         return files.load(host.ARRIVING)  # it was on its way to this host
     if record.get("under_way"):
         raise Failed(
             "an earlier run was interrupted here: let postamt.mail.site finish it with the old inventory first"
         )
-    connection = directory.Connection()
-    directory.refuse_late(connection, suffix)
+    connection = ldap.Connection()
+    ldap.refuse_late(connection, suffix)
     (place,) = connection.search(config.GLOBAL, "subtree", f"(olcSuffix={suffix})", ["1.1"]) or [""]
     if not place:
         raise Failed(f"slapd has no database {suffix}")
     settings = record["config"]["database"]
     if "olcReadOnly" not in settings:  # as something that was set, so that a run of the old inventory takes it back
         settings.append("olcReadOnly")
-        files.save(directory.RECORD, record)
-    closing = config.Change(
+        files.save(ldap.RECORD, record)
+    closing = config.ConfigRequest(
         place, "a directory that is moved", None, [("replace", "olcReadOnly", ["TRUE"])], [], [], []
     )
-    directory.send(connection, closing)
+    ldap.send(connection, closing)
     kept = {name: value for name, value in record.items() if name != "config"}
-    change = directory.state(connection, suffix)
-    return {"from": name, "ldif": directory.as_ldif(connection, suffix), "record": kept, "state": change}
+    change = ldap.state(connection, suffix)
+    return {"from": name, "ldif": ldap.as_ldif(connection, suffix), "record": kept, "state": change}
 
 
-def bring(content: dict[str, Any]) -> None:
+def import_entries(content: dict[str, Any]) -> None:
     """Keep entries and record for the next run."""
-    if "accounts" in files.load(directory.RECORD):
+    if "accounts" in files.load(ldap.RECORD):
         raise Failed("this host holds accounts of its own, which are not overwritten")
-    if wrong := directory.late(content.get("state", ""), time.time()):
+    if wrong := ldap.late(content.get("state", ""), time.time()):
         raise Failed(wrong)
     files.private_folder(os.path.dirname(host.ARRIVING))
     files.save(host.ARRIVING, content)
@@ -77,17 +76,16 @@ def bring(content: dict[str, Any]) -> None:
 
 def close() -> None:
     """Say of this host that its entries are elsewhere now; its database stays."""
-    record = files.load(directory.RECORD)
+    record = files.load(ldap.RECORD)
     if "accounts" in record:
         files.save(MOVED, record)
-        files.save(directory.RECORD, {"config": record["config"]})
+        files.save(ldap.RECORD, {"config": record["config"]})
     elif files.exists(host.ARRIVING):
         files.remove(host.ARRIVING)
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Do the request's `step`; ends the module."""
-    units.serve(module)
     request, answer = module.params["request"], {}
     try:
         with program.alone("ldap"):
@@ -95,7 +93,7 @@ def carry_out(module: AnsibleModule) -> None:
                 content = take(request["suffix"], request["name"])
                 answer = {"data": packed(content), "accounts": len(content["record"]["accounts"])}
             elif request["step"] == "bring":
-                bring(unpacked(request["data"]))
+                import_entries(unpacked(request["data"]))
             else:
                 close()
     except (Failed, OSError) as error:

@@ -8,7 +8,7 @@ import itertools
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries
 
 ANNA, BEN = "anna@example.org", "ben@example.org"
 NEW = {
@@ -259,11 +259,11 @@ def test_a_record_of_a_run_that_ended_half_way_holds_both(directory: Directory) 
 
 def test_lines_of_a_diff_hold_what_differs_and_no_password() -> None:
     before = {"mail": [ANNA], "mailQuota": ["1"], "userPassword": ["x"]}
-    change = entries.Change(
+    change = entries.EntryRequest(
         "change", "account", ANNA, "dn", before, {**before, "mailQuota": ["2"], "userPassword": ["y"]}
     )
     assert change.lines(before) == [f"account {ANNA}: mailQuota: 1"]
-    new = entries.Change("add", "account", ANNA, "dn", None, before)
+    new = entries.EntryRequest("add", "account", ANNA, "dn", None, before)
     assert not any("userPassword" in line for line in new.lines(before))
 
 

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: carry_out
-short_description: Carry out on a host what an action has derived
+module: apply_plan
+short_description: Apply on a host what an action has derived
 version_added: 0.1.0
 description:
   - The part of this collection's modules that runs on the host. Their actions call it; playbooks do not.
@@ -23,11 +23,11 @@ options:
         certificates,
         clamav,
         compare,
-        directory,
-        directory_move,
         dovecot,
         haproxy,
         host,
+        ldap,
+        move_directory,
         nftables,
         postfix,
         quarantine,
@@ -48,19 +48,19 @@ options:
 
 EXAMPLES = r"""
 - name: See what a host is like, as postamt.mail.host_look does
-  postamt.mail.carry_out:
+  postamt.mail.apply_plan:
     program: host
 """
 
 RETURN = r"""
 actions:
   description: What was done, in short sentences; in check mode what would be done.
-  returned: where the program is brought about
+  returned: where a plan is applied
   type: list
   elements: str
 missing:
-  description: Packages and users that have to be there first; the action brings them and calls again.
-  returned: where the program is brought about
+  description: Packages and users that have to be there first; the action installs or creates them and calls again.
+  returned: where a plan is applied
   type: dict
 passwords_needed:
   description: Accounts (address) and services (service:NAME) whose password has to be applied; the action calls again.
@@ -73,7 +73,7 @@ import os
 from types import ModuleType
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import watchdog
+from ansible_collections.postamt.mail.plugins.module_utils._engine import units, watchdog
 
 
 def code_of(program: str) -> ModuleType:
@@ -89,16 +89,16 @@ def code_of(program: str) -> ModuleType:
         from ansible_collections.postamt.mail.plugins.module_utils._tls import certificates as code
     elif program == "compare":
         from ansible_collections.postamt.mail.plugins.module_utils._engine import compare as code
-    elif program == "directory":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory as code
-    elif program == "directory_move":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_move as code
     elif program == "dovecot":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot as code
     elif program == "haproxy":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy as code
     elif program == "host":
         from ansible_collections.postamt.mail.plugins.module_utils._engine import host as code
+    elif program == "ldap":
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap as code
+    elif program == "move_directory":
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import move_directory as code
     elif program == "nftables":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import nftables as code
     elif program == "postfix":
@@ -123,11 +123,11 @@ def main() -> None:
                     "certificates",
                     "clamav",
                     "compare",
-                    "directory",
-                    "directory_move",
                     "dovecot",
                     "haproxy",
                     "host",
+                    "ldap",
+                    "move_directory",
                     "nftables",
                     "postfix",
                     "quarantine",
@@ -143,9 +143,10 @@ def main() -> None:
     )
     program = module.params["program"]
     watchdog.start(f"{program} on this host")
+    units.set_runner(module)
     os.umask(0o022)  # for the commands that it calls: the login's may be stricter
     try:
-        code_of(program).carry_out(module)
+        code_of(program).apply(module)
     except OSError as error:
         module.fail_json(msg=f"{program}: {error}")
 

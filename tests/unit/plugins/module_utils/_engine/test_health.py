@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
-from ansible_collections.postamt.mail.plugins.module_utils._engine.questions import (
+from ansible_collections.postamt.mail.plugins.module_utils._engine import health
+from ansible_collections.postamt.mail.plugins.module_utils._engine.health import (
     BROKEN,
     LATER,
     NO,
@@ -52,17 +52,17 @@ def test_a_dependency_that_was_down_before_is_no_fault_of_the_change() -> None:
     ],
 )
 def test_reply(reply: Reply, verdict: str) -> None:
-    assert questions._reply(reply).verdict == verdict
+    assert health._reply(reply).verdict == verdict
 
 
 def test_a_socket_is_asked_and_its_needs_are_looked_at(tmp_path: Path) -> None:
     path = str(tmp_path / "mux")
     question = {"kind": "socket", "arguments": {"path": path, "needs": [str(tmp_path / "nobody")]}}
-    assert questions.ask([question])[0].verdict == SILENT
+    assert health.run([question])[0].verdict == SILENT
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        answer = questions.ask([question])[0]
+        answer = health.run([question])[0]
     assert answer == Answer(YES, "somebody listens", down=(str(tmp_path / "nobody"),))
 
 
@@ -82,7 +82,7 @@ def test_postfix_without_the_directory_is_not_configured_wrongly(tmp_path: Path)
         for asked in (question, without):
             thread = threading.Thread(target=greet)
             thread.start()
-            verdicts.append(questions.ask([asked])[0].verdict)
+            verdicts.append(health.run([asked])[0].verdict)
             thread.join()
     assert verdicts == [BROKEN, LATER]
 
@@ -97,7 +97,7 @@ def test_silence_is_waited_out(tmp_path: Path) -> None:
 
         timer = threading.Timer(0.3, start)
         timer.start()
-        answers = questions.ask([{"kind": "socket", "arguments": {"path": path}}], wait=5)
+        answers = health.run([{"kind": "socket", "arguments": {"path": path}}], wait=5)
         timer.join()
     assert answers[0].verdict == YES
 
@@ -118,7 +118,7 @@ def test_a_process_that_is_about_to_leave_is_not_the_answer(tmp_path: Path) -> N
         server.listen()
         thread = threading.Thread(target=greet)
         thread.start()
-        answers = questions.ask([{"kind": "lmtp_greeting", "arguments": {"path": path}}], wait=5)
+        answers = health.run([{"kind": "lmtp_greeting", "arguments": {"path": path}}], wait=5)
         thread.join()
     assert answers[0].verdict == YES
 
@@ -126,6 +126,6 @@ def test_a_process_that_is_about_to_leave_is_not_the_answer(tmp_path: Path) -> N
 def test_described() -> None:
     arguments = {"port": 587, "recipient": "postmaster@example.org", "tls": "starttls", "needs": ["127.0.0.1:389"]}
     assert (
-        questions.described({"kind": "smtp_rcpt", "arguments": arguments})
+        health.described({"kind": "smtp_rcpt", "arguments": arguments})
         == "smtp rcpt postmaster@example.org port 587 tls starttls"
     )
