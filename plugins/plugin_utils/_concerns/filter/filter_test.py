@@ -9,7 +9,7 @@ What the test does is in module_utils/_programs/postamt_filter_test.py.
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit, command
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
@@ -53,7 +53,13 @@ def amavis(site: Site, host: Host) -> Amavis | None:
                 f"{UNITS}/postamt-filter-test.service",
                 _SERVICE.format(head=HEAD, command=" ".join([_PROGRAM, socket, TEST_CLIENT, *words]), limits=_LIMITS),
             ),
-            File(f"{UNITS}/postamt-filter-test.timer", _TIMER.format(head=HEAD)),
+            timer(
+                "postamt-filter-test",
+                "Test the content filter each minute",
+                OnActiveSec="1min",
+                OnUnitInactiveSec="1min",
+                AccuracySec="5s",
+            ),
         ],
         units=[Unit("postamt-filter-test.timer")],
     )
@@ -82,17 +88,4 @@ LogLevelMax=notice
 RuntimeDirectory=postamt-filter
 RuntimeDirectoryPreserve=yes
 {limits}
-"""
-_TIMER = """\
-{head}
-[Unit]
-Description=Test the content filter each minute
-
-[Timer]
-OnActiveSec=1min
-OnUnitInactiveSec=1min
-AccuracySec=5s
-
-[Install]
-WantedBy=timers.target
 """
