@@ -85,7 +85,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import watchd
 def code_of(program):
     """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
     if program == "accounts":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts as code
+        from ansible_collections.postamt.mail.plugins.module_utils._accounts import accounts as code
     elif program == "amavis":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis as code
     elif program == "clamav":

@@ -7,6 +7,7 @@ from __future__ import annotations
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, File, User
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.directory_store import DirectoryStore
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import (
@@ -75,6 +76,7 @@ class DirectoryLookups(Lookups):
     """Accounts are entries of the directory; vmail owns their mail."""
 
     directory = True
+    store = DirectoryStore()
 
     def postfix(self, site: Site, host: Host) -> Postfix | None:
         """Look recipients, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
