@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Problem, parse_fields
@@ -34,7 +34,7 @@ def site(**more: t.Any) -> Site:
 def said(state: str, address: str | None = None, on: Site | None = None, **more: t.Any) -> list[str]:
     problems: list[Problem] = []
     who = {"account": address} if address else {}
-    asked = parse_fields(account.Asked, {"state": state, **who, **more}, "", problems, prefix="")
+    asked = parse_fields(Asked, {"state": state, **who, **more}, "", problems, prefix="")
     return [*map(str, problems), *(map(str, account.check(on or site(), asked)) if asked else [])]
 
 
@@ -183,7 +183,7 @@ def test_no_password_but_a_deleted_accounts_is_forgotten() -> None:
 
 def test_no_more_is_left_to_another_host_than_was_asked_for() -> None:
     left = {"kick": ["*", "-f", BEN], "delete": {ANNA: "/var/vmail/0123"}}
-    assert account.allowed(account.Asked("listed"), left) == {}
-    assert account.allowed(account.Asked("disabled", Address(DORA)), left) == {"kick": [DORA]}
-    assert account.allowed(account.Asked("purged"), left) == {"delete": left["delete"]}
-    assert account.allowed(account.Asked("absent", Address(DORA)), {}) == {}
+    assert account.allowed(Asked("listed"), left) == {}
+    assert account.allowed(Asked("disabled", Address(DORA)), left) == {"kick": [DORA]}
+    assert account.allowed(Asked("purged"), left) == {"delete": left["delete"]}
+    assert account.allowed(Asked("absent", Address(DORA)), {}) == {}

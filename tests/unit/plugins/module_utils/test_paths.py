@@ -24,9 +24,9 @@ HARMLESS = {
 KNOWN = {
     "__future__", "abc", "ansible.module_utils.basic", "ansible_collections", "argparse", "base64", "calendar",
     "collections", "concurrent.futures", "contextlib", "ctypes", "dataclasses", "datetime", "difflib", "email", "errno",
-    "fcntl", "files", "grp", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "platform", "pwd", "re", "secrets",
-    "signal", "smtplib", "socket", "ssl", "stat", "struct", "subprocess", "sys", "threading", "time", "typing",
-    "urllib.parse", "warnings", "zlib", *HARMLESS,
+    "fcntl", "files", "grp", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "platform", "pwd", "re",
+    "secrets", "signal", "smtplib", "socket", "ssl", "stat", "struct", "subprocess", "sys", "threading", "time",
+    "typing", "urllib.parse", "warnings", "zlib", *HARMLESS,
 }  # fmt: skip
 BUILT_IN = {"__import__", "compile", "eval", "exec", "open"}
 # What AnsibleModule does to files, by their paths
