@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import difflib
+import re
 import time
 from typing import Any
 
@@ -20,6 +20,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.units import 
 
 DISABLED = 1  # the day, since 1970, on which usermod(8) has a locked user expire
 _DAY = 86400  # seconds
+_NAME = re.compile(r"[a-z_][a-z0-9_.-]*")  # what every release takes; a number would be taken for a UID
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +136,7 @@ class Users(AccountStore):
         name = self.accounts[address]["user"]
         user = self.person(name)
         if user is None:
-            close = difflib.get_close_matches(name, [one.name for one in self.users.values() if self.is_person(one)], 1)
-            hint = f"; there is {close[0]}" if close else ""
-            raise Failed(f"there is no user {name} on this host: -e state=present adds it{hint}")
+            raise Failed(f"there is no user {name} on this host: -e state=present adds it")
         return user
 
     def did(self, verb: str, past: str, what: str) -> bool:
@@ -155,12 +154,13 @@ class Users(AccountStore):
         name, said = self.accounts[address]["user"], self.request["said"]
         user = self.person(name)
         if user is None:
-            self.refuse_old_home(name)
+            self.refuse_unfit(name)
             if self.did("add", "added", f"user {name} for {address}"):
                 least, most = self.request["uids"]
-                numbers = ("-K", f"UID_MIN={least}", "-K", f"UID_MAX={most}")
-                comment = ("--comment", said["name"]) if said.get("name") else ()
-                units.output("useradd", "--create-home", "--user-group", *numbers, *comment, "--", name)
+                rules = (f"UID_MIN={least}", f"UID_MAX={most}", "HOME_MODE=0700")  # login.defs(5)
+                options = [word for rule in rules for word in ("-K", rule)]
+                options += ["--comment", said["name"]] if said.get("name") else []
+                units.output("useradd", "--create-home", "--user-group", *options, "--", name)
                 self.give_password(name)
             self.answer["password_set"] = True
         elif "name" in said and said["name"] != user.full_name:
@@ -168,8 +168,15 @@ class Users(AccountStore):
             if self.did("change", "changed", f"the full name of user {name}"):
                 units.output("usermod", "--comment", "".join((said["name"], *rest)), "--", name)
 
-    def refuse_old_home(self, name: str) -> None:
-        """Raise Failed where a home lies ready: a new user would get somebody else's files, or could not write."""
+    def refuse_unfit(self, name: str) -> None:
+        """Raise Failed for a name that useradd(8) would refuse, or would give somebody else's group or files."""
+        if not _NAME.fullmatch(name):
+            raise Failed(
+                f"{name} is no name for a new user: a letter or _, then letters, digits, . _ and -. "
+                "Add it on the host by useradd(8), or choose another address"
+            )
+        if files.gid_of(name) is not None:
+            raise Failed(f"group {name} is there, and a new user has a group of its own name: choose another address")
         said = units.output("useradd", "--defaults").stdout
         lines = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
         home = f"{lines.get('HOME') or '/home'}/{name}"

@@ -107,7 +107,7 @@ class Host:
         return 0, "", ""
 
     def ask(self, state: str, address: str | None = None, **said: t.Any) -> users.Users:
-        names = ["anna", "ben", "keys", "guest", "past", "svc", "nobody", "dora"]
+        names = ["anna", "ben", "keys", "guest", "past", "svc", "nobody", "dora", "staff", "12", "a&b"]
         listed = [
             {"address": f"{name}@example.org", "user": name, "enabled": True, "aliases": [], "forward": []}
             for name in names
@@ -136,6 +136,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     units.serve(found)
     monkeypatch.setattr(files, "text", lambda path: found.passwd if path == "/etc/passwd" else found.shadow)
     monkeypatch.setattr(files, "uid_of", lambda name: 5 if name in found.users or name == "ldapuser" else None)
+    monkeypatch.setattr(files, "gid_of", lambda name: 50 if name == "staff" else None)
     monkeypatch.setattr(files, "status", lambda path: "there" if path == "/srv/homes/keys" else None)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(time, "time", lambda: TODAY * 86400 + 5)
@@ -147,7 +148,7 @@ def test_a_new_user_gets_a_home_and_a_password_that_is_on_no_command_line(host: 
     assert call.actions == ["added user dora for dora@example.org"]
     assert [words[0] for words in host.commands] == ["useradd", "chpasswd"]
     assert host.commands[0][-2:] == ["--", "dora"]
-    assert {"--create-home", "--user-group", "UID_MIN=1000", "Dora Dachs"} <= set(host.commands[0])
+    assert {"--create-home", "--user-group", "UID_MIN=1000", "HOME_MODE=0700", "Dora Dachs"} <= set(host.commands[0])
     assert host.inputs == [f"dora:{PASSWORD}\n"]
     assert PASSWORD not in str(host.commands)
     assert call.answer["password_set"]
@@ -219,6 +220,16 @@ def test_nobody_gets_the_files_of_a_former_user(host: Host) -> None:
     assert host.commands == []
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("12", "12 is no name for a new user"), ("a&b", "a&b is no name for a new"), ("staff", "group staff is there")],
+)
+def test_what_useradd_would_refuse_is_said_in_check_mode_too(host: Host, name: str, sentence: str) -> None:
+    host.check_mode = True
+    with pytest.raises(Failed, match=sentence):
+        host.ask("present", f"{name}@example.org")
+
+
 def test_a_user_from_elsewhere_is_changed_there(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "uid_of", lambda name: 70000)
     with pytest.raises(Failed, match="user dora is not in /etc/passwd and /etc/shadow"):
@@ -229,5 +240,6 @@ def test_the_list_says_who_logs_in(host: Host) -> None:
     said = {one["address"].partition("@")[0]: (one["user"], one["enabled"]) for one in host.ask("listed").listed()}
     assert said == {
         "anna": ("anna", True), "ben": ("ben", False), "keys": ("keys", False), "guest": ("guest", True),
-        "past": ("past", False), "svc": ("svc", False), "nobody": ("nobody", False), "dora": ("", False),
+        "past": ("past", False), "svc": ("svc", False), "nobody": ("nobody", False),
+        **dict.fromkeys(("dora", "staff", "12", "a&b"), ("", False)),
     }  # fmt: skip
