@@ -139,10 +139,13 @@ class Users(AccountStore):
             raise Failed(f"there is no user {name} on this host: -e state=present adds it")
         return user
 
-    def did(self, verb: str, past: str, what: str) -> bool:
-        """Say what is done, or would be; tells whether it is to be done."""
+    def say(self, verb: str, past: str, what: str) -> None:
+        """Say what was done, or would be."""
         self.actions.append(f"would {verb} {what}" if self.dry else f"{past} {what}")
-        return not self.dry
+
+    def modify(self, user: User, *options: str) -> None:
+        if not self.dry:
+            units.output("usermod", *options, "--", user.name)
 
     def note(self, text: str) -> None:
         self.answer["note"] = text
@@ -155,18 +158,19 @@ class Users(AccountStore):
         user = self.person(name)
         if user is None:
             self.refuse_unfit(name)
-            if self.did("add", "added", f"user {name} for {address}"):
+            if not self.dry:
                 least, most = self.request["uids"]
                 rules = (f"UID_MIN={least}", f"UID_MAX={most}", "HOME_MODE=0700")  # login.defs(5)
                 options = [word for rule in rules for word in ("-K", rule)]
                 options += ["--comment", said["name"]] if said.get("name") else []
                 units.output("useradd", "--create-home", "--user-group", *options, "--", name)
-                self.give_password(name)
-            self.answer["password_set"] = True
-        elif "name" in said and said["name"] != user.full_name:
-            rest = user.comment.partition(",")[1:]
-            if self.did("change", "changed", f"the full name of user {name}"):
-                units.output("usermod", "--comment", "".join((said["name"], *rest)), "--", name)
+            self.say("add", "added", f"user {name} for {address}")
+            self.give_password(name)
+            return
+        if "name" in said and said["name"] != user.full_name:
+            self.modify(user, "--comment", "".join((said["name"], *user.comment.partition(",")[1:])))
+            self.say("change", "changed", f"the full name of user {name}")
+        self.note_missing_password(user)
 
     def refuse_unfit(self, name: str) -> None:
         """Raise Failed for a name that useradd(8) would refuse, or would give somebody else's group or files."""
@@ -184,21 +188,28 @@ class Users(AccountStore):
             raise Failed(f"{home} is there and may be somebody else's: move it away, or add user {name} by useradd(8)")
 
     def give_password(self, name: str) -> None:
-        units.output("chpasswd", data=f"{name}:{self.request['password']}\n")
+        if not self.dry:
+            units.output("chpasswd", data=f"{name}:{self.request['password']}\n")
+        self.answer["password_set"] = True
+
+    def note_missing_password(self, user: User) -> None:
+        if not user.has_password:
+            self.note(f"user {user.name} has no password: postamt.mail.password sets one")
 
     def enable(self, address: str) -> None:
         user = self.known(address)
         options = to_enable(user, self.today)
-        if options and self.did("enable", "enabled", f"user {user.name}"):
-            units.output("usermod", *options, "--", user.name)
-        if not user.has_password:
-            self.note(f"user {user.name} has no password: postamt.mail.password sets one")
+        if options:
+            self.modify(user, *options)
+            self.say("enable", "enabled", f"user {user.name}")
+        self.note_missing_password(user)
 
     def disable(self, address: str) -> None:
         user = self.known(address)
         options = to_disable(user, self.today)
-        if options and self.did("disable", "disabled", f"user {user.name}: no login, by key neither"):
-            units.output("usermod", *options, "--", user.name)
+        if options:
+            self.modify(user, *options)
+            self.say("disable", "disabled", f"user {user.name}: no login, by key neither")
         if not self.dry:
             kick(user.name)  # who is logged in would stay so
         if options and user.expires is not None and not user.expired(self.today):
@@ -210,10 +221,8 @@ class Users(AccountStore):
     def set_password(self, address: str) -> None:
         user = self.known(address)
         disabled = user.expires == DISABLED or (user.locked and user.has_password)
-        if self.did("set", "set", f"the password of {address}"):
-            self.give_password(user.name)
-            if disabled:  # chpasswd(8) has unlocked it
-                units.output("usermod", "--lock", "--", user.name)
+        self.give_password(user.name)
+        self.say("set", "set", f"the password of {address}")
         if disabled:
+            self.modify(user, "--lock")  # chpasswd(8) has unlocked it
             self.note(f"user {user.name} is disabled: the password is for when it is enabled")
-        self.answer["password_set"] = True

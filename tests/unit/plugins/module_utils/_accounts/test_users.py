@@ -88,6 +88,7 @@ class Host:
     check_mode = False
 
     def __init__(self) -> None:
+        self.broken = ""
         self.commands: list[list[str]] = []
         self.inputs: list[str] = []
         self.users = dict(FOUND)
@@ -97,6 +98,8 @@ class Host:
         if words == ["useradd", "--defaults"]:
             return 0, "GROUP=100\nHOME=/srv/homes\nINACTIVE=-1\n", ""
         self.commands.append(words)
+        if words[0] == self.broken:
+            return 1, "", "cannot lock /etc/passwd; try again later."
         if data:
             self.inputs.append(data)
         if words[0] == "useradd":
@@ -114,9 +117,9 @@ class Host:
         ]
         request = {"state": state, "account": address, "said": said, "password": PASSWORD, "uids": [1000, 60000]}
         self.params = {"request": {**request, "accounts": listed}}
-        call = users.Users(self)
-        call.carry_out()
-        return call
+        self.call = users.Users(self)
+        self.call.carry_out()
+        return self.call
 
     @property
     def passwd(self) -> str:
@@ -170,6 +173,22 @@ def test_check_mode_says_it_all_and_does_nothing(host: Host) -> None:
     assert host.ask("enabled", "ben@example.org").actions == ["would enable user ben"]
     assert host.ask("password", "anna@example.org").actions == ["would set the password of anna@example.org"]
     assert host.commands == []
+
+
+def test_what_failed_is_not_said_to_be_done(host: Host) -> None:
+    host.broken = "usermod"
+    with pytest.raises(Failed, match="usermod --lock .* cannot lock /etc/passwd"):
+        host.ask("disabled", "anna@example.org")
+    assert host.call.actions == []
+    host.broken = "chpasswd"
+    with pytest.raises(Failed) as failed:
+        host.ask("present", "dora@example.org")
+    assert host.call.actions == ["added user dora for dora@example.org"]
+    assert not host.call.answer["password_set"] and PASSWORD not in str(failed.value)
+    host.broken = ""
+    assert (
+        host.ask("present", "dora@example.org").answer["note"].startswith("user dora has no password: postamt.mail.p")
+    )
 
 
 def test_the_second_call_changes_nothing(host: Host) -> None:
