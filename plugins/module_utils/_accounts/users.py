@@ -189,7 +189,7 @@ class Users(AccountStore):
 
     def give_password(self, name: str) -> None:
         if not self.dry:
-            units.output("chpasswd", data=f"{name}:{self.request['password']}\n")
+            units.output("chpasswd", data=f"{name}:{self.request['password']}")  # run_command() ends the line
         self.answer["password_set"] = True
 
     def note_missing_password(self, user: User) -> None:

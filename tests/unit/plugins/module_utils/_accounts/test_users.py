@@ -152,7 +152,7 @@ def test_a_new_user_gets_a_home_and_a_password_that_is_on_no_command_line(host: 
     assert [words[0] for words in host.commands] == ["useradd", "chpasswd"]
     assert host.commands[0][-2:] == ["--", "dora"]
     assert {"--create-home", "--user-group", "UID_MIN=1000", "HOME_MODE=0700", "Dora Dachs"} <= set(host.commands[0])
-    assert host.inputs == [f"dora:{PASSWORD}\n"]
+    assert host.inputs == [f"dora:{PASSWORD}"]
     assert PASSWORD not in str(host.commands)
     assert call.answer["password_set"]
     (dora,) = [one for one in call.answer["accounts"] if one["address"] == "dora@example.org"]
