@@ -1,15 +1,15 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Accounts between two runs: check what was asked, have the directory's host do it, and show a new password once.
+"""Accounts between two runs: check what was asked, have the site's store do it, and show a new password once.
 
-What belongs to mailboxes is done where they are. Where that is another host, the task on the directory's host says what
-is left (`left`), and a second task, on the other host, gets to do that.
+Where accounts live is the store's matter (site.lookups.store). What belongs to mailboxes is done where they are. Where
+that is another host, the task on the store's host says what is left (`left`), and a second task, on the other host,
+gets to do that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import secrets
 import typing as t
 
@@ -17,46 +17,14 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.store import mailboxes
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import circles, postmaster_is_off
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
-    Address,
-    Login,
-    Problem,
-    Recipient,
-    SiteError,
-    Size,
-    nearest,
-    parse,
-    parse_fields,
-)
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import STATES, AccountStore, Asked, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import postmaster_is_off
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, parse_fields
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL_HOME, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, domain_of
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
-Result = dict[str, t.Any]
-STATES = ("listed", "present", "enabled", "disabled", "absent", "password", "purged")
 READ = ("account", "state", "display_name", "quota", "aliases", "forward", "keep_copy")  # by the playbooks, from -e
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """What the task says, typed; None where it says nothing."""
-
-    state: t.Literal["listed", "present", "enabled", "disabled", "absent", "password", "purged"]
-    account: Address | None = None
-    name: str | None = None
-    quota: Size | None = None
-    aliases: list[Login] | None = None
-    forward: list[Address] | None = None
-    keep_copy: bool | None = None
-
-    @property
-    def said(self) -> Result:
-        """What is said of the account."""
-        given = {name: getattr(self, name) for name in ("name", "quota", "aliases", "forward", "keep_copy")}
-        return {name: value for name, value in given.items() if value is not None}
 
 
 class ActionModule(ActionBase):
@@ -96,47 +64,42 @@ class ActionModule(ActionBase):
         problems = list(check(site, asked))
         if problems:
             raise SiteError(problems)
-        self._here = site.hosts[run.place_of(self, self._vars)]
-        if self._here != site.provider:
-            return {"changed": False, "skipped": True, "skip_reason": "the directory is on another host"}
-        kept = asked.state == "password" and keeps(site, str(asked.account))
+        store = t.cast(AccountStore, site.lookups.store)  # check() has made sure
+        here = site.hosts[run.place_of(self, self._vars)]
+        if here != store.place(site):
+            return {"changed": False, "skipped": True, "skip_reason": "accounts are changed on another host"}
+        kept = asked.state == "password" and store.keeps(site, str(asked.account))
         state = run.state_of(self, site)
         with contextlib.ExitStack() as stack:
             if kept and not self._task.check_mode:
                 stack.enter_context(state.locked())
                 state.known_secrets()  # what cannot be read or decrypted is said before anything is changed
             password = secrets.token_urlsafe(18) if asked.state in ("present", "password") else ""
-            answer = self._on_host(site, asked, password, kept)
+            request = {
+                "state": asked.state,
+                "account": asked.account,
+                "said": asked.said,
+                "password": password,
+                "mailboxes": VMAIL_HOME,
+                "maildir": _maildir(site),
+                "stores": [host.name for host in site.hosts_with("mail_store")],
+                "here": here.does("mail_store"),
+                "gone": self._gone,
+                **store.request(site, asked, password),
+            }
+            hidden = [password] if password else []
+            answer = store.execute(lambda said: run.on_host(self, self._vars, "accounts", said, hidden), request)
             left = allowed(asked, answer.get("left", {}))
             answer = {**answer, "left": {**left, "maildir": _maildir(site)} if "delete" in left else left}
             done = not answer.get("failed") and not self._task.check_mode
             if done and kept:
                 state.set_secrets({str(asked.account): password})
-            if done and (gone := forgotten(site, answer.get("deleted") or ()) & set(state.known_secrets())):
+            if done and (gone := store.forgotten(site, answer.get("deleted") or ()) & set(state.known_secrets())):
                 state.set_secrets(dict.fromkeys(gone))  # who has the address next gets a password of their own
         self._tell(answer, asked.state == "listed")
         if done and answer.get("password_set"):  # on the screen alone: in no result, and in no log file
             self._say(f"the new password of {asked.account} is {password}", screen_only=True)
         return answer
-
-    def _on_host(self, site: Site, asked: Asked, password: str, kept: bool) -> Result:
-        key = site.secrets.get("fingerprint-key")
-        request = {
-            "entries": ldap.entries(site, {}),
-            "state": asked.state,
-            "account": asked.account,
-            "said": asked.said,
-            "password": password,
-            "fingerprint": ldap.fingerprint(key, "clear", str(asked.account), password) if kept else "",
-            "grace_days": site.core.mail_accounts_grace_days,
-            "mailboxes": VMAIL_HOME,
-            "maildir": _maildir(site),
-            "stores": [store.name for store in site.hosts_with("mail_store")],
-            "followed": site.has_replicas,
-            "here": self._here.does("mail_store"),
-            "gone": self._gone,
-        }
-        return run.on_host(self, self._vars, "accounts", request, [password] if password else [])
 
     def _tell(self, answer: Result, listing: bool = False) -> None:
         if listing:
@@ -172,77 +135,34 @@ def line(account: Result) -> str:
     words += [f"aliases {', '.join(account['aliases'])}"] if account["aliases"] else []
     words += [f"forwards to {', '.join(account['forward'])}"] if account["forward"] else []
     words += [f"quota {account['quota']}"] if account["quota"] else []
-    words.append(account["dn"])
+    user = f"user {account['user']}" if account.get("user") else "not there yet"
+    words.append(account["dn"] or user)
     words += [f"may be deleted from {account['delete_from']} on"] if account["delete_from"] else []
     return "  ".join(words)
 
 
-def forgotten(site: Site, deleted: t.Iterable[str]) -> set[str]:
-    """Return the accounts whose passwords go with them: no word of the directory's host makes another one forgotten."""
-    return {name for name in deleted if "@" in name} - {account.address for account in site.accounts}
-
-
-def keeps(site: Site, address: str) -> bool:
-    """Tell whether an account's password is a generated one that the controller keeps."""
-    account = next((one for one in site.accounts if one.address == address), None)
-    return not (account.password or account.password_hash) if account else address in site.secrets.known
-
-
 def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
-    """Yield why what was asked cannot be."""
-    if not site.lookups.directory:
+    """Yield why what was asked cannot be: what holds wherever accounts live, then what the store says."""
+    store = site.lookups.store
+    if store is None:
         said = site.of(accounts.Variables).mail_accounts_backend
         yield Problem("mail_accounts_backend", said, site.lookups.changed_by)
         return
-    if asked.state in ("listed", "purged"):
-        if asked.account:
-            yield Problem("state", asked.state, "goes for all accounts: leave account out, or name another state")
+    everybody = asked.state in ("listed", "purged")
+    if everybody and asked.account:
+        yield Problem("state", asked.state, "goes for all accounts: leave account out, or name another state")
         return
-    if not asked.account:
+    if not everybody and not asked.account:
         yield Problem("account", None, "must name an account: -e account=ADDRESS")
         return
-    owners = {address: account for account in site.accounts for address in (account.address, *account.aliases)}
-    listed = owners.get(Login(Recipient(asked.account)))
-    mine = listed is not None and listed.address == asked.account
     for name in asked.said if asked.state != "present" else ():
         yield Problem(name, None, "can be said with state=present only")
-    if asked.state == "present":
-        yield from _present(site, asked, set(owners) | set(site.all_aliases), mine)
-    elif asked.state == "absent" and mine:
-        yield Problem(
-            "account", asked.account, "is in the inventory: take it out there and run postamt.mail.site first"
-        )
-    elif asked.state == "disabled" and mine and postmaster_is_off(site, asked.account):
+    listed = next((one for one in site.accounts if one.address == asked.account), None)
+    if asked.state == "disabled" and listed and postmaster_is_off(site, listed.address):
         yield Problem(
             "account", asked.account, "reads mail to root and postmaster: let mail_postmaster name another one"
         )
-    elif asked.state == "enabled" and listed and mine and not listed.enabled:
+    elif asked.state == "enabled" and listed and not listed.enabled:
         yield Problem("account", asked.account, "is disabled in the inventory: take enabled: false out there")
-    elif asked.state == "enabled" and not mine and site.core.mail_accounts_exclusive:
-        yield Problem("account", asked.account, _EXCLUSIVE)
-
-
-_EXCLUSIVE = "is not in the inventory, which alone decides here (mail_accounts_exclusive): add it to mail_accounts"
-
-
-def _present(site: Site, asked: Asked, known: set[str], mine: bool) -> t.Iterator[Problem]:
-    if mine:
-        yield Problem("account", asked.account, "is in the inventory: change it there and run postamt.mail.site")
-        return
-    if site.core.mail_accounts_exclusive:
-        yield Problem("account", asked.account, _EXCLUSIVE)
-    problems: list[Problem] = []
-    login = parse(Login, asked.account, "account", problems)
-    yield from problems
-    if login and asked.forward:
-        new = Account(login, forward=asked.forward, aliases=asked.aliases or [], keep_copy=bool(asked.keep_copy))
-        for problem in circles([*site.accounts, new], site.all_aliases):
-            yield dataclasses.replace(problem, where="forward")
-    for where, address in [("account", str(asked.account)), *(("aliases", alias) for alias in asked.aliases or [])]:
-        if domain_of(address) not in site.domains:
-            hint = nearest(domain_of(address), site.domains)
-            yield Problem(where, address, f"must be in one of mail_domains ({', '.join(site.domains)}){hint}")
-        elif address in known:
-            yield Problem(where, address, "is taken already by an account or alias of the inventory")
-    if asked.quota is not None and asked.quota % 1024:
-        yield Problem("quota", asked.quota, "must be a multiple of 1024 bytes, such as 500K")
+    else:
+        yield from store.check(site, asked)

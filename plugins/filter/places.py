@@ -8,7 +8,9 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import DUTIES, duties_of
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, parse_fields
 
 
 def hosts_with(groups: Mapping[str, Sequence[str]], duty: str) -> list[str]:
@@ -21,6 +23,24 @@ def hosts_with(groups: Mapping[str, Sequence[str]], duty: str) -> list[str]:
     return listed or [name for name in members if name in having]
 
 
+def accounts_host(groups: Mapping[str, Sequence[str]], backend: str | None = None, provider: str | None = None) -> str:
+    """Return the inventory name of the host on which accounts are changed between two runs.
+
+    backend: mail_accounts_backend; provider: mail_directory_provider. Both may be left out, as in the inventory.
+    """
+    problems: list[Problem] = []
+    given = {"mail_accounts_backend": backend} if backend else {}
+    said = parse_fields(accounts.Variables, given, "", problems, prefix="")
+    if problems:
+        raise AnsibleFilterError("\n".join(map(str, problems)))
+    store = accounts.lookups(said).store
+    duty = store.duty if store else "mail_store"
+    hosts = hosts_with(groups, duty)
+    if not hosts:
+        raise AnsibleFilterError(f"accounts_host: no host of the site has the duty {duty}")
+    return store.choose(hosts, provider or "") if store else hosts[0]
+
+
 def _belonging(groups: Mapping[str, Sequence[str]], members: Sequence[str]) -> dict[str, list[str]]:
     listed = {group: set(groups.get(group) or ()) for group in DUTIES}
     return {name: [group for group, names in listed.items() if name in names] for name in members}
@@ -28,4 +48,4 @@ def _belonging(groups: Mapping[str, Sequence[str]], members: Sequence[str]) -> d
 
 class FilterModule:
     def filters(self) -> dict[str, t.Callable[..., t.Any]]:
-        return {"hosts_with": hosts_with}
+        return {"hosts_with": hosts_with, "accounts_host": accounts_host}

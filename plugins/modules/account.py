@@ -9,12 +9,14 @@ module: account
 short_description: List, add, disable and delete accounts, and set passwords, between two runs
 version_added: 0.1.0
 description:
-  - Works on the site's directory, on the host whose directory takes changes; on other hosts the task is skipped. The
-    next run of C(postamt.mail.site) leaves what was done here as it is.
+  - Works where the site's accounts live, on the host that takes changes (filter P(postamt.mail.accounts_host#filter)
+    names it); on other hosts the task is skipped. The next run of C(postamt.mail.site) leaves what was done here as it
+    is.
   - Where mailboxes are on another host, further tasks do what is left there; the playbooks C(postamt.mail.account) and
     C(postamt.mail.password) have them all, and go to the right hosts by themselves.
   - A new password is shown once on the screen of the controller, and is in no result and no log file.
-  - Where the site's accounts are users of the host, it refuses.
+  - Where the site's accounts are users of the host (C(mail_accounts_backend) is C(system)), the inventory says who
+    has mail, and this module adds, disables and enables the users of these accounts. No other user is changed.
 extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.deed]
 options:
   account:
@@ -24,13 +26,15 @@ options:
     description:
       - V(listed) changes nothing.
       - V(present) adds an account that is not in the inventory, with a generated password, or changes what is said of
-        it.
+        it. On a host with users as accounts it adds the user of an account that is in the inventory, or changes the
+        full name.
       - V(enabled) and V(disabled) let an account log in and receive mail, or not; its mail is kept. V(enabled) also
-        takes V(absent) back.
+        takes V(absent) back. A disabled user of the host has a locked password and has expired, so that no ssh key
+        opens it either; mail to the user still arrives.
       - V(absent) disables an account that is not in the inventory, and notes that it may be deleted after
-        C(mail_accounts_grace_days).
+        C(mail_accounts_grace_days). It is not for users of the host.
       - V(password) sets a new, generated password.
-      - V(purged) deletes accounts, and their mail, whose days of grace are over.
+      - V(purged) deletes accounts, and their mail, whose days of grace are over. It is not for users of the host.
     type: str
     choices: [listed, present, enabled, disabled, absent, password, purged]
     default: listed
@@ -38,7 +42,9 @@ options:
     description: Display name; with O(state=present).
     type: str
   quota:
-    description: Limit of the mailbox, such as V(500M); V(0) for none. With O(state=present).
+    description:
+      - Limit of the mailbox, such as V(500M); V(0) for none. With O(state=present).
+      - This option, O(aliases), O(forward) and O(keep_copy) are for accounts in the directory.
     type: str
   aliases:
     description: Further addresses of the mailbox, all of them; with O(state=present).
@@ -53,7 +59,7 @@ options:
     type: bool
   left:
     description:
-      - What the task on the directory's host has left to the host of the mailboxes, as it returned it. On that host it
+      - What the task on the accounts' host has left to the host of the mailboxes, as it returned it. On that host it
         is done, and nothing else.
     type: dict
   gone:
@@ -81,15 +87,18 @@ EXAMPLES = r"""
 RETURN = r"""
 accounts:
   description:
-    - The accounts in the directory, afterwards. C(source) is V(inventory), V(left the inventory) or V(by hand).
+    - The accounts, afterwards. C(source) is V(inventory), V(left the inventory) or V(by hand).
     - C(aliases) and C(forward) are other addresses than the account's own; C(quota) is its own, or empty.
+    - C(dn) is the account's entry in the directory, C(user) the user of the host; the other one is empty. Both are
+      empty for an account whose user is not there yet.
     - C(delete_from) is the day from which the account may be deleted, or empty.
-  returned: on the directory's host
+  returned: on the host where accounts are changed
   type: list
   elements: dict
   sample:
     - address: dora@example.org
       dn: uid=8a1f20c3d4e5f607,ou=accounts,o=mail
+      user: ""
       enabled: true
       aliases: [d@example.org]
       forward: []
@@ -100,12 +109,12 @@ left:
   description:
     - What is to be done where the mailboxes are, if that is another host. C(kick) names accounts whose sessions end,
       C(delete) the folders of mailboxes by account; C(maildir) is C(mail_maildir), by which further folders lie.
-  returned: on the directory's host
+  returned: on the host where accounts are changed
   type: dict
   sample: {}
 actions:
   description: What was done, in short sentences; in check mode what would be done.
-  returned: on the directory's host
+  returned: on the host where accounts are changed
   type: list
   elements: str
 """

@@ -80,7 +80,7 @@ def code_of(program: str) -> ModuleType:
     """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
     code: ModuleType
     if program == "accounts":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts as code
+        from ansible_collections.postamt.mail.plugins.module_utils._accounts import accounts as code
     elif program == "amavis":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis as code
     elif program == "clamav":

@@ -332,7 +332,7 @@ def test_what_cannot_be_is_said(account: Account, ansible: RunOther) -> None:
     assert "did you mean anna@example.test?" in ansible("postamt.mail.password", {"account": "ana@example.test"})
     assert "is taken already by an account or alias" in account(DORA, "present", aliases="a@example.test")
     users = {"mail_accounts_backend": "system", "mail_accounts": [{"address": BEN}]}
-    assert "see passwd(1)" in ansible("postamt.mail.password", {"account": BEN, **users})
+    assert "there is no user ben on this host" in ansible("postamt.mail.password", {"account": BEN, **users})
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Accounts between two runs: list them, add or change one, set a password, disable, delete after a time of grace.
+"""Accounts in the directory between two runs: list, add, change or disable them, set a password, delete after grace.
 
 It leaves the record as the next run expects it, so that the run takes what was done here for what it is: somebody
 else's account, or one that somebody disabled, or a password that is as desired.
@@ -13,12 +13,12 @@ import difflib
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._accounts.store import AccountStore, kick
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._engine.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, ldap
@@ -43,6 +43,7 @@ def listed(
             {
                 "address": address,
                 "dn": dn,
+                "user": "",
                 "enabled": not entries.disabled(entry),
                 "aliases": others(entry, "mailAlias"),
                 "forward": others(entry, "mailForwardingAddress"),
@@ -138,12 +139,6 @@ def delete_mail(address: str, home: str, pattern: str, dry: bool) -> str:
     return " and ".join(folder for folder in (home, maildir(pattern, address)) if delete(folder, dry))
 
 
-def kick(address: str) -> None:
-    """End the sessions of an account."""
-    if shutil.which("doveadm"):
-        units.output("doveadm", "kick", address, check=False)
-
-
 def do_left(module: AnsibleModule) -> None:
     """Do on the mailboxes' host what the directory's host has left to do; ends the module."""
     left, dry = module.params["request"]["left"], module.check_mode
@@ -159,48 +154,38 @@ def do_left(module: AnsibleModule) -> None:
     module.exit_json(changed=bool(actions), actions=actions)
 
 
-class Accounts:
-    """One call: what the request asks for, on the directory of this host."""
+class Accounts(AccountStore):
+    """Accounts are entries of this host's directory."""
+
+    lock = "ldap"
 
     def __init__(self, module: AnsibleModule) -> None:
-        self.module = module
-        self.dry: bool = module.check_mode
-        self.request: dict[str, Any] = module.params["request"]
+        super().__init__(module)
         self.desired: dict[str, Any] = self.request["entries"]
         self.here: bool = self.request["here"]  # whether mailboxes are on this host
-        self.actions: list[str] = []
-        self.answer: dict[str, Any] = {"password_set": False, "deleted": [], "left": {}}
+        self.today = datetime.datetime.now(datetime.UTC).date()
 
     def execute(self) -> None:
-        """Do what the request's `state` says; raises Failed."""
         self.record = files.load(ldap.RECORD)
         if not self.record:
             raise Failed("this host holds no directory of the site yet: run postamt.mail.site first")
+        self.kept = dict(self.record)
         self.connection = ldap.Connection()
-        self.look()
-        kept = dict(self.record)
-        self.today = datetime.datetime.now(datetime.UTC).date()
-        address, state = self.request["account"], self.request["state"]
-        if state != "listed" and self.request["followed"]:
+        if self.request["state"] != "listed" and self.request["followed"]:
             ldap.refuse_late(self.connection, self.desired["suffix"])
-        if state == "present":
-            self.present(address)
-        elif state == "purged":
-            self.purge()
-        elif state == "password":
-            self.set_password(address)
-        elif state != "listed":
-            self.alter(address, state)
-        if self.record != kept and not self.dry:
+        super().execute()
+
+    def finish(self) -> None:
+        if self.record != self.kept and not self.dry:
             files.save(ldap.RECORD, self.record)
-        if self.actions and not self.dry:
-            self.look()
-        self.answer["accounts"] = listed(self.desired, self.current, self.record)
 
     def look(self) -> None:
         tree = self.connection.search(self.desired["suffix"], "subtree", names=ldap.ENTRY_ATTRIBUTES)
         self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         self.current = entries.whole(self.actual, self.record)
+
+    def listed(self) -> list[dict[str, Any]]:
+        return listed(self.desired, self.current, self.record)
 
     def did(self, verb: entries.Verb, what: str) -> bool:
         self.actions.append(f"would {verb} {what}" if self.dry else f"{ldap.PAST[verb]} {what}")
@@ -221,7 +206,7 @@ class Accounts:
         self.record["withdrawn"] = withdrawn
 
     def entry(self, address: str) -> entries.Entry | None:
-        by_address = {account["address"]: account["dn"] for account in listed(self.desired, self.current, self.record)}
+        by_address = {account["address"]: account["dn"] for account in self.listed()}
         return self.current.get(by_address.get(address, ""))
 
     def known(self, address: str) -> entries.Entry:
@@ -232,14 +217,14 @@ class Accounts:
         return found
 
     def nearest(self, address: str) -> str:
-        addresses = [account["address"] for account in listed(self.desired, self.current, self.record)]
+        addresses = [account["address"] for account in self.listed()]
         close = difflib.get_close_matches(address, addresses, n=1, cutoff=0.6)
         return f"; did you mean {close[0]}?" if close else ""
 
     # --- what can be asked for
 
-    def present(self, address: str) -> None:
-        """Add an account that is nobody's in the inventory, or change what is said of it."""
+    def add(self, address: str) -> None:
+        """Add an account that is not in the inventory, or change what is said of it."""
         said = self.request["said"]
         entry = self.entry(address)
         have = entry.attributes if entry else {}
@@ -262,11 +247,20 @@ class Accounts:
         after["objectClass"] = [*classes, *([entries.FORWARD] if goal["mailForwardingAddress"] else [])]
         self.send(entries.EntryRequest("change", "account", address, entry.dn, have, after))
 
-    def alter(self, address: str, state: str) -> None:
-        """Enable or disable an account; an absent one is disabled, and the day noted from which it may be deleted."""
-        if state == "absent" and self.entry(address) is None:
+    def enable(self, address: str) -> None:
+        self.alter(address, "enabled")
+
+    def disable(self, address: str) -> None:
+        self.alter(address, "disabled")
+
+    def remove(self, address: str) -> None:
+        """Disable an account, and note the day from which it may be deleted."""
+        if self.entry(address) is None:
             self.answer["note"] = f"there is no account {address} in the directory{self.nearest(address)}"
             return
+        self.alter(address, "absent")
+
+    def alter(self, address: str, state: str) -> None:
         entry = self.known(address)
         leaving = entries.leaving(self.desired["accounts"], self.current, self.record)
         if state == "enabled":
@@ -293,7 +287,7 @@ class Accounts:
 
         Mail on another host is left to a task there; where that is done, the request names the accounts in `gone`.
         """
-        over = due(listed(self.desired, self.current, self.record), self.today.isoformat())
+        over = due(self.listed(), self.today.isoformat())
         plans = []
         for account in over:
             entry = self.current[account["dn"]]
@@ -350,16 +344,3 @@ class Accounts:
 
     def password_request(self, dn: str, address: str) -> tuple[str, Any]:
         return f"to set the password of {address}", lambda: self.connection.password(dn, self.request["password"])
-
-
-def apply(module: AnsibleModule) -> None:
-    """Do what the request says; ends the module."""
-    if module.params["request"]["state"] == "left":
-        do_left(module)
-    call = Accounts(module)
-    try:
-        with program.alone("ldap"):
-            call.execute()
-    except (Failed, OSError) as error:
-        module.fail_json(msg=str(error), changed=bool(call.actions), actions=call.actions)
-    module.exit_json(changed=bool(call.actions), actions=call.actions, **call.answer)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 
 if t.TYPE_CHECKING:
@@ -25,7 +26,8 @@ class Lookups:
     """
 
     directory = False  # whether they live in the collection's own directory, which runs for that
-    changed_by = "accounts are changed where they live"  # what postamt.mail.account says where it changes none
+    store: AccountStore | None = None  # who changes accounts between two runs; nothing where this is done elsewhere
+    changed_by = "accounts are changed where they live"  # what postamt.mail.account says where there is no store
     on_host = False  # whether they are users of the host, who own their mail; else it is VMAIL's
 
     def login(self, address: str) -> str:

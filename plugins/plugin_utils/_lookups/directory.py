@@ -8,6 +8,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, File, User
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.directory_store import DirectoryStore
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import (
@@ -76,6 +77,7 @@ class DirectoryLookups(Lookups):
     """Accounts are entries of the directory; vmail owns their mail."""
 
     directory = True
+    store = DirectoryStore()
 
     def links(self, site: Site, host: Host) -> Links:
         return reach.links(site, host)

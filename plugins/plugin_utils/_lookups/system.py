@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, Directory, File
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.system_store import UIDS, SystemStore, user_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS, Address, Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -21,7 +22,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import FOLDER, Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 
-UIDS = (1000, 60000)  # people's numbers on Debian (login.defs(5)); daemons are below, nobody is above
 SERVICE = "postamt"  # of PAM
 LOGINS = f"{FOLDER}/logins"  # the names by which people log in
 _USER_LENGTH = 32  # useradd(8)
@@ -35,16 +35,11 @@ _NOT_HERE = {
 }
 
 
-def user_of(address: str) -> str:
-    """Return the host's user behind an address: its local part."""
-    return address.partition("@")[0]
-
-
 class SystemLookups(Lookups):
     """Accounts are users of the host, who own their mail."""
 
     on_host = True
-    changed_by = "accounts are users of the host here: see passwd(1), adduser(8), usermod(8) and deluser(8) there"
+    store = SystemStore()
 
     def login(self, address: str) -> str:
         return user_of(address)

@@ -165,6 +165,7 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
                     "quota": _line,
                     "source": _line,
                     "dn": _line,
+                    "user": _line,
                     "delete_from": _or_nothing(_line),
                 }
             )

@@ -9,6 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Problem, parse_fields
@@ -33,8 +34,13 @@ def site(**more: t.Any) -> Site:
 def said(state: str, address: str | None = None, on: Site | None = None, **more: t.Any) -> list[str]:
     problems: list[Problem] = []
     who = {"account": address} if address else {}
-    asked = parse_fields(account.Asked, {"state": state, **who, **more}, "", problems, prefix="")
+    asked = parse_fields(Asked, {"state": state, **who, **more}, "", problems, prefix="")
     return [*map(str, problems), *(map(str, account.check(on or site(), asked)) if asked else [])]
+
+
+def store(on: Site) -> AccountStore:
+    assert on.lookups.store
+    return on.lookups.store
 
 
 @pytest.mark.parametrize(
@@ -106,24 +112,78 @@ def test_a_line_of_the_list() -> None:
     assert "  aliases d@example.org  forwards to x@example.net  quota 2G  " in account.line(more)
 
 
-def test_users_of_the_host_are_not_the_collections() -> None:
-    users = site(mail_accounts_backend="system", mail_accounts=[{"address": ANNA}])
-    assert "see passwd(1)" in said("password", ANNA, users)[0]
+USERS = {
+    "mail_accounts_backend": "system",
+    "mail_accounts": [{"address": ANNA, "aliases": ["a@example.org"]}, {"address": BEN, "enabled": False}],
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "address", "more", "sentence"),
+    [
+        ("present", DORA, {}, f"account is '{DORA}': is not in mail_accounts, which says who of the host's users"),
+        ("password", "ana@example.org", {}, "postamt.mail.site first; did you mean anna@example.org?"),
+        ("disabled", "root@example.org", {}, "account is 'root@example.org': is not in mail_accounts"),
+        ("password", "a@example.org", {}, f"account is 'a@example.org': is an alias: name its account, {ANNA}"),
+        (
+            "present",
+            ANNA,
+            {"quota": 1024},
+            "quota: is for accounts in the directory; for users of the host, mail_quota",
+        ),
+        ("present", ANNA, {"aliases": []}, "aliases: of a user of the host is said in the inventory only"),
+        ("present", ANNA, {"forward": [BEN]}, "forward: of a user of the host is said in the inventory only"),
+        ("present", ANNA, {"keep_copy": True}, "keep_copy: of a user of the host is said in the inventory only"),
+        ("present", ANNA, {"name": "A:B"}, "name is 'A:B': must not have : , = or control characters"),
+        ("present", BEN, {}, f"account is '{BEN}': is disabled in the inventory"),
+        ("enabled", BEN, {}, f"account is '{BEN}': is disabled in the inventory"),
+        ("disabled", ANNA, {}, f"account is '{ANNA}': reads mail to root and postmaster"),
+        ("absent", ANNA, {}, "state is 'absent': is for accounts in the directory; a user of the host has a home"),
+        ("purged", None, {}, "remove the user there with deluser(8)"),
+        ("password", None, {}, "account: must name an account: -e account=ADDRESS"),
+    ],
+)
+def test_what_cannot_be_with_users_of_the_host_is_said(
+    state: str, address: str | None, more: dict[str, t.Any], sentence: str
+) -> None:
+    (problem,) = said(state, address, site(**USERS), **more)
+    assert sentence in problem
+
+
+@pytest.mark.parametrize(
+    ("state", "address", "more"),
+    [("listed", None, {}), ("present", ANNA, {"name": "Anna"}), ("password", BEN, {}), ("disabled", BEN, {})],
+)
+def test_users_of_the_host_are_changed_there(state: str, address: str | None, more: dict[str, t.Any]) -> None:
+    assert said(state, address, site(**USERS), **more) == []
+
+
+def test_the_controller_keeps_no_password_of_a_users() -> None:
+    users = site(**USERS)
+    assert not any(store(users).keeps(users, address) for address in (ANNA, BEN, "left@example.org"))
+    assert store(users).forgotten(users, ["left@example.org"]) == set()
+
+
+def test_a_line_of_the_list_of_users() -> None:
+    plain = {"address": ANNA, "enabled": True, "source": "inventory", "dn": "", "user": "anna", "delete_from": ""}
+    plain |= {"aliases": [], "forward": [], "quota": ""}
+    assert account.line(plain) == f"{ANNA}  enabled  inventory  user anna"
+    assert account.line({**plain, "enabled": False, "user": ""}) == f"{ANNA}  disabled  inventory  not there yet"
 
 
 def test_the_controller_keeps_generated_passwords_only() -> None:
-    kept = {address: account.keeps(site(), address) for address in (ANNA, BEN, DORA, "left@example.org")}
+    kept = {address: store(site()).keeps(site(), address) for address in (ANNA, BEN, DORA, "left@example.org")}
     assert kept == {ANNA: False, BEN: True, DORA: False, "left@example.org": True}
 
 
 def test_no_password_but_a_deleted_accounts_is_forgotten() -> None:
     deleted = ["left@example.org", ANNA, BEN, "service:postfix", "client:app1.example.org", "fingerprint-key"]
-    assert account.forgotten(site(), deleted) == {"left@example.org"}
+    assert store(site()).forgotten(site(), deleted) == {"left@example.org"}
 
 
 def test_no_more_is_left_to_another_host_than_was_asked_for() -> None:
     left = {"kick": ["*", "-f", BEN], "delete": {ANNA: "/var/vmail/0123"}}
-    assert account.allowed(account.Asked("listed"), left) == {}
-    assert account.allowed(account.Asked("disabled", Address(DORA)), left) == {"kick": [DORA]}
-    assert account.allowed(account.Asked("purged"), left) == {"delete": left["delete"]}
-    assert account.allowed(account.Asked("absent", Address(DORA)), {}) == {}
+    assert account.allowed(Asked("listed"), left) == {}
+    assert account.allowed(Asked("disabled", Address(DORA)), left) == {"kick": [DORA]}
+    assert account.allowed(Asked("purged"), left) == {"delete": left["delete"]}
+    assert account.allowed(Asked("absent", Address(DORA)), {}) == {}

@@ -22,11 +22,11 @@ HARMLESS = {
 }  # fmt: skip
 # The only modules that such code imports: those that open no file by themselves, but for what is named above.
 KNOWN = {
-    "__future__", "ansible.module_utils.basic", "ansible_collections", "argparse", "base64", "calendar", "collections",
-    "concurrent.futures", "contextlib", "ctypes", "dataclasses", "datetime", "difflib", "email", "errno", "fcntl",
-    "files", "grp", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "platform", "pwd", "re", "secrets",
-    "signal", "smtplib", "socket", "ssl", "stat", "struct", "subprocess", "sys", "threading", "time", "types", "typing",
-    "urllib.parse", "warnings", "zlib", *HARMLESS,
+    "__future__", "abc", "ansible.module_utils.basic", "ansible_collections", "argparse", "base64", "calendar",
+    "collections", "concurrent.futures", "contextlib", "ctypes", "dataclasses", "datetime", "difflib", "email", "errno",
+    "fcntl", "files", "grp", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "platform", "pwd", "re",
+    "secrets", "signal", "smtplib", "socket", "ssl", "stat", "struct", "subprocess", "sys", "threading", "time",
+    "types", "typing", "urllib.parse", "warnings", "zlib", *HARMLESS,
 }  # fmt: skip
 BUILT_IN = {"__import__", "compile", "eval", "exec", "open"}
 # What AnsibleModule does to files, by their paths

@@ -11,10 +11,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.action import account
+from ansible_collections.postamt.mail.plugins.filter.places import accounts_host
+from ansible_collections.postamt.mail.plugins.module_utils._accounts import store as host_store
+from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Ask, Asked, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, var
@@ -26,6 +31,63 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
+
+
+class Rows(host_store.AccountStore):
+    """The store's half on the host: accounts are keys of a mapping, and values whether they log in."""
+
+    rows: t.ClassVar[dict[str, bool]] = {}
+    passwords: t.ClassVar[dict[str, str]] = {}
+
+    def look(self) -> None:
+        self.found = dict(self.rows)
+
+    def listed(self) -> list[dict[str, t.Any]]:
+        plain = {"aliases": [], "forward": [], "quota": "", "source": "by hand", "dn": "", "delete_from": ""}
+        return [{**plain, "address": name, "user": name, "enabled": on} for name, on in self.found.items()]
+
+    def put(self, address: str, enabled: bool) -> None:
+        if self.found.get(address) != enabled:
+            self.actions.append(f"{'would put' if self.dry else 'put'} {address} {'in' if enabled else 'aside'}")
+            self.rows.update({} if self.dry else {address: enabled})
+
+    def add(self, address: str) -> None:
+        if address not in self.found:
+            self.put(address, True)
+            self.set_password(address)
+
+    def enable(self, address: str) -> None:
+        self.put(address, True)
+
+    def disable(self, address: str) -> None:
+        self.put(address, False)
+
+    def set_password(self, address: str) -> None:
+        self.answer["password_set"] = True
+        self.passwords.update({} if self.dry else {address: self.request["password"]})
+
+
+class ListStore(AccountStore):
+    """The store's half on the controller."""
+
+    code = "rows"
+    duty = "mail_store"
+
+    def check(self, site: Site, asked: Asked) -> Iterator[Problem]:
+        if asked.state == "purged":
+            yield Problem("state", "purged", "is nothing that files know")
+
+    def request(self, site: Site, asked: Asked, password: str) -> Result:
+        return {"file": "/etc/lists"}
+
+    def execute(self, ask: Ask, request: Result) -> Result:
+        module = types.SimpleNamespace(check_mode=CHECK_MODE[0], params={"request": request})
+        call = Rows(module)
+        call.execute()
+        return {"changed": bool(call.actions), "actions": call.actions, **call.answer}
+
+
+CHECK_MODE = [False]
 
 
 class Lists(Lookups):
@@ -121,5 +183,69 @@ def test_it_says_itself_where_accounts_are_changed(
 ) -> None:
     monkeypatch.setattr(accounts, "Variables", Variables)
     monkeypatch.setattr(Lists, "changed_by", "accounts are in a file")
-    (problem,) = account.check(third(), account.Asked("listed"))
+    (problem,) = account.check(third(), Asked("listed"))
     assert str(problem) == "mail_accounts_backend is 'lists': accounts are in a file"
+
+
+class Task(account.ActionModule):
+    """The task of postamt.mail.account on the site's host; shown: what the administrator reads."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, site: Site, folder: Path) -> None:
+        self.shown: list[str] = []
+        self._vars = {"groups": {"mail": [NAME]}, "inventory_hostname": NAME}
+        for name, answer in (("from_facts", []), ("site_for", site), ("state_of", State(str(folder / "state")))):
+            monkeypatch.setattr(run, name, lambda *_words, answer=answer, **_more: answer)
+        monkeypatch.setattr(run, "on_host", lambda *_words, **_more: pytest.fail("a host was asked"))
+
+    def _say(self, text: str, **how: bool) -> None:
+        self.shown.append(text)
+
+    def __call__(self, state: str, address: str | None = None, check_mode: bool = False) -> Result:
+        self.shown.clear()
+        self._task = types.SimpleNamespace(check_mode=check_mode, delegate_to=None)
+        CHECK_MODE[0] = check_mode
+        return self._answer({"state": state, **({"account": address} if address else {})})
+
+
+def test_a_third_store_is_all_that_changing_accounts_takes(
+    third: t.Callable[..., Site], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    dora = "dora@example.org"
+    monkeypatch.setattr(Lists, "store", ListStore())
+    monkeypatch.setattr(Rows, "rows", {"old@example.org": True})
+    monkeypatch.setattr(Rows, "passwords", {})
+    task = Task(monkeypatch, third(), tmp_path)
+    assert task("listed")["changed"] is False
+    assert task.shown == ["old@example.org  enabled  by hand  user old@example.org"]
+    assert task("present", dora, check_mode=True)["changed"] is True
+    assert task.shown == [f"would put {dora} in"] and dora not in Rows.rows
+    task("present", dora)
+    assert task.shown == [f"put {dora} in", f"the new password of {dora} is {Rows.passwords[dora]}"]
+    first = Rows.passwords[dora]
+    assert task("present", dora)["changed"] is False
+    assert task.shown == ["nothing to do"]
+    task("disabled", dora)
+    assert Rows.rows[dora] is False
+    task("password", dora)
+    assert Rows.passwords[dora] != first
+    assert not (tmp_path / "state" / "secrets.yml").exists()
+    task("enabled", dora)
+    assert task.shown == [f"put {dora} in"]
+    with pytest.raises(SiteError, match="state is 'purged': is nothing that files know"):
+        task("purged")
+    with pytest.raises(Failed, match="accounts are not removed here"):
+        task("absent", dora)
+
+
+def test_the_playbooks_go_to_the_stores_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = {"mail": ["a", "b", "c"], "mail_store": ["b"], "mail_directory": ["c", "a"]}
+    assert accounts_host(groups) == accounts_host(groups, "directory") == "c"
+    assert accounts_host(groups, "", "a") == "a"
+    assert accounts_host({"mail": ["a"], "mail_directory": []}, "system") == "a"
+    with pytest.raises(AnsibleFilterError, match="mail_accounts_backend is 'lists': must be one of directory, system"):
+        accounts_host(groups, "lists")
+    monkeypatch.setattr(accounts, "Variables", Variables)
+    monkeypatch.setattr(accounts, "lookups", lambda said: Lists())
+    assert accounts_host(groups, "lists") == "b"
+    monkeypatch.setattr(Lists, "store", ListStore())
+    assert accounts_host(groups, "lists", "a") == "b"
