@@ -45,7 +45,10 @@ LINT = {
         f"{BUILD} && GALAXY_IMPORTER_CONFIG=tools/galaxy-importer.cfg "
         "python -m galaxy_importer.main .cache/build/postamt-mail-*.tar.gz"
     ),
-    "lint-generated": "rm -rf .cache/docs && cp -a docs .cache/docs && make --silent docs && diff -r .cache/docs docs",
+    "lint-generated": (
+        "rm -rf .cache/docs && mkdir .cache/docs && cp -a docs roles/site .cache/docs && make --silent docs && "
+        "diff -r .cache/docs/docs docs && diff -r .cache/docs/site roles/site"
+    ),
 }
 WORLD = (REPOSITORY / "tools" / "try_host.py", "--list")  # kinds of hosts, for `make soak`
 UNIT = {"unit": "pytest -q --cov --cov-report=term"}

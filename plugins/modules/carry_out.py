@@ -11,7 +11,7 @@ version_added: 0.1.0
 description:
   - The part of this collection's modules that runs on the host. Their actions call it; playbooks do not.
   - It is one module for all programs, so that Ansible puts it together once a run and not once a program.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program]
 options:
   program:
     description: Whose code runs, a file of this name in C(module_utils).
@@ -44,13 +44,6 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
-  diff_mode:
-    description: Returns the differences, secret content as a fingerprint.
-    support: full
 """
 
 EXAMPLES = r"""

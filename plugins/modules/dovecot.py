@@ -15,22 +15,15 @@ description:
     the same questions as before; where an answer got worse, the old files come back and the task fails.
   - What the module wrote and is no longer wanted is removed.
   - Files that neither Debian's packages nor this module wrote stop the task unless C(mail_adopt) is true.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Settings of C(dovecot.conf) that win over what the site's variables give, as a tree; a block is a mapping under
         its name, such as V(service lmtp). V(null) removes a setting or a block.
-    type: dict
-    default: {}
 attributes:
   check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
     details: C(doveconf) is asked too, where Dovecot is installed.
-  diff_mode:
-    description: Returns the differences of files, secret content as a fingerprint.
-    support: full
 """
 
 EXAMPLES = r"""

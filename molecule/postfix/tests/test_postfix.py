@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
@@ -44,8 +47,15 @@ def test_at_port_465_tls_comes_first_for_this_hop_alone(site: Site, ask: Ask, ot
     assert arrived(other, token), "the gateway speaks plainly first"
 
 
-def test_a_pattern_that_only_postfix_cannot_read_is_refused(host: Host, play: RunAgain) -> None:
-    """It would skip the line, and let the mail through that the check is for."""
+def test_a_pattern_that_only_postfix_cannot_read_is_refused(
+    host: Host, play: RunAgain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would skip the line, and let the mail through that the check is for.
+
+    The controller has no library that could tell.
+    """
+    (tmp_path / "sitecustomize.py").write_text("import ctypes.util\nctypes.util.find_library = lambda name: None\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     before = host.file("/etc/postfix/tables/header_checks").content_string
     said = play({"mail_header_checks": [{"match": "(?u)lottery", "action": "reject"}]}).message
     assert "nothing was changed" in said and "header_checks, line 1: error in regex" in said

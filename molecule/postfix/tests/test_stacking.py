@@ -16,16 +16,16 @@ from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONCERN = """
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Milter, Postfix, Table, table
 
 
 def postfix(site, host):
     return Postfix(
         lists={{
-            "smtpd_milters": {{"check": ["inet:127.0.0.1:{port}"]}},
             "virtual_alias_maps": {{"site": [table("{name}_lists", "lmdb")]}},
             "smtp_tls_policy_maps": {{"site": [table("{name}_policies", "lmdb")]}},
         }},
+        milters=[Milter("inet:127.0.0.1:{port}", "check")],
         tables={{
             "{name}_lists": Table("lmdb", {{"{name}@example.test": "carl@inner.example"}}),
             "{name}_policies": Table("lmdb", {{"{hop}": "none"}}),

@@ -34,7 +34,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     library,
     make_plan,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, KeyPair, Site
@@ -155,19 +155,6 @@ ExecStart={command} warn
 TimeoutStartSec=30min
 {limits}
 """
-_DAILY = """\
-{head}
-[Unit]
-Description=Look once a day whether certificates expire soon
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=6h
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
 
 
 # It asks ports, reads of Postfix's processes and reloads programs: Postfix by its own command, which is why it reaches
@@ -191,12 +178,18 @@ def _files(wanted: t.Iterable[str]) -> list[File]:
         "postamt-certificates.path": _PATH.format(head=HEAD, paths="\n".join(f"PathChanged={path}" for path in paths)),
         "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND, limits=sandbox(**SERVES)),
         "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND, limits=sandbox(**_WARNS)),
-        "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
     }
     return [
         File(LIBRARY, library("_engine/files")),
         File(COMMAND, command("_tls/postamt_certificates"), "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
+        timer(
+            "postamt-certificates-warn",
+            "Look once a day whether certificates expire soon",
+            OnCalendar="daily",
+            RandomizedDelaySec="6h",
+            Persistent="true",
+        ),
     ]
 
 

@@ -8,7 +8,6 @@ import dataclasses
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     Contributions,
     every,
@@ -60,7 +59,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of ClamAV for one host."""
     daemon, socket, updater = "clamav-daemon.service", "clamav-daemon.socket", "clamav-freshclam.service"
     never = [Unit(name, running=False) for name in ONCE]
-    if not filtering.scans(site, host):
+    if not parts:
         units = [Unit(name, running=False) for name in (updater, daemon, socket)]
         return make_plan(wanted=False, units=[*never, *units], signatures=[])
     settings = overridden(merged(parts, "settings", "clamd option"), overrides.get("settings") or {})

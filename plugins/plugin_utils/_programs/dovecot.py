@@ -72,7 +72,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     problems = list(names.problems(version, given))
     if problems:
         raise ComposeError("\n".join(problems))
-    if not host.does("mail_store"):
+    if not parts:
         return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
     tree = configuration(parts, new, given)
     questions = every(parts, "questions")

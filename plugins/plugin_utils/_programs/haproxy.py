@@ -28,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, KeyPair, Site
@@ -190,7 +191,7 @@ os.symlink(OWN, link)
 
 
 def _gate_unit(suffix: str) -> str:
-    folder, name = links.IN_STEP.rsplit("/", 1)
+    folder, name = reach.IN_STEP.rsplit("/", 1)
     limits = sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")  # the socket that leads to the provider is slapd's alone
     return f"""\
 {HEAD}
@@ -232,7 +233,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     in_chroot = any(link.bind.startswith(links.CHROOT) for link in outgoing)
     shown = [pair.chain, pair.key, CA_FILE]
     owners = {owner for link in outgoing for owner in (link.owner, *link.also.values())}
-    replica = links.is_replica(site, host)
+    replica = reach.is_replica(site, host)
     gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
         # Postfix brings the worker's group, the last one what the gate asks directories with.

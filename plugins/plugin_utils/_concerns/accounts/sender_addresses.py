@@ -23,9 +23,11 @@ class Variables:
     )
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    if not host.does("mail_mx"):
-        return None
+def applies(site: Site, host: Host) -> bool:
+    return host.does("mail_mx")
+
+
+def postfix(site: Site, host: Host) -> Postfix:
     wanted = site.of(Variables)
     slots = {"syntax": ["reject_non_fqdn_sender"], "permit": ["permit_mynetworks"]}
     tables = {}

@@ -12,6 +12,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
 _FROM_1 = range(1, 1 << 31)
 _LEAST = 64 << 10  # RFC 5321, 4.5.3.1.7
 

@@ -12,8 +12,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot imp
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     return Dovecot(
         protocols=["imap"],
         packages=["dovecot-imapd"],

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, service
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Question
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
@@ -25,12 +24,10 @@ class Variables:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     notify = site.of(Variables).mail_sieve_notify
     # Without this it would be what the script says.
     sender = {"sieve_notify_mailto_envelope_from": "user_email"}
-    if links.hands_over(site, host):  # hosts that send take mail of the site's senders only from one that does not
+    if site.hands_over(host):  # hosts that send take mail of the site's senders only from one that does not
         sender["sieve_redirect_envelope_from"] = "user_email"
     return Dovecot(
         # A program started by LMTP could not write to the user's folder, so what Sieve sends goes out over SMTP.

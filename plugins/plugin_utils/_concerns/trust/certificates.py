@@ -9,7 +9,7 @@ import re
 import typing as t
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import DOMAIN, linked, name_of, reserved
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -67,12 +67,12 @@ def check(site: Site) -> Iterable[Problem]:
             yield Problem(f"{where}.hook", None, "cannot be where certificate is a file: one of the two brings it")
         if name == INTERNAL and (item.certificate or item.names or item.hook):
             yield Problem(where, None, "takes key_type only: hosts trust each other by the site's own CA")
-        yield from links.reserved(f"{where}.names", item.names)
+        yield from reserved(f"{where}.names", item.names)
         for twice in sorted({x for x in item.names if item.names.count(x) > 1}):
             yield Problem(f"{where}.names", twice, "is listed twice")
-    yield from links.reserved("mail_server_name", [site.core.mail_server_name])
+    yield from reserved("mail_server_name", [site.core.mail_server_name])
     for host in site.hosts.values():
-        yield from links.reserved(f"mail_host_name of host {host.inventory_name}", [host.name])
+        yield from reserved(f"mail_host_name of host {host.inventory_name}", [host.name])
     if said.mail_certificates_days <= said.mail_certificates_renew_days:
         allowed = "must be more than mail_certificates_renew_days"
         yield Problem("mail_certificates_days", said.mail_certificates_days, allowed)
@@ -86,7 +86,7 @@ def certificates(site: Site, host: Host) -> Certificates:
         listed = {INTERNAL: listed[INTERNAL]}
     return Certificates(
         {name: _wanted(name, item, site, host, said) for name, item in listed.items()},
-        domains={str(name) for name in (*site.domains, site.server_name, "localhost", links.DOMAIN)}
+        domains={str(name) for name in (*site.domains, site.server_name, "localhost", DOMAIN)}
         | {str(one.name) for one in site.hosts.values()}
         | {str(name) for item in said.mail_certificates.values() for name in item.names},
     )
@@ -94,8 +94,7 @@ def certificates(site: Site, host: Host) -> Certificates:
 
 def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> Wanted:
     if name == INTERNAL:
-        linked = [links.name_of(host)] if links.linked(site, host) else []
-        names = [host.name, *linked, "localhost", "127.0.0.1", "::1"]
+        names = [host.name, *([name_of(host)] if linked(site, host) else []), "localhost", "127.0.0.1", "::1"]
     elif item.names or item.certificate or item.hook:
         names = list(item.names) or [site.server_name]
     else:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postamt_filter_test import SAMPLES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import sizing
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sizing import sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter.spam_learning import FOLDERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site

@@ -8,7 +8,8 @@ import datetime
 import typing as t
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import renamed
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site

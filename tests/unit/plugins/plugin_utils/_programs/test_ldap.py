@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
@@ -281,10 +282,10 @@ class initialize:
 def test_a_replica_finds_its_login_at_the_provider_whatever_the_suffix(tmp_path: Path, suffix: str) -> None:
     site = several(mail_directory_suffix=suffix)
     (follows,) = plan_of(site, REPLICA)["config"]["database"]["olcSyncrepl"]
-    knows = (f"ldapi://{links.PROVIDER_SOCKET.replace('/', '%2F')}", site.service_dn("replica"), "replica-secret")
+    knows = (f"ldapi://{reach.PROVIDER_SOCKET.replace('/', '%2F')}", site.service_dn("replica"), "replica-secret")
     (tmp_path / "ldap.py").write_text(f"PROVIDER = {knows!r}\nFOLLOWS = {follows!r}\n{FAKE}")
     files = compose.plan("haproxy", site, site.hosts[REPLICA], {})["files"]
     (tmp_path / "gate").write_text(next(file["content"] for file in files if file["path"].endswith("in-step")))
     command = [sys.executable, str(tmp_path / "gate"), suffix, str(tmp_path / "link")]
     subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True, timeout=20)
-    assert os.readlink(tmp_path / "link") == links.SLAPD
+    assert os.readlink(tmp_path / "link") == reach.SLAPD
