@@ -31,8 +31,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL_HOME, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, domain_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError, state_of
 
 Result = dict[str, t.Any]
 STATES = ("listed", "present", "enabled", "disabled", "absent", "password", "purged")
@@ -79,11 +79,13 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
 
     def _answer(self, given: Result) -> Result:
-        if wrong := run.from_facts(self._vars, self._vars["groups"].get(run.GROUP, ()), READ):
+        if wrong := inventory.from_facts(self._vars, self._vars["groups"].get(remote.GROUP, ()), READ):
             raise SiteError(wrong)
         left, self._gone = given.pop("left", None), given.pop("gone", None)
         if left is not None:
-            answer = run.on_host(self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME})
+            answer = remote.on_host(
+                self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME}
+            )
             for text in answer.get("actions") or ():
                 self._say(text)
             return answer
@@ -91,15 +93,15 @@ class ActionModule(ActionBase):
         asked = parse_fields(Asked, given, "", problems, prefix="")
         if problems:
             raise SiteError(problems)
-        site = run.site_for(self, self._vars, keep=False)
+        site = inventory.site_for(self, self._vars, keep=False)
         problems = list(check(site, asked))
         if problems:
             raise SiteError(problems)
-        self._here = site.hosts[run.place_of(self, self._vars)]
+        self._here = site.hosts[remote.place_of(self, self._vars)]
         if self._here != site.provider:
             return {"changed": False, "skipped": True, "skip_reason": "the directory is on another host"}
         kept = asked.state == "password" and keeps(site, str(asked.account))
-        state = run.state_of(self, site)
+        state = state_of(self, site)
         with contextlib.ExitStack() as stack:
             if kept and not self._task.check_mode:
                 stack.enter_context(state.locked())
@@ -135,7 +137,7 @@ class ActionModule(ActionBase):
             "here": self._here.does("mail_store"),
             "gone": self._gone,
         }
-        return run.on_host(self, self._vars, "accounts", request, [password] if password else [])
+        return remote.on_host(self, self._vars, "accounts", request, [password] if password else [])
 
     def _tell(self, answer: Result, listing: bool = False) -> None:
         if listing:
@@ -148,7 +150,7 @@ class ActionModule(ActionBase):
             self._say(text)
 
     def _say(self, text: str, **how: bool) -> None:
-        self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
+        self._display.display(f"{remote.place_of(self, self._vars)}: {text}", **how)
 
 
 def _maildir(site: Site) -> str:

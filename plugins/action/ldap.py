@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import applied_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import handed
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import site_for
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import handed, site_for, wrongly
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 

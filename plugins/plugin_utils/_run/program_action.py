@@ -11,7 +11,8 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan, concerns
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import on_host, plan_for, stock
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import on_host, stock
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]

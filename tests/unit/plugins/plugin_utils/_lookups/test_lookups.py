@@ -21,7 +21,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_UID, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import stored_secrets
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 NAME = "mail.example.org"
@@ -107,8 +107,8 @@ def test_it_has_rules_of_its_own(third: t.Callable[..., Site]) -> None:
 def test_its_secrets_are_made_first(third: t.Callable[..., Site], tmp_path: Path) -> None:
     others = {"app.example.org": HostInput(["mail", "mail_client"])}
     site = third(others=others)
-    site.secrets = kept = run.StoredSecrets(State(str(tmp_path / "state")), check_mode=False)
-    kept.ensure(run.secret_names(site))
+    site.secrets = kept = stored_secrets.StoredSecrets(State(str(tmp_path / "state")), check_mode=False)
+    kept.ensure(stored_secrets.secret_names(site))
     assert set(kept.state.known_secrets()) == {"service:lists", "client:app.example.org"}
     for host in site.hosts.values():
         for name in compose.programs():

@@ -26,9 +26,18 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import clamav
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Extension, Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki, run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import (
+    data_files,
+    handover,
+    inventory,
+    pki,
+    remembered,
+    remote,
+    stored_secrets,
+    values,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError, state_dir
 
 HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
 
@@ -46,33 +55,33 @@ def carrying(ca: str) -> Site:
 
 def test_a_controller_without_the_ca_stops_and_makes_nothing(state: State) -> None:
     with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .*laptop .* none:"):
-        run.refuse_strangers(carrying("AB12"), state)
+        remembered.refuse_strangers(carrying("AB12"), state)
     assert not os.path.exists(state.folder)
 
 
 def test_a_controller_with_another_ca_stops(state: State) -> None:
     pki.ensure_authority(state, "mail.example.org", ["example.org"])
     with pytest.raises(StateError, match="holds another: copy that folder"):
-        run.refuse_strangers(carrying("AB12"), state)
+        remembered.refuse_strangers(carrying("AB12"), state)
 
 
 def test_hosts_that_trust_the_controllers_ca_or_none_are_welcome(state: State) -> None:
     authority, _made = pki.ensure_authority(state, "mail.example.org", ["example.org"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    remembered.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
     pki.ensure_authority(state, "mail.example.org", ["example.org", "example.net"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
-    run.refuse_strangers(carrying(""), state)
+    remembered.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    remembered.refuse_strangers(carrying(""), state)
 
 
 def test_a_generated_password_goes_with_its_account_to_the_new_address(state: State) -> None:
     state.add_secrets({"anna@example.org": "1", "ben@example.org": "2", "berta@example.org": "3"})
     former = {"anne@example.org": "anna@example.org", "berta@example.org": "ben@example.org", "x@example.org": "none"}
-    predicted = run.StoredSecrets(state, check_mode=True)
+    predicted = stored_secrets.StoredSecrets(state, check_mode=True)
     predicted.rename(former)
     assert predicted.get("anne@example.org") == "1"
     assert "anne@example.org" not in state.known_secrets()
     for _twice in range(2):
-        kept = run.StoredSecrets(state, check_mode=False)
+        kept = stored_secrets.StoredSecrets(state, check_mode=False)
         kept.rename(former)
         assert state.known_secrets() == kept.known == {
             "anna@example.org": "1", "anne@example.org": "1", "ben@example.org": "2", "berta@example.org": "3",
@@ -81,11 +90,13 @@ def test_a_generated_password_goes_with_its_account_to_the_new_address(state: St
 
 @pytest.mark.parametrize("value", ["{{ x }}", "a {% if x %}", "{# no #}", "#jinja2: x", [{"a": ["{{ x }}"]}], object()])
 def test_what_may_be_a_template_is_templated(value: object) -> None:
-    assert not run.literal(value)
+    assert not values.literal(value)
 
 
 def test_what_is_no_template_is_taken_as_it_is() -> None:
-    assert run.literal([{"address": "a@example.org", "password_hash": "{ARGON2}$x", "quota": 1, "enabled": True}, None])
+    assert values.literal(
+        [{"address": "a@example.org", "password_hash": "{ARGON2}$x", "quota": 1, "enabled": True}, None]
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +109,7 @@ def test_what_is_no_template_is_taken_as_it_is() -> None:
 )  # fmt: skip
 def test_a_password_is_what_was_written_or_refused(written: str, taken: bool) -> None:
     problems: list[Problem] = []
-    read = run.plain(yaml_load(f"[{written}]"))[0]
+    read = values.plain(yaml_load(f"[{written}]"))[0]
     found = parse(Secret, read, "password", problems)
     assert found == (written.strip('"') if taken else None)
     assert taken or "need quotes to be text" in str(problems[0])
@@ -109,7 +120,7 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
         groups = {"mx.example.org": "mail_mx", "store.example.org": "mail_store"}
         inputs = {name: HostInput(("mail", group), look=looks.get(name, Look())) for name, group in groups.items()}
         found = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-        return run.recall(found, state, inputs, remember=True)
+        return remembered.recall(found, state, inputs, remember=True)
 
     both = {
         "mx.example.org": Look(addresses=["192.0.2.1"]),
@@ -125,22 +136,22 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
 
 
 def test_a_host_that_no_run_has_seen_since_is_known_by_the_old_name_of_its_links(state: State) -> None:
-    state.write(run.HOSTS_FILE, b'{"old.example.org": {"addresses": ["192.0.2.9"]}}', secret=False)
+    state.write(remembered.HOSTS_FILE, b'{"old.example.org": {"addresses": ["192.0.2.9"]}}', secret=False)
     groups = ("mail", "mail_mx", "mail_store")
     inputs = {"mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])), "old.example.org": HostInput()}
     site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-    known = run.recall(site, state, inputs, remember=True).hosts
+    known = remembered.recall(site, state, inputs, remember=True).hosts
     assert {name: host.link_named for name, host in known.items()} == {
         "mx.example.org": True,
         "old.example.org": False,
     }
-    later = run.recall(site, state, {name: HostInput() for name in inputs}, remember=False).hosts
+    later = remembered.recall(site, state, {name: HostInput() for name in inputs}, remember=False).hosts
     assert later["mx.example.org"].link_named
 
 
 def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
     before = {"mx.example.org": {"addresses": ["192.0.2.9"]}}
-    state.write(run.HOSTS_FILE, json.dumps(before).encode(), secret=False)
+    state.write(remembered.HOSTS_FILE, json.dumps(before).encode(), secret=False)
     groups = ("mail", "mail_mx", "mail_store")
     seen = {
         "mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])),
@@ -149,7 +160,7 @@ def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
 
     def named(inputs: dict[str, HostInput], naming: bool) -> list[bool]:
         site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-        return [host.link_named for host in run.recall(site, state, inputs, True, naming).hosts.values()]
+        return [host.link_named for host in remembered.recall(site, state, inputs, True, naming).hosts.values()]
 
     away = {"mx.example.org": HostInput(groups), "new.example.org": HostInput()}
     assert named(seen, naming=False) == [False, True]  # of the new one nobody knows anything yet
@@ -159,18 +170,18 @@ def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
 
 def test_forks_that_have_each_seen_another_host_lose_none(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     names, groups = ["a.example.org", "b.example.org"], ("mail", "mail_mx")
-    read = run._remembered
+    read = remembered._remembered
     before = [{}, {}]  # both read before one of them writes
     monkeypatch.setattr(
-        run, "_remembered", lambda *where: before.pop() if before and state._depth == 0 else read(*where)
+        remembered, "_remembered", lambda *where: before.pop() if before and state._depth == 0 else read(*where)
     )
     for number, name in enumerate(names):
         look = Look(addresses=[f"192.0.2.{number}"])
         inputs = {one: HostInput(groups, look=look if one == name else Look()) for one in names}
         inputs["store.example.org"] = HostInput(("mail", "mail_store"))
         site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-        run.recall(site, state, inputs, remember=True)
-    assert sorted(read(state, run.HOSTS_FILE)) == names
+        remembered.recall(site, state, inputs, remember=True)
+    assert sorted(read(state, remembered.HOSTS_FILE)) == names
 
 
 @pytest.mark.parametrize(
@@ -188,15 +199,15 @@ def test_forks_that_have_each_seen_another_host_lose_none(state: State, monkeypa
 )
 def test_which_runs_bring_certificates(action: str, tags: list[str], skipped: list[str], gives: bool) -> None:
     task = types.SimpleNamespace(_task=types.SimpleNamespace(action=action))
-    assert run.gives_names(task, {"ansible_run_tags": tags, "ansible_skip_tags": skipped}) == gives
+    assert remembered.gives_names(task, {"ansible_run_tags": tags, "ansible_skip_tags": skipped}) == gives
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
 def test_a_record_that_cannot_be_read_is_named(state: State, content: bytes) -> None:
-    for name in (run.HOSTS_FILE, run.ASKED_FILE):
+    for name in (remembered.HOSTS_FILE, remembered.ASKED_FILE):
         state.write(name, content, secret=False)
         with pytest.raises(StateError, match=rf"{name} must be a mapping in JSON: remove it"):
-            run._remembered(state, name)
+            remembered._remembered(state, name)
 
 
 def test_what_is_kept_of_a_host_is_looked_at_like_what_it_says(state: State) -> None:
@@ -206,11 +217,11 @@ def test_what_is_kept_of_a_host_is_looked_at_like_what_it_says(state: State) -> 
     }
     site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
     for wrong in ({"addresses": ["fe80::1%x\nroot"]}, {"mail_domains": ["evil.example"]}, []):
-        state.write(run.HOSTS_FILE, json.dumps({"store.example.org": wrong}).encode(), secret=False)
+        state.write(remembered.HOSTS_FILE, json.dumps({"store.example.org": wrong}).encode(), secret=False)
         with pytest.raises(
             StateError, match=r"hosts.json: what host store.example.org says of itself: look.* run with"
         ):
-            run.recall(site, state, inputs, remember=True)
+            remembered.recall(site, state, inputs, remember=True)
 
 
 def hostvars(**hosts: dict[str, object]) -> t.Any:
@@ -228,10 +239,10 @@ def test_no_variable_of_the_site_may_be_a_fact() -> None:
         "quota": "1G",
     }
     variables = {"hostvars": hostvars(mx={"ansible_facts": facts}, store={"mail_relayhost": {}}, new={})}
-    found = [problem.where for problem in run.from_facts(variables, ["mx", "store", "new", "mx"])]
+    found = [problem.where for problem in inventory.from_facts(variables, ["mx", "store", "new", "mx"])]
     names = ("mail_relayhost", "postfix_settings", "__mail_site", "inventory_dir", "inventory_hostname")
     assert found == [f"{name} of host mx" for name in names]
-    assert len(run.from_facts(variables, ["mx"], ["quota", "state"])) == len(names) + 1
+    assert len(inventory.from_facts(variables, ["mx"], ["quota", "state"])) == len(names) + 1
 
 
 def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> None:
@@ -240,31 +251,31 @@ def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> Non
         "inventory_hostname": "store",
         "ansible_facts": {"inventory_hostname": "store"},
     }
-    (problem,) = run.from_facts(variables, ["store"])
+    (problem,) = inventory.from_facts(variables, ["store"])
     assert problem.where == "inventory_hostname of host store"
 
 
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
 def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
-    assert run.handed({run.MARK: {"mark": mark}}, "mx.example.org/postfix") is None
-    assert run.handed({run.MARK: mark}, "mx.example.org/postfix") is None
+    assert handover.handed({handover.MARK: {"mark": mark}}, "mx.example.org/postfix") is None
+    assert handover.handed({handover.MARK: mark}, "mx.example.org/postfix") is None
 
 
 def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(handover.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HERE}, compose.concerns().values())
     host = site.hosts["mx.example.org"]
     plans = {
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
-    said = {run.MARK: {"mark": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
+    said = {handover.MARK: {"mark": handover.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
     left = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
     assert len(left) == 1 + len(plans) + 2
     for program in compose.programs():
         plan = json.loads(json.dumps(plans["mx.example.org", program][1]))
-        assert run.plan_for(None, said, program, {"settings": {}}) == (plan, run.state_dir(site))
-    assert set(run.handed(said, "passwords")) >= {"service:postfix"}
+        assert handover.plan_for(None, said, program, {"settings": {}}) == (plan, state_dir(site))
+    assert set(handover.handed(said, "passwords")) >= {"service:postfix"}
 
 
 def test_hosts_that_still_ask_a_former_provider_are_named(state: State) -> None:
@@ -276,7 +287,7 @@ def test_hosts_that_still_ask_a_former_provider_are_named(state: State) -> None:
         }
         said = {"mail_domains": ["example.org"], "mail_directory_provider": f"{provider}.example.org"}
         site = parse_site(said, inputs, compose.concerns().values())
-        return run.still_asked(site, state, [f"{name}.example.org" for name in reached], remember)
+        return remembered.still_asked(site, state, [f"{name}.example.org" for name in reached], remember)
 
     assert asked("one", "mx", "one", "two") == {}
     assert asked("mx", "mx", "one", remember=False) == {"two.example.org": "one.example.org"}
@@ -291,7 +302,7 @@ def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_
     place = {"ansible_inventory_sources": [str(tmp_path / "inventory")], "inventory_dir": str(tmp_path / "inventory")}
     said = {"mail_accounts_source": {"file": "people.csv"}}
     files = DataFiles.of(place)
-    found, problems = run._with_source(ACTION, said, files)
+    found, problems = inventory._with_source(ACTION, said, files)
     assert found == said
     assert [str(problem) for problem in problems] == [
         f"mail_accounts_source.file is 'people.csv': lies in {tmp_path}/inventory, where Ansible reads every file as "
@@ -299,11 +310,11 @@ def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_
         f"move it out, such as to {tmp_path}/people.csv"
     ]
     with pytest.raises(Refused, match="lies in"):
-        run.controller_file(ACTION, DataFiles.of(place), "people.csv")
+        data_files.controller_file(ACTION, DataFiles.of(place), "people.csv")
     (tmp_path / "inventory" / "people.csv").rename(tmp_path / "people.csv")
-    found, problems = run._with_source(ACTION, said, DataFiles.of(place))
+    found, problems = inventory._with_source(ACTION, said, DataFiles.of(place))
     assert not problems and found["mail_accounts"] == [{"address": "anna@example.org"}]
-    assert run.controller_file(ACTION, DataFiles.of(place), "people.csv") == b"address\nanna@example.org\n"
+    assert data_files.controller_file(ACTION, DataFiles.of(place), "people.csv") == b"address\nanna@example.org\n"
 
 
 def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -> None:
@@ -311,7 +322,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -
     (tmp_path / "vaulted.ndb").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
 
     def read(path: str) -> bytes:
-        return run.controller_file(ACTION, DataFiles(str(tmp_path), ()), path)
+        return data_files.controller_file(ACTION, DataFiles(str(tmp_path), ()), path)
 
     with pytest.raises(SiteError) as refused:
         clamav.supplied({"signatures": ["absent.ndb", "folder.ndb", "vaulted.ndb"]}, read)
@@ -326,10 +337,10 @@ ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
 
 
 def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
-    assert run.ahead(1000, 1001.0, 1001.5) == run.ahead(1010, 1001.0, 1008.0) == 0
-    assert run.ahead(1600, 1000.0, 1002.0) == 599
-    assert run.ahead(400, 1000.0, 1002.0) == -601
-    (said,) = run.wrong_clocks({"a": {"clock": 0}, "b": {"clock": -601}, "c": {}})
+    assert remote.ahead(1000, 1001.0, 1001.5) == remote.ahead(1010, 1001.0, 1008.0) == 0
+    assert remote.ahead(1600, 1000.0, 1002.0) == 599
+    assert remote.ahead(400, 1000.0, 1002.0) == -601
+    (said,) = remote.wrong_clocks({"a": {"clock": 0}, "b": {"clock": -601}, "c": {}})
     assert said.startswith("b's clock is 601 seconds behind this controller's")
 
 
@@ -345,7 +356,7 @@ def test_a_clock_may_differ_by_as_much_as_the_answer_took() -> None:
 def test_accounts_of_a_wrong_type_are_left_for_the_site_model_to_refuse(tmp_path: Path, said: dict[str, t.Any]) -> None:
     (tmp_path / "people.json").write_text("[]")
     action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
-    assert run._with_source(action, said, DataFiles(str(tmp_path), (), "")) == (said, [])
+    assert inventory._with_source(action, said, DataFiles(str(tmp_path), (), "")) == (said, [])
 
 
 def test_whoever_asks_for_a_plan_writes_nothing(state: State) -> None:
@@ -361,10 +372,10 @@ def test_whoever_asks_for_a_plan_writes_nothing(state: State) -> None:
     }
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}]}
     site = parse_site(given, hosts, compose.concerns().values(), groups=groups)
-    kept = run.StoredSecrets(state, check_mode=False)
+    kept = stored_secrets.StoredSecrets(state, check_mode=False)
     with pytest.raises(StateError, match="the password fingerprint-key was not made"):
         kept.get("fingerprint-key")
-    kept.ensure(run.secret_names(site))
+    kept.ensure(stored_secrets.secret_names(site))
     site.secrets = kept
     before = state.known_secrets()
     for host in site.hosts.values():
@@ -382,7 +393,7 @@ def derived(folder: Path, check_mode: bool = False, **variables: t.Any) -> Site:
     groups = {"mail": [name], "all": [name]}
     task = types.SimpleNamespace(check_mode=check_mode, action="postamt.mail.site")
     action = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None), _task=task, _templar=None)
-    return run.derive(action, {**said, "hostvars": hostvars, "groups": groups, "inventory_hostname": name}, {})
+    return inventory.derive(action, {**said, "hostvars": hostvars, "groups": groups, "inventory_hostname": name}, {})
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
@@ -426,7 +437,7 @@ def test_what_concerns_do_not_agree_on_is_no_problem_of_the_variables(
         concerns = {**known, name: types.SimpleNamespace(postfix=lambda site, host: more[name])}
         monkeypatch.setattr(compose, "concerns", lambda: concerns)
         with pytest.raises(ComposeError) as caught:
-            run.tried_plans(ACTION, task_vars, site)
+            handover.tried_plans(ACTION, task_vars, site)
         return str(caught.value)
 
     known = dict(compose.concerns())
@@ -440,4 +451,4 @@ def test_what_concerns_do_not_agree_on_is_no_problem_of_the_variables(
     assert fault.startswith("concern sets: smtpd_baner is no parameter")
     monkeypatch.setattr(compose, "concerns", lambda: known)
     with pytest.raises(SiteError, match="2 problems"):
-        run.tried_plans(ACTION, task_vars, site)
+        handover.tried_plans(ACTION, task_vars, site)
