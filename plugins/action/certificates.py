@@ -23,7 +23,7 @@ class ActionModule(ProgramAction):
         check_mode = bool(self._task.check_mode)
         files = DataFiles.of(self._vars)
         given = self._given = certificates.supplied(plan, lambda path: controller_file(self, files, path))
-        state = State(self._state_dir, self._loader._vault)
+        state = State(self._handed.state_dir, self._loader._vault)
         self._plan = plan
         seen = self._call(state="seen")
         actions: list[str] = []

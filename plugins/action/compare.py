@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remote, values
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remote
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -46,9 +46,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
         return result
 
     def _plans(self, variables: Result) -> dict[str, compose.Plan]:
-        given = inventory.overrides_in(variables, lambda value: values.plain(self._templar.template(value)))
         unclaimed = inventory.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
-        plans = {name: handover.plan_for(self, variables, name, given[name])[0] for name in given if name in unclaimed}
+        plans = {
+            name: handover.plan_for(self, variables, name).plan for name in compose.programs() if name in unclaimed
+        }
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
         return plans

@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, show, values
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, show
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -31,9 +31,8 @@ class ActionModule(ActionBase):
 
     def _show(self, variables: Result) -> Result:
         site = inventory.site_for(self, variables, keep=False)
-        host = site.hosts[str(variables["inventory_hostname"])]
-        given = inventory.overrides_in(variables, lambda value: values.plain(self._templar.template(value)))
-        found: t.Any = show.overview(site, host, given)
+        name = str(variables["inventory_hostname"])
+        found: t.Any = show.overview(site, site.hosts[name], inventory.overrides_of(self, variables, name))
         zones = zone.zones(site)
         query = self._task.args.get("query")
         if query:

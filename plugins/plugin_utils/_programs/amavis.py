@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
+    ConcernError,
     Contributions,
     agreed,
     every,
@@ -87,7 +88,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     for owner, names in [("amavis_settings", given), *((f"concern {name}", part.settings) for name, part in parts)]:
         wrong = [name for name in names if not NAME.match(name)]
         if wrong:
-            raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
+            error = ComposeError if owner == "amavis_settings" else ConcernError
+            raise error(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not filtering.filters(site, host):
         return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])

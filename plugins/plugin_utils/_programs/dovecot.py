@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     SECRET,
     ComposeError,
+    ConcernError,
     Contributions,
     agreed,
     every,
@@ -71,7 +72,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     given = overrides.get("settings") or {}
     problems = list(names.problems(version, given))
     if problems:
-        raise ComposeError("\n".join(problems))
+        raise ComposeError(*problems)
     if not host.does("mail_store"):
         return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
     tree = configuration(parts, new, given)
@@ -112,7 +113,7 @@ def _refuse_second_askers(trees: Iterable[tuple[str, Tree]]) -> None:
             found.get(re.split("[ #]", key)[0], set()).add(concern)
     for kind, owners in found.items():
         if len(owners) > 1:
-            raise ComposeError(
+            raise ConcernError(
                 f"Dovecot setting {kind}: concerns {', '.join(sorted(owners))} bring blocks with no order"
             )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
+    ConcernError,
     Contributions,
     disagree,
     every,
@@ -290,7 +291,7 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
         filling = [(concern, dict(part.lists[name])) for concern, part in parts if name in part.lists]
         if asking:
             (setter, value), (filler, slots) = (min(said, key=lambda one: one[0]) for said in (asking, filling))
-            raise ComposeError(
+            raise ConcernError(
                 f"Postfix list {name}: concern {setter} sets it to {value!r}, concern {filler} adds {slots!r} to it"
             )
     return lists
@@ -309,7 +310,7 @@ def services_of(parts: Contributions) -> dict[str, Service]:
             holder = min(
                 other for other, part in parts if front.behind in part.services or (other, front.behind) in taken
             )
-            raise ComposeError(
+            raise ConcernError(
                 f"Postfix service {front.behind}: concern {concern} wants it for {key}, concern {holder} has it already"
             )
         taken.add((concern, front.behind))
@@ -326,7 +327,7 @@ def _fronts(parts: Contributions) -> list[tuple[str, str, Front]]:
 
 def _brought(services: Mapping[str, Service], key: str, verb: str, concern: str) -> Service:
     if key not in services:
-        raise ComposeError(f"concern {concern} {verb} Postfix service {key}, which no concern brings to this host")
+        raise ConcernError(f"concern {concern} {verb} Postfix service {key}, which no concern brings to this host")
     return services[key]
 
 
@@ -476,7 +477,7 @@ def _refuse_entries(
         if name not in settings
     ]
     if problems:
-        raise ComposeError("\n".join(dict.fromkeys(problems)))
+        raise ConcernError(problems)
 
 
 def _refuse_unknown(
@@ -486,6 +487,11 @@ def _refuse_unknown(
     owners: Mapping[tuple[str, str], str],
 ) -> None:
     found = [*names.unknown_parameters(version, parameters, services), *names.unknown_words(parameters, services)]
-    if found:
-        problems = [f"{owners.get((key, name), 'postfix_settings')}: {said}" for key, name, said in found]
-        raise ComposeError("\n".join(dict.fromkeys(problems)))
+    said: dict[bool, list[str]] = {True: [], False: []}  # by whether the user has said it
+    for key, name, wrong in found:
+        owner = owners.get((key, name), "postfix_settings")
+        said[owner.startswith("postfix_")].append(f"{owner}: {wrong}")
+    if said[False]:
+        raise ConcernError(said[False], said[True])
+    if said[True]:
+        raise ComposeError(*said[True])

@@ -9,27 +9,27 @@ for itself. So secrets travel neither in facts nor in results.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
 import re
 import secrets as random_secrets
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ansible import constants
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, ConcernError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import overrides_in, site_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import Overrides, overrides_of, site_for
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.values import plain
 
 MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
-Overrides = dict[str, t.Any]  # a program's own variables
 
 
 def tried_plans(
@@ -37,40 +37,59 @@ def tried_plans(
 ) -> dict[tuple[str, str], tuple[Overrides, compose.Plan]]:
     """Derive every program's plan for every host, and raise SiteError with all that cannot be.
 
-    What concerns do not agree on is a ComposeError, which has everything else as well. This is before any host is
+    What concerns do not agree on is a ConcernError, which has everything else as well. This is before any host is
     touched: a role's own task would find it when others have been changed already.
     """
     plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
     problems: dict[str, Problem] = {}
     faults: dict[str, None] = {}  # of concerns: nothing that the site's administrator has said
-    files = DataFiles.of(task_vars)
-    for name, host in site.hosts.items():
-        given = overrides_in(task_vars["hostvars"][name], plain)
-        for program, module in compose.programs().items():
+    for name in site.hosts:
+        given = overrides_of(action, task_vars, name)
+        for program in compose.programs():
             try:
-                plan = compose.plan(program, site, host, given[program])
+                plan = tried_plan(action, task_vars, site, name, program, given[program])
                 plans[name, program] = given[program], plan
-                units = [unit["name"] for unit in plan["units"] if plan["wanted"] and unit["running"]]
-                for unit in (unit for unit in units if unit in host.look.masked):
-                    allowed = f"is masked there, and would not start: allow it with systemctl unmask {unit}"
-                    problems[f"{name} {unit}"] = Problem(f"{unit} of host {name}", None, allowed)
-                if hasattr(module, "supplied"):
-                    module.supplied(plan, lambda path: controller_file(action, files, path))
             except SiteError as error:
                 problems.update({str(problem): problem for problem in error.problems})
             except ComposeError as error:
-                for line in str(error).splitlines():
-                    where, _colon, allowed = line.partition(": ")
-                    if line.startswith((f"{program}_", f"{program} takes", "mail_")):
-                        problems[line] = Problem(where, None, allowed)
-                    else:
-                        faults[line] = None
+                problems.update({str(problem): problem for problem in map(_problem, error.sentences)})
+                faults.update(dict.fromkeys(error.faults if isinstance(error, ConcernError) else ()))
     if faults:
         said = [str(SiteError(problems.values()))] if problems else []
-        raise ComposeError("\n".join([*said, "faults of the collection, not of the site's variables:", *faults]))
+        raise ConcernError([*said, "faults of the collection, not of the site's variables:", *faults])
     if problems:
         raise SiteError(problems.values())
     return plans
+
+
+def tried_plan(
+    action: t.Any, task_vars: Mapping[str, t.Any], site: Site, name: str, program: str, overrides: Overrides
+) -> compose.Plan:
+    """Derive a program's plan for a host; raises SiteError or ComposeError where it cannot be carried out.
+
+    overrides: the program's own variables.
+    """
+    plan = compose.plan(program, site, site.hosts[name], overrides)
+    problems = []
+    units = [unit["name"] for unit in plan["units"] if plan["wanted"] and unit["running"]]
+    for unit in (unit for unit in units if unit in site.hosts[name].look.masked):
+        allowed = f"is masked there, and would not start: allow it with systemctl unmask {unit}"
+        problems.append(Problem(f"{unit} of host {name}", None, allowed))
+    module = compose.programs()[program]
+    if hasattr(module, "supplied"):
+        files = DataFiles.of(task_vars)
+        try:
+            module.supplied(plan, lambda path: controller_file(action, files, path))
+        except SiteError as error:
+            problems += error.problems
+    if problems:
+        raise SiteError(problems)
+    return plan
+
+
+def _problem(sentence: str) -> Problem:
+    where, _colon, allowed = sentence.partition(": ")
+    return Problem(where, None, allowed)
 
 
 def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]]) -> str:
@@ -117,20 +136,55 @@ def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
         return None
 
 
+@dataclasses.dataclass(frozen=True)
+class Handed:
+    """What a role's task works with: its host's plan, and the controller's folder for the site's state.
+
+    passwords: what tells accounts' and services' passwords by name, for whom the host asks for them.
+    """
+
+    plan: compose.Plan
+    state_dir: str
+    passwords: Callable[[Iterable[str]], dict[str, dict[str, str]]]
+
+
 def plan_for(
-    action: t.Any, task_vars: Mapping[str, t.Any], program: str, overrides: Mapping[str, t.Any] | None = None
-) -> tuple[compose.Plan, str]:
-    """Return a program's plan for the task's host, and the controller's folder for the site's state.
+    action: t.Any, task_vars: Mapping[str, t.Any], program: str, said: Mapping[str, t.Any] | None = None
+) -> Handed:
+    """Return a program's plan for the task's host: what `postamt.mail.site` tried and left, else it is derived here.
 
-    They are what `postamt.mail.site` left, else they are derived here.
-
-    overrides: the program's own variables, such as {"settings": {...}, "services": {...}} of postfix. A plan that was
-    left with others is not this task's. Raises SiteError or ComposeError, whose text is for the user.
+    said: what the task itself says of the program's own variables, by kind. A role that runs alone takes that, and what
+    the host's variables say of other kinds; after `postamt.mail.site` it must be what was tried. Raises SiteError or
+    ComposeError, whose text is for the user.
     """
     name = str(task_vars["inventory_hostname"])
-    said: Overrides = {kind: value for kind, value in plain(overrides or {}).items() if value}
+    given: Overrides = _as_left(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
-    if left and {kind: value for kind, value in left["overrides"].items() if value} == said:
-        return t.cast(compose.Plan, left["plan"]), str(handed(task_vars, "state_dir"))
+    if left:
+        tried = left["overrides"]
+        other = [kind for kind, value in given.items() if (value or None) != (tried.get(kind) or None)]
+        if other:
+            raise SiteError([Problem(f"{program}_{kind} of host {name}", None, _UNTRIED) for kind in other])
+        folder = str(handed(task_vars, "state_dir"))
+        return Handed(left["plan"], folder, lambda names: _left_passwords(task_vars, names))
     site = site_for(action, task_vars)
-    return compose.plan(program, site, site.hosts[name], said), state_dir(site)
+    overrides = {**overrides_of(action, task_vars, name)[program], **given}
+    plan = tried_plan(action, task_vars, site, name, program, overrides)
+    return Handed(plan, state_dir(site), lambda names: ldap.applied_passwords(site, [*names]))
+
+
+_UNTRIED = (
+    "is not what postamt.mail.site has tried before anything was touched. Say it where all tasks of the run read it "
+    "(in the inventory, for the play, with -e) and not at one role or task; a value that a template makes anew each "
+    "time cannot be tried"
+)
+
+
+def _as_left(overrides: Overrides) -> Overrides:
+    """Return a program's own variables as they are read from the file that holds them."""
+    return t.cast(Overrides, json.loads(json.dumps(overrides, default=str)))
+
+
+def _left_passwords(task_vars: Mapping[str, t.Any], names: Iterable[str]) -> dict[str, dict[str, str]]:
+    left = handed(task_vars, "passwords")
+    return {name: left[name] for name in names}

@@ -32,7 +32,32 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.stored_secrets import StoredSecrets, secret_names
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.values import literal, plain
 
+KINDS = ("settings", "services")  # of a program's own variables, such as postfix_settings and postfix_services
+Overrides = dict[str, t.Any]  # a program's own variables by kind
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
+
+
+def variables_of(
+    action: t.Any, task_vars: Mapping[str, t.Any], name: str
+) -> tuple[Mapping[str, t.Any], Callable[[t.Any], t.Any]]:
+    """Return the variables that a task of this play has on a host, and what templates a value with them.
+
+    The roles' tasks get no others. `hostvars` lacks those of the play, and the task's own variables are another host's.
+    """
+    hostvars, task = task_vars["hostvars"], action._task
+    host = hostvars._inventory.get_host(name)
+    found = hostvars._variable_manager.get_vars(play=task.get_play(), host=host, task=task)
+    templar = action._templar.copy_with_new_env(available_variables=found)
+    return found, lambda value: plain(value if literal(value) else templar.template(value))
+
+
+def overrides_of(action: t.Any, task_vars: Mapping[str, t.Any], name: str) -> dict[str, Overrides]:
+    """Return each program's own variables on a host (postfix_settings, postfix_services, ...), templated there."""
+    variables, template = variables_of(action, task_vars, name)
+    return {
+        program: {kind: template(variables[word]) for kind in KINDS if (word := f"{program}_{kind}") in variables}
+        for program in compose.programs()
+    }
 
 
 def derive(
@@ -46,7 +71,7 @@ def derive(
 
     keep: whether passwords that are made now are remembered; never in check mode. moving: see parse_site().
     """
-    hostvars, groups = task_vars["hostvars"], task_vars["groups"]
+    groups = task_vars["groups"]
     members = list(groups.get(GROUP) or [task_vars["inventory_hostname"]])
     host_names = field_types(HostVariables)
 
@@ -64,9 +89,8 @@ def derive(
             belongs.setdefault(name, []).append(group)
     hosts = {}
     for name in members:
-        raw = hostvars.raw_get(name)
-        raw = raw if isinstance(raw, Mapping) else {}
-        said = {key: template(raw[key]) for key in host_names if key in raw}
+        its, template_there = variables_of(action, task_vars, name)
+        said = {key: template_there(its[key]) for key in host_names if key in its}
         look = looks.get(name)
         hosts[name] = HostInput(belongs.get(name, []), said, look_of(name, look) if look else Look())
     for name in host_names:
@@ -105,7 +129,7 @@ def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str], also: Itera
     also: further variables that a playbook reads. The host's own name is one of all: with another's, a host would get
     what is meant for that one, passwords included.
     """
-    known = {f"{program}_{kind}" for program in compose.programs() for kind in ("settings", "services")}
+    known = {f"{program}_{kind}" for program in compose.programs() for kind in KINDS}
     known |= {"inventory_hostname", "inventory_dir", "inventory_file", *also}
     allowed = (
         "is among the host's facts, and facts decide nothing here: the site's variables come from the inventory, the "
@@ -161,15 +185,3 @@ def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
         if isinstance(answer, Mapping) and answer.get("look"):
             found[name] = answer["look"]
     return found
-
-
-def overrides_in(variables: Mapping[str, t.Any], read: Callable[[t.Any], t.Any]) -> dict[str, dict[str, t.Any]]:
-    """Return each program's own variables (postfix_settings, postfix_services, ...); read: makes a value plain."""
-    return {
-        program: {
-            kind: read(variables[f"{program}_{kind}"])
-            for kind in ("settings", "services")
-            if f"{program}_{kind}" in variables
-        }
-        for program in compose.programs()
-    }

@@ -35,8 +35,8 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
         self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in self.options})
         try:
-            plan, self._state_dir = plan_for(self, self._vars, self.program, self._task.args)
-            result.update(self._apply(plan))
+            self._handed = plan_for(self, self._vars, self.program, self._task.args)
+            result.update(self._apply(self._handed.plan))
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         self._tell(result)
