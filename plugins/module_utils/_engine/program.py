@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
 
@@ -45,6 +45,7 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
+    data: Mapping[str, Any] = {}  # by path, what the plan's files say: text, or data that forms.py writes as text
     leaving: Iterable[str] = ()  # files of earlier runs that this one removes
     reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
     patience = 5.0  # seconds after which it should answer once it was started
@@ -255,6 +256,7 @@ class Change:
         program.dry = self.dry
         self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
+        program.data = {file["path"]: file["content"] for file in self.plan["files"]}
         self.wanted: bool = self.plan["wanted"]
         self.changed = False
         self.actions: list[str] = []
@@ -380,7 +382,9 @@ class Change:
         product = self.program.product(file["build"], file["path"]) if file["build"] else ""
         mode = int(file["mode"], 8)
         return Target(
-            **{**file, "content": file["content"].encode(), "mode": mode}, product=product, seen=files.see(file["path"])
+            **{**file, "content": forms.text(file).encode(), "mode": mode},
+            product=product,
+            seen=files.see(file["path"]),
         )
 
     def files_of_ours(self) -> list[str]:

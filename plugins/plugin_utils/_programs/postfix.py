@@ -378,24 +378,20 @@ def text_of(value: Value) -> str:
     return str(value)
 
 
-def main_cf(parameters: Mapping[str, Value]) -> str:
-    """Return main.cf (postconf(5)), sorted by parameter."""
-    lines = [f"{name} = {text_of(value)}".rstrip() for name, value in sorted(parameters.items())]
-    return "\n".join(["# Written by postamt.mail; change the site's variables instead.", *lines, ""])
+def main_cf(parameters: Mapping[str, Value]) -> dict[str, str]:
+    """Return what main.cf says, each value as it stands there."""
+    return {name: text_of(value) for name, value in sorted(parameters.items())}
 
 
-def master_cf(services: Mapping[str, Service]) -> str:
-    """Return master.cf (master(5))."""
-    lines = ["# Written by postamt.mail; change the site's variables instead."]
+def master_cf(services: Mapping[str, Service]) -> dict[str, dict[str, t.Any]]:
+    """Return what master.cf says by NAME/TYPE: the columns from the third on, and the options of the command."""
+    found = {}
     for key, service in sorted(services.items()):
-        name, kind = key.rsplit("/", 1)
         chroot = "y" if service.chroot else "n"
-        columns = (name, kind, service.private, service.unprivileged, chroot, service.wakeup, service.maxproc)
-        lines.append(" ".join([*columns, service.command]))
-        for option, value in sorted(service.options.items()):
-            if value is not None:
-                lines.append(f"  -o {{ {option} = {text_of(value)} }}")
-    return "\n".join([*lines, ""])
+        columns = [service.private, service.unprivileged, chroot, service.wakeup, service.maxproc, service.command]
+        options = {name: text_of(value) for name, value in sorted(service.options.items()) if value is not None}
+        found[key] = {"columns": columns, "options": options}
+    return found
 
 
 def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action import account
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
@@ -90,7 +91,7 @@ def test_a_third_way_goes_through_all_programs(third: t.Callable[..., Site], rel
     assert not plans["ldap"]["wanted"], "no directory runs"
     assert not plans["sasl"]["wanted"], "nothing asks saslauthd"
     assert VMAIL_UID not in [user["uid"] for user in plans["postfix"]["users"]]
-    texts = {file["path"]: file["content"] for plan in plans.values() for file in plan["files"]}
+    texts = {file["path"]: forms.text(file) for plan in plans.values() for file in plan["files"]}
     assert "virtual_alias_maps = lmdb:$config_directory/tables/forwards\n" in texts["/etc/postfix/main.cf"]
     assert not [path for path, text in texts.items() if "ldap" in text and "dovecot" in path]
     assert "ldap" not in texts["/etc/postfix/main.cf"] + texts["/etc/postfix/master.cf"]

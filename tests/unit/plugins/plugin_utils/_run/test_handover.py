@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, ConcernError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
@@ -103,7 +104,7 @@ def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.An
 
 
 def main_cf(plan: compose.Plan) -> str:
-    return str(next(file["content"] for file in plan["files"] if file["path"] == "/etc/postfix/main.cf"))
+    return str(next(forms.text(file) for file in plan["files"] if file["path"] == "/etc/postfix/main.cf"))
 
 
 def test_a_role_gets_what_was_tried(task_in: Callable[..., t.Any], variables: dict[str, t.Any]) -> None:
