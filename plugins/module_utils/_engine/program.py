@@ -45,11 +45,15 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
-    data: Mapping[str, Any] = {}  # by path, what the plan's files say: text, or data that forms.py writes as text
+    plan: Mapping[str, Any] = {}  # what is brought about
     leaving: Iterable[str] = ()  # files of earlier runs that this one removes
     reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
     patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
+
+    def planned(self, path: str) -> Any:
+        """Return what a file of the plan says: text, or the data that is written as text (forms.py)."""
+        return next(file["content"] for file in self.plan["files"] if file["path"] == path)
 
     def beside(self, unit: str) -> tuple[str, ...]:
         """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
@@ -256,7 +260,7 @@ class Change:
         program.dry = self.dry
         self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
-        program.data = {file["path"]: file["content"] for file in self.plan["files"]}
+        program.plan = self.plan
         self.wanted: bool = self.plan["wanted"]
         self.changed = False
         self.actions: list[str] = []

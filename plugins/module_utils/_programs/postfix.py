@@ -115,7 +115,7 @@ class Postfix(Program):
         for target in targets:
             old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
             if target.path in self.last:
-                after = listed(" ".join(entry) for entry in forms.entries(target.path, self.data[target.path]))
+                after = listed(" ".join(entry) for entry in forms.entries(target.path, self.planned(target.path)))
                 told += unified(target.path, files.without_passwords(entries(old)), "wanted", after)
             else:
                 told += target.unified()
@@ -156,7 +156,7 @@ class Postfix(Program):
         if MAIN not in new:
             return []
         before = parameters(old.get(MAIN) or "")
-        after = {name: " ".join(value.split()) for name, value in self.data[MAIN].items()}
+        after = {name: " ".join(value.split()) for name, value in self.planned(MAIN).items()}
         both = ((name, *(side.get(name, "(default)") for side in (before, after))) for name in {*before, *after})
         return sorted((name, was, now) for name, was, now in both if was != now)
 

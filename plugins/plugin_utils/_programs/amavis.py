@@ -9,6 +9,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.module_utils._programs.amavis import SOCKETS
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
@@ -105,6 +106,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
+        sockets={name: _variable(name, value) for name, value in settings.items() if name.startswith(SOCKETS)},
         notes=[sizing(site, host).sentence()],
         questions=every(parts, "questions"),
     )

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine.files import Seen
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Target
@@ -87,16 +89,20 @@ def test_complaints() -> None:
     ]
 
 
+def planned(path: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"files": [{"path": path, "content": data}]}
+
+
 def test_some_parameters_need_a_restart() -> None:
     program = Postfix()
     old = {MAIN: "inet_protocols = all\nbiff = no\n", MASTER: "x"}
     new = {MAIN: "what the plan's data are written as"}
-    program.data = {MAIN: {"inet_protocols": " all", "biff": "yes"}}
+    program.plan = planned(MAIN, {"inet_protocols": " all", "biff": "yes"})
     assert not program.needs_restart(old, new)
-    program.data = {MAIN: {"inet_protocols": "ipv4", "biff": "no"}}
+    program.plan = planned(MAIN, {"inet_protocols": "ipv4", "biff": "no"})
     assert program.needs_restart(old, new)
     assert not program.needs_restart(old, {MASTER: "y"})
-    program.data = {MAIN: {"inet_protocols": "all", "biff": "yes"}}
+    program.plan = planned(MAIN, {"inet_protocols": "all", "biff": "yes"})
     told = program.changed_settings(old, {**new, MASTER: "y"})
     assert told == ["biff = yes (was no)", MASTER]
 
@@ -119,7 +125,8 @@ def test_somebody_elses_services_are_compared_with_those_of_the_plan() -> None:
     seen = Seen(there, 0o644, 0, 0)
     target = Target(MASTER, b"", 0o644, "root", "root", False, "", "", seen, foreign=True)
     program = Postfix()
-    program.data = {MASTER: {"smtp/inet": {"columns": ["n", "-", "y", "-", "1", "postscreen"], "options": {"a": "b"}}}}
+    service = {"columns": ["n", "-", "y", "-", "1", "postscreen"], "options": {"a": "b"}}
+    program.plan = planned(MASTER, {"smtp/inet": service})
     assert program.differences({}, [target], []).splitlines()[3:] == [
         "-pickup unix n - y 60 1 pickup",
         "-smtp inet n - y - - smtpd -o { a = b }",
