@@ -21,8 +21,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import postmaster_is_off
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, parse_fields
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL_HOME, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError, state_of
 
 READ = ("account", "state", "display_name", "quota", "aliases", "forward", "keep_copy")  # by the playbooks, from -e
 
@@ -48,11 +48,13 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
 
     def _answer(self, given: Result) -> Result:
-        if wrong := run.from_facts(self._vars, self._vars["groups"].get(run.GROUP, ()), READ):
+        if wrong := inventory.from_facts(self._vars, self._vars["groups"].get(remote.GROUP, ()), READ):
             raise SiteError(wrong)
         left, self._gone = given.pop("left", None), given.pop("gone", None)
         if left is not None:
-            answer = run.on_host(self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME})
+            answer = remote.on_host(
+                self, self._vars, "accounts", {"state": "left", "left": left, "mailboxes": VMAIL_HOME}
+            )
             for text in answer.get("actions") or ():
                 self._say(text)
             return answer
@@ -60,16 +62,16 @@ class ActionModule(ActionBase):
         asked = parse_fields(Asked, given, "", problems, prefix="")
         if problems:
             raise SiteError(problems)
-        site = run.site_for(self, self._vars, keep=False)
+        site = inventory.site_for(self, self._vars, keep=False)
         problems = list(check(site, asked))
         if problems:
             raise SiteError(problems)
         store = t.cast(AccountStore, site.lookups.store)  # check() has made sure
-        here = site.hosts[run.place_of(self, self._vars)]
+        here = site.hosts[remote.place_of(self, self._vars)]
         if here != store.place(site):
             return {"changed": False, "skipped": True, "skip_reason": "accounts are changed on another host"}
         kept = asked.state == "password" and store.keeps(site, str(asked.account))
-        state = run.state_of(self, site)
+        state = state_of(self, site)
         with contextlib.ExitStack() as stack:
             if kept and not self._task.check_mode:
                 stack.enter_context(state.locked())
@@ -88,7 +90,7 @@ class ActionModule(ActionBase):
                 **store.request(site, asked, password),
             }
             hidden = [password] if password else []
-            answer = store.execute(lambda said: run.on_host(self, self._vars, "accounts", said, hidden), request)
+            answer = store.execute(lambda said: remote.on_host(self, self._vars, "accounts", said, hidden), request)
             left = allowed(asked, answer.get("left", {}))
             answer = {**answer, "left": {**left, "maildir": _maildir(site)} if "delete" in left else left}
             done = not answer.get("failed") and not self._task.check_mode
@@ -112,7 +114,7 @@ class ActionModule(ActionBase):
             self._say(text)
 
     def _say(self, text: str, **how: bool) -> None:
-        self._display.display(f"{run.place_of(self, self._vars)}: {text}", **how)
+        self._display.display(f"{remote.place_of(self, self._vars)}: {text}", **how)
 
 
 def _maildir(site: Site) -> str:

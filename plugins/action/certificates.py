@@ -7,9 +7,9 @@ import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import certificates
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import controller_file, wrongly
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 
@@ -23,7 +23,7 @@ class ActionModule(ProgramAction):
         check_mode = bool(self._task.check_mode)
         files = DataFiles.of(self._vars)
         given = self._given = certificates.supplied(plan, lambda path: controller_file(self, files, path))
-        state = State(self._state_dir, self._loader._vault)
+        state = State(self._handed.state_dir, self._loader._vault)
         self._plan = plan
         seen = self._call(state="seen")
         actions: list[str] = []

@@ -7,9 +7,8 @@ import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import clamav
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import controller_file
 
 
 class ActionModule(ProgramAction):

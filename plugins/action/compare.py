@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remote
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -28,7 +28,7 @@ class ActionModule(ActionBase):
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         secrets = [secret for plan in plans.values() for secret in plan["secrets"]]
-        answer = run.on_host(self, variables, "compare", {"plans": plans}, secrets)
+        answer = remote.on_host(self, variables, "compare", {"plans": plans}, secrets)
         if answer.get("failed"):
             return {**result, **answer}
         for note in answer["notes"]:
@@ -46,9 +46,10 @@ class ActionModule(ActionBase):
         return result
 
     def _plans(self, variables: Result) -> dict[str, compose.Plan]:
-        given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
-        unclaimed = run.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
-        plans = {name: run.plan_for(self, variables, name, given[name])[0] for name in given if name in unclaimed}
+        unclaimed = inventory.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
+        plans = {
+            name: handover.plan_for(self, variables, name).plan for name in compose.programs() if name in unclaimed
+        }
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
         return plans

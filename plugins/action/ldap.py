@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import applied_passwords
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import handed, site_for, wrongly
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 
@@ -26,7 +25,7 @@ class ActionModule(ProgramAction):
         if strange:
             wrong = f"passwords_needed has {strange[0]}, which is no account or service of its directory"
             return {**answer, **wrongly(self, self._vars, wrong)}
-        given = self._passwords(names)
+        given = self._handed.passwords(names)
         secrets = [word for known in given.values() for word in known.values()]
         again = self._on_host({"plan": plan, "passwords": given}, secrets)
         again.pop("passwords_needed", None)
@@ -37,19 +36,13 @@ class ActionModule(ProgramAction):
             "diff": [*answer.get("diff", []), *again.get("diff", [])],
         }
 
-    def _passwords(self, names: list[str]) -> dict[str, dict[str, str]]:
-        left = handed(self._vars, "passwords")
-        if left is None:
-            return applied_passwords(site_for(self, self._vars), names)
-        return {name: left[name] for name in names}
-
     def _forget_former_names(self, plan: Plan) -> None:
         """Forget generated passwords by the names of before: whoever gets such an address next gets a new one."""
         entries = plan.get("entries") or {}
         former = {item["from"] for item in entries.get("renamed", {}).values()} - set(entries.get("accounts", {}))
         if not former:
             return
-        state = State(self._state_dir, self._loader._vault)
+        state = State(self._handed.state_dir, self._loader._vault)
         gone = former & set(state.known_secrets())
         if gone:
             state.set_secrets(dict.fromkeys(gone))

@@ -17,7 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import directory_holders
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -34,8 +34,8 @@ class ActionModule(ActionBase):
             {"step": {"type": "str", "choices": list(STEPS), "required": True}}
         )
         try:
-            looks = run.seen(self._vars)
-            site = run.derive(self, self._vars, looks, keep=False, moving=True)
+            looks = inventory.seen(self._vars)
+            site = inventory.derive(self, self._vars, looks, keep=False, moving=True)
             way = way_of(site, looks)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
@@ -56,14 +56,14 @@ class ActionModule(ActionBase):
         if step == "bring":
             with open(_parcel(), encoding="ascii") as file:
                 request["data"] = file.read()
-        answer = run.on_host(self, self._vars, "move_directory", request)
+        answer = remote.on_host(self, self._vars, "move_directory", request)
         data = answer.pop("data", None)
         if answer.get("failed"):
             return answer
         if step == "take":
             for key, value in (("data", data), ("accounts", answer.get("accounts"))):
                 if value is None:
-                    return run.wrongly(self, self._vars, f"{key} is missing")
+                    return remote.wrongly(self, self._vars, f"{key} is missing")
             with open(_parcel(), "w", encoding="ascii", opener=_private) as file:
                 file.write(data)
             said = f"took the directory, {answer['accounts']} accounts, for {goal.name}; no changes are taken here now"

@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import QUARANTINE
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
 
 
 class ActionModule(ActionBase):
@@ -21,7 +21,7 @@ class ActionModule(ActionBase):
         _validated, given = self.validate_argument_spec(spec)
         variables = task_vars or {}
         request = {"folder": QUARANTINE, "release": given["release"]}
-        result.update(run.on_host(self, variables, "quarantine", request))
+        result.update(remote.on_host(self, variables, "quarantine", request))
         for mail in result.get("mails") or []:
             when = time.strftime("%Y-%m-%d %H:%M", time.localtime(int(mail["time"])))
             words = (

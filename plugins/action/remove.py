@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import sentence
 
 
@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        result.update(run.on_host(self, variables, "remove"))
+        result.update(remote.on_host(self, variables, "remove"))
         name = variables.get("inventory_hostname")
         if actions := result.get("actions"):
             self._display.display(f"{name}: {sentence(actions)}")

@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run, show
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, show
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -30,10 +30,9 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
 
     def _show(self, variables: Result) -> Result:
-        site = run.site_for(self, variables, keep=False)
-        host = site.hosts[str(variables["inventory_hostname"])]
-        given = run.overrides_in(variables, lambda value: run.plain(self._templar.template(value)))
-        found: t.Any = show.overview(site, host, given)
+        site = inventory.site_for(self, variables, keep=False)
+        name = str(variables["inventory_hostname"])
+        found: t.Any = show.overview(site, site.hosts[name], inventory.overrides_of(self, variables, name))
         zones = zone.zones(site)
         query = self._task.args.get("query")
         if query:

@@ -10,7 +10,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remembered, remote
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 
@@ -23,20 +23,20 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        looks = run.seen(variables)
+        looks = inventory.seen(variables)
         try:
-            site = run.derive(self, variables, looks)
-            plans = run.tried_plans(self, variables, site)
+            site = inventory.derive(self, variables, looks)
+            plans = handover.tried_plans(self, variables, site)
             for (name, _program), (_overrides, plan) in plans.items():
                 for note in plan.get("notes", ()):
                     self._display.display(f"{name}: {note}")
-            for sentence in run.wrong_clocks(looks):
+            for sentence in remote.wrong_clocks(looks):
                 self._display.warning(sentence)
             result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
-            result["away"] = run.away(self, variables, site, looks)
+            result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
-            result["site_token"] = run.hand_over(site, plans)
+            result["site_token"] = handover.hand_over(site, plans)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         result["changed"] = False

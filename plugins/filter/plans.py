@@ -21,11 +21,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import p
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, Word
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import dovecot, ldap, postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run, show
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import show, values
 
 
 def _asked(program: str, variables: Mapping[str, t.Any], host: str, release: str) -> tuple[Site, Host, Contributions]:
-    given = {name: run.plain(variables[name]) for name in variables if name.startswith("mail_")}
+    given = {name: values.plain(variables[name]) for name in variables if name.startswith("mail_")}
     site = parse_site(given, {host: HostInput(look=Look(release=Word(release)))}, compose.concerns().values())
     return site, site.hosts[host], compose.contributions(program, site, site.hosts[host])
 

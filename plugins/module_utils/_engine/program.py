@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
 
@@ -45,10 +45,15 @@ class Program:
     checker = ""  # the command that check() needs, empty where there is none
     last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
     dry = False  # whether this run only predicts
+    plan: Mapping[str, Any] = {}  # what is brought about
     leaving: Iterable[str] = ()  # files of earlier runs that this one removes
     reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
     patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
+
+    def planned(self, path: str) -> Any:
+        """Return what a file of the plan says: text, or the data that is written as text (forms.py)."""
+        return next(file["content"] for file in self.plan["files"] if file["path"] == path)
 
     def companion_units(self, unit: str) -> tuple[str, ...]:
         """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
@@ -254,6 +259,7 @@ class Transaction:
         program.dry = self.dry
         self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
+        program.plan = self.plan
         self.enabled: bool = self.plan["wanted"]  # whether the host is to have the program
         self.changed = False
         self.actions: list[str] = []
@@ -379,7 +385,9 @@ class Transaction:
         product = self.program.product(file["build"], file["path"]) if file["build"] else ""
         mode = int(file["mode"], 8)
         return Target(
-            **{**file, "content": file["content"].encode(), "mode": mode}, product=product, seen=files.see(file["path"])
+            **{**file, "content": forms.text(file).encode(), "mode": mode},
+            product=product,
+            seen=files.see(file["path"]),
         )
 
     def files_of_ours(self) -> list[str]:

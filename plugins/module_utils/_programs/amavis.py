@@ -16,6 +16,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 MAIN = "/etc/amavis/conf.d/60-postamt"
 RULES = "/etc/spamassassin/postamt.cf"
 MAILNAME = "/etc/mailname"
+SOCKETS = ("$inet_socket", "$unix_socketname", "@listen_sockets")  # begin the names of what says where it listens
 SHIPPED = ("/usr/share/amavis/conf.d", "/etc/amavis/conf.d")  # as Debian's amavisd reads them
 
 
@@ -32,11 +33,10 @@ class Amavis(Program):
 
     def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         """Debian's own part of the configuration reads the host's mail name, which the package of Postfix makes."""
-        self.mailname = plan["mailname"]
         return [] if files.exists(MAILNAME) else [MAILNAME]
 
     def create(self, what: str) -> None:
-        files.write(what, f"{self.mailname}\n".encode(), 0o644)
+        files.write(what, f"{self.plan['mailname']}\n".encode(), 0o644)
 
     def check(self, stage: str) -> list[str]:
         return [*self._settings(stage), *self._rules(stage)]
@@ -83,8 +83,11 @@ class Amavis(Program):
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """A reload runs it anew over the same sockets; others need a restart."""
-        ports = re.compile(r"(?m)^(?:\$inet_socket|\$unix_socketname|@listen_sockets).*$")
-        return ports.findall(old.get(MAIN) or "") != ports.findall(new.get(MAIN) or "") if MAIN in new else False
+        sockets = "|".join(map(re.escape, SOCKETS))
+        return (
+            MAIN in new
+            and dict(re.findall(rf"(?m)^((?:{sockets})\w*) = (.*);$", old.get(MAIN) or "")) != (self.plan["sockets"])
+        )
 
 
 def _numbered(folder: str) -> list[str]:

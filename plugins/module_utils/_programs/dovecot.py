@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
@@ -63,7 +63,7 @@ class Dovecot(Program):
 
     def adoption_blockers(self, desired: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Say where users would not find their mail again."""
-        old, new = mailboxes(in_force()), mailboxes(desired[MAIN])
+        old, new = mailboxes(in_force()), Mailboxes(**self.plan["mailboxes"])
         problems, notes = [], []
         if old.users != new.users:
             notes.append(
@@ -92,7 +92,7 @@ class Dovecot(Program):
         """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""
         version = units.output("dovecot", "--version", check=False).stdout
         strict = ["-e", "/bin/true"] if version.startswith("2.3") else ["-F"]
-        if self.dry and not all(map(files.exists, _certificates(stage + MAIN))):
+        if self.dry and not all(map(files.exists, self.plan["opens"])):
             strict = ["-n"]  # the strict way opens them, and an earlier task of this run would have made them
         found = units.output("doveconf", "-c", stage + MAIN, *strict, check=False)
         if found.returncode == 0:
@@ -140,8 +140,21 @@ class Mailboxes:
 
 
 def mailboxes(text: str) -> Mailboxes:
-    """Return what settings of either version say about mailboxes; indented as they print it."""
+    """Return what doveconf of either version prints about mailboxes."""
     said = dict(re.findall(r"(?m)^(mail\w+) = (.*)$", text))
+    found = re.search(r"(?m)^namespace inbox \{\n(?:  .*\n)*?  separator = (.*)$", text)
+    # One that only says who may go on to the next is nobody's home.
+    gates = r"(?m)^userdb.*\{\n(?:  .*\n)*?  result_success = continue\n(?:  .*\n)*?\}\n"
+    text = re.sub(gates, "", text)
+    drivers = re.findall(r"(?m)^userdb(?: (\S+))? \{(?:\n  (?!driver).*)*(?:\n  driver = (\S+))?", text)
+    return mailboxes_by(said, found[1].strip('"') if found else "", [driver or name for name, driver in drivers])
+
+
+def mailboxes_by(said: Mapping[str, str], separator: str, drivers: Iterable[str]) -> Mailboxes:
+    """Return what settings of either version say about mailboxes.
+
+    said: the settings mail*; separator: of namespace inbox, empty where it has none; drivers: of the user databases.
+    """
     place = said.get("mail_location", "")
     if "mail_driver" in said:
         parts = {"INBOX": "mail_inbox_path", "INDEX": "mail_index_path", "CONTROL": "mail_control_path"}
@@ -149,14 +162,8 @@ def mailboxes(text: str) -> Mailboxes:
         rest = [f"{word}={said[name]}" for word, name in parts.items() if said.get(name)]
         place = ":".join([said["mail_driver"], said.get("mail_path", ""), *rest])
     place = re.sub(r"%\{home\}", "~", place).rstrip("/")
-    found = re.search(r"(?m)^namespace inbox \{\n(?:  .*\n)*?  separator = (.*)$", text)
     usual = "." if place.startswith("maildir:") and "LAYOUT=fs" not in place else "/"
-    # One that only says who may go on to the next is nobody's home.
-    gates = r"(?m)^userdb.*\{\n(?:  .*\n)*?  result_success = continue\n(?:  .*\n)*?\}\n"
-    text = re.sub(gates, "", text)
-    drivers = re.findall(r"(?m)^userdb(?: (\S+))? \{(?:\n  (?!driver).*)*(?:\n  driver = (\S+))?", text)
-    users = ", ".join(driver or name for name, driver in drivers)
-    return Mailboxes(place, found[1].strip('"') if found and found[1] else usual, users)
+    return Mailboxes(place, separator or usual, ", ".join(drivers))
 
 
 def in_force() -> str:
@@ -176,11 +183,6 @@ def _mboxes() -> list[str]:
         if status and stat.S_ISREG(status.st_mode) and status.st_size and status.st_uid >= 1000:
             found.append(path)
     return found
-
-
-def _certificates(path: str) -> list[str]:
-    """Return the certificate and key files that a dovecot.conf names."""
-    return re.findall(r"^\s*ssl_(?:server_)?(?:cert|key)(?:_file)? = <?(/\S+)", files.text(path), re.MULTILINE)
 
 
 def apply(module: AnsibleModule) -> None:

@@ -8,11 +8,11 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
     Contents,
     Program,
@@ -115,8 +115,8 @@ class Postfix(Program):
         for target in targets:
             old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
             if target.path in self.last:
-                before, after = files.without_passwords(entries(old)), entries(desired[target.path])
-                told += unified(target.path, before, "wanted", after)
+                after = listed(" ".join(entry) for entry in forms.entries(target.path, self.planned(target.path)))
+                told += unified(target.path, files.without_passwords(entries(old)), "wanted", after)
             else:
                 told += target.unified()
         return told
@@ -132,8 +132,7 @@ class Postfix(Program):
         units.output("postalias", f"hash:{ALIASES}")
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
-        before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
-        return MAIN in new and any(before.get(name) != after.get(name) for name in RESTART)
+        return any(name in RESTART for name, _was, _shall_be in self.changed_parameters(old, new))
 
     def restart(self, names: list[str]) -> None:
         # A restart of Debian 12's wrapper restarts the instance too, unless that one is down already.
@@ -149,10 +148,17 @@ class Postfix(Program):
             time.sleep(0.02)
 
     def changed_settings(self, old: Contents, new: Contents) -> list[str]:
-        before, after = parameters(old.get(MAIN) or ""), parameters(new.get(MAIN) or "")
-        names = sorted(name for name in {*before, *after} if MAIN in new and before.get(name) != after.get(name))
-        found = [f"{name} = {after.get(name, '(default)')} (was {before.get(name, '(default)')})" for name in names]
+        found = [f"{name} = {now} (was {was})" for name, was, now in self.changed_parameters(old, new)]
         return found + [path for path in super().changed_settings(old, new) if path != MAIN]
+
+    def changed_parameters(self, old: Contents, new: Contents) -> list[tuple[str, str, str]]:
+        """Return the parameters of main.cf that change, each with its old and its new value."""
+        if MAIN not in new:
+            return []
+        before = parameters(old.get(MAIN) or "")
+        after = {name: " ".join(value.split()) for name, value in self.planned(MAIN).items()}
+        both = ((name, *(side.get(name, "(default)") for side in (before, after))) for name in {*before, *after})
+        return sorted((name, was, now) for name, was, now in both if was != now)
 
 
 def parameters(text: str) -> dict[str, str]:
@@ -166,8 +172,12 @@ def parameters(text: str) -> dict[str, str]:
 
 def entries(text: str) -> str:
     """Return the entries of a main.cf or master.cf, each on one line, sorted."""
-    joined = re.sub(r"\n[ \t]+", " ", settings(text))
-    return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in joined.splitlines()))
+    return listed(re.sub(r"\n[ \t]+", " ", settings(text)).splitlines())
+
+
+def listed(lines: Iterable[str]) -> str:
+    """Return lines sorted, white space made one blank."""
+    return "".join(f"{line}\n" for line in sorted(" ".join(line.split()) for line in lines))
 
 
 def generated(text: str, shipped: str) -> bool:

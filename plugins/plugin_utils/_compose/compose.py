@@ -15,7 +15,11 @@ import types
 import typing as t
 from collections.abc import Callable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, Contributions
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
+    ComposeError,
+    ConcernError,
+    Contributions,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
@@ -29,7 +33,7 @@ def _modules(folder: str) -> dict[str, types.ModuleType]:
     found = {}
     for path in sorted((UTILS / folder).rglob("[!_]*.py"), key=lambda path: path.stem):
         if path.stem in found:
-            raise ComposeError(f"{folder}: two files are called {path.name}")
+            raise ConcernError(f"{folder}: two files are called {path.name}")
         found[path.stem] = importlib.import_module(".".join([PACKAGE, *path.relative_to(UTILS).with_suffix("").parts]))
     return found
 
@@ -49,17 +53,17 @@ def concerns() -> dict[str, types.ModuleType]:
         for word, value in vars(concern).items():
             own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__
             if own and not word.startswith("_") and word not in allowed:
-                raise ComposeError(f"concern {name}: function {word} is no program ({', '.join(sorted(allowed))})")
+                raise ConcernError(f"concern {name}: function {word} is no program ({', '.join(sorted(allowed))})")
         for word in (*getattr(concern, "RUNS", ()), *getattr(concern, "EVERYWHERE", ())):
             if not hasattr(concern, word) or word not in programs():
-                raise ComposeError(f"concern {name}: RUNS or EVERYWHERE names {word}, to which it contributes nothing")
+                raise ConcernError(f"concern {name}: RUNS or EVERYWHERE names {word}, to which it contributes nothing")
     for program in programs():
         running = [name for name, concern in found.items() if program in getattr(concern, "RUNS", ())]
         if len(running) > 1:
-            raise ComposeError(f"concerns {' and '.join(running)} both say where {program} runs (RUNS)")
+            raise ConcernError(f"concerns {' and '.join(running)} both say where {program} runs (RUNS)")
     saying = [name for name, concern in found.items() if hasattr(concern, "lookups")]
     if len(saying) > 1:
-        raise ComposeError(f"concerns {' and '.join(saying)} both say where accounts live (function lookups)")
+        raise ConcernError(f"concerns {' and '.join(saying)} both say where accounts live (function lookups)")
     return found
 
 
@@ -108,4 +112,4 @@ def _refuse_second_files(program: str, paths: list[str], parts: Contributions) -
     for concern, part in parts:
         for file in getattr(part, "files", ()):
             if paths.count(file.path) > 1:
-                raise ComposeError(f"concern {concern} brings {file.path}, which program {program} writes itself")
+                raise ConcernError(f"concern {concern} brings {file.path}, which program {program} writes itself")

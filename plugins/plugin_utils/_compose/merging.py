@@ -18,7 +18,23 @@ SEVERAL = "*"  # ends the name of a slot that several concerns may fill
 
 
 class ComposeError(Exception):
-    """Two concerns disagree, or a setting of the user cannot be."""
+    """What the user has said of a program cannot be, in one or several sentences, each with the variable first."""
+
+    def __init__(self, *sentences: str) -> None:
+        self.sentences = tuple(dict.fromkeys(sentences))
+        super().__init__("\n".join(self.sentences))
+
+
+class ConcernError(ComposeError):
+    """Concerns disagree, or one of them is wrong: nothing that the user has said.
+
+    sentences: what of the user's cannot be either, where that is known.
+    """
+
+    def __init__(self, faults: str | Iterable[str], sentences: Iterable[str] = ()) -> None:
+        super().__init__(*sentences)
+        self.faults = tuple(dict.fromkeys([faults] if isinstance(faults, str) else faults))
+        self.args = ("\n".join([*self.sentences, *self.faults]),)
 
 
 def merged(
@@ -44,11 +60,11 @@ def merged(
     return result
 
 
-def disagree(what: str, one: tuple[str, t.Any], other: tuple[str, t.Any]) -> ComposeError:
+def disagree(what: str, one: tuple[str, t.Any], other: tuple[str, t.Any]) -> ConcernError:
     """Return the conflict of two concerns, each with what it wants."""
     (first, wanted), (second, instead) = sorted([one, other], key=lambda said: said[0])
     one_wants, other_wants = ("its own" if SECRET.search(what) else _shown(value) for value in (wanted, instead))
-    return ComposeError(f"{what}: concern {first} wants {one_wants}, concern {second} wants {other_wants}")
+    return ConcernError(f"{what}: concern {first} wants {one_wants}, concern {second} wants {other_wants}")
 
 
 def _shown(value: t.Any) -> str:
@@ -68,21 +84,21 @@ def slotted(
         for name, slots in getattr(part, attribute).items():
             order = orders.get(name)
             if order is None:
-                raise ComposeError(
+                raise ConcernError(
                     f"concern {concern}: {what} {name} has no slots (lists: {', '.join(sorted(orders))})"
                 )
             for slot, items in slots.items():
                 several = f"{slot}{SEVERAL}" in order
                 if slot.endswith(SEVERAL) or (slot not in order and not several):
                     known = ", ".join(one.rstrip(SEVERAL) for one in order)
-                    raise ComposeError(f"concern {concern}: {what} {name} has no slot {slot} (slots: {known})")
+                    raise ConcernError(f"concern {concern}: {what} {name} has no slot {slot} (slots: {known})")
                 if isinstance(items, str):
-                    raise ComposeError(f"concern {concern}: {what} {name}, slot {slot}: must be a list of entries")
+                    raise ConcernError(f"concern {concern}: {what} {name}, slot {slot}: must be a list of entries")
                 owners = filled.setdefault(name, {}).setdefault(slot, {})
                 owners[concern] = list(items)
                 if len(owners) > 1 and not several:
                     (one, first), (other, second) = sorted(owners.items())
-                    raise ComposeError(
+                    raise ConcernError(
                         f"{what} {name}: concerns {one} and {other} both fill slot {slot} ({first} and {second})"
                     )
     return {name: _in_order(orders[name], slots) for name, slots in filled.items()}
@@ -119,7 +135,7 @@ def agreed(parts: Contributions, attribute: str, key: str) -> list[t.Any]:
             name = getattr(item, key)
             other, known = owner.setdefault(name, (concern, item))
             if known != item:
-                raise ComposeError(f"{name}: concern {other} wants {known}, concern {concern} wants {item}")
+                raise ConcernError(f"{name}: concern {other} wants {known}, concern {concern} wants {item}")
     return [*dict.fromkeys(every(parts, attribute))]
 
 

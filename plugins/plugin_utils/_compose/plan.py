@@ -13,18 +13,23 @@ import pathlib
 import re
 import typing as t
 
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
+
 Plan = dict[str, t.Any]
 
-HEAD = "# Written by postamt.mail; change the site's variables instead."  # first line of a written file
+HEAD = forms.HEAD
 UNITS = "/etc/systemd/system"
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file that the program reads. Secret content appears in no diff and no log."""
+    """A file that the program reads. Secret content appears in no diff and no log.
+
+    content: text, or what module_utils/_engine/forms.py writes as text on the host.
+    """
 
     path: str
-    content: str
+    content: str | t.Mapping[str, t.Any]
     mode: str = "0644"
     owner: str = "root"
     group: str = "root"

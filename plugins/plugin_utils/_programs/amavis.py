@@ -9,8 +9,10 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.module_utils._programs.amavis import SOCKETS
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
+    ConcernError,
     Contributions,
     agreed,
     every,
@@ -86,7 +88,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     for owner, names in [("amavis_settings", given), *((f"concern {name}", part.settings) for name, part in parts)]:
         wrong = [name for name in names if not NAME.match(name)]
         if wrong:
-            raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
+            error = ComposeError if owner == "amavis_settings" else ConcernError
+            raise error(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not parts:
         return make_plan(enabled=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
@@ -102,6 +105,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
+        sockets={name: _variable(name, value) for name, value in settings.items() if name.startswith(SOCKETS)},
         notes=every(parts, "notes"),
         checks=every(parts, "checks"),
     )

@@ -9,9 +9,11 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.module_utils._programs.dovecot import Mailboxes, mailboxes_by
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     SECRET,
     ComposeError,
+    ConcernError,
     Contributions,
     agreed,
     every,
@@ -71,7 +73,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     given = overrides.get("settings") or {}
     problems = list(names.problems(version, given))
     if problems:
-        raise ComposeError("\n".join(problems))
+        raise ComposeError(*problems)
     if not parts:
         return make_plan(enabled=False, packages=[], units=[Unit("dovecot.service", running=False)])
     tree = configuration(parts, new, given)
@@ -91,6 +93,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         serves=shown_at(checks, [chain]),
         checks=checks,
         secrets=[*every(parts, "secrets"), *_secrets_of(given)],
+        mailboxes=dataclasses.asdict(_mailboxes(tree)),
+        opens=[*_opened(tree)],
     )
 
 
@@ -112,7 +116,7 @@ def _refuse_second_askers(trees: Iterable[tuple[str, Tree]]) -> None:
             found.get(re.split("[ #]", key)[0], set()).add(concern)
     for kind, owners in found.items():
         if len(owners) > 1:
-            raise ComposeError(
+            raise ConcernError(
                 f"Dovecot setting {kind}: concerns {', '.join(sorted(owners))} bring blocks with no order"
             )
 
@@ -138,6 +142,30 @@ def with_user_settings(tree: Tree, given: Tree) -> dict[str, t.Any]:
         else:
             result[key] = value
     return result
+
+
+def _mailboxes(tree: Tree) -> Mailboxes:
+    """Return where mail will lie, for the host that compares it with where it lies."""
+    leaves = {key: value for key, value in tree.items() if not isinstance(value, Mapping)}
+    said = {key: _text(value) for key, value in leaves.items() if key.startswith("mail")}
+    inbox = tree.get("namespace inbox") or {}
+    users = ((key.partition("#")[0], block) for key, block in tree.items() if re.match(r"userdb\b", key))
+    drivers = [
+        str(block.get("driver") or name.removeprefix("userdb").strip())
+        for name, block in users
+        # One that only says who may go on to the next is nobody's home.
+        if block.get("result_success") != "continue"
+    ]
+    return mailboxes_by(said, str(inbox.get("separator") or ""), drivers)
+
+
+def _opened(tree: Tree) -> t.Iterator[str]:
+    """Yield the files of certificates and keys that Dovecot opens at its start."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _opened(value)
+        elif re.fullmatch(r"ssl_(server_)?(cert|key)(_file)?", key) and (path := str(value).removeprefix("<")):
+            yield path
 
 
 def _secrets_of(tree: Tree) -> t.Iterator[str]:

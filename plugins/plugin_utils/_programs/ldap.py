@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries as host_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
+    ConcernError,
     Contributions,
     files_of,
     merged,
@@ -231,9 +232,9 @@ def _add_settings(sections: dict[str, dict[str, t.Any]], parts: Contributions) -
         for name, values in said.items():
             asking = min(concern for concern, part in parts if name in part.settings.get(section, {}))
             if section not in sections:
-                raise ComposeError(f"concern {asking}: {what} {section} must be one of {', '.join(SECTIONS)}")
+                raise ConcernError(f"concern {asking}: {what} {section} must be one of {', '.join(SECTIONS)}")
             if sections[section].setdefault(name, values) != values:
-                raise ComposeError(
+                raise ConcernError(
                     f"{what} {section} / {name}: concern {asking} wants {values!r}, and the collection has its own"
                 )
 

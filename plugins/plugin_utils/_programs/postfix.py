@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import public
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
+    ConcernError,
     Contributions,
     disagree,
     every,
@@ -338,7 +339,7 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
         filling = [(concern, dict(part.lists[name])) for concern, part in parts if name in part.lists]
         if asking:
             (setter, value), (filler, slots) = (min(said, key=lambda one: one[0]) for said in (asking, filling))
-            raise ComposeError(
+            raise ConcernError(
                 f"Postfix list {name}: concern {setter} sets it to {value!r}, concern {filler} adds {slots!r} to it"
             )
     return lists
@@ -364,7 +365,7 @@ def services_of(parts: Contributions) -> dict[str, Service]:
             holder = min(
                 other for other, part in parts if front.behind in part.services or (other, front.behind) in taken
             )
-            raise ComposeError(
+            raise ConcernError(
                 f"Postfix service {front.behind}: concern {concern} wants it for {key}, concern {holder} has it already"
             )
         taken.add((concern, front.behind))
@@ -381,7 +382,7 @@ def _fronts(parts: Contributions) -> list[tuple[str, str, Front]]:
 
 def _brought(services: Mapping[str, Service], key: str, verb: str, concern: str) -> Service:
     if key not in services:
-        raise ComposeError(f"concern {concern} {verb} Postfix service {key}, which no concern brings to this host")
+        raise ConcernError(f"concern {concern} {verb} Postfix service {key}, which no concern brings to this host")
     return services[key]
 
 
@@ -434,24 +435,20 @@ def text_of(value: Value) -> str:
     return str(value)
 
 
-def main_cf(parameters: Mapping[str, Value]) -> str:
-    """Return main.cf (postconf(5)), sorted by parameter."""
-    lines = [f"{name} = {text_of(value)}".rstrip() for name, value in sorted(parameters.items())]
-    return "\n".join(["# Written by postamt.mail; change the site's variables instead.", *lines, ""])
+def main_cf(parameters: Mapping[str, Value]) -> dict[str, str]:
+    """Return what main.cf says, each value as it stands there."""
+    return {name: text_of(value) for name, value in sorted(parameters.items())}
 
 
-def master_cf(services: Mapping[str, Service]) -> str:
-    """Return master.cf (master(5))."""
-    lines = ["# Written by postamt.mail; change the site's variables instead."]
+def master_cf(services: Mapping[str, Service]) -> dict[str, dict[str, t.Any]]:
+    """Return what master.cf says by NAME/TYPE: the columns from the third on, and the options of the command."""
+    found = {}
     for key, service in sorted(services.items()):
-        name, kind = key.rsplit("/", 1)
         chroot = "y" if service.chroot else "n"
-        columns = (name, kind, service.private, service.unprivileged, chroot, service.wakeup, service.maxproc)
-        lines.append(" ".join([*columns, service.command]))
-        for option, value in sorted(service.options.items()):
-            if value is not None:
-                lines.append(f"  -o {{ {option} = {text_of(value)} }}")
-    return "\n".join([*lines, ""])
+        columns = [service.private, service.unprivileged, chroot, service.wakeup, service.maxproc, service.command]
+        options = {name: text_of(value) for name, value in sorted(service.options.items()) if value is not None}
+        found[key] = {"columns": columns, "options": options}
+    return found
 
 
 def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
@@ -533,7 +530,7 @@ def _refuse_entries(
         if name not in settings
     ]
     if problems:
-        raise ComposeError("\n".join(dict.fromkeys(problems)))
+        raise ConcernError(problems)
 
 
 def _refuse_unknown(
@@ -543,6 +540,11 @@ def _refuse_unknown(
     owners: Mapping[tuple[str, str], str],
 ) -> None:
     found = [*names.unknown_parameters(version, parameters, services), *names.unknown_words(parameters, services)]
-    if found:
-        problems = [f"{owners.get((key, name), 'postfix_settings')}: {said}" for key, name, said in found]
-        raise ComposeError("\n".join(dict.fromkeys(problems)))
+    said: dict[bool, list[str]] = {True: [], False: []}  # by whether the user has said it
+    for key, name, wrong in found:
+        owner = owners.get((key, name), "postfix_settings")
+        said[owner.startswith("postfix_")].append(f"{owner}: {wrong}")
+    if said[False]:
+        raise ConcernError(said[False], said[True])
+    if said[True]:
+        raise ComposeError(*said[True])

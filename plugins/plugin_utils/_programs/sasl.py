@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
+    ConcernError,
     Contributions,
     every,
     merged,
@@ -67,9 +68,11 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     settings = overridden(merged(parts, "settings", "saslauthd setting"), given)
     for name in settings:
         if name not in KNOWN:
-            brought = min((f"concern {concern}" for concern, part in parts if name in part.settings), default="")
-            owner = "sasl_settings" if name in given else brought
-            raise ComposeError(f"{owner}: {name} is no setting of saslauthd{nearest(name, KNOWN)}")
+            unknown = f"{name} is no setting of saslauthd{nearest(name, KNOWN)}"
+            if name in given:
+                raise ComposeError(f"sasl_settings: {unknown}")
+            concern = min(concern for concern, part in parts if name in part.settings)
+            raise ConcernError(f"concern {concern}: {unknown}")
     enabled = host.does("mail_submission") and bool(parts)
     return make_plan(
         enabled=enabled,

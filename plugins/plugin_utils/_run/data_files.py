@@ -17,6 +17,7 @@ import typing as t
 from collections.abc import Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 
 _WHY = (
     "where Ansible reads every file as inventory or variables, so that the text of this one could set variables and "
@@ -90,3 +91,20 @@ def _plainly_below(path: str, folder: str) -> bool:
 def _below(path: str, folder: str) -> bool:
     """Tell whether a path lies in a folder, by its own name or by where links lead."""
     return _plainly_below(path, folder) or _plainly_below(os.path.realpath(path), os.path.realpath(folder))
+
+
+def controller_file(action: t.Any, files: DataFiles, path: str) -> bytes:
+    """Return a file's content, decrypted where ansible-vault encrypted it; path: as in the inventory.
+
+    Raises Refused where it cannot be read, or lies where Ansible would read it as inventory.
+    """
+    place = files.path(path)
+    folder, name = os.path.split(place)
+    try:
+        content = State(folder, action._loader._vault).read(name)
+    except StateError as error:
+        raise Refused(f"cannot be used: {error}") from None
+    if content is None:
+        where = "relative to the folder that holds the inventory"
+        raise Refused(f"must be a file on the controller, {where}; there is no {place}")
+    return content

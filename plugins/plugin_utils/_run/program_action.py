@@ -11,7 +11,8 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan, concerns
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.run import on_host, plan_for, stock
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import on_host, stock
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -33,8 +34,8 @@ class ProgramAction(ActionBase):
         self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
         self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in self.options})
         try:
-            plan, self._state_dir = plan_for(self, self._vars, self.program, self._task.args)
-            result.update(self._apply(plan))
+            self._handed = plan_for(self, self._vars, self.program, self._task.args)
+            result.update(self._apply(self._handed.plan))
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         self._tell(result)

@@ -8,6 +8,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -34,7 +35,7 @@ def hidden(site: Site, secrets: Iterable[str], found: t.Any) -> t.Any:
 def _readable(plan: compose.Plan) -> dict[str, t.Any]:
     shown = {key: value for key, value in plan.items() if key not in _QUIET and value not in ([], {}, None)}
     if "files" in shown:
-        shown["files"] = {file["path"]: file["content"].splitlines() for file in shown["files"]}
+        shown["files"] = {file["path"]: forms.text(file).splitlines() for file in shown["files"]}
     return shown
 
 

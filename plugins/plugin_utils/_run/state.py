@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.yaml import yaml_dump, yaml_load  # in C where libyaml is there, eight times as fast
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
 SECRETS_FILE = "secrets.yml"
 SECRETS_VARIABLE = "mail_generated_passwords"
@@ -248,3 +249,14 @@ class State:
             os.fsync(parent)
         finally:
             os.close(parent)
+
+
+def state_dir(site: Site) -> str:
+    """Return the folder of the controller's state for a site."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.expanduser(site.core.mail_state_dir or os.path.join(home, "postamt.mail", site.server_name))
+
+
+def state_of(action: t.Any, site: Site) -> State:
+    """Return the controller's state of a site, as an action may use it."""
+    return State(state_dir(site), action._loader._vault)

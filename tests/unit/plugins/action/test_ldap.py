@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action.ldap import ActionModule
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import Handed
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction
 
 PLAN = {"secrets": [], "entries": {"accounts": {}, "fingerprints": {"anna@example.org": "x", "service:postfix": "y"}}}
@@ -19,12 +20,10 @@ class Asked(ActionModule):
     def __init__(self, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._task: Any = type("Task", (), {"check_mode": False, "delegate_to": None})
         self._vars = {"inventory_hostname": "directory1"}
+        self._handed = Handed({}, "", lambda names: {name: {"clear": "secret"} for name in names})
         self.given: list[Any] = []
         first = {"changed": True, "actions": ["wrote entries"], "diff": [], "passwords_needed": names}
         monkeypatch.setattr(ProgramAction, "_apply", lambda self, plan: dict(first))
-
-    def _passwords(self, names: list[str]) -> Any:
-        return {name: {"clear": "secret"} for name in names}
 
     def _on_host(self, request: Any, secrets: Any) -> Any:
         self.given.append(request["passwords"])

@@ -13,7 +13,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 A, B = "a.example.org", "b.example.org"
@@ -57,7 +57,7 @@ def test_a_host_that_hands_over_half_a_directory_answered_wrongly(
     action = ActionModule.__new__(ActionModule)
     action._vars = {"inventory_hostname": A}
     action._task = types.SimpleNamespace(check_mode=False, delegate_to=None)
-    monkeypatch.setattr(run, "on_host", lambda *_given: {"changed": True, **said})
+    monkeypatch.setattr(remote, "on_host", lambda *_given: {"changed": True, **said})
     found = site(["directory"], [])
     answer = action._step("take", found, found.hosts[A], found.hosts[B])
     assert answer["failed"]

@@ -17,8 +17,11 @@ PACKAGE = "ansible_collections.postamt.mail.plugins.plugin_utils"
 ABOVE = {
     "_compose.compose",
     "_compose.zone",
-    *(f"_run.{name}" for name in ("accounts_source", "run", "program_action", "show")),
+    *(f"_run.{name}" for name in ("accounts_source", "answers", "stored_secrets", "values", "remembered", "remote")),
+    *(f"_run.{name}" for name in ("inventory", "handover", "program_action", "show")),
 }
+# Those of a run that ask nobody, and may be used from below
+BESIDE = {"_run.data_files", "_run.pki", "_run.state"}
 CONCERNS = sorted((UTILS / "_concerns").rglob("*.py"))
 BELOW = [*CONCERNS, *sorted(path for folder in ("_programs", "_lookups") for path in (UTILS / folder).glob("*.py"))]
 
@@ -49,6 +52,17 @@ def test_there_is_something_to_look_at() -> None:
 @pytest.mark.parametrize("path", BELOW, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_what_is_asked_knows_nobody_who_asks(path: Path) -> None:
     assert ABOVE & {module for module, _name in imports(path)} == set()
+
+
+def test_each_file_of_a_run_has_its_place() -> None:
+    assert {f"_run.{path.stem}" for path in (UTILS / "_run").glob("*.py")} == {
+        module for module in ABOVE | BESIDE if module.startswith("_run.")
+    }
+
+
+@pytest.mark.parametrize("name", sorted(BESIDE))
+def test_what_may_be_used_from_below_asks_nobody(name: str) -> None:
+    assert ABOVE & {module for module, _name in imports(UTILS / f"{name.replace('.', '/')}.py")} == set()
 
 
 @pytest.mark.parametrize("path", CONCERNS, ids=lambda path: path.stem)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot
 from ansible_collections.postamt.mail.plugins.module_utils._programs.dovecot import MAIN, Dovecot, Mailboxes, listeners
@@ -68,7 +70,9 @@ def test_what_users_would_miss_is_said(
 ) -> None:
     monkeypatch.setattr(dovecot, "in_force", lambda: old)
     monkeypatch.setattr(dovecot, "_mboxes", lambda: ["/var/mail/anna"])
-    problems, notes = Dovecot().adoption_blockers({MAIN: new})
+    program = Dovecot()
+    program.plan = {"mailboxes": dataclasses.asdict(dovecot.mailboxes(new))}
+    problems, notes = program.adoption_blockers({})
     assert problem in "".join(problems) and bool(problem) == bool(problems)
     assert note in "".join(notes) and bool(note) == bool(notes)
 

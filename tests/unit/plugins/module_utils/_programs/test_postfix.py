@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine.files import Seen
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Target
 from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postfix import MAIN, MASTER, Postfix
 
@@ -85,13 +89,21 @@ def test_complaints() -> None:
     ]
 
 
+def planned(path: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {"files": [{"path": path, "content": data}]}
+
+
 def test_some_parameters_need_a_restart() -> None:
     program = Postfix()
     old = {MAIN: "inet_protocols = all\nbiff = no\n", MASTER: "x"}
-    assert not program.needs_restart(old, {MAIN: "inet_protocols =  all\nbiff = yes\n"})
-    assert program.needs_restart(old, {MAIN: "inet_protocols = ipv4\nbiff = no\n"})
+    new = {MAIN: "what the plan's data are written as"}
+    program.plan = planned(MAIN, {"inet_protocols": " all", "biff": "yes"})
+    assert not program.needs_restart(old, new)
+    program.plan = planned(MAIN, {"inet_protocols": "ipv4", "biff": "no"})
+    assert program.needs_restart(old, new)
     assert not program.needs_restart(old, {MASTER: "y"})
-    told = program.changed_settings(old, {MAIN: "inet_protocols = all\nbiff = yes\n", MASTER: "y"})
+    program.plan = planned(MAIN, {"inet_protocols": "all", "biff": "yes"})
+    told = program.changed_settings(old, {**new, MASTER: "y"})
     assert told == ["biff = yes (was no)", MASTER]
 
 
@@ -106,3 +118,17 @@ def test_entries_compare_whatever_their_layout() -> None:
     by_hand = "# mine\nb = 2,\n   3\na  =  1\n"
     assert postfix.entries(by_hand) == "a = 1\nb = 2, 3\n"
     assert postfix.entries("smtp inet n - y - - smtpd\n  -o a=b\n") == "smtp inet n - y - - smtpd -o a=b\n"
+
+
+def test_somebody_elses_services_are_compared_with_those_of_the_plan() -> None:
+    there = b"# mine\nsmtp inet n - y - - smtpd\n  -o  { a = b }\npickup unix n - y 60 1 pickup\n"
+    seen = Seen(there, 0o644, 0, 0)
+    target = Target(MASTER, b"", 0o644, "root", "root", False, "", "", seen, foreign=True)
+    program = Postfix()
+    service = {"columns": ["n", "-", "y", "-", "1", "postscreen"], "options": {"a": "b"}}
+    program.plan = planned(MASTER, {"smtp/inet": service})
+    assert program.differences({}, [target], []).splitlines()[3:] == [
+        "-pickup unix n - y 60 1 pickup",
+        "-smtp inet n - y - - smtpd -o { a = b }",
+        "+smtp inet n - y - 1 postscreen -o { a = b }",
+    ]

@@ -9,6 +9,7 @@ import re
 import typing as t
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
@@ -44,7 +45,7 @@ def host(site: Site, name: str) -> Host:
 
 def content(site: Site, name: str, program: str, end: str) -> str:
     files = compose.plan(program, site, host(site, name))["files"]
-    return str(next(file["content"] for file in files if file["path"].endswith(end)))
+    return str(next(forms.text(file) for file in files if file["path"].endswith(end)))
 
 
 def test_mail_to_a_filter_passes_no_port_of_loopback(site: Site) -> None:

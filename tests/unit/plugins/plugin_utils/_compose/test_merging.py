@@ -10,6 +10,7 @@ import typing as t
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
@@ -59,7 +60,7 @@ def main_cf(site: Site, *more: tuple[str, Postfix]) -> dict[str, str]:
     """Return the parameters of Postfix with contributions of concerns that there are not."""
     host = site.hosts[NAME]
     plan = postfix.plan(site, host, [*compose.contributions("postfix", site, host), *more], {})
-    text = next(file["content"] for file in plan["files"] if file["path"] == "/etc/postfix/main.cf")
+    text = next(forms.text(file) for file in plan["files"] if file["path"] == "/etc/postfix/main.cf")
     return dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
 
 
@@ -283,7 +284,7 @@ def test_the_order_of_file_names_does_not_matter(release: str, monkeypatch: pyte
         for plan in found:  # Dovecot's own file is in the order of the concerns, which means nothing to Dovecot
             for file in plan.get("files", ()):
                 file["content"] = (
-                    sorted(file["content"].splitlines()) if "dovecot.conf" in file["path"] else file["content"]
+                    sorted(forms.text(file).splitlines()) if "dovecot.conf" in file["path"] else forms.text(file)
                 )
         return found
 
@@ -364,7 +365,7 @@ def test_restriction_classes_may_be_a_list() -> None:
     given = {"smtpd_restriction_classes": ["strict", "lax"], "strict": ["reject"], "lax": "permit"}
     found = site()
     plan = compose.plan("postfix", found, found.hosts[NAME], {"settings": {**given, "smtpd_etrn_restrictions": "lax"}})
-    assert any("smtpd_restriction_classes = strict, lax" in file["content"] for file in plan["files"])
+    assert any("smtpd_restriction_classes = strict, lax" in forms.text(file) for file in plan["files"])
 
 
 def test_a_daemon_may_stand_before_another() -> None:
@@ -484,10 +485,10 @@ def test_what_was_made_for_services_that_the_user_takes_out_goes_with_them() -> 
     found = site()
     none = {"services": {"submission/inet": None, "submissions/inet": None}}
     plan = compose.plan("postfix", found, found.hosts[NAME], none)
-    assert not [file["path"] for file in plan["files"] if "mua_" in file["content"]]
+    assert not [file["path"] for file in plan["files"] if "mua_" in forms.text(file)]
     one = {"services": {"submission/inet": None}}
     plan = compose.plan("postfix", found, found.hosts[NAME], one)
-    assert [file["path"] for file in plan["files"] if "\nmua_relay_restrictions = " in file["content"]]
+    assert [file["path"] for file in plan["files"] if "\nmua_relay_restrictions = " in forms.text(file)]
     with pytest.raises(ComposeError, match="^postfix_settings: mua_relay_restrictions is no parameter"):
         own = {**none, "settings": {"mua_relay_restrictions": "reject"}}
         compose.plan("postfix", found, found.hosts[NAME], own)

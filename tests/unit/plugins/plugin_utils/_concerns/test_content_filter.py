@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postamt_filter_test import SAMPLES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
@@ -44,7 +45,7 @@ def plan(program: str, overrides: t.Any = None, **variables: t.Any) -> t.Any:
 
 
 def content(program: str, name: str, **arguments: t.Any) -> str:
-    files = {item["path"]: item["content"] for item in plan(program, **arguments)["files"]}
+    files = {item["path"]: forms.text(item) for item in plan(program, **arguments)["files"]}
     return str(next(text for path, text in files.items() if path.endswith(name)))
 
 

@@ -15,6 +15,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.filter.places import accounts_host
 from ansible_collections.postamt.mail.plugins.module_utils._accounts import store as host_store
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
@@ -26,7 +27,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_UID, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote, stored_secrets
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
@@ -153,7 +154,7 @@ def test_a_third_way_goes_through_all_programs(third: t.Callable[..., Site], rel
     assert not plans["ldap"]["wanted"], "no directory runs"
     assert not plans["sasl"]["wanted"], "nothing asks saslauthd"
     assert VMAIL_UID not in [user["uid"] for user in plans["postfix"]["users"]]
-    texts = {file["path"]: file["content"] for plan in plans.values() for file in plan["files"]}
+    texts = {file["path"]: forms.text(file) for plan in plans.values() for file in plan["files"]}
     assert "virtual_alias_maps = lmdb:$config_directory/tables/forwards\n" in texts["/etc/postfix/main.cf"]
     assert not [path for path, text in texts.items() if "ldap" in text and "dovecot" in path]
     assert "ldap" not in texts["/etc/postfix/main.cf"] + texts["/etc/postfix/master.cf"]
@@ -170,8 +171,8 @@ def test_it_has_rules_of_its_own(third: t.Callable[..., Site]) -> None:
 def test_its_secrets_are_made_first(third: t.Callable[..., Site], tmp_path: Path) -> None:
     others = {"app.example.org": HostInput(["mail", "mail_client"])}
     site = third(others=others)
-    site.secrets = kept = run.StoredSecrets(State(str(tmp_path / "state")), check_mode=False)
-    kept.ensure(run.secret_names(site))
+    site.secrets = kept = stored_secrets.StoredSecrets(State(str(tmp_path / "state")), check_mode=False)
+    kept.ensure(stored_secrets.secret_names(site))
     assert set(kept.state.known_secrets()) == {"service:lists", "client:app.example.org"}
     for host in site.hosts.values():
         for name in compose.programs():
@@ -193,9 +194,10 @@ class Task(account.ActionModule):
     def __init__(self, monkeypatch: pytest.MonkeyPatch, site: Site, folder: Path) -> None:
         self.shown: list[str] = []
         self._vars = {"groups": {"mail": [NAME]}, "inventory_hostname": NAME}
-        for name, answer in (("from_facts", []), ("site_for", site), ("state_of", State(str(folder / "state")))):
-            monkeypatch.setattr(run, name, lambda *_words, answer=answer, **_more: answer)
-        monkeypatch.setattr(run, "on_host", lambda *_words, **_more: pytest.fail("a host was asked"))
+        monkeypatch.setattr(inventory, "from_facts", lambda *_words, **_more: [])
+        monkeypatch.setattr(inventory, "site_for", lambda *_words, **_more: site)
+        monkeypatch.setattr(account, "state_of", lambda *_words, **_more: State(str(folder / "state")))
+        monkeypatch.setattr(remote, "on_host", lambda *_words, **_more: pytest.fail("a host was asked"))
 
     def _say(self, text: str, **how: bool) -> None:
         self.shown.append(text)

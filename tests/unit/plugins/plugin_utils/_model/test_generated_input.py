@@ -9,6 +9,7 @@ import re
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.action import account
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import hashes, schema
@@ -101,7 +102,7 @@ def refused_by_account(one: Account) -> list[str]:
 
 
 def lines_of(plan: compose.Plan, name: str) -> list[str]:
-    (content,) = [item["content"] for item in plan["files"] if item["path"].endswith(f"/{name}")]
+    (content,) = [forms.text(item) for item in plan["files"] if item["path"].endswith(f"/{name}")]
     return str(content).splitlines()
 
 
@@ -121,7 +122,7 @@ def test_what_is_accepted_goes_through_all_plans(accounts: list[Account]) -> Non
         json.dumps(plans).encode("ascii")
         for plan in plans.values():
             for item in plan["files"]:
-                item["content"].encode()
+                forms.text(item).encode()
         for parsed in found.accounts:
             assert set(parsed.address.upper() + parsed.address) <= set(schema.LOGIN_LETTERS) | set(
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -9,6 +9,7 @@ import typing as t
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.filter.places import hosts_with
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
@@ -128,15 +129,15 @@ def test_a_client_hands_over_with_a_login_and_its_own_senders_only() -> None:
     groups = {"mail_mx": ["a", "b"], "mail_store": ["c"], "mail_client": ["app"]}
     found = site(groups)
     files = {file["path"]: file for file in compose.plan("postfix", found, found.hosts["app.example.org"])["files"]}
-    assert "inet_interfaces = loopback-only\n" in files["/etc/postfix/main.cf"]["content"]
-    assert "relayhost = [a.example.org]:587, [b.example.org]:587\n" in files["/etc/postfix/main.cf"]["content"]
+    assert "inet_interfaces = loopback-only\n" in forms.text(files["/etc/postfix/main.cf"])
+    assert "relayhost = [a.example.org]:587, [b.example.org]:587\n" in forms.text(files["/etc/postfix/main.cf"])
     login = files["/etc/postfix/tables/submission_login"]
-    assert login["secret"] and login["mode"] == "0600" and "[b.example.org]:587\tapp.example.org:" in login["content"]
+    assert login["secret"] and login["mode"] == "0600" and "[b.example.org]:587\tapp.example.org:" in forms.text(login)
     files = {file["path"]: file for file in compose.plan("postfix", found, found.hosts["a.example.org"])["files"]}
-    assert files["/etc/postfix/tables/client_senders"]["content"] == "@app.example.org\tapp.example.org\n"
+    assert forms.text(files["/etc/postfix/tables/client_senders"]) == "@app.example.org\tapp.example.org\n"
     # it may send notices with the null sender, which is asked for after the owner and before users are refused
-    assert files["/etc/postfix/tables/logins_of_servers"]["content"] == "app.example.org\tOK\n"
-    senders = next(line for line in files["/etc/postfix/main.cf"]["content"].splitlines() if "mua_sender_" in line)
+    assert forms.text(files["/etc/postfix/tables/logins_of_servers"]) == "app.example.org\tOK\n"
+    senders = next(line for line in forms.text(files["/etc/postfix/main.cf"]).splitlines() if "mua_sender_" in line)
     assert [word.rpartition("/")[2] for word in senders.split(", ")[1:]] == [
         "reject_sender_login_mismatch",
         "logins_of_servers",

@@ -8,6 +8,7 @@ import re
 import typing as t
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
@@ -70,7 +71,7 @@ def test_a_role_brings_the_users_that_it_names(program: str, release: str) -> No
             for file in plan["files"]:
                 for pattern in NAMED:
                     if not file["path"].startswith(("/usr", "/etc/spamassassin")):
-                        named.update(" ".join(re.findall(pattern, file["content"], re.MULTILINE)).split())
+                        named.update(" ".join(re.findall(pattern, forms.text(file), re.MULTILINE)).split())
             made = {user["name"] for user in plan["users"]}
             for name in named - {"root", *made}:
                 assert BROUGHT[name] & set(plan["packages"]), f"{program} of {host.name}: {name}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._programs.dovecot import mailboxes
+from ansible_collections.postamt.mail.plugins.module_utils._programs.dovecot import Mailboxes, mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
@@ -268,3 +268,14 @@ def test_one_mailbox_for_all_is_refused(variables: dict[str, str]) -> None:
 def test_the_separator_of_folders(release: str) -> None:
     assert "  separator = /\n" in conf(release)
     assert "  separator = .\n" in conf(release, mail_folder_separator=".")
+
+
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+@pytest.mark.parametrize("backend", ["directory", "system"])
+@pytest.mark.parametrize("settings", [{}, {"namespace inbox": {"separator": "."}, "mail_gid": "mail"}])
+def test_a_plan_says_of_mailboxes_what_its_file_says(release: str, backend: str, settings: dict[str, t.Any]) -> None:
+    found = plan(release, settings, mail_accounts_backend=backend)
+    text = found["files"][-1]["content"]
+    assert mailboxes(text) == Mailboxes(**found["mailboxes"])
+    public = "/etc/postamt/tls/public"
+    assert sorted(found["opens"]) == [f"{public}/chain.pem", f"{public}/key.pem"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.ldap import ENTRY_ATTRIBUTES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
@@ -50,7 +51,7 @@ def plan(site: Site, **settings: Any) -> dict[str, Any]:
 def test_no_program_asks_for_localhost_where_libldap_puts_the_machines_own_name(program: str, release: str) -> None:
     site = make(release)
     found = compose.plan(program, site, site.hosts[NAME])
-    said = "".join(file["content"] for file in found["files"])
+    said = "".join(forms.text(file) for file in found["files"])
     assert "ldap://127.0.0.1" in said and "ldap://localhost" not in said
     internal = compose.plan("certificates", site, site.hosts[NAME])["certificates"]["internal"]
     assert "127.0.0.1" in internal["names"]
@@ -236,7 +237,7 @@ def test_links_find_a_replica_once_it_is_in_step_and_each_program_by_a_socket_of
         return compose.plan("haproxy", site, site.hosts[name], {"settings": {}})
 
     def configured(found: dict[str, Any]) -> str:
-        return next(str(file["content"]) for file in found["files"] if file["path"] == "/etc/postamt/haproxy.cfg")
+        return next(str(forms.text(file)) for file in found["files"] if file["path"] == "/etc/postamt/haproxy.cfg")
 
     provider, replica = links_of(NAME), links_of(REPLICA)
     binds = [line.split(None, 1)[1] for line in configured(provider).splitlines() if "bind /run" in line]
@@ -285,7 +286,7 @@ def test_a_replica_finds_its_login_at_the_provider_whatever_the_suffix(tmp_path:
     knows = (f"ldapi://{reach.PROVIDER_SOCKET.replace('/', '%2F')}", site.service_dn("replica"), "replica-secret")
     (tmp_path / "ldap.py").write_text(f"PROVIDER = {knows!r}\nFOLLOWS = {follows!r}\n{FAKE}")
     files = compose.plan("haproxy", site, site.hosts[REPLICA], {})["files"]
-    (tmp_path / "gate").write_text(next(file["content"] for file in files if file["path"].endswith("in-step")))
+    (tmp_path / "gate").write_text(next(forms.text(file) for file in files if file["path"].endswith("in-step")))
     command = [sys.executable, str(tmp_path / "gate"), suffix, str(tmp_path / "link")]
     subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True, timeout=20)
     assert os.readlink(tmp_path / "link") == reach.SLAPD

@@ -9,6 +9,7 @@ import re
 import typing as t
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, merged
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
@@ -23,7 +24,7 @@ def files(release: str = "trixie", overrides: t.Any = None, **variables: t.Any) 
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
     site = parse_site(given, {NAME: HostInput(look=looked(release=release))}, compose.concerns().values())
     plan = compose.plan("postfix", site, site.hosts[NAME], overrides)
-    return {item["path"].rpartition("/")[2]: item["content"] for item in plan["files"]}
+    return {item["path"].rpartition("/")[2]: forms.text(item) for item in plan["files"]}
 
 
 def settings(**arguments: t.Any) -> dict[str, str]:
@@ -95,7 +96,7 @@ def test_no_host_says_which_addresses_there_are() -> None:
     hosts = {name: HostInput(["mail", group]) for group, names in groups.items() for name in names}
     site = parse_site(given, hosts, compose.concerns().values(), groups=groups)
     for host in site.hosts.values():
-        texts = [item["content"] for item in compose.plan("postfix", site, host)["files"]]
+        texts = [forms.text(item) for item in compose.plan("postfix", site, host)["files"]]
         assert any("disable_vrfy_command = yes\n" in text for text in texts), host.name
 
 

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import clamav
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
 
 
 @pytest.fixture
@@ -108,3 +110,22 @@ def test_folders_beside_a_playbook_count_too(project: Path) -> None:
 def test_a_path_is_text(project: Path) -> None:
     with pytest.raises(Refused, match="must be text on one line"):
         of(project, "inventory").path("people\0.json")
+
+
+def test_a_file_that_cannot_be_used_is_named_with_its_variable(tmp_path: Path) -> None:
+    (tmp_path / "folder.ndb").mkdir()
+    (tmp_path / "vaulted.ndb").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
+
+    def read(path: str) -> bytes:
+        return controller_file(ACTION, DataFiles(str(tmp_path), ()), path)
+
+    with pytest.raises(SiteError) as refused:
+        clamav.supplied({"signatures": ["absent.ndb", "folder.ndb", "vaulted.ndb"]}, read)
+    said = [str(problem).removeprefix("mail_clamav_signatures is ") for problem in refused.value.problems]
+    where = "relative to the folder that holds the inventory"
+    assert said[0] == f"'absent.ndb': must be a file on the controller, {where}; there is no {tmp_path}/absent.ndb"
+    assert said[1] == f"'folder.ndb': cannot be used: {tmp_path}/folder.ndb cannot be read: Is a directory"
+    assert said[2].startswith(f"'vaulted.ndb': cannot be used: {tmp_path}/vaulted.ndb is encrypted with ansible-vault")
+
+
+ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))

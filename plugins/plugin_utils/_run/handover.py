@@ -1,0 +1,190 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A plan for each host and program: derived once a run, tried, and left for the roles' tasks.
+
+Task `postamt.mail.site` leaves each host's plans, as JSON and 0600, in the private temporary folder of this
+ansible-playbook process; the roles' tasks, each in a fork of its own, read theirs there. A role that runs alone derives
+for itself. So secrets travel neither in facts nor in results.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import secrets as random_secrets
+import typing as t
+from collections.abc import Callable, Iterable, Mapping
+
+from ansible import constants
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, ConcernError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import Overrides, overrides_of, site_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.values import plain
+
+SITE_RESULT = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
+
+
+def tried_plans(
+    action: t.Any, task_vars: Mapping[str, t.Any], site: Site
+) -> dict[tuple[str, str], tuple[Overrides, compose.Plan]]:
+    """Derive every program's plan for every host, and raise SiteError with all that cannot be.
+
+    What concerns do not agree on is a ConcernError, which has everything else as well. This is before any host is
+    touched: a role's own task would find it when others have been changed already.
+    """
+    plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
+    problems: dict[str, Problem] = {}
+    faults: dict[str, None] = {}  # of concerns: nothing that the site's administrator has said
+    for name in site.hosts:
+        given = overrides_of(action, task_vars, name)
+        for program in compose.programs():
+            try:
+                plan = tried_plan(action, task_vars, site, name, program, given[program])
+                plans[name, program] = given[program], plan
+            except SiteError as error:
+                problems.update({str(problem): problem for problem in error.problems})
+            except ComposeError as error:
+                problems.update({str(problem): problem for problem in map(_problem, error.sentences)})
+                faults.update(dict.fromkeys(error.faults if isinstance(error, ConcernError) else ()))
+    if faults:
+        said = [str(SiteError(problems.values()))] if problems else []
+        raise ConcernError([*said, "faults of the collection, not of the site's variables:", *faults])
+    if problems:
+        raise SiteError(problems.values())
+    return plans
+
+
+def tried_plan(
+    action: t.Any, task_vars: Mapping[str, t.Any], site: Site, name: str, program: str, overrides: Overrides
+) -> compose.Plan:
+    """Derive a program's plan for a host; raises SiteError or ComposeError where it cannot be carried out.
+
+    overrides: the program's own variables.
+    """
+    plan = compose.plan(program, site, site.hosts[name], overrides)
+    problems = []
+    units = [unit["name"] for unit in plan["units"] if plan["wanted"] and unit["running"]]
+    for unit in (unit for unit in units if unit in site.hosts[name].look.masked):
+        allowed = f"is masked there, and would not start: allow it with systemctl unmask {unit}"
+        problems.append(Problem(f"{unit} of host {name}", None, allowed))
+    module = compose.programs()[program]
+    if hasattr(module, "supplied"):
+        files = DataFiles.of(task_vars)
+        try:
+            module.supplied(plan, lambda path: controller_file(action, files, path))
+        except SiteError as error:
+            problems += error.problems
+    if problems:
+        raise SiteError(problems)
+    return plan
+
+
+def _problem(sentence: str) -> Problem:
+    where, _colon, allowed = sentence.partition(": ")
+    return Problem(where, None, allowed)
+
+
+def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]]) -> str:
+    """Leave the plans for the later tasks of this run; returns the token by which they find them.
+
+    plans: by host and program, with the program's own variables that are in it.
+    """
+    token = random_secrets.token_hex(16)
+    os.mkdir(_folder(token), 0o700)
+    for (host, program), (overrides, plan) in plans.items():
+        _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
+    _leave(token, "state_dir", state_dir(site))
+    provider = site.provider
+    if provider:
+        names = list(plans[provider.inventory_name, "ldap"][1]["entries"]["fingerprints"])
+        _leave(token, "passwords", ldap.applied_passwords(site, names))
+    return token
+
+
+def _folder(token: str) -> str:
+    return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-{token}")
+
+
+def _place(token: str, what: str) -> str:
+    return os.path.join(_folder(token), hashlib.sha256(what.encode()).hexdigest())  # a host's name may hold anything
+
+
+def _leave(token: str, what: str, data: t.Any) -> None:
+    descriptor = os.open(_place(token, what), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(json.dumps(data, default=str))
+
+
+def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
+    """Return what `hand_over()` has left in this run; None where it has not."""
+    result = task_vars.get(SITE_RESULT)
+    token = result.get("site_token") if isinstance(result, Mapping) else None
+    if not isinstance(token, str) or not re.fullmatch(r"[0-9a-f]{32}", token):
+        return None
+    try:
+        with open(_place(token, what), encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Handed:
+    """What a role's task works with: its host's plan, and the controller's folder for the site's state.
+
+    passwords: what tells accounts' and services' passwords by name, for whom the host asks for them.
+    """
+
+    plan: compose.Plan
+    state_dir: str
+    passwords: Callable[[Iterable[str]], dict[str, dict[str, str]]]
+
+
+def plan_for(
+    action: t.Any, task_vars: Mapping[str, t.Any], program: str, said: Mapping[str, t.Any] | None = None
+) -> Handed:
+    """Return a program's plan for the task's host: what `postamt.mail.site` tried and left, else it is derived here.
+
+    said: what the task itself says of the program's own variables, by kind. A role that runs alone takes that, and what
+    the host's variables say of other kinds; after `postamt.mail.site` it must be what was tried. Raises SiteError or
+    ComposeError, whose text is for the user.
+    """
+    name = str(task_vars["inventory_hostname"])
+    given: Overrides = _as_left(plain(said or {}))
+    left = handed(task_vars, f"{name}/{program}")
+    if left:
+        tried = left["overrides"]
+        other = [kind for kind, value in given.items() if (value or None) != (tried.get(kind) or None)]
+        if other:
+            raise SiteError([Problem(f"{program}_{kind} of host {name}", None, _UNTRIED) for kind in other])
+        folder = str(handed(task_vars, "state_dir"))
+        return Handed(left["plan"], folder, lambda names: _left_passwords(task_vars, names))
+    site = site_for(action, task_vars)
+    overrides = {**overrides_of(action, task_vars, name)[program], **given}
+    plan = tried_plan(action, task_vars, site, name, program, overrides)
+    return Handed(plan, state_dir(site), lambda names: ldap.applied_passwords(site, [*names]))
+
+
+_UNTRIED = (
+    "is not what postamt.mail.site has tried before anything was touched. Say it where all tasks of the run read it "
+    "(in the inventory, for the play, with -e) and not at one role or task; a value that a template makes anew each "
+    "time cannot be tried"
+)
+
+
+def _as_left(overrides: Overrides) -> Overrides:
+    """Return a program's own variables as they are read from the file that holds them."""
+    return t.cast(Overrides, json.loads(json.dumps(overrides, default=str)))
+
+
+def _left_passwords(task_vars: Mapping[str, t.Any], names: Iterable[str]) -> dict[str, dict[str, str]]:
+    left = handed(task_vars, "passwords")
+    return {name: left[name] for name in names}

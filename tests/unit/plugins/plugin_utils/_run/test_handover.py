@@ -1,0 +1,152 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How plans are tried and handed over."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing as t
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible import constants
+from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, ConcernError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Extension, Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import Overrides
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
+
+HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
+
+
+@pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
+def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
+    assert handover.handed({handover.SITE_RESULT: {"site_token": mark}}, "mx.example.org/postfix") is None
+    assert handover.handed({handover.SITE_RESULT: mark}, "mx.example.org/postfix") is None
+
+
+def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HERE}, compose.concerns().values())
+    host = site.hosts["mx.example.org"]
+    plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {
+        ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
+    }
+    said = {
+        handover.SITE_RESULT: {"site_token": handover.hand_over(site, plans)},
+        "inventory_hostname": "mx.example.org",
+    }
+    left = list(tmp_path.rglob("*"))
+    assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
+    assert len(left) == 1 + len(plans) + 2
+    for program in compose.programs():
+        plan = json.loads(json.dumps(plans["mx.example.org", program][1]))
+        handed = handover.plan_for(None, said, program, {"settings": {}})
+        assert (handed.plan, handed.state_dir) == (plan, state_dir(site))
+    assert set(handover.handed(said, "passwords")) >= {"service:postfix"}
+    assert list(handed.passwords(["service:postfix"])) == ["service:postfix"]
+
+
+def test_what_concerns_do_not_agree_on_is_no_problem_of_the_variables(
+    task_in: Callable[..., t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"mail_domains": ["example.org"], "mail_state_dir": str(tmp_path / "state")}
+    action, task_vars = task_in({"mail.example.org": variables})
+    site = inventory.derive(action, task_vars, {})
+    more = {
+        "extends": Postfix(extensions={"no/unix": Extension("1")}),
+        "sets": Postfix(parameters={"smtpd_baner": "x"}),
+    }
+
+    def said(name: str) -> str:
+        concerns = {**known, name: types.SimpleNamespace(postfix=lambda site, host: more[name])}
+        monkeypatch.setattr(compose, "concerns", lambda: concerns)
+        with pytest.raises(ConcernError) as caught:
+            handover.tried_plans(action, task_vars, site)
+        return str(caught.value)
+
+    known = dict(compose.concerns())
+    head = "faults of the collection, not of the site's variables:"
+    sentence = "concern extends extends Postfix service no/unix, which no concern brings to this host"
+    assert said("extends") == f"{head}\n{sentence}"
+    given = {"dovecot_settings": {"no_such": 1}, "postfix_settings": {"smtp_bnd": 1}}
+    action, task_vars = task_in({"mail.example.org": {**variables, **given}})
+    first, own, users, second, fault = said("sets").splitlines()
+    assert first == "2 problems in the site's variables:" and second == head
+    assert own.startswith("- dovecot_settings: no_such") and users.startswith("- postfix_settings: smtp_bnd")
+    assert fault.startswith("concern sets: smtpd_baner is no parameter")
+    monkeypatch.setattr(compose, "concerns", lambda: known)
+    with pytest.raises(SiteError, match="2 problems"):
+        handover.tried_plans(action, task_vars, site)
+
+
+def handed_over(task_in: Callable[..., t.Any], **said: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
+    """Return a role's task after postamt.mail.site, on the second host."""
+    hosts: dict[str, t.Any] = dict.fromkeys(("a.example.org", "b.example.org"), said)
+    action, task_vars = task_in(hosts)
+    site = inventory.derive(action, task_vars, {})
+    mark = handover.hand_over(site, handover.tried_plans(action, task_vars, site))
+    action, task_vars = task_in(hosts, on="b.example.org", action="postamt.mail.postfix")
+    return action, {**task_vars, handover.SITE_RESULT: {"site_token": mark}}
+
+
+@pytest.fixture
+def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, t.Any]:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    return {
+        "mail_domains": ["example.org"],
+        "mail_state_dir": str(tmp_path / "state"),
+        "postfix_settings": {"smtp_helo_name": "{{ inventory_hostname }}", "mydestination": ["a", 1]},
+        "postfix_services": {"2525/inet": {"command": "smtpd"}},
+    }
+
+
+def main_cf(plan: compose.Plan) -> str:
+    return str(next(forms.text(file) for file in plan["files"] if file["path"] == "/etc/postfix/main.cf"))
+
+
+def test_a_role_gets_what_was_tried(task_in: Callable[..., t.Any], variables: dict[str, t.Any]) -> None:
+    action, task_vars = handed_over(task_in, **variables)
+    same = {"settings": {"smtp_helo_name": "b.example.org", "mydestination": ("a", 1)}}
+    for said in (None, {}, same, {**same, "services": variables["postfix_services"]}):
+        plan = handover.plan_for(action, task_vars, "postfix", said).plan
+        assert "\nsmtp_helo_name = b.example.org\n" in main_cf(plan)
+    assert handover.plan_for(action, task_vars, "dovecot", {"settings": {}}).plan["wanted"]
+
+
+@pytest.mark.parametrize(
+    "said", [{"settings": {"smtp_helo_name": "other"}}, {"settings": {}}, {"services": {}}, {"settings": None}]
+)
+def test_what_was_not_tried_is_refused(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any], said: dict[str, t.Any]
+) -> None:
+    action, task_vars = handed_over(task_in, **variables)
+    with pytest.raises(SiteError) as refused:
+        handover.plan_for(action, task_vars, "postfix", said)
+    (problem,) = refused.value.problems
+    assert str(problem).startswith(f"postfix_{next(iter(said))} of host b.example.org: is not what postamt.mail.site")
+
+
+def test_a_role_alone_tries_what_it_is_told(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inventory, "look_at", lambda *_task: {"look": {"masked": ["dovecot.service"]}})
+    action, task_vars = task_in({"a.example.org": variables}, action="postamt.mail.postfix")
+
+    def alone(program: str, **said: t.Any) -> compose.Plan:
+        return handover.plan_for(action, task_vars, program, said).plan
+
+    assert "\nsmtp_helo_name = mine\n" in main_cf(alone("postfix", settings={"smtp_helo_name": "mine"}))
+    assert "\nsmtp_helo_name = a.example.org\n" in main_cf(alone("postfix"))
+    assert "\nsmtp_helo_name" not in main_cf(alone("postfix", settings={}))
+    with pytest.raises(ComposeError, match=r"^postfix_settings: smtp_helo is no parameter"):
+        alone("postfix", settings={"smtp_helo": "mine"})
+    with pytest.raises(SiteError, match=r"dovecot.service of host a.example.org: is masked there"):
+        alone("dovecot")
