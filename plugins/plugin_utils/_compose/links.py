@@ -16,7 +16,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ConcernError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -109,7 +109,7 @@ def _refuse_twice(host: Host, what: str, said: Iterable[tuple[str, str]]) -> Non
     for concern, value in said:
         if value in owner:
             one, other = sorted((owner[value], concern))
-            raise ComposeError(f"link of host {host.name}: concerns {one} and {other} both take {what} {value}")
+            raise ConcernError(f"link of host {host.name}: concerns {one} and {other} both take {what} {value}")
         owner[value] = concern
 
 

@@ -14,7 +14,7 @@ import typing as t
 from collections.abc import Iterator, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
-    ComposeError,
+    ConcernError,
     Contributions,
     slotted,
 )
@@ -39,7 +39,7 @@ def _refuse_sockets(parts: Contributions) -> None:
     for concern, part in parts:
         for one in (*part.milters, *part.policies):
             if not _SOCKET.fullmatch(one.socket):
-                raise ComposeError(f"concern {concern}: socket {one.socket!r} must be inet:HOST:PORT or unix:PATH")
+                raise ConcernError(f"concern {concern}: socket {one.socket!r} must be inet:HOST:PORT or unix:PATH")
 
 
 def _entries(part: t.Any, mail: str) -> Iterator[tuple[str, str, str]]:
@@ -104,5 +104,5 @@ def _before_the_end(key: str, name: str, said: t.Any, more: list[str]) -> list[s
     words = [said] if isinstance(said, str) and said else list(said or [])
     end = len(words) - (words[-1:] == ["reject"])
     if any(word.startswith("permit") for word in words[:end]):
-        raise ComposeError(f"Postfix service {key}: {name} permits before it would ask {', '.join(more)}")
+        raise ConcernError(f"Postfix service {key}: {name} permits before it would ask {', '.join(more)}")
     return [*words[:end], *more, *words[end:]]

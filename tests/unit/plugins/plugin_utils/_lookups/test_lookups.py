@@ -196,7 +196,7 @@ class Task(account.ActionModule):
         self._vars = {"groups": {"mail": [NAME]}, "inventory_hostname": NAME}
         monkeypatch.setattr(inventory, "from_facts", lambda *_words, **_more: [])
         monkeypatch.setattr(inventory, "site_for", lambda *_words, **_more: site)
-        monkeypatch.setattr(account, "state_of", lambda *_words, **_more: State(str(folder / "state")))
+        monkeypatch.setattr(account, "state_of", lambda *_words: State(str(folder / "state")))
         monkeypatch.setattr(remote, "on_host", lambda *_words, **_more: pytest.fail("a host was asked"))
 
     def _say(self, text: str, **how: bool) -> None:

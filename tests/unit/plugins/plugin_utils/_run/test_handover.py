@@ -20,7 +20,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import p
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Extension, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import Overrides
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
 
 HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
@@ -36,7 +35,7 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HERE}, compose.concerns().values())
     host = site.hosts["mx.example.org"]
-    plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {
+    plans: dict[tuple[str, str], tuple[inventory.Overrides, compose.Plan]] = {
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
     said = {
@@ -48,10 +47,10 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
     assert len(left) == 1 + len(plans) + 2
     for program in compose.programs():
         plan = json.loads(json.dumps(plans["mx.example.org", program][1]))
-        handed = handover.plan_for(None, said, program, {"settings": {}})
-        assert (handed.plan, handed.state_dir) == (plan, state_dir(site))
+        given = handover.plan_for(None, said, program, {"settings": {}})
+        assert (given.plan, given.state_dir) == (plan, state_dir(site))
     assert set(handover.handed(said, "passwords")) >= {"service:postfix"}
-    assert list(handed.passwords(["service:postfix"])) == ["service:postfix"]
+    assert list(given.passwords(["service:postfix"])) == ["service:postfix"]
 
 
 def test_what_concerns_do_not_agree_on_is_no_problem_of_the_variables(

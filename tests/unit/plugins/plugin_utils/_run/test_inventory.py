@@ -129,8 +129,8 @@ def test_variables_of_a_program_are_those_that_its_role_sees(task_in: Callable[.
         "b": {"postfix_settings": {"myorigin": "b"}, "sasl_settings": {"ldap_timeout": "{{ seconds }}"}},
     }
     play = {"dovecot_settings": {"y": "{{ inventory_hostname }}"}, "seconds": 3}
-    for where in hosts:
-        action, task_vars = task_in(hosts, play, extra={"ldap_settings": {"global": {}}}, on=where)
+    tasks = [task_in(hosts, play, extra={"ldap_settings": {"global": {}}}, on=name) for name in hosts]
+    for action, task_vars in tasks:
         on_a, on_b = (inventory.overrides_of(action, task_vars, name) for name in hosts)
         assert on_a["postfix"] == {"settings": {"myorigin": "a"}} and on_b["postfix"] == {"settings": {"myorigin": "b"}}
         assert on_a["dovecot"] == {"settings": {"y": "a"}} and on_b["dovecot"] == {"settings": {"y": "b"}}
