@@ -123,7 +123,11 @@ def people(count: int) -> list[dict[str, Any]]:
     """Return accounts: each fifth has an alias, and each fiftieth forwards its mail."""
     accounts: list[dict[str, Any]] = []
     for number in range(count):
-        account = {"address": f"user{number:05}@example.org", "name": f"User Number {number}", "quota": "2G"}
+        account: dict[str, Any] = {
+            "address": f"user{number:05}@example.org",
+            "name": f"User Number {number}",
+            "quota": "2G",
+        }
         if number % 5 == 0:
             account["aliases"] = [f"alias{number:05}@example.org"]
         if number % 50 == 0:

@@ -126,12 +126,13 @@ def write_access(inventory: dict[str, Any]) -> dict[str, Any]:
 def send_and_read(access: dict[str, Any]) -> None:
     """One message: submitted as the first account, read as the second."""
     sys.path.insert(0, str(REPOSITORY / ".cache" / "collections"))
-    from ansible_collections.postamt.mail.plugins.module_utils._probes import base, imap, message, smtp
+    from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+    from ansible_collections.postamt.mail.plugins.plugin_utils._probes import imap, message, smtp
 
     sender, reader = access["accounts"][:2]
 
-    def endpoint(service: str) -> base.Endpoint:
-        return base.Endpoint(**access["services"][service], ca_file=access["ca_file"])
+    def endpoint(service: str) -> Endpoint:
+        return Endpoint(**access["services"][service], ca_file=access["ca_file"])
 
     token = message.new_token()
     text = message.message(sender["address"], reader["address"], token, "Hello from the demo.")
@@ -156,13 +157,14 @@ def send_and_read(access: dict[str, Any]) -> None:
 
 def try_a_virus(access: dict[str, Any]) -> None:
     """EICAR's test file, which every scanner knows and which harms nobody, is refused while it is handed in."""
-    from ansible_collections.postamt.mail.plugins.module_utils._probes import base, message, smtp
+    from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
+    from ansible_collections.postamt.mail.plugins.plugin_utils._probes import message, smtp
 
     reader = access["accounts"][1]["address"]
     print(f"a stranger sends EICAR's test file to {reader} (port 25) ...", flush=True)
     eicar = r"X5O!P%@AP[4\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
     text = message.message("stranger@elsewhere.example", reader, message.new_token(), eicar)
-    endpoint = base.Endpoint(**access["services"]["smtp"], ca_file=access["ca_file"], timeout=60)
+    endpoint = Endpoint(**access["services"]["smtp"], ca_file=access["ca_file"], timeout=60)
     answer = smtp.smtp_send(endpoint, "stranger@elsewhere.example", [reader], text).answers[reader]
     if answer.code != 554:
         raise SystemExit(f"demo: the virus was not refused: {answer}")

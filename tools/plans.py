@@ -46,7 +46,7 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
     from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import DUTIES, HostInput, Look
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-    from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import field_types
+    from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count, IPAddress, Word, field_types
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables
 
@@ -60,18 +60,18 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
     for number, name in enumerate(names, 1):
         said = {key: variables[name][key] for key in field_types(HostVariables) if key in variables[name]}
         look = Look(
-            release=variables[name].get("lab_release", release),
-            memory=8 << 30,
-            cores=2,
-            addresses=[f"192.0.2.{number}", f"2001:db8::{number}"],
-            claimed=list(PROGRAMS) if settled else [],
+            release=Word(variables[name].get("lab_release", release)),
+            memory=Count(8 << 30),
+            cores=Count(2),
+            addresses=[IPAddress(f"192.0.2.{number}"), IPAddress(f"2001:db8::{number}")],
+            claimed=[Word(program) for program in PROGRAMS] if settled else [],
         )
-        groups = [group for group in inventory if name in members(inventory, group)]
-        hosts[name] = HostInput(groups, said, look)
+        mine = [group for group in inventory if name in members(inventory, group)]
+        hosts[name] = HostInput(mine, said, look)
     site_variables = {key: value for key, value in variables[names[0]].items() if key.startswith("mail_")}
     site_variables = {key: value for key, value in site_variables.items() if key not in field_types(HostVariables)}
     site_variables["mail_state_dir"] = "/nowhere"
-    groups = {group: members(inventory, group) for group in inventory if group in DUTIES}
+    groups = {str(group): members(inventory, group) for group in DUTIES if group in inventory}
     site = parse_site(site_variables, hosts, compose.concerns().values(), groups=groups)
     site.secrets = Made()
     found = {}

@@ -36,7 +36,7 @@ PREPARE = {f"molecule-image-{release}": f"tools/hosts.py image test --release {r
 LINT = {
     "lint-sanity": "tools/sanity",
     "lint-ansible": "ansible-lint --offline",
-    "lint-types": "mypy $(printf -- '-p ansible_collections.postamt.mail.plugins.%s ' plugin_utils module_utils)",
+    "lint-types": "mypy -p ansible_collections.postamt.mail",
     "lint-yaml": "yamllint --strict .",
     "lint-python": "ruff check . && ruff format --check .",
     "lint-docs": "antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs=all --skip-rstcheck .",
@@ -45,7 +45,10 @@ LINT = {
         f"{BUILD} && GALAXY_IMPORTER_CONFIG=tools/galaxy-importer.cfg "
         "python -m galaxy_importer.main .cache/build/postamt-mail-*.tar.gz"
     ),
-    "lint-generated": "rm -rf .cache/docs && cp -a docs .cache/docs && make --silent docs && diff -r .cache/docs docs",
+    "lint-generated": (
+        "rm -rf .cache/docs && mkdir .cache/docs && cp -a docs roles/site .cache/docs && make --silent docs && "
+        "diff -r .cache/docs/docs docs && diff -r .cache/docs/site roles/site"
+    ),
 }
 WORLD = (REPOSITORY / "tools" / "try_host.py", "--list")  # kinds of hosts, for `make soak`
 UNIT = {"unit": "pytest -q --cov --cov-report=term"}

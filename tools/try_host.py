@@ -138,7 +138,7 @@ class Trial:
 
     def send(self, token: str) -> str:
         """Submit a message from the first account to the second; returns the server's answer."""
-        from ansible_collections.postamt.mail.plugins.module_utils._probes import message, smtp
+        from ansible_collections.postamt.mail.plugins.plugin_utils._probes import message, smtp
 
         sender, reader = (account["address"] for account in ACCOUNTS)
         text = message.message(sender, reader, token, "Hello.")
@@ -148,7 +148,7 @@ class Trial:
         )
 
     def mail(self) -> None:
-        from ansible_collections.postamt.mail.plugins.module_utils._probes import imap, message
+        from ansible_collections.postamt.mail.plugins.plugin_utils._probes import imap, message
 
         token, reader = message.new_token(), ACCOUNTS[1]
         answer = self.send(token)

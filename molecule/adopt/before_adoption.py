@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from mailboxes import USERS, contents, imap
-from trees import tree
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.mailboxes import USERS, contents, imap
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
+from ansible_collections.postamt.mail.tests.lib.trees import tree
 
 CONFIGURATION = {  # what somebody changed, by the release that has it
     "/etc/postfix/main.cf",
@@ -19,7 +21,7 @@ CONFIGURATION = {  # what somebody changed, by the release that has it
 }
 
 
-def test_it_has_carried_mail(host: Any, site: Any, scenario: Any, give: Any) -> None:
+def test_it_has_carried_mail(host: Host, site: Site, scenario: Scenario, give: Callable[[str], str]) -> None:
     for user in USERS:
         give(user)
         give(user)
@@ -50,7 +52,7 @@ def test_it_has_carried_mail(host: Any, site: Any, scenario: Any, give: Any) -> 
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_a_run_stops_with_the_differences(host: Any, play: Any, give: Any, check: bool) -> None:
+def test_a_run_stops_with_the_differences(host: Host, play: RunAgain, give: Callable[[str], str], check: bool) -> None:
     host.check_output("sleep 2; sync")
     before = tree(host)
     done = play({"mail_adopt": False}, check=check)
@@ -71,7 +73,7 @@ def test_a_run_stops_with_the_differences(host: Any, play: Any, give: Any, check
         time.sleep(0.2)
 
 
-def test_check_mode_with_adoption_leaves_no_trace(host: Any, play: Any) -> None:
+def test_check_mode_with_adoption_leaves_no_trace(host: Host, play: RunAgain) -> None:
     host.check_output("sleep 2; sync")
     before = tree(host)
     done = play(check=True)
@@ -81,7 +83,7 @@ def test_check_mode_with_adoption_leaves_no_trace(host: Any, play: Any) -> None:
     assert "Not-for-the-log" not in done.stdout
 
 
-def test_mailboxes_elsewhere_stop_a_run(play: Any) -> None:
+def test_mailboxes_elsewhere_stop_a_run(play: RunAgain) -> None:
     done = play({"mail_maildir": "~/mail"}, check=True)
     assert done.failed
     assert "mailboxes lie in maildir:~/Maildir, and this site's in maildir:~/mail" in done.stdout

@@ -38,7 +38,7 @@ def main(folder: str, port: str, name_server: str, certificate: str, key: str) -
     with open(path, "w", encoding="ascii") as file:
         file.write(CONFIGURATION.format(folder=folder, name_servers=json.dumps([name_server])))
     os.environ["ACME_SRV_CONFIGFILE"] = path
-    from acme2certifier.share import acme2certifier_wsgi  # reads the file when it is imported
+    from acme2certifier.share import acme2certifier_wsgi  # type: ignore[import-not-found]  # reads the file when it is imported
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -36,7 +36,7 @@ class ActionModule(ProgramAction):
         for key in ("actions", "diff", "served", "ca"):
             if key not in seen:
                 return wrongly(self, self._vars, f"{key} is missing")
-        answer = certificates.bring(plan, state, given, seen, self._call, check_mode=check_mode)
+        answer = certificates.provision(plan, state, given, seen, self._call, check_mode=check_mode)
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]
         if not answer.get("failed"):

@@ -17,7 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 Result = dict[str, t.Any]
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: t.Any = None, task_vars: Result | None = None) -> Result:

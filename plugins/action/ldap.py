@@ -12,7 +12,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 
 class ActionModule(ProgramAction):
     program = "ldap"
-    code = "directory"
 
     def _apply(self, plan: Plan) -> Result:
         """Run the module, and once more with the passwords that it asks for: fingerprints travel, passwords seldom."""

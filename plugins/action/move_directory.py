@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
         if step == "bring":
             with open(_parcel(), encoding="ascii") as file:
                 request["data"] = file.read()
-        answer = run.on_host(self, self._vars, "directory_move", request)
+        answer = run.on_host(self, self._vars, "move_directory", request)
         data = answer.pop("data", None)
         if answer.get("failed"):
             return answer

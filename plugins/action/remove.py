@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import sentence
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]  # Ansible has no types
+class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:

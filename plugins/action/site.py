@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
             result["away"] = run.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
-            result["mark"] = run.hand_over(site, plans)
+            result["site_token"] = run.hand_over(site, plans)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         result["changed"] = False

@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, Word
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import dovecot, ldap, postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import run, show
@@ -26,7 +26,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run import run, show
 
 def _asked(program: str, variables: Mapping[str, t.Any], host: str, release: str) -> tuple[Site, Host, Contributions]:
     given = {name: run.plain(variables[name]) for name in variables if name.startswith("mail_")}
-    site = parse_site(given, {host: HostInput(look=Look(release=release))}, compose.concerns().values())
+    site = parse_site(given, {host: HostInput(look=Look(release=Word(release)))}, compose.concerns().values())
     return site, site.hosts[host], compose.contributions(program, site, site.hosts[host])
 
 

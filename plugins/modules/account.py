@@ -17,7 +17,7 @@ description:
   - A new password is shown once on the screen of the controller, and is in no result and no log file.
   - Where the site's accounts are users of the host (C(mail_accounts_backend) is C(system)), the inventory says who
     has mail, and this module adds, disables and enables the users of these accounts. No other user is changed.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.deed]
 options:
   account:
     description: Address of the account. Without it, and with O(state=listed), all accounts are listed.
@@ -66,14 +66,6 @@ options:
     description: Accounts whose mail has been deleted on another host; with O(state=purged).
     type: list
     elements: str
-attributes:
-  check_mode:
-    description: Can run in check mode and then says what it would do.
-    support: full
-  diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
-    details: The actions say it.
 """
 
 EXAMPLES = r"""

@@ -14,21 +14,12 @@ description:
   - A change is staged, read by C(amavisd) and C(spamassassin --lint), swapped in by renaming, and taken up by a reload.
     amavis is then asked on each of its ports; where it no longer answers, the old files come back and the task fails.
   - What the module wrote and is no longer wanted is removed.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Variables of amavis with their sigil, such as V($max_requests), that win over what the site's variables give.
         V(null) removes one.
-    type: dict
-    default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
-  diff_mode:
-    description: Returns the differences of files.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -18,15 +18,12 @@ description:
   - Programs on the host that show another certificate than the one on disk are reloaded, now and whenever somebody
     replaces it (command C(postamt-certificates)). Where C(mail_acme) says so, the host obtains a certificate by ACME; a
     server that does not issue is a warning, since mail flows with a stand-in of the site's CA.
-author: the postamt.mail authors (@postamt)
-options: {}
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program]
 attributes:
   check_mode:
-    description: Can run in check mode and predicts what it would do.
-    support: full
+    description: Can run in check mode and then predicts what it would do.
   diff_mode:
-    description: Shows names, issuer, kind of key and expiry of each certificate, never key material.
-    support: full
+    description: Returns names, issuer, kind of key and expiry of each certificate, never key material.
 """
 
 EXAMPLES = r"""

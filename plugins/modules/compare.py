@@ -14,16 +14,7 @@ description:
   - Fails with the differences where files come neither from Debian's packages nor from this collection, unless
     C(mail_adopt) is true. Values of settings whose names speak of passwords are left out.
   - Fails also with C(mail_adopt) where users would not find their mailboxes again.
-author: the postamt.mail authors (@postamt)
-options: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and then does the same.
-    support: full
-  diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
-    details: The module changes nothing.
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.look]
 """
 
 EXAMPLES = r"""

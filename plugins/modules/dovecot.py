@@ -11,26 +11,19 @@ version_added: 0.1.0
 description:
   - Brings C(dovecot.conf), packages and units of a host to what the site's C(mail_*) variables ask for, in the language
     of the Dovecot that is installed, 2.3 or 2.4. Everything is looked at in one call.
-  - A change is staged, checked by C(doveconf), swapped in by renaming, and taken up by a reload. Dovecot is then asked
-    the same questions as before; where an answer got worse, the old files come back and the task fails.
+  - A change is staged, checked by C(doveconf), swapped in by renaming, and taken up by a reload. The health
+    checks of before then run again; where an answer got worse, the old files come back and the task fails.
   - What the module wrote and is no longer wanted is removed.
   - Files that neither Debian's packages nor this module wrote stop the task unless C(mail_adopt) is true.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Settings of C(dovecot.conf) that win over what the site's variables give, as a tree; a block is a mapping under
         its name, such as V(service lmtp). V(null) removes a setting or a block.
-    type: dict
-    default: {}
 attributes:
   check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
     details: C(doveconf) is asked too, where Dovecot is installed.
-  diff_mode:
-    description: Returns the differences of files, secret content as a fingerprint.
-    support: full
 """
 
 EXAMPLES = r"""

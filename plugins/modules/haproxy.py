@@ -16,21 +16,12 @@ description:
   - Everything is looked at in one call; nothing is done where nothing differs. After a change each link is asked if
     it answers; where one did before and does not any more, the old files come back and the task fails.
   - A host that has no links any more stops them, and what the module wrote is removed.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Keywords of HAProxy by section, V(global) and V(defaults), that win over this collection's. V(true) writes the
         keyword alone, V(null) removes it.
-    type: dict
-    default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
-  diff_mode:
-    description: Returns the differences of files.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -11,16 +11,7 @@ version_added: 0.1.0
 description:
   - Looks at a host once, fast and read-only, and returns what the site model needs to know of it.
   - It asks much less than M(ansible.builtin.setup) and also the versions of the installed mail programs.
-author: the postamt.mail authors (@postamt)
-options: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and then returns the same.
-    support: full
-  diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
-    details: The module changes nothing.
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.look]
 """
 
 EXAMPLES = r"""

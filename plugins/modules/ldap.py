@@ -13,21 +13,17 @@ description:
     through C(ldapi:///).
   - A change of C(cn=config) is tried first on a second, private slapd that has a copy of it.
   - What others added through LDAP stays, what left the inventory goes, and a password that a user changed is kept.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Attributes of C(cn=config) by section (V(global), V(frontend), V(database)), merged last; C(null) removes one.
       - See I(slapd-config(5)).
-    type: dict
-    default: {}
 attributes:
   check_mode:
     description: Can run in check mode and then says what it would do.
-    support: full
   diff_mode:
     description: Returns what changed when run in diff mode, never a password.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -14,7 +14,7 @@ description:
   - Entries and passwords, and the record of what was applied, go to the host that is to take changes. The host that
     has had the directory answers lookups meanwhile, takes no changes, and keeps its database.
   - Whatever is interrupted can be run again.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.deed]
 options:
   step:
     description:
@@ -24,14 +24,6 @@ options:
     type: str
     choices: [take, bring, close]
     required: true
-attributes:
-  check_mode:
-    description: Can run in check mode and then says what it would do.
-    support: full
-  diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
-    details: The actions say it.
 """
 
 EXAMPLES = r"""

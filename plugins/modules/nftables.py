@@ -14,15 +14,7 @@ description:
   - Rules of anybody else are neither flushed nor changed.
   - Everything is looked at in one call; nothing is done where nothing differs.
   - A host that opens no such port any more, and a site with C(mail_firewall=false), has the table removed.
-author: the postamt.mail authors (@postamt)
-options: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
-  diff_mode:
-    description: Returns the differences of files.
-    support: full
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program]
 """
 
 EXAMPLES = r"""

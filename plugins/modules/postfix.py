@@ -12,18 +12,16 @@ description:
   - Brings C(main.cf), C(master.cf), lookup tables, packages and units of a host to what the site's C(mail_*) variables
     ask for. Everything is looked at in one call; nothing is done where nothing differs.
   - A change is staged, checked by Postfix's own programs, swapped in by renaming, and taken up by a reload, or a
-    restart where a parameter needs one. Postfix is then asked the same questions as before; where an answer got
+    restart where a parameter needs one. The health checks of before then run again; where an answer got
     worse, the old files come back and the task fails.
   - What the module wrote and is no longer wanted is removed.
   - Files that neither Debian's packages nor this module wrote stop the task unless C(mail_adopt) is true.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Parameters of C(main.cf) that win over what the site's variables give. A value may be text, a number, a
         boolean or a list; V(null) removes the parameter.
-    type: dict
-    default: {}
   services:
     description:
       - Services of C(master.cf) that win over what the site's variables give, by name and type such as
@@ -34,12 +32,7 @@ options:
     default: {}
 attributes:
   check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
     details: Postfix's own checker is asked too, where Postfix is installed.
-  diff_mode:
-    description: Returns the differences of files, secret content as a fingerprint.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -10,7 +10,7 @@ short_description: List and release mail that the content filter keeps
 version_added: 0.1.0
 description:
   - Lists the mail in amavis's quarantine on a host, and hands what is named to Postfix for its recipients, unfiltered.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.deed]
 options:
   release:
     description: Names of mail as the list shows them, such as V(m/virus-mPyekfjEs-ey).
@@ -18,12 +18,7 @@ options:
     elements: str
     default: []
 attributes:
-  check_mode:
-    description: Can run in check mode and then says what it would release.
-    support: full
   diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
     details: No file is changed.
 """
 

@@ -14,15 +14,11 @@ description:
   - Mail, the directory with its accounts and passwords, keys, certificates, users and packages stay.
   - A file that somebody has changed since the collection wrote it is kept aside.
   - Starts nothing.
-author: the postamt.mail authors (@postamt)
-options: {}
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.deed]
 attributes:
   check_mode:
     description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
   diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
     details: The actions name each file.
 """
 

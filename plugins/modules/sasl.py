@@ -14,21 +14,12 @@ description:
   - Everything is looked at in one call; nothing is done where nothing differs. After a change C(saslauthd) is asked
     whether it answers; where it did before and does not any more, the old files come back and the task fails.
   - What the module wrote and is no longer wanted is removed.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program, postamt.mail._module.settings]
 options:
   settings:
     description:
       - Settings of C(saslauthd) for LDAP, such as V(ldap_timeout), that win over what the site's variables give.
         V(null) removes the setting.
-    type: dict
-    default: {}
-attributes:
-  check_mode:
-    description: Can run in check mode and then predicts what it would do, without a trace on the host.
-    support: full
-  diff_mode:
-    description: Returns the differences of files, secret content as a fingerprint.
-    support: full
 """
 
 EXAMPLES = r"""

@@ -12,19 +12,11 @@ description:
   - Returns each program's packages, units, files and entries as the site's C(mail_*) variables mean them, with secrets
     hidden, and the zone files that the site needs. Hosts are looked at and not changed.
   - Where C(mail_zone_dir) is set, the zone files are written there on the controller.
-author: the postamt.mail authors (@postamt)
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.look]
 options:
   query:
     description: A JMESPath expression that picks from what would be shown. Needs the Python package jmespath.
     type: str
-attributes:
-  check_mode:
-    description: Can run in check mode and then returns the same.
-    support: full
-  diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
-    details: The module changes nothing on a host.
 """
 
 EXAMPLES = r"""

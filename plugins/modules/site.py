@@ -12,16 +12,10 @@ description:
   - Reads all C(mail_*) variables, checks them, and stops the run with one message that lists every problem.
   - What it derives stays in the private temporary folder of the running C(ansible-playbook) for the tasks of the roles.
   - Runs on the controller, once for all hosts of group C(mail), without a connection.
-author: the postamt.mail authors (@postamt)
-options: {}
+extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.look]
 attributes:
   check_mode:
-    description: Can run in check mode; it then generates no password.
-    support: full
-  diff_mode:
-    description: Returns what changed when run in diff mode.
-    support: none
-    details: The module changes nothing on a host.
+    details: It then generates no password.
 """
 
 EXAMPLES = r"""
@@ -35,7 +29,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-mark:
+site_token:
   description: Names what was derived, for the tasks of the roles in the same run.
   returned: success
   type: str

@@ -12,19 +12,20 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import odd_accounts
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find, imap_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.managesieve import sieve_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.pop3 import pop3_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib import odd_accounts
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 
 STRANGER = "stranger@outside.example"
 
 
 @pytest.fixture
-def made(site: Any, play: Any) -> Iterator[list[dict[str, Any]]]:
+def made(site: Site, play: RunAgain) -> Iterator[list[dict[str, Any]]]:
     command = [sys.executable, odd_accounts.__file__]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment).stdout
@@ -36,20 +37,20 @@ def made(site: Any, play: Any) -> Iterator[list[dict[str, Any]]]:
     assert not play().failed
 
 
-def test_what_is_accepted_works_over_every_protocol(site: Any, made: list[dict[str, Any]]) -> None:
-    at, wrong = site.endpoint, []
+def test_what_is_accepted_works_over_every_protocol(ask: Ask, made: list[dict[str, Any]]) -> None:
+    wrong = []
     for one in made:
         address, password, (alias,) = one["address"], one["password"], one["aliases"]
         logins = {
-            "IMAP": imap_login(at(993), address, password).ok,
-            "POP3": pop3_login(at(995), address, password).ok,
-            "ManageSieve": sieve_login(at(4190), address, password).ok,
+            "IMAP": imap_login(ask(993), address, password).ok,
+            "POP3": pop3_login(ask(995), address, password).ok,
+            "ManageSieve": sieve_login(ask(4190), address, password).ok,
         }
         mine, others = new_token(), new_token()
         login = (address, password)
-        sent = smtp_send(at(465), alias, [address], message(alias, address, mine), tls="implicit", login=login)
-        come = smtp_send(at(25), STRANGER, [alias], message(STRANGER, alias, others))
-        logins["sends as the alias, to itself"] = sent.accepted and bool(imap_find(at(993), *login, mine))
-        logins["gets mail by the alias"] = come.accepted and bool(imap_find(at(993), *login, others))
+        sent = smtp_send(ask(465), alias, [address], message(alias, address, mine), tls="implicit", login=login)
+        come = smtp_send(ask(25), STRANGER, [alias], message(STRANGER, alias, others))
+        logins["sends as the alias, to itself"] = bool(sent.accepted and imap_find(ask(993), *login, mine))
+        logins["gets mail by the alias"] = bool(come.accepted and imap_find(ask(993), *login, others))
         wrong += [(one, what) for what, works in logins.items() if not works]
     assert wrong == []

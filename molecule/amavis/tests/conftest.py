@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, attempts
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction, smtp_send
-from letters import ANNA, STRANGER
+from ansible_collections.postamt.mail.plugins.module_utils._probes.base import attempts
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.filtering import Filed, Has, Send
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, STRANGER
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 
 
 @pytest.fixture
-def ask(site: Any) -> Callable[[int], Endpoint]:
-    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=60)
+def ask(site: Site) -> Ask:
+    """As everywhere, but with the patience that a scan of a large message needs."""
+    return functools.partial(site.endpoint, timeout=60)
 
 
 @pytest.fixture
-def send(site: Any, ask: Any) -> Callable[..., Transaction]:
+def send(site: Site, ask: Ask) -> Send:
     """Send from outside, or as a user."""
 
     def send(content: bytes, *to: str, user: str = "") -> Transaction:
@@ -32,7 +35,7 @@ def send(site: Any, ask: Any) -> Callable[..., Transaction]:
 
 
 @pytest.fixture
-def has(site: Any, ask: Any) -> Callable[..., bytes | None]:
+def has(site: Site, ask: Ask) -> Has:
     """Return a message that is there, or comes within some seconds."""
 
     def has(who: str, token: str, folder: str = "INBOX", wait: float = 20) -> bytes | None:
@@ -42,7 +45,7 @@ def has(site: Any, ask: Any) -> Callable[..., bytes | None]:
 
 
 @pytest.fixture
-def filed(has: Any) -> Callable[[str, str], bytes | None]:
+def filed(has: Has) -> Filed:
     """Return a message from the inbox or from Junk, as soon as it is in either."""
 
     def filed(who: str, token: str) -> bytes | None:

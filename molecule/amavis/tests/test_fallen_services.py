@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, RunOther
 
+Acting = Callable[[str, str], None]
+Canary = Callable[[], str]
 CANARY = "/srv/canary"
 TEXT = "what nobody but root may read"
 SIGNATURES = "/var/lib/clamav/eicar.ndb"
@@ -19,7 +22,7 @@ TOUCHED = "it is not touched; look at it and move it away"
 
 
 @pytest.fixture
-def acting(host: Any) -> Callable[[str, str], None]:
+def acting(host: Host) -> Acting:
     """Do something as a service's user."""
 
     def acting(user: str, script: str) -> None:
@@ -29,7 +32,7 @@ def acting(host: Any) -> Callable[[str, str], None]:
 
 
 @pytest.fixture
-def canary(host: Any) -> Iterator[Callable[[], str]]:
+def canary(host: Host) -> Iterator[Canary]:
     """A folder of root's; canary() is its state, to the time of the last change of an owner or mode."""
     host.check_output(
         f"mkdir -p {CANARY}/below && cd {CANARY} && umask 077 && echo {shlex.quote(TEXT)} | tee file below/file x.pid"
@@ -54,7 +57,7 @@ FOLDERS = {
 }
 
 
-def test_what_nobody_asks_for_is_in_nobodys_way(host: Any, play: Any, acting: Any, canary: Any) -> None:
+def test_what_nobody_asks_for_is_in_nobodys_way(host: Host, play: RunAgain, acting: Acting, canary: Canary) -> None:
     for user, folders in FOLDERS.items():
         plant = f"ln -s {CANARY}/file $f/zz-link; ln -s {CANARY} $f/zz-folder; mkfifo $f/zz-fifo"
         acting(user, f"set -e; for f in {folders}; do {plant}; done")
@@ -67,7 +70,7 @@ def test_what_nobody_asks_for_is_in_nobodys_way(host: Any, play: Any, acting: An
         host.check_output(f"cd / && for f in {' '.join(FOLDERS.values())}; do rm -f $f/zz-*; done")
 
 
-def test_clamds_folder(play: Any, acting: Any, canary: Any) -> None:
+def test_clamds_folder(play: RunAgain, acting: Acting, canary: Canary) -> None:
     acting("clamav", f"mv {SIGNATURES} {SIGNATURES}.aside && ln -s {CANARY}/file {SIGNATURES}")
     try:
         read = play(check=True, tags="clamav")
@@ -79,7 +82,7 @@ def test_clamds_folder(play: Any, acting: Any, canary: Any) -> None:
         acting("clamav", f"mv {SIGNATURES}.aside {SIGNATURES}")
 
 
-def test_amavis_folders(host: Any, play: Any, acting: Any, canary: Any) -> None:
+def test_amavis_folders(host: Host, play: RunAgain, acting: Acting, canary: Canary) -> None:
     acting("amavis", f"mv {SITE} {SITE}.aside && ln -s {CANARY} {SITE}")
     try:
         said = f"{SITE} is a symbolic link, in a folder that amavis may change: {TOUCHED}"
@@ -105,7 +108,7 @@ def test_amavis_folders(host: Any, play: Any, acting: Any, canary: Any) -> None:
         )
 
 
-def test_learning_goes_on_however_often_it_has_begun(host: Any, acting: Any, canary: Any) -> None:
+def test_learning_goes_on_however_often_it_has_begun(host: Host, acting: Acting, canary: Canary) -> None:
     begun = "journalctl -q -o cat -u postamt-learn.service | grep -c ^Starting"
     before = int(host.run(begun).stdout)
     acting("amavis", f"cd {SPOOL} && mv new old && ln -s {CANARY} new")  # a folder that never gets empty
@@ -119,7 +122,7 @@ def test_learning_goes_on_however_often_it_has_begun(host: Any, acting: Any, can
     assert host.service("postamt-learn.path").is_running
 
 
-def test_the_quarantine(host: Any, acting: Any, ansible: Any, canary: Any) -> None:
+def test_the_quarantine(host: Host, acting: Acting, ansible: RunOther, canary: Canary) -> None:
     acting(
         "amavis",
         f"cd {QUARANTINE}; mkfifo clean-fifo; ln -s {CANARY}/file clean-link; ln -s {CANARY} folder; mkdir -p deep/er;"

@@ -6,13 +6,17 @@ import re
 import shlex
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_append, imap_move
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from letters import ANNA, BEN, CARL, DORA, code, letter
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.tests.lib.filtering import Filed, Send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, CARL, DORA, code, letter
+from ansible_collections.postamt.mail.tests.lib.probes import imap_append, imap_move
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 
+Teach = Callable[[str, str, int], None]
+Judged = Callable[..., bytes]
 SHOP = (
     "Our cheap watches are replicas of the finest, order the luxury replica watch now from our warehouse\n"
     "Discount today, genuine leather straps included, unbeatable bargain, worldwide shipping within hours\n"
@@ -29,7 +33,7 @@ KNOCK = 'import socket; socket.socket(socket.AF_UNIX).connect("/run/dovecot/lear
 COUNTS = "runuser -u amavis -- sa-learn --dbpath /var/lib/amavis/bayes/{whose}/bayes --dump magic"
 
 
-def learned(host: Any, whose: str) -> tuple[int, int]:
+def learned(host: Host, whose: str) -> tuple[int, int]:
     """How many messages of spam and of ham a database has been taught."""
     words = {
         line.split()[-1]: int(line.split()[2]) for line in host.run(COUNTS.format(whose=whose)).stdout.splitlines()
@@ -37,7 +41,7 @@ def learned(host: Any, whose: str) -> tuple[int, int]:
     return words.get("nspam", 0), words.get("nham", 0)
 
 
-def wait_until_learned(host: Any) -> None:
+def wait_until_learned(host: Host) -> None:
     """Wait until nothing is left to learn.  Asking sa-learn instead would take the time that it needs for learning."""
     rest = (
         "find /var/lib/amavis/learn -type f ! -path '*/taught/*' | grep . || systemctl is-active postamt-learn.service"
@@ -49,7 +53,7 @@ def wait_until_learned(host: Any) -> None:
 
 
 @pytest.fixture
-def teach(site: Any, host: Any, ask: Any) -> Callable[..., None]:
+def teach(site: Site, host: Host, ask: Ask) -> Callable[..., None]:
     """Have a user move messages into Junk and out of it, until a database has seen so many."""
 
     def teach(who: str, whose: str, count: int) -> None:
@@ -68,19 +72,20 @@ def teach(site: Any, host: Any, ask: Any) -> Callable[..., None]:
 
 
 @pytest.fixture
-def judged(send: Any, filed: Any) -> Callable[..., bytes]:
+def judged(send: Send, filed: Filed) -> Judged:
     """Return the rules that a message of these words met on its way to somebody."""
 
     def judged(who: str, text: str, to: str = "") -> bytes:
         token = new_token()
         assert code(send(letter(token, text, to=to or who), to or who)) == 250
         found = filed(who, token)
+        assert found
         return bytes(next(part for part in found.split(b"\r\nX-") if part.startswith(b"Spam-Status")))
 
     return judged
 
 
-def test_what_one_user_moves_counts_for_the_site(host: Any, teach: Any, judged: Any) -> None:
+def test_what_one_user_moves_counts_for_the_site(host: Host, teach: Teach, judged: Judged) -> None:
     host.run("rm -f /var/lib/amavis/bayes/site/*")
     assert b"BAYES" not in judged(CARL, SHOP)
     teach(ANNA, "site", 6)
@@ -92,7 +97,7 @@ def test_what_one_user_moves_counts_for_the_site(host: Any, teach: Any, judged: 
     assert host.check_output("find /var/lib/amavis/bayes /var/lib/amavis/learn ! -user amavis") == ""
 
 
-def test_what_is_thrown_away_is_no_ham(site: Any, host: Any, ask: Any) -> None:
+def test_what_is_thrown_away_is_no_ham(site: Site, host: Host, ask: Ask) -> None:
     host.check_output("systemctl stop postamt-learn.path")  # what is to be learned stays in the spool
     try:
         for target, kept in (("Trash", 0), ("INBOX", 1)):
@@ -104,7 +109,7 @@ def test_what_is_thrown_away_is_no_ham(site: Any, host: Any, ask: Any) -> None:
         host.run("find /var/lib/amavis/learn/new -type f -delete; systemctl start postamt-learn.path")
 
 
-def test_one_account_teaches_no_more_than_its_share(site: Any, host: Any, ask: Any) -> None:
+def test_one_account_teaches_no_more_than_its_share(site: Site, host: Host, ask: Ask) -> None:
     before, token, start = learned(host, "site"), new_token(), host.check_output("date +%s")
     large = letter(token, "x" * 70 + "\n" + "y\n" * (150 << 10), to=DORA)
     for content in (large, *(letter(f"{token} {number}", f"{SHOP}{number}\n", to=DORA) for number in range(23))):
@@ -117,7 +122,7 @@ def test_one_account_teaches_no_more_than_its_share(site: Any, host: Any, ask: A
     assert f"{DORA} has taught 20 messages today" in logged
 
 
-def test_the_spool_is_bounded_and_nobody_else_reaches_it(host: Any) -> None:
+def test_the_spool_is_bounded_and_nobody_else_reaches_it(host: Host) -> None:
     keep = "runuser -u amavis -- /usr/local/lib/postamt/keep-for-learning"
     host.check_output("systemctl stop postamt-learn.path")
     try:
@@ -134,7 +139,7 @@ def test_the_spool_is_bounded_and_nobody_else_reaches_it(host: Any) -> None:
     assert "PermissionError" in refused.stderr
 
 
-def test_users_may_be_judged_by_their_own(play: Any, teach: Any, judged: Any, host: Any) -> None:
+def test_users_may_be_judged_by_their_own(play: RunAgain, teach: Teach, judged: Judged, host: Host) -> None:
     assert not play({"mail_spam_learning": "user"}).failed
     try:
         teach(BEN, BEN, 6)
@@ -148,7 +153,7 @@ def test_users_may_be_judged_by_their_own(play: Any, teach: Any, judged: Any, ho
         assert not play().failed
 
 
-def test_nothing_is_learned_where_that_is_off(host: Any, play: Any, judged: Any) -> None:
+def test_nothing_is_learned_where_that_is_off(host: Host, play: RunAgain, judged: Judged) -> None:
     assert not play({"mail_spam_learning": "off"}).failed
     assert b"BAYES" not in judged(CARL, SHOP)
     assert not host.service("postamt-learn.path").is_running

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from burst import SENDERS, Burst
-from letters import ANNA, CARL, code, letter
-from neighbour import start_impostor, visitors
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
+from ansible_collections.postamt.mail.tests.lib.filtering import Has, Send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, CARL, code, letter
+from ansible_collections.postamt.mail.tests.lib.neighbour import start_impostor, visitors
+from ansible_collections.postamt.mail.tests.lib.site import Site
 
 SECONDS = 60 if os.environ.get("SOAK") else 8
 
 
 @pytest.fixture
-def settled(host: Any) -> Iterator[None]:
+def settled(host: Host) -> Iterator[None]:
     """Start everything again, and wait until the queue is empty."""
     yield
     host.run("systemctl kill -s CONT clamav-daemon; systemctl start clamav-daemon.socket clamav-daemon amavis")
@@ -40,7 +42,7 @@ def settled(host: Any) -> Iterator[None]:
     ids=["clamd stopped", "amavis stopped", "amavis killed", "clamd killed", "clamd paused"],
 )
 def test_nothing_is_lost_or_passed_unseen(
-    site: Any, host: Any, away: str, back: str, seconds: int, settled: None
+    site: Site, host: Host, away: str, back: str, seconds: int, settled: None
 ) -> None:
     login = (ANNA, site.passwords[ANNA])
     burst = Burst((site.ipv4,), 200, CARL, login, ca_file=site.ca_file, server_name=site.server_name, virus_every=5)
@@ -61,7 +63,7 @@ def test_nothing_is_lost_or_passed_unseen(
     assert burst.from_user & clean
 
 
-def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Any, send: Any, has: Any, settled: None) -> None:
+def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Host, send: Send, has: Has, settled: None) -> None:
     token = new_token()
     host.check_output("systemctl stop amavis")
     start_impostor(host)
@@ -78,7 +80,7 @@ def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Any, send: A
     pytest.fail("it has not come")
 
 
-def test_the_journal_is_quiet(host: Any) -> None:
+def test_the_journal_is_quiet(host: Host) -> None:
     found = host.run("journalctl -q -o cat -p warning -u dovecot -u postfix* -u clamav*").stdout.splitlines()
     caused = (
         "SIGHUP", "signal 15", "killed", "proxy", "clamav-daemon", "Connection refused", "Connection reset",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain
 
 SYS_ADMIN = 1 << 21  # the capability to mount and much else (capabilities(7))
 PID_FILES = {
@@ -18,7 +18,7 @@ PID_FILES = {
 
 
 @pytest.mark.parametrize("daemon", ["slapd", "saslauthd-postfix", "clamav-daemon", "amavis", "dovecot", "postfix"])
-def test_a_daemon_can_neither_change_the_system_nor_take_rights_back(host: Any, daemon: str) -> None:
+def test_a_daemon_can_neither_change_the_system_nor_take_rights_back(host: Host, daemon: str) -> None:
     asked = f"cat {PID_FILES[daemon]}" if daemon in PID_FILES else f"systemctl show --value -p MainPID {daemon}"
     pid = int(host.check_output(asked))
     # As root, in the daemon's view of the file system
@@ -35,7 +35,7 @@ def test_a_daemon_can_neither_change_the_system_nor_take_rights_back(host: Any, 
     assert int(one["Seccomp_filters"]) > int(init["Seccomp_filters"]), "no system call is refused"
 
 
-def test_units_are_as_safe_as_the_guide_says(host: Any, release: str) -> None:
+def test_units_are_as_safe_as_the_guide_says(host: Host, release: str) -> None:
     manifests = host.check_output("tail -q -n +1 /var/lib/postamt/*/manifest.json")
     decoder, paths = json.JSONDecoder(), set()
     while manifests.strip():
@@ -53,9 +53,7 @@ def test_units_are_as_safe_as_the_guide_says(host: Any, release: str) -> None:
     assert {unit: said[unit] for unit, limit in limits.items() if float(said[unit]) >= limit} == {}
 
 
-def test_a_daemon_that_does_not_start_with_its_limits_is_given_back_what_it_had(
-    host: Any, play: Callable[..., Any]
-) -> None:
+def test_a_daemon_that_does_not_start_with_its_limits_is_given_back_what_it_had(host: Host, play: RunAgain) -> None:
     folder = "/etc/systemd/system/slapd.service.d"
     assert not play({"mail_unsandboxed": ["ldap"]}, tags="ldap").failed
     try:

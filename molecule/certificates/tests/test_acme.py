@@ -9,11 +9,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
 
 TLS = "/etc/postamt/tls"
 TRUSTED = "/etc/ssl/acme-server.pem"  # by which the host knows the ACME server
@@ -35,7 +37,6 @@ ZONE = """\
 @ IN NS mail
 mail IN A {address}
 """
-Run = Callable[..., Any]
 
 
 def openssl(*arguments: str) -> None:
@@ -43,7 +44,7 @@ def openssl(*arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def name_server(host: Any, site: Any) -> None:
+def name_server(host: Host, site: Site) -> None:
     """A name server on the host, that takes updates of one record with a key."""
     host.check_output(
         "apt-get update -q; DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends bind9"
@@ -56,7 +57,7 @@ def name_server(host: Any, site: Any) -> None:
 
 @pytest.fixture(scope="module")
 def acme(
-    host: Any, site: Any, name_server: None, tmp_path_factory: pytest.TempPathFactory, scenario: Any
+    host: Host, site: Site, name_server: None, tmp_path_factory: pytest.TempPathFactory, scenario: Scenario
 ) -> Iterator[dict[str, Any]]:
     """An ACME server on this machine; yields how mail_acme says it, for certificate public."""
     folder = tmp_path_factory.mktemp("acme")
@@ -77,7 +78,7 @@ def acme(
             "-days", "30", "-extfile", str(folder / "names"), "-out", f"{own}.pem")  # fmt: skip
     host.check_output("printf %s %s > " + TRUSTED, "%s", (folder / "ca.pem").read_text())
     with open(folder / "log", "wb") as log:
-        command = [python, SERVER, folder, str(port), site.ipv4, f"{own}.pem", f"{own}.key"]
+        command = [str(python), str(SERVER), str(folder), str(port), site.ipv4, f"{own}.pem", f"{own}.key"]
         server = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         wait_for(f"https://127.0.0.1:{port}/directory", str(folder / "ca.pem"))
@@ -107,7 +108,7 @@ def wait_for(url: str, ca_file: str) -> None:
 
 
 @pytest.fixture
-def fresh(host: Any, play: Run) -> Iterator[None]:
+def fresh(host: Host, play: RunAgain) -> Iterator[None]:
     """Begin where the client has nothing, and go back to the site's CA afterwards."""
     host.check_output(f"rm -rf {STATE}")
     yield
@@ -116,15 +117,15 @@ def fresh(host: Any, play: Run) -> Iterator[None]:
     assert issuer(host).startswith("issuer=CN=CA of mail.example.test")
 
 
-def issuer(host: Any) -> str:
+def issuer(host: Host) -> str:
     return str(host.check_output(f"openssl x509 -in {TLS}/public/chain.pem -noout -issuer -nameopt RFC2253"))
 
 
-def serial(host: Any) -> str:
+def serial(host: Host) -> str:
     return str(host.check_output(f"openssl x509 -in {TLS}/public/chain.pem -noout -serial"))
 
 
-def test_over_http(host: Any, play: Run, acme: dict[str, Any], fresh: None) -> None:
+def test_over_http(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None) -> None:
     wish = {"mail_acme": {"public": acme}}
     assert "would obtain certificate public by ACME" in play(wish, check=True).actions
     made = play(wish)
@@ -142,7 +143,7 @@ def test_over_http(host: Any, play: Run, acme: dict[str, Any], fresh: None) -> N
     assert (key.user, key.group, key.mode) == ("root", "ssl-cert", 0o640)
 
 
-def test_over_dns(host: Any, play: Run, acme: dict[str, Any], fresh: None) -> None:
+def test_over_dns(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None) -> None:
     updates = {"server": "127.0.0.1", "key_name": "mail-acme", "key_secret": SECRET, "wait": 1}
     wish = {"mail_acme": {"public": {**acme, "challenge": "dns-01", "dns": updates}}}
     predicted = play(wish, check=True)
@@ -158,7 +159,7 @@ def test_over_dns(host: Any, play: Run, acme: dict[str, Any], fresh: None) -> No
 
 
 def test_a_server_that_is_down_is_told_and_stops_nothing(
-    host: Any, play: Run, acme: dict[str, Any], fresh: None
+    host: Host, play: RunAgain, acme: dict[str, Any], fresh: None
 ) -> None:
     wish = {"mail_acme": {"public": {**acme, "server": re.sub(r":\d+/", ":9/", acme["server"])}}}
     done = play(wish)

@@ -7,22 +7,23 @@ from __future__ import annotations
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
 
 TLS = "/etc/postamt/tls"
-Run = Callable[..., Any]
 
 
-def chain(host: Any, name: str) -> str:
+def chain(host: Host, name: str) -> str:
     return str(host.check_output(f"cat {TLS}/{name}/chain.pem"))
 
 
-def digests(host: Any) -> str:
+def digests(host: Host) -> str:
     """Everything below the folder, with owners, modes and content."""
     return str(
         host.check_output(
@@ -32,7 +33,7 @@ def digests(host: Any) -> str:
 
 
 @contextmanager
-def served(host: Any, name: str) -> Iterator[int]:
+def served(host: Host, name: str) -> Iterator[int]:
     """Serve a certificate as a daemon that is nobody, and a member of ssl-cert; yields the port."""
     port, unit = 4433, "shown.service"
     host.check_output(
@@ -45,7 +46,7 @@ def served(host: Any, name: str) -> Iterator[int]:
         host.run(f"systemctl stop {unit}")
 
 
-def shown(site: Any, port: int, ca: str, name: str) -> dict[str, Any]:
+def shown(site: Site, port: int, ca: str, name: str) -> dict[str, Any]:
     """Return what a strict client sees of the host's certificate."""
     import socket
 
@@ -65,8 +66,16 @@ def shown(site: Any, port: int, ca: str, name: str) -> dict[str, Any]:
             time.sleep(0.1)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind(host: Host) -> Iterator[None]:
+    """When all tests have run, whichever they were, the host has no other files than at first."""
+    yield
+    assert len(host.check_output(f"ls {TLS}/.generations").splitlines()) == 2
+    assert sorted(host.check_output(f"ls -A {TLS}").split()) == [".generations", "ca.pem", "internal", "public"]
+
+
 @pytest.fixture
-def restored(play: Run) -> Iterator[None]:
+def restored(play: RunAgain) -> Iterator[None]:
     """Bring the host back to what the inventory says."""
     yield
     assert not play().failed
@@ -87,13 +96,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {path.name: str(path) for path in folder.iterdir()}
 
 
-def test_packages_are_there(host: Any) -> None:
+def test_packages_are_there(host: Host) -> None:
     for package in ("openssl", "ssl-cert"):
         assert host.package(package).is_installed
 
 
 @pytest.mark.parametrize("name", ["public", "internal"])
-def test_keys_are_for_root_and_ssl_cert(host: Any, name: str) -> None:
+def test_keys_are_for_root_and_ssl_cert(host: Host, name: str) -> None:
     key, certificates = host.file(f"{TLS}/{name}/key.pem"), host.file(f"{TLS}/{name}/chain.pem")
     assert (key.user, key.group, key.mode) == ("root", "ssl-cert", 0o640)
     assert (certificates.user, certificates.mode) == ("root", 0o644)
@@ -102,14 +111,14 @@ def test_keys_are_for_root_and_ssl_cert(host: Any, name: str) -> None:
     assert host.run(f"runuser -u nobody cat {TLS}/{name}/chain.pem").rc == 0
 
 
-def test_the_cas_key_stays_on_the_controller(host: Any, site: Any) -> None:
+def test_the_cas_key_stays_on_the_controller(host: Host, site: Site) -> None:
     assert host.file(f"{TLS}/ca.pem").content_string == Path(site.ca_file).read_text()
     assert (site.state_dir / "ca.key").stat().st_mode & 0o777 == 0o600
     secret = "".join((site.state_dir / "ca.key").read_text().splitlines()[1:3])
     assert host.run(f"grep -rlF {secret[:60]} /etc /root /var /tmp").stdout == ""
 
 
-def test_a_strict_client_is_satisfied(host: Any, site: Any) -> None:
+def test_a_strict_client_is_satisfied(host: Host, site: Site) -> None:
     with served(host, "public") as port:
         assert ("DNS", site.server_name) in shown(site, port, site.ca_file, site.server_name)["subjectAltName"]
     with served(host, "internal") as port:
@@ -117,12 +126,12 @@ def test_a_strict_client_is_satisfied(host: Any, site: Any) -> None:
             assert shown(site, port, site.ca_file, name)
 
 
-def test_no_key_is_in_the_journal(host: Any) -> None:
+def test_no_key_is_in_the_journal(host: Host) -> None:
     assert "PRIVATE KEY" not in host.check_output("journalctl --no-pager")
     assert host.run("journalctl --no-pager -t ansible-postamt.mail.certificates | grep -q 'Invoked with'").rc != 0
 
 
-def test_a_changed_setting_is_predicted_made_and_kept(host: Any, site: Any, play: Run, restored: None) -> None:
+def test_a_changed_setting_is_predicted_made_and_kept(host: Host, site: Site, play: RunAgain, restored: None) -> None:
     said = {"mail_certificates": {"public": {"names": [site.server_name, "imap.example.test"], "key_type": "rsa"}}}
     before = digests(host)
     predicted = play(said, check=True)
@@ -138,7 +147,7 @@ def test_a_changed_setting_is_predicted_made_and_kept(host: Any, site: Any, play
         assert shown(site, port, site.ca_file, "imap.example.test")
 
 
-def test_a_certificate_is_renewed_with_its_key_before_it_expires(host: Any, play: Run, restored: None) -> None:
+def test_a_certificate_is_renewed_with_its_key_before_it_expires(host: Host, play: RunAgain, restored: None) -> None:
     said = {"mail_certificates_days": 900, "mail_certificates_renew_days": 800}
     key, before = host.check_output(f"sha256sum < {TLS}/public/key.pem"), chain(host, "public")
     made = play(said)
@@ -148,7 +157,7 @@ def test_a_certificate_is_renewed_with_its_key_before_it_expires(host: Any, play
     assert play(said).changed == []
 
 
-def test_what_leaves_the_inventory_leaves_the_host(host: Any, play: Run) -> None:
+def test_what_leaves_the_inventory_leaves_the_host(host: Host, play: RunAgain) -> None:
     assert not play({"mail_certificates": {"sni": {"names": ["other.example.test"]}}}).failed
     assert host.file(f"{TLS}/sni/key.pem").exists
     assert "removed certificate sni" in play().actions
@@ -156,7 +165,9 @@ def test_what_leaves_the_inventory_leaves_the_host(host: Any, play: Run) -> None
     assert host.check_output(f"find {TLS} -name key.pem").count("\n") == 1
 
 
-def test_supplied_files_are_served(host: Any, site: Any, play: Run, files: dict[str, str], restored: None) -> None:
+def test_supplied_files_are_served(
+    host: Host, site: Site, play: RunAgain, files: dict[str, str], restored: None
+) -> None:
     said = {"mail_certificates": {"public": {"certificate": files["mail.pem"], "key": files["mail.key"]}}}
     made = play(said)
     assert made.actions == [f"installed certificate public for {site.server_name}, since the file is another"]
@@ -169,7 +180,7 @@ def test_supplied_files_are_served(host: Any, site: Any, play: Run, files: dict[
         assert shown(site, port, files["mail.pem"], site.server_name)
 
 
-def test_supplied_files_that_are_wrong_stop_the_run(host: Any, play: Run, files: dict[str, str]) -> None:
+def test_supplied_files_that_are_wrong_stop_the_run(host: Host, play: RunAgain, files: dict[str, str]) -> None:
     before = digests(host)
     said = {"public": {"certificate": files["other.pem"], "key": files["mail.key"]}}
     stopped = play({"mail_certificates": said})
@@ -181,7 +192,7 @@ def test_supplied_files_that_are_wrong_stop_the_run(host: Any, play: Run, files:
     assert digests(host) == before
 
 
-def test_a_controller_without_the_ca_stops(host: Any, play: Run, tmp_path: Path) -> None:
+def test_a_controller_without_the_ca_stops(host: Host, play: RunAgain, tmp_path: Path) -> None:
     before = digests(host)
     for check in (True, False):
         stopped = play({"mail_state_dir": str(tmp_path / "laptop")}, check=check)
@@ -194,7 +205,7 @@ def test_a_controller_without_the_ca_stops(host: Any, play: Run, tmp_path: Path)
 
 
 def test_the_cas_key_may_be_vaulted(
-    host: Any, site: Any, play: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored: None
+    host: Host, site: Site, play: RunAgain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored: None
 ) -> None:
     word, key = tmp_path / "word", site.state_dir / "ca.key"
     word.write_text("vault word\n")
@@ -212,8 +223,3 @@ def test_the_cas_key_may_be_vaulted(
     finally:
         monkeypatch.delenv("ANSIBLE_VAULT_PASSWORD_FILE", raising=False)
         key.write_bytes(plain)
-
-
-def test_no_run_has_left_anything_behind(host: Any) -> None:
-    assert len(host.check_output(f"ls {TLS}/.generations").splitlines()) == 2
-    assert sorted(host.check_output(f"ls -A {TLS}").split()) == [".generations", "ca.pem", "internal", "public"]

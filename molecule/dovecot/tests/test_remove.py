@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_append, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from trees import tree
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.probes import imap_append
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.trees import tree
 
 ANNA, BEN = "anna@example.test", "ben@example.test"
 STAYS = "/etc/postamt/tls/public/chain.pem /etc/postamt/tls/public/key.pem /var/lib/postamt/ldap/applied.json"
 SITE = str(Path(__file__).resolve().parents[3] / ".config" / "molecule" / "site.yml")
 
 
-@pytest.fixture
-def ask(site: Any) -> Any:
-    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
-
-
-def test_remove_and_install_again(host: Any, site: Any, ask: Any, play: Any) -> None:
+def test_remove_and_install_again(host: Host, site: Site, ask: Ask, play: RunAgain) -> None:
     token = new_token()
     assert imap_append(ask(993), ANNA, site.passwords[ANNA], message(BEN, ANNA, token)).ok
     stays = host.check_output(f"sha256sum {STAYS}")

@@ -6,13 +6,17 @@ import json
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_bind, ldap_passwd, ldap_search
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
 
 ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
 RECORD = "/var/lib/postamt/ldap/applied.json"
@@ -20,7 +24,7 @@ PROVIDER = "ldapi://%2Frun%2Fpostamt-links%2Fdirectory-provider"
 
 
 @pytest.fixture(scope="module")
-def names(site: Any) -> list[str]:
+def names(site: Site) -> list[str]:
     """The directories by their names in the inventory, the provider first."""
     found = site.groups["mail_directory"]
     provider = site.vars.get("mail_directory_provider", found[0])
@@ -28,25 +32,17 @@ def names(site: Any) -> list[str]:
 
 
 @pytest.fixture
-def ask(site: Any) -> Callable[[str], Endpoint]:
-    def ask(name: str) -> Endpoint:
-        return Endpoint(site.hosts[name]["lab_ipv4"], 389, name=name, ca_file=site.ca_file)
-
-    return ask
-
-
-@pytest.fixture
-def provider(names: list[str], connect: Callable[[str], Any]) -> Any:
+def provider(names: list[str], connect: Connect) -> Any:
     return connect(names[0])
 
 
 @pytest.fixture
-def replica(names: list[str], connect: Callable[[str], Any]) -> Any:
+def replica(names: list[str], connect: Connect) -> Any:
     return connect(names[1])
 
 
 @pytest.fixture
-def secret(site: Any) -> Callable[[str], str]:
+def secret(site: Site) -> Callable[[str], str]:
     def secret(name: str) -> str:
         secrets = yaml.safe_load((site.state_dir / "secrets.yml").read_text(encoding="utf-8"))
         return str(secrets["mail_generated_passwords"][name])
@@ -54,13 +50,13 @@ def secret(site: Any) -> Callable[[str], str]:
     return secret
 
 
-def found(host: Any, query: str, *names: str) -> str:
+def found(host: Host, query: str, *names: str) -> str:
     """What root finds in a host's own directory."""
     words = " ".join(map(shlex.quote, (query, *names)))
     return str(host.run(f"ldapsearch -Q -Y EXTERNAL -H ldapi:/// -LLL -o ldif-wrap=no -b o=mail {words}").stdout)
 
 
-def dn_of(host: Any, address: str) -> str:
+def dn_of(host: Host, address: str) -> str:
     return found(host, f"(mail={address})", "1.1").splitlines()[0].removeprefix("dn: ")
 
 
@@ -78,12 +74,14 @@ def own_password(at: Endpoint, user: tuple[str, str], new: str) -> Any:
     return ldap_passwd(at, user, user[0], new, old=user[1])
 
 
-def in_step(provider: Any, replica: Any) -> bool:
+def in_step(provider: Host, replica: Host) -> bool:
     return found(provider, "(o=mail)", "contextCSN") == found(replica, "(o=mail)", "contextCSN") != ""
 
 
 @pytest.fixture
-def anna(site: Any, names: list[str], provider: Any, ask: Any, secret: Any) -> Iterator[tuple[str, str]]:
+def anna(
+    site: Site, names: list[str], provider: Host, ask: Ask, secret: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
     """DN and password of a user; the password is as before afterwards."""
     dn, password = dn_of(provider, ANNA), secret(ANNA)
     yield dn, password
@@ -94,7 +92,7 @@ def anna(site: Any, names: list[str], provider: Any, ask: Any, secret: Any) -> I
     assert done.rc == 0, done.stderr
 
 
-def test_replicas_hold_what_the_provider_holds(provider: Any, replica: Any) -> None:
+def test_replicas_hold_what_the_provider_holds(provider: Host, replica: Host) -> None:
     assert within(10, lambda: in_step(provider, replica))
     asked = "(objectClass=*)", "*", "entryUUID", "entryCSN"
     assert sorted(found(provider, *asked).split("\n\n")) == sorted(found(replica, *asked).split("\n\n"))
@@ -102,10 +100,10 @@ def test_replicas_hold_what_the_provider_holds(provider: Any, replica: Any) -> N
 
 
 def test_a_user_who_talks_to_a_replica_changes_the_password_everywhere(
-    names: list[str], ask: Any, anna: tuple[str, str]
+    names: list[str], ask: Ask, anna: tuple[str, str]
 ) -> None:
     dn, old = anna
-    on_provider, on_replica = ask(names[0]), ask(names[1])
+    on_provider, on_replica = ask(389, host=names[0]), ask(389, host=names[1])
     assert own_password(on_replica, anna, "Morgen-ist-auch-Montag").ok
     assert ldap_bind(on_provider, dn, "Morgen-ist-auch-Montag").ok
     assert within(5, lambda: ldap_bind(on_replica, dn, "Morgen-ist-auch-Montag").ok)
@@ -113,9 +111,9 @@ def test_a_user_who_talks_to_a_replica_changes_the_password_everywhere(
 
 
 def test_nobody_gets_rights_by_way_of_a_replica(
-    names: list[str], ask: Any, secret: Any, provider: Any, replica: Any, anna: tuple[str, str]
+    names: list[str], ask: Ask, secret: Callable[[str], str], provider: Host, replica: Host, anna: tuple[str, str]
 ) -> None:
-    at = ask(names[1])
+    at = ask(389, host=names[1])
     ben = dn_of(provider, BEN)
     before = found(provider, "(userPassword=*)", "userPassword")
     assert ldap_passwd(at, anna, ben, "Dienstag-oder-so").code == 50
@@ -123,7 +121,7 @@ def test_nobody_gets_rights_by_way_of_a_replica(
         login = (f"cn={service},ou=services,o=mail", secret(f"service:{service}"))
         for dn in (anna[0], login[0]):
             assert not ldap_passwd(at, login, dn, "Dienstag-oder-so").ok
-            assert not ldap_passwd(ask(names[0]), login, dn, "Dienstag-oder-so").ok
+            assert not ldap_passwd(ask(389, host=names[0]), login, dn, "Dienstag-oder-so").ok
     change = f"printf 'dn: {ben}\\nchangetype: modify\\nreplace: cn\\ncn: x\\n' | ldapmodify"
     assert replica.run(f"{change} -Q -Y EXTERNAL -H ldapi:///").rc != 0
     assert replica.run(f"{change} -x -H ldapi:///").rc != 0
@@ -132,7 +130,7 @@ def test_nobody_gets_rights_by_way_of_a_replica(
 
 
 def test_a_replica_that_has_fallen_sets_no_password(
-    names: list[str], ask: Any, secret: Any, provider: Any, replica: Any, anna: tuple[str, str]
+    names: list[str], ask: Ask, secret: Callable[[str], str], provider: Host, replica: Host, anna: tuple[str, str]
 ) -> None:
     dn, word = anna
     login = f"-x -D cn=replica,ou=services,o=mail -w {shlex.quote(secret('service:replica'))} -H {PROVIDER}"
@@ -143,11 +141,11 @@ def test_a_replica_that_has_fallen_sets_no_password(
     for first in ("replace", "add"):
         change = f"dn: {dn}\nchangetype: modify\n{first}: userPassword\nuserPassword: Dienstag-oder-so"
         assert replica.run(f"ldapmodify {as_anna} <<'END'\n{change}\nEND").rc != 0
-    assert ldap_bind(ask(names[0]), dn, word).ok
-    assert ldap_bind(ask(names[0]), dn, "Dienstag-oder-so").code == 49
+    assert ldap_bind(ask(389, host=names[0]), dn, word).ok
+    assert ldap_bind(ask(389, host=names[0]), dn, "Dienstag-oder-so").code == 49
 
 
-def test_a_socket_of_a_link_is_one_programs_alone(site: Any, connect: Callable[[str], Any]) -> None:
+def test_a_socket_of_a_link_is_one_programs_alone(site: Site, connect: Connect) -> None:
     owners = {"postfix": "postfix", "saslauthd": "root", "dovecot": "dovecot", "provider": "openldap"}
     seen = set()
     for name in site.groups["mail"]:
@@ -159,7 +157,7 @@ def test_a_socket_of_a_link_is_one_programs_alone(site: Any, connect: Callable[[
     assert seen == set(owners)
 
 
-def test_whoever_comes_by_a_link_has_no_rights_of_its_own(replica: Any) -> None:
+def test_whoever_comes_by_a_link_has_no_rights_of_its_own(replica: Host) -> None:
     # Root may use the socket of any program; who asks at the other end of it is the user of the links there.
     for user, uri in (("root", PROVIDER), ("haproxy", "ldapi:///")):
         how = f"-Q -Y EXTERNAL -H {uri}"
@@ -170,7 +168,7 @@ def test_whoever_comes_by_a_link_has_no_rights_of_its_own(replica: Any) -> None:
             assert "dn:" not in asked.stdout, f"{uri} {base}"
 
 
-def test_a_replica_that_was_away_catches_up(provider: Any, replica: Any, anna: tuple[str, str]) -> None:
+def test_a_replica_that_was_away_catches_up(provider: Host, replica: Host, anna: tuple[str, str]) -> None:
     replica.run("systemctl stop slapd")
     done = provider.run(
         f"ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<'END'\ndn: {anna[0]}\nreplace: displayName\ndisplayName: away\nEND"
@@ -182,20 +180,20 @@ def test_a_replica_that_was_away_catches_up(provider: Any, replica: Any, anna: t
 
 
 def test_a_replica_answers_and_refuses_changes_while_the_provider_is_away(
-    names: list[str], ask: Any, play: Callable[..., Any], provider: Any, anna: tuple[str, str]
+    names: list[str], ask: Ask, play: RunAgain, provider: Host, anna: tuple[str, str]
 ) -> None:
     provider.run("systemctl stop slapd")
     try:
-        assert ldap_bind(ask(names[1]), *anna).ok
-        assert ldap_search(ask(names[1]), anna[0], bind=anna).entries
-        assert not own_password(ask(names[1]), anna, "Mittwoch-vielleicht").ok
+        assert ldap_bind(ask(389, host=names[1]), *anna).ok
+        assert ldap_search(ask(389, host=names[1]), anna[0], bind=anna).entries
+        assert not own_password(ask(389, host=names[1]), anna, "Mittwoch-vielleicht").ok
     finally:
         provider.run("systemctl start slapd")
-    assert ldap_bind(ask(names[0]), *anna).ok
+    assert ldap_bind(ask(389, host=names[0]), *anna).ok
 
 
 def test_a_replica_that_has_not_seen_the_provider_since_its_start_answers_no_program(
-    provider: Any, replica: Any
+    provider: Host, replica: Host
 ) -> None:
     asks = "ldapsearch -x -H ldapi://%2Frun%2Fpostamt-links%2Fdirectory-dovecot -s base -b '' 1.1"
 
@@ -216,7 +214,7 @@ def test_a_replica_that_has_not_seen_the_provider_since_its_start_answers_no_pro
 
 
 def test_entries_that_differ_are_taken_anew(
-    names: list[str], play: Callable[..., Any], provider: Any, replica: Any, anna: tuple[str, str]
+    names: list[str], play: RunAgain, provider: Host, replica: Host, anna: tuple[str, str]
 ) -> None:
     assert within(10, lambda: in_step(provider, replica))
     change = f"dn: {anna[0]}\nchangetype: modify\nreplace: displayName\ndisplayName: differs\n"
@@ -234,16 +232,16 @@ def test_entries_that_differ_are_taken_anew(
 
 
 def test_a_null_client_logs_in_and_reads_nothing(
-    site: Any, names: list[str], ask: Any, secret: Any, connect: Callable[[str], Any]
+    site: Site, names: list[str], ask: Ask, secret: Callable[[str], str], connect: Connect
 ) -> None:
     (client,) = site.groups["mail_client"]
     login = (f"cn={client},ou=clients,o=mail", secret(f"client:{client}"))
     for name in names:
-        assert ldap_bind(ask(name), *login).ok
-        assert ldap_search(ask(name), "o=mail", bind=login).entries == ()
+        assert ldap_bind(ask(389, host=name), *login).ok
+        assert ldap_search(ask(389, host=name), "o=mail", bind=login).entries == ()
     for service, reads in (("postfix", False), ("dovecot", False), ("saslauthd", True)):
         asks = (f"cn={service},ou=services,o=mail", secret(f"service:{service}"))
-        seen = ldap_search(ask(names[1]), "ou=clients,o=mail", "(objectClass=device)", bind=asks).entries
+        seen = ldap_search(ask(389, host=names[1]), "ou=clients,o=mail", "(objectClass=device)", bind=asks).entries
         assert bool(seen) == reads
     mux = "/var/spool/postfix/var/run/saslauthd/mux"
     submission = connect(site.groups["mail_submission"][0])
@@ -264,7 +262,7 @@ def test_a_null_client_logs_in_and_reads_nothing(
 
 
 def test_what_belongs_to_accounts_is_done_on_the_hosts_that_have_them(
-    site: Any, names: list[str], ansible: Callable[..., str], connect: Callable[[str], Any], provider: Any
+    site: Site, names: list[str], ansible: Callable[..., str], connect: Connect, provider: Host
 ) -> None:
     elsewhere = "--limit", next(name for name in site.groups["mail"] if name not in names)
     store = connect(site.groups["mail_store"][0])
@@ -285,15 +283,15 @@ def test_what_belongs_to_accounts_is_done_on_the_hosts_that_have_them(
 
 def test_the_directory_moves_and_comes_back(
     names: list[str],
-    play: Callable[..., Any],
-    provider: Any,
-    replica: Any,
-    ask: Any,
+    play: RunAgain,
+    provider: Host,
+    replica: Host,
+    ask: Ask,
     anna: tuple[str, str],
 ) -> None:
     other = {"mail_directory_provider": names[1]}
     own = "Freitag-nach-eins"  # changed by the user, so in no record on the controller
-    assert own_password(ask(names[0]), anna, own).ok
+    assert own_password(ask(389, host=names[0]), anna, own).ok
     assert within(5, lambda: in_step(provider, replica))
     refused = play(other)
     assert "Run the playbook postamt.mail.move_directory" in refused.message
@@ -316,19 +314,19 @@ def test_the_directory_moves_and_comes_back(
     assert play(other).changed == []
     assert within(10, lambda: in_step(replica, provider))
     for name in names:
-        assert ldap_bind(ask(name), anna[0], own).ok
-    assert own_password(ask(names[0]), (anna[0], own), "Samstag-auch").ok  # now by way of the other
-    assert ldap_bind(ask(names[1]), anna[0], "Samstag-auch").ok
+        assert ldap_bind(ask(389, host=name), anna[0], own).ok
+    assert own_password(ask(389, host=names[0]), (anna[0], own), "Samstag-auch").ok  # now by way of the other
+    assert ldap_bind(ask(389, host=names[1]), anna[0], "Samstag-auch").ok
 
     assert not play(playbook=move).failed
     assert within(10, lambda: in_step(provider, replica))
-    assert ldap_bind(ask(names[0]), anna[0], "Samstag-auch").ok
+    assert ldap_bind(ask(389, host=names[0]), anna[0], "Samstag-auch").ok
     assert play().changed == []
 
 
 @pytest.mark.parametrize("last", ["take", "bring", "close"])
 def test_a_move_that_was_interrupted_goes_on_or_is_taken_back(
-    last: str, names: list[str], play: Callable[..., Any], provider: Any, ask: Any, anna: tuple[str, str], tmp_path: Any
+    last: str, names: list[str], play: RunAgain, provider: Host, ask: Ask, anna: tuple[str, str], tmp_path: Path
 ) -> None:
     other = {"mail_directory_provider": names[1]}
     steps = ["take", "bring", "close"][: ["take", "bring", "close"].index(last) + 1]
@@ -337,21 +335,21 @@ def test_a_move_that_was_interrupted_goes_on_or_is_taken_back(
     look = {"name": "look", "postamt.mail.host_look": None, "register": "__mail_look"}
     playbook.write_text(yaml.safe_dump([{"hosts": "mail", "gather_facts": False, "tasks": [look, *tasks]}]))
     assert not play(other, playbook=str(playbook)).failed
-    assert ldap_bind(ask(names[0]), *anna).ok  # lookups go on
+    assert ldap_bind(ask(389, host=names[0]), *anna).ok  # lookups go on
     if last != "close":
-        assert not own_password(ask(names[0]), anna, "Sonntag-geht-nicht").ok
+        assert not own_password(ask(389, host=names[0]), anna, "Sonntag-geht-nicht").ok
         assert not play().failed  # the old inventory takes it back
-        assert own_password(ask(names[0]), anna, "Sonntag-geht").ok
+        assert own_password(ask(389, host=names[0]), anna, "Sonntag-geht").ok
         return
     move = "postamt.mail.move_directory"
     assert "postamt.mail.move_directory" in play().message  # the old inventory would find nothing there
     assert not play(other, playbook=move).failed
-    assert ldap_bind(ask(names[1]), *anna).ok
+    assert ldap_bind(ask(389, host=names[1]), *anna).ok
     assert not play(playbook=move).failed
     assert play().changed == []
 
 
-def test_no_secret_of_replication_is_readable(names: list[str], secret: Any, connect: Callable[[str], Any]) -> None:
+def test_no_secret_of_replication_is_readable(names: list[str], secret: Callable[[str], str], connect: Connect) -> None:
     for name in names:
         host = connect(name)
         word = shlex.quote(secret("service:replica"))

@@ -6,15 +6,16 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
-from letters import ANNA, EICAR, STRANGER, code, letter
-from links import states
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, EICAR, STRANGER, code, letter
+from ansible_collections.postamt.mail.tests.lib.links import states
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Site
 
+PassedOver = Callable[[bool], None]
 MX = ("mx1.example.test", "mx2.example.test")
 FILTER = "filter1.example.test"
 HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
@@ -22,7 +23,7 @@ OWN = "/var/lib/clamav/eicar.ndb"
 
 
 @pytest.fixture
-def passed_over(connect: Any) -> Callable[[bool], None]:
+def passed_over(connect: Connect) -> PassedOver:
     """Have the filter test itself, and wait until both exchangers know that it is away, or back."""
 
     def passed_over(away: bool) -> None:
@@ -37,7 +38,7 @@ def passed_over(connect: Any) -> Callable[[bool], None]:
 
 
 @pytest.fixture
-def other_signatures(connect: Any) -> Iterator[None]:
+def other_signatures(connect: Connect) -> Iterator[None]:
     """clamd of the filter with signatures that do not find EICAR."""
     host = connect(FILTER)
     host.check_output(
@@ -48,7 +49,7 @@ def other_signatures(connect: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def full_disk(site: Any, connect: Any) -> Iterator[None]:
+def full_disk(site: Site, connect: Connect) -> Iterator[None]:
     """amavis of the filter has no room for a message."""
     folder, container, host = "/var/lib/amavis/tmp", site.hosts[FILTER]["lab_container"], connect(FILTER)
     kind = f"size=64k,mode=0750,uid={host.user('amavis').uid},gid={host.user('amavis').gid}"
@@ -60,20 +61,25 @@ def full_disk(site: Any, connect: Any) -> Iterator[None]:
 
 @pytest.mark.parametrize("fault", ["other_signatures", "full_disk"])
 def test_a_filter_that_fails_its_test_gets_no_mail(
-    request: Any, site: Any, connect: Any, ask4: Any, passed_over: Any, fault: str
+    request: pytest.FixtureRequest,
+    site: Site,
+    connect: Connect,
+    ask: Ask,
+    passed_over: PassedOver,
+    fault: str,
 ) -> None:
     passed_over(False)
     request.getfixturevalue(fault)
     passed_over(True)
     for number in range(8):
         to = site.endpoint(25, host=MX[number % 2])
-        assert code(smtp_send(to, STRANGER, [ANNA], letter(new_token(), a_txt=EICAR))) == 554
+        assert code(smtp_send(to, STRANGER, [ANNA], letter(new_token(), files={"a.txt": EICAR}))) == 554
         assert code(smtp_send(to, STRANGER, [ANNA], letter(new_token()))) == 250
     subject = f"The content filter of {FILTER} does not pass its test"
-    assert fault == "full_disk" or imap_find(ask4(993), ANNA, site.passwords[ANNA], subject, wait=20)
+    assert fault == "full_disk" or imap_find(ask(993), ANNA, site.passwords[ANNA], subject, wait=20)
 
 
-def test_it_gets_mail_again_when_it_is_well(passed_over: Any, connect: Any) -> None:
+def test_it_gets_mail_again_when_it_is_well(passed_over: PassedOver, connect: Connect) -> None:
     passed_over(False)
     kept = connect(FILTER).run("grep -rl 'Subject: test of the filter' /var/lib/amavis/virusmails")
     assert kept.stdout == "", "the test's messages are in the quarantine"

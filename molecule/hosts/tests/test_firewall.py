@@ -6,11 +6,12 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
-from links import states
-from ports import listening
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.links import states
+from ansible_collections.postamt.mail.tests.lib.ports import listening
+from ansible_collections.postamt.mail.tests.lib.site import Connect, Outage, RunAgain, Site
 
 MX, FILTER, STORE, DIRECTORY = (f"{name}.example.test" for name in ("mx1", "filter1", "store1", "directory1"))
 SSH, USERS = {22}, {143, 993, 995, 4190}
@@ -36,7 +37,7 @@ def reachable(address: str, port: int, wait: float = 2) -> bool:
 
 
 @pytest.mark.parametrize("family", ["lab_ipv4", "lab_ipv6"])
-def test_a_stranger_finds_what_the_topology_opens(site: Any, connect: Any, family: str) -> None:
+def test_a_stranger_finds_what_the_topology_opens(site: Site, connect: Connect, family: str) -> None:
     for name, wanted in OPEN.items():
         ports = sorted(listening(connect(name)) | wanted)
         address = site.hosts[name][family]
@@ -46,7 +47,7 @@ def test_a_stranger_finds_what_the_topology_opens(site: Any, connect: Any, famil
 
 
 @pytest.fixture
-def without_firewall(connect: Any) -> Iterator[None]:
+def without_firewall(connect: Connect) -> Iterator[None]:
     """The ports of the host with the mailboxes, open to everybody for a while."""
     store = connect(STORE)
     store.check_output("systemctl stop postamt-firewall")
@@ -55,13 +56,13 @@ def without_firewall(connect: Any) -> Iterator[None]:
     store.check_output("systemctl start postamt-firewall")
 
 
-def greeting(host: Any, *options: str) -> str:
+def greeting(host: Host, *options: str) -> str:
     """What LMTP on the host with the mailboxes says to another host, with the certificate that options name."""
     words = f"-quiet -connect {STORE}:{LMTP} -CAfile /etc/postamt/tls/ca.pem {' '.join(options)}"
     return str(host.run(f"sleep 2 | timeout 5 openssl s_client {words} 2>/dev/null").stdout)
 
 
-def test_certificates_decide_where_there_is_no_firewall(site: Any, connect: Any, without_firewall: None) -> None:
+def test_certificates_decide_where_there_is_no_firewall(site: Site, connect: Connect, without_firewall: None) -> None:
     assert reachable(site.hosts[STORE]["lab_ipv4"], LMTP)
     own = ("-cert /etc/postamt/tls/internal/chain.pem", "-key /etc/postamt/tls/internal/key.pem")
     assert greeting(connect(MX), *own).startswith("220 ")
@@ -69,7 +70,7 @@ def test_certificates_decide_where_there_is_no_firewall(site: Any, connect: Any,
     assert greeting(connect(FILTER), *own) == "", "a host of the site that has no business there"
 
 
-def test_a_link_goes_to_no_other_host_than_it_names(site: Any, connect: Any) -> None:
+def test_a_link_goes_to_no_other_host_than_it_names(site: Site, connect: Connect) -> None:
     mx = connect(MX)
     assert states(mx, "to-directory")["store1"] == "UP"
     wrong = site.hosts[DIRECTORY]["lab_ipv4"]
@@ -84,14 +85,14 @@ def test_a_link_goes_to_no_other_host_than_it_names(site: Any, connect: Any) -> 
         mx.check_output("cat /root/hosts > /etc/hosts; systemctl restart postamt-links")
 
 
-def test_the_firewall_holds_after_a_reboot(site: Any, connect: Any, outage: Any) -> None:
+def test_the_firewall_holds_after_a_reboot(site: Site, connect: Connect, outage: Outage) -> None:
     outage(STORE, "stopped")
     outage(STORE, "")
     assert LMTP in listening(connect(STORE))
     assert not reachable(site.hosts[STORE]["lab_ipv4"], LMTP)
 
 
-def test_nobody_else_takes_the_table_away(site: Any, connect: Any) -> None:
+def test_nobody_else_takes_the_table_away(site: Site, connect: Connect) -> None:
     """Whatever begins by a flush of all tables, and a host that goes down: the links end before the firewall does."""
     store, address = connect(STORE), site.hosts[STORE]["lab_ipv4"]
     store.check_output(
@@ -124,7 +125,7 @@ def test_nobody_else_takes_the_table_away(site: Any, connect: Any) -> None:
     assert "postamt-links.service" in before
 
 
-def test_a_firewall_of_somebody_else_is_asked_about_and_left_alone(connect: Any, play: Any) -> None:
+def test_a_firewall_of_somebody_else_is_asked_about_and_left_alone(connect: Connect, play: RunAgain) -> None:
     store = connect(STORE)
     store.check_output(f"nft '{FOREIGN}'")
     theirs = store.check_output("nft list table inet mine")

@@ -5,61 +5,59 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt, smtp_send
-from letters import ANNA, BEN, EICAR, STRANGER, code, letter
-from neighbour import greeting_servers
-from ports import listening
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, EICAR, STRANGER, code, letter
+from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_servers
+from ansible_collections.postamt.mail.tests.lib.ports import listening
+from ansible_collections.postamt.mail.tests.lib.probes import imap_fill
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Outage, RunAgain, Site
 
 MX = ("mx1.example.test", "mx2.example.test")
 APP, FILTER = "app1.example.test", "filter1.example.test"
 
 
-@pytest.fixture
-def at(site: Any) -> Any:
-    """The endpoint of a host's port."""
-    return lambda name, port: site.endpoint(port, host=name)
-
-
 @pytest.mark.parametrize("mx", MX)
-def test_each_exchanger_takes_filters_and_delivers(site: Any, at: Any, ask4: Any, mx: str) -> None:
+def test_each_exchanger_takes_filters_and_delivers(site: Site, ask: Ask, mx: str) -> None:
     token = new_token()
-    assert smtp_send(at(mx, 25), STRANGER, [BEN], message(STRANGER, BEN, token)).accepted
-    found = imap_find(ask4(993), BEN, site.passwords[BEN], token)
+    assert smtp_send(ask(25, host=mx), STRANGER, [BEN], message(STRANGER, BEN, token)).accepted
+    found = imap_find(ask(993), BEN, site.passwords[BEN], token)
     assert found and b"X-Virus-Scanned: amavis at" in found
-    assert code(smtp_send(at(mx, 25), STRANGER, [ANNA], letter(new_token(), a_txt=EICAR))) == 554
+    assert code(smtp_send(ask(25, host=mx), STRANGER, [ANNA], letter(new_token(), files={"a.txt": EICAR}))) == 554
     login = (ANNA, site.passwords[ANNA])
-    sent = smtp_send(at(mx, 587), ANNA, [BEN], message(ANNA, BEN, token := new_token()), tls="starttls", login=login)
+    sent = smtp_send(
+        ask(587, host=mx), ANNA, [BEN], message(ANNA, BEN, token := new_token()), tls="starttls", login=login
+    )
     assert sent.accepted
-    assert imap_find(ask4(993), BEN, site.passwords[BEN], token)
+    assert imap_find(ask(993), BEN, site.passwords[BEN], token)
 
 
 @pytest.mark.parametrize("mx", MX)
-def test_each_exchanger_knows_recipients_and_their_quota(site: Any, at: Any, ask4: Any, mx: str) -> None:
+def test_each_exchanger_knows_recipients_and_their_quota(site: Site, ask: Ask, mx: str) -> None:
     for recipient in ("nobody@example.test", "someone@elsewhere.example"):
-        assert not smtp_rcpt(at(mx, 25), STRANGER, [recipient]).accepted
+        assert not smtp_rcpt(ask(25, host=mx), STRANGER, [recipient]).accepted
     dora = "dora@example.test"
-    assert imap_count(ask4(993), dora, site.passwords[dora]), "test_mail.py has filled it"
-    assert not smtp_rcpt(at(mx, 25), STRANGER, [dora, "d@example.test"], size=20000).accepted
-    assert smtp_rcpt(at(mx, 25), STRANGER, [BEN], size=20000).accepted
+    imap_fill(ask(993), dora, site.passwords[dora])
+    assert not smtp_rcpt(ask(25, host=mx), STRANGER, [dora, "d@example.test"], size=20000).accepted
+    assert smtp_rcpt(ask(25, host=mx), STRANGER, [BEN], size=20000).accepted
 
 
-def test_a_client_hands_mail_on_and_takes_none(site: Any, connect: Any, ask4: Any) -> None:
+def test_a_client_hands_mail_on_and_takes_none(site: Site, connect: Connect, ask: Ask) -> None:
     app = connect(APP)
     assert listening(app) == {22}
     for sender in (f"www-data@{APP}", "wiki@example.test"):
         token = new_token()
         app.check_output(f"printf 'Subject: {token}\\n\\nfrom a program\\n' | sendmail -f {sender} {BEN}")
-        found = imap_find(ask4(993), BEN, site.passwords[BEN], token)
+        found = imap_find(ask(993), BEN, site.passwords[BEN], token)
         assert found and APP.encode() in found
 
 
-def test_a_client_has_only_its_own_addresses(site: Any, connect: Any, ask4: Any) -> None:
+def test_a_client_has_only_its_own_addresses(site: Site, connect: Connect, ask: Ask) -> None:
     app, token = connect(APP), new_token()
     app.check_output(f"printf 'Subject: {token}\\n\\nnot mine\\n' | sendmail -f {ANNA} {BEN}")
     notice = f"grep -rl --exclude='dovecot*' {token} /var/vmail | xargs -r grep -l 'not owned by user {APP}'"
@@ -67,17 +65,17 @@ def test_a_client_has_only_its_own_addresses(site: Any, connect: Any, ask4: Any)
     while not connect("store1.example.test").run(notice).stdout:
         assert time.monotonic() < until, "the notice that it was not sent"
         time.sleep(0.5)
-    assert not imap_find(ask4(993), BEN, site.passwords[BEN], token, wait=3)
+    assert not imap_find(ask(993), BEN, site.passwords[BEN], token, wait=3)
 
 
-def test_a_vacation_answer_leaves_the_host_with_the_mailboxes(connect: Any, site: Any, ask4: Any) -> None:
+def test_a_vacation_answer_leaves_the_host_with_the_mailboxes(connect: Connect, site: Site, ask: Ask) -> None:
     store, token = connect("store1.example.test"), new_token()
     mail = f"From: ben@example.test\\nSubject: {token}\\n\\nI am away"
     store.check_output(f"printf '{mail}\\n' | sendmail -f '' {ANNA}")
-    assert imap_find(ask4(993), ANNA, site.passwords[ANNA], token)
+    assert imap_find(ask(993), ANNA, site.passwords[ANNA], token)
 
 
-def test_users_of_a_host_reach_no_way_around_the_filter(connect: Any) -> None:
+def test_users_of_a_host_reach_no_way_around_the_filter(connect: Connect) -> None:
     assert {name: greeting_servers(connect(name)) for name in (MX[1], FILTER, "store1.example.test")} == {
         MX[1]: {"25", "587"},
         FILTER: {"25", "949"},
@@ -96,7 +94,7 @@ with smtplib.SMTP("127.0.0.1", 949) as link:
 """
 
 
-def test_hosts_hand_over_mail_of_their_own_senders_only(connect: Any) -> None:
+def test_hosts_hand_over_mail_of_their_own_senders_only(connect: Connect) -> None:
     store = "store1.example.test"
     own = [f"root@{store}", ANNA, "a@example.test", "''"]
     foreign = ["ceo@world.example", "nobody@example.test", f"x@y.{store}"]
@@ -104,13 +102,13 @@ def test_hosts_hand_over_mail_of_their_own_senders_only(connect: Any) -> None:
     assert said == ["250"] * 4 + ["554", "550", "554"]
 
 
-def test_a_run_over_one_host_knows_the_others(play: Any) -> None:
+def test_a_run_over_one_host_knows_the_others(play: RunAgain) -> None:
     done = play(limit=MX[0])
     assert not done.failed
     assert done.changed == []
 
 
-def test_a_host_that_is_down_fails_alone(site: Any, play: Any, outage: Any) -> None:
+def test_a_host_that_is_down_fails_alone(site: Site, play: RunAgain, outage: Outage) -> None:
     outage(FILTER, "unplugged")
     done = play()
     assert done.returncode == 4
@@ -123,7 +121,7 @@ def test_a_host_that_is_down_fails_alone(site: Any, play: Any, outage: Any) -> N
 
 
 def test_a_host_that_left_a_group_stops_what_it_did(
-    play: Any, connect: Any, site: Any, ask4: Any, tmp_path: Path
+    play: RunAgain, connect: Connect, site: Site, ask: Ask, tmp_path: Path
 ) -> None:
     inventory = yaml.safe_load((Path(__file__).parent.parent / "inventory.yml").read_text(encoding="utf-8"))
     inventory["mail"]["children"]["mail_filter"]["hosts"].pop("mx2.example.test")
@@ -138,7 +136,7 @@ def test_a_host_that_left_a_group_stops_what_it_did(
         assert ":946 " not in left.check_output("ss -Hltn")
         token = new_token()
         assert smtp_send(site.endpoint(25, host=MX[1]), STRANGER, [BEN], message(STRANGER, BEN, token)).accepted
-        assert imap_find(ask4(993), BEN, site.passwords[BEN], token)
+        assert imap_find(ask(993), BEN, site.passwords[BEN], token)
     finally:
         assert not play().failed
     assert left.service("amavis").is_running
@@ -148,6 +146,6 @@ def test_a_host_that_left_a_group_stops_what_it_did(
         time.sleep(1)
 
 
-def test_the_journals_are_quiet(connect: Any, site: Any) -> None:
+def test_the_journals_are_quiet(connect: Connect, site: Site) -> None:
     for name in site.groups["mail"]:
         assert connect(name).check_output("systemctl --failed --no-legend") == "", name

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
 
 import pytest
-from burst import SENDERS, Burst
-from letters import ANNA, BEN
+from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
+from ansible_collections.postamt.mail.tests.lib.site import Connect, Outage, Site
 
 SECONDS = 60 if os.environ.get("SOAK") else 15
 OUTAGES = ("stopped", "paused", "unplugged")
@@ -17,11 +17,20 @@ STORE = "store1.example.test"
 
 
 @pytest.mark.parametrize("name", [*SENDING, "filter1.example.test", STORE, "directory1.example.test"])
-def test_mail_survives(site: Any, connect: Any, outage: Any, name: str) -> None:
+def test_mail_survives(site: Site, connect: Connect, outage: Outage, name: str) -> None:
     addresses = tuple(site.hosts[mx]["lab_ipv4"] for mx in SENDING)
     login = (ANNA, site.passwords[ANNA])
-    trust = {"ca_file": site.ca_file, "server_name": site.server_name}
-    burst = Burst(addresses, 100_000, BEN, login, virus_every=20, pause=0.7, timeout=SECONDS + 10, **trust)
+    burst = Burst(
+        addresses,
+        100_000,
+        BEN,
+        login,
+        ca_file=site.ca_file,
+        server_name=site.server_name,
+        virus_every=20,
+        pause=0.7,
+        timeout=SECONDS + 10,
+    )
     with burst:
         try:
             for how in OUTAGES:

@@ -13,21 +13,25 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.ldap import ldap_bind, ldap_passwd, ldap_search
-from searches import MISSING, unindexed
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
+from ansible_collections.postamt.mail.tests.lib.searches import MISSING, unindexed
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, RunOther, Scenario, Site
 
+Accounts = list[dict[str, Any]]
 ANNA, BEN, CARL = (f"{name}@example.test" for name in ("anna", "ben", "carl"))
 ROOT = "-Q -Y EXTERNAL -H ldapi:///"
 Asked = dict[str, list[str]]
 
 
 @pytest.fixture
-def ldap(site: Any) -> Endpoint:
+def ldap(site: Site) -> Endpoint:
     return Endpoint(site.ipv4, 389, name=site.server_name, ca_file=site.ca_file)
 
 
 @pytest.fixture
-def secret(site: Any) -> Callable[[str], str]:
+def secret(site: Site) -> Callable[[str], str]:
     """A generated password by its name; tests make further ones, so the file is read each time."""
 
     def secret(name: str) -> str:
@@ -38,19 +42,19 @@ def secret(site: Any) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def accounts(site: Any) -> list[dict[str, Any]]:
+def accounts(site: Site) -> Accounts:
     """The accounts of the inventory, to be changed."""
     return copy.deepcopy(site.vars["mail_accounts"])
 
 
 @pytest.fixture
-def restored(play: Callable[..., Any]) -> Iterator[None]:
+def restored(play: RunAgain) -> Iterator[None]:
     """Bring the inventory's state back after a test that changes it."""
     yield
     assert not play().failed
 
 
-def asked(host: Any, base: str, query: str = "(objectClass=*)") -> dict[str, Asked]:
+def asked(host: Host, base: str, query: str = "(objectClass=*)") -> dict[str, Asked]:
     """What root finds, by DN."""
     done = host.run(f"ldapsearch {ROOT} -LLL -o ldif-wrap=no -b {shlex.quote(base)} {shlex.quote(query)}")
     found: dict[str, Asked] = {}
@@ -64,21 +68,21 @@ def asked(host: Any, base: str, query: str = "(objectClass=*)") -> dict[str, Ask
     return found
 
 
-def dn_of(host: Any, address: str) -> str:
+def dn_of(host: Host, address: str) -> str:
     return next(iter(asked(host, "ou=accounts,o=mail", f"(mail={address})")))
 
 
-def modify(host: Any, text: str) -> None:
+def modify(host: Host, text: str) -> None:
     done = host.run(f"ldapmodify {ROOT} <<'END'\n{text}\nEND")
     assert done.rc == 0, done.stderr
 
 
-def test_slapd_runs_and_is_enabled(host: Any) -> None:
+def test_slapd_runs_and_is_enabled(host: Host) -> None:
     assert host.service("slapd").is_running
     assert host.run("systemctl is-enabled slapd").rc == 0
 
 
-def test_root_finds_what_the_inventory_says(host: Any) -> None:
+def test_root_finds_what_the_inventory_says(host: Host) -> None:
     (anna,) = asked(host, "ou=accounts,o=mail", f"(mail={ANNA})").values()
     assert anna["cn"] == ["Anna Test"]
     assert anna["mailAlias"] == ["a@example.test"]
@@ -91,7 +95,7 @@ def test_root_finds_what_the_inventory_says(host: Any) -> None:
     assert len(asked(host, "ou=domains,o=mail", "(objectClass=domain)")) == 2
 
 
-def test_a_password_needs_tls(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+def test_a_password_needs_tls(host: Host, ldap: Endpoint, secret: Callable[[str], str]) -> None:
     dn = dn_of(host, ANNA)
     assert ldap_bind(ldap, dn, secret(ANNA), tls="none").code == 13
     assert ldap_bind(ldap, dn, secret(ANNA), tls="starttls").ok
@@ -100,7 +104,7 @@ def test_a_password_needs_tls(host: Any, ldap: Endpoint, secret: Callable[[str],
     assert ldap_bind(ldap, dn, "wrong").code == 49
 
 
-def test_a_disabled_account_does_not_get_in(host: Any, ldap: Endpoint) -> None:
+def test_a_disabled_account_does_not_get_in(host: Host, ldap: Endpoint) -> None:
     assert ldap_bind(ldap, dn_of(host, CARL), "Gestern-war-Montag").code == 49
 
 
@@ -110,7 +114,7 @@ def test_strangers_read_nothing(ldap: Endpoint, base: str) -> None:
     assert ldap_search(ldap, base, tls="none").entries == ()
 
 
-def test_old_tls_is_refused(host: Any) -> None:
+def test_old_tls_is_refused(host: Host) -> None:
     ca = "/etc/postamt/tls/ca.pem"
     ask = f"openssl s_client -connect localhost:636 -CAfile {ca} -cipher ALL:@SECLEVEL=0 {{}} </dev/null"
     for version in ("-tls1", "-tls1_1"):
@@ -119,14 +123,14 @@ def test_old_tls_is_refused(host: Any) -> None:
         assert "Verify return code: 0" in host.run(ask.format(version)).stdout
 
 
-def test_a_user_reads_its_own_entry_only(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+def test_a_user_reads_its_own_entry_only(host: Host, ldap: Endpoint, secret: Callable[[str], str]) -> None:
     dn = dn_of(host, ANNA)
     (mine,) = ldap_search(ldap, dn, bind=(dn, secret(ANNA))).entries
     assert mine.attributes["mail"] == (ANNA,)
     assert {entry.dn for entry in ldap_search(ldap, "o=mail", bind=(dn, secret(ANNA))).entries} <= {dn}
 
 
-def test_what_a_user_may_do_with_the_own_password(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+def test_what_a_user_may_do_with_the_own_password(host: Host, ldap: Endpoint, secret: Callable[[str], str]) -> None:
     dn, old, own = dn_of(host, BEN), secret(BEN), "selbst gewählt 7"
     assert ldap_passwd(ldap, (dn, old), dn, own).code == 50  # without the old one
     assert ldap_passwd(ldap, (dn, old), dn, own, old="wrong").code == 53
@@ -168,14 +172,19 @@ def test_services_read_what_they_need(ldap: Endpoint, secret: Callable[[str], st
     assert not any("userPassword" in names for view in (postfix, dovecot, saslauthd) for names in view.values())
 
 
-def test_a_service_changes_nothing(host: Any, ldap: Endpoint, secret: Callable[[str], str]) -> None:
+def test_a_service_changes_nothing(host: Host, ldap: Endpoint, secret: Callable[[str], str]) -> None:
     bind = ("cn=postfix,ou=services,o=mail", secret("service:postfix"))
     assert ldap_passwd(ldap, bind, dn_of(host, ANNA), "stolen").code == 50
     assert ldap_passwd(ldap, bind, bind[0], "stolen").code == 50
 
 
 def test_a_password_of_a_user_stays(
-    host: Any, ldap: Endpoint, secret: Callable[[str], str], play: Callable[..., Any], accounts: Any, restored: None
+    host: Host,
+    ldap: Endpoint,
+    secret: Callable[[str], str],
+    play: RunAgain,
+    accounts: Accounts,
+    restored: None,
 ) -> None:
     dn = dn_of(host, ANNA)
     own = "selbst gewählt 7"
@@ -200,7 +209,7 @@ def test_a_password_of_a_user_stays(
 
 
 def test_a_hash_is_stored_as_it_is(
-    host: Any, ldap: Endpoint, play: Callable[..., Any], accounts: Any, restored: None
+    host: Host, ldap: Endpoint, play: RunAgain, accounts: Accounts, restored: None
 ) -> None:
     done = host.run("slappasswd -o module-load=argon2 -h '{ARGON2}' -s Hashgeheim")
     accounts[1]["password_hash"] = done.stdout.strip()
@@ -210,7 +219,7 @@ def test_a_hash_is_stored_as_it_is(
 
 
 def test_what_left_the_inventory_goes_and_what_others_added_stays(
-    host: Any, ldap: Endpoint, play: Callable[..., Any], accounts: Any, site: Any, secret: Callable[[str], str],
+    host: Host, ldap: Endpoint, play: RunAgain, accounts: Accounts, site: Site, secret: Callable[[str], str],
     restored: None,
 ) -> None:  # fmt: skip
     dn = dn_of(host, ANNA)
@@ -244,9 +253,7 @@ def test_what_left_the_inventory_goes_and_what_others_added_stays(
         modify(host, "dn: uid=guest,ou=accounts,o=mail\nchangetype: delete\n")
 
 
-def test_where_the_inventory_is_exclusive_what_others_added_goes(
-    host: Any, play: Callable[..., Any], restored: None
-) -> None:
+def test_where_the_inventory_is_exclusive_what_others_added_goes(host: Host, play: RunAgain, restored: None) -> None:
     dn = dn_of(host, ANNA)
     modify(host, f"dn: {dn}\nchangetype: modify\nadd: mailAlias\nmailAlias: theirs@example.test\n")
     modify(
@@ -279,7 +286,7 @@ def test_where_the_inventory_is_exclusive_what_others_added_goes(
 
 
 def test_a_renamed_account_keeps_entry_and_password(
-    host: Any, ldap: Endpoint, play: Callable[..., Any], accounts: Any, secret: Callable[[str], str]
+    host: Host, ldap: Endpoint, play: RunAgain, accounts: Accounts, secret: Callable[[str], str]
 ) -> None:
     (before,) = asked(host, "ou=accounts,o=mail", f"(mail={ANNA})").values()
     password, anne = secret(ANNA), "anne@example.test"
@@ -306,7 +313,7 @@ def test_a_renamed_account_keeps_entry_and_password(
     assert play().changed == []
 
 
-def test_a_change_that_was_left_half_done_is_finished(host: Any, play: Callable[..., Any], restored: None) -> None:
+def test_a_change_that_was_left_half_done_is_finished(host: Host, play: RunAgain, restored: None) -> None:
     (database,) = asked(host, "cn=config", "(olcSuffix=o=mail)")
     modify(host, f"dn: {database}\nchangetype: modify\nadd: olcReadOnly\nolcReadOnly: TRUE\n")
     aliases = {"mail_aliases": {"info@example.test": [ANNA], "new@example.test": [BEN]}}
@@ -325,7 +332,7 @@ def test_a_change_that_was_left_half_done_is_finished(host: Any, play: Callable[
 
 
 def test_passwords_come_from_where_ansible_finds_them(
-    host: Any, ldap: Endpoint, site: Any, scenario: Any, accounts: Any, ansible: Callable[..., str],
+    host: Host, ldap: Endpoint, site: Site, scenario: Scenario, accounts: Accounts, ansible: RunOther,
     secret: Callable[[str], str], tmp_path: Path, restored: None,
 ) -> None:  # fmt: skip
     word, clear, variables = tmp_path / "word", tmp_path / "clear", tmp_path / "variables.yml"
@@ -345,12 +352,12 @@ def test_passwords_come_from_where_ansible_finds_them(
     kept = site.state_dir / "secrets.yml"
     vault("encrypt", str(variables))
     vault("encrypt", str(kept))
-    options = (scenario.playbook, {}, "-e", f"@{variables}", "--vault-password-file", str(word), "-vvv", "--diff")
+    options = ("-e", f"@{variables}", "--vault-password-file", str(word), "-vvv", "--diff")
     try:
-        said = ansible(*options)
+        said = ansible(scenario.playbook, {}, *options)
         assert "failed=0" in said
         assert kept.read_text().startswith("$ANSIBLE_VAULT;")
-        assert "changed=0" in ansible(*options)
+        assert "changed=0" in ansible(scenario.playbook, {}, *options)
     finally:
         vault("decrypt", str(kept))
     known = {ANNA: "aus-einer-Datei", BEN: "einzeln-verschlossen", CARL: "ganz-verschlossen"}
@@ -362,7 +369,7 @@ def test_passwords_come_from_where_ansible_finds_them(
     assert site.state_dir.stat().st_mode & 0o777 == 0o700
 
 
-def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Any, play: Callable[..., Any]) -> None:
+def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Host, play: RunAgain) -> None:
     dn, info = dn_of(host, ANNA), "cn=info@example.test,ou=aliases,o=mail"
     change = f"dn: {dn}\nchangetype: modify\nreplace: mailEnabled\nmailEnabled: "
     modify(host, change + "FALSE\n")
@@ -390,8 +397,8 @@ def test_who_disables_an_account_in_the_directory_is_not_overruled(host: Any, pl
     ],
 )
 def test_a_broken_change_is_refused_before_it_is_made(
-    host: Any, ldap: Endpoint, play: Callable[..., Any], secret: Callable[[str], str], section: str, attribute: str,
-    value: Any,
+    host: Host, ldap: Endpoint, play: RunAgain, secret: Callable[[str], str], section: str, attribute: str,
+    value: object,
 ) -> None:  # fmt: skip
     before = asked(host, "cn=config")
     done = play({"ldap_settings": {section: {attribute: value}}})
@@ -404,7 +411,7 @@ def test_a_broken_change_is_refused_before_it_is_made(
     assert play().changed == []
 
 
-def test_a_renewed_certificate_is_served_without_a_restart(host: Any, play: Callable[..., Any]) -> None:
+def test_a_renewed_certificate_is_served_without_a_restart(host: Host, play: RunAgain) -> None:
     served = "openssl s_client -connect localhost:636 </dev/null 2>/dev/null | openssl x509 -noout -serial"
     chain = "/etc/postamt/tls/internal/chain.pem"
     before, process = host.run(served).stdout, host.file("/run/slapd/slapd.pid").content_string
@@ -418,7 +425,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(host: Any, play: Call
 
 
 @pytest.fixture
-def fallen(host: Any) -> Iterator[Callable[[], str]]:
+def fallen(host: Host) -> Iterator[Callable[[], str]]:
     """Somebody has slapd's user, and wants root to read and write elsewhere: what came of it."""
     link, goal, loot = "/etc/ldap/slapd.d/cn=config/zz", "/root/goal", "/var/lib/ldap-mail.loot"
     rehearsal = "/run/postamt-ldap"
@@ -436,7 +443,7 @@ def fallen(host: Any) -> Iterator[Callable[[], str]]:
     host.run(f"systemctl stop fallen; rm -r '{link}' {goal} {loot}")
 
 
-def test_settings_that_leave_are_removed(host: Any, play: Callable[..., Any], fallen: Callable[[], str]) -> None:
+def test_settings_that_leave_are_removed(host: Host, play: RunAgain, fallen: Callable[[], str]) -> None:
     wanted = {"olcDbNoSync": True, "olcDbMaxSize": 2 << 30}  # the latter needs a restart, or slapd answers nobody
     assert not play({"ldap_settings": {"database": wanted}}).failed
     assert fallen() == ""
@@ -445,14 +452,14 @@ def test_settings_that_leave_are_removed(host: Any, play: Callable[..., Any], fa
     assert not any("olcDbNoSync" in entry for entry in asked(host, "cn=config").values())
 
 
-def test_what_somebody_changed_in_our_settings_is_put_right(host: Any, play: Callable[..., Any]) -> None:
+def test_what_somebody_changed_in_our_settings_is_put_right(host: Host, play: RunAgain) -> None:
     (database,) = asked(host, "cn=config", "(olcSuffix=o=mail)")
     modify(host, f"dn: {database}\nchangetype: modify\nreplace: olcAccess\nolcAccess: to * by * read\n")
     assert not play().failed
     assert len(asked(host, "cn=config", "(olcSuffix=o=mail)")[database]["olcAccess"]) > 5
 
 
-def test_every_search_is_indexed(host: Any) -> None:
+def test_every_search_is_indexed(host: Host) -> None:
     queries = (
         "(&(objectClass=PostfixBookMailForward)(mailAlias=x@example.test)(!(mailEnabled=FALSE)))",
         "(&(objectClass=PostfixBookMailAccount)(|(mail=x@example.test)(mailAlias=x@example.test)))",
@@ -463,7 +470,7 @@ def test_every_search_is_indexed(host: Any) -> None:
     assert unindexed(host, [*queries, MISSING]) == {"mailHomeDirectory"}  # the last one, to see it said
 
 
-def test_no_secret_is_left_about(host: Any, secret: Callable[[str], str]) -> None:
+def test_no_secret_is_left_about(host: Host, secret: Callable[[str], str]) -> None:
     known = [secret(ANNA), secret("service:postfix"), "Gestern-war-Montag"]
     journal = host.run("journalctl -o cat").stdout
     record = host.file("/var/lib/postamt/ldap/applied.json")

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from elsewhere import OTHER
+from ansible_collections.postamt.mail.tests.lib.elsewhere import OTHER
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import Connect
 
 
 @pytest.fixture(scope="session")
-def other(connect: Callable[[str], Any]) -> Any:
+def other(connect: Connect) -> Host:
     """The server elsewhere."""
     host = connect("other.example.net")
     done = host.run(OTHER)
     assert done.rc == 0, done.stderr
     return host
-
-
-@pytest.fixture
-def ask(site: Any) -> Callable[[int], Endpoint]:
-    """How a stranger or a user reaches a port, over IPv4."""
-    return site.endpoint

@@ -6,26 +6,26 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
-from elsewhere import CARL, STRANGER, arrived, goes_out
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.elsewhere import CARL, STRANGER, arrived, goes_out
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONCERN = """
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Milter, Postfix, Table, table
 
 
 def postfix(site, host):
     return Postfix(
         lists={{
-            "smtpd_milters": {{"check": ["inet:127.0.0.1:{port}"]}},
             "virtual_alias_maps": {{"site": [table("{name}_lists", "lmdb")]}},
             "smtp_tls_policy_maps": {{"site": [table("{name}_policies", "lmdb")]}},
         }},
+        milters=[Milter("inet:127.0.0.1:{port}", "check")],
         tables={{
             "{name}_lists": Table("lmdb", {{"{name}@example.test": "carl@inner.example"}}),
             "{name}_policies": Table("lmdb", {{"{hop}": "none"}}),
@@ -68,14 +68,14 @@ CONCERNS = {
 
 
 @pytest.fixture
-def with_more(host: Any, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def with_more(host: Host, play: RunAgain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The site with two concerns more, by a copy of the collection that has them, and their milters."""
     copy = tmp_path / "ansible_collections" / "postamt" / "mail"
     for folder in ("meta", "playbooks", "plugins", "roles"):
         shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "galaxy.yml", copy)
     for name, said in CONCERNS.items():
-        concern = copy / "plugins" / "plugin_utils" / "concerns" / f"thrown_away_{name}.py"
+        concern = copy / "plugins" / "plugin_utils" / "_concerns" / f"thrown_away_{name}.py"
         concern.write_text(CONCERN.format(name=name, **said), encoding="utf-8")
     try:
         for name, said in CONCERNS.items():
@@ -93,7 +93,7 @@ def with_more(host: Any, play: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def sent(site: Any, ask: Callable[[int], Endpoint], other: Any) -> Callable[[str], str]:
+def sent(site: Site, ask: Ask, other: Host) -> Callable[[str], str]:
     """Send to an address, and return the message as it has come to the server elsewhere."""
 
     def sent(recipient: str) -> str:
@@ -105,9 +105,9 @@ def sent(site: Any, ask: Callable[[int], Endpoint], other: Any) -> Callable[[str
 
 
 def test_concerns_stack(
-    site: Any,
-    ask: Callable[[int], Endpoint],
-    other: Any,
+    site: Site,
+    ask: Ask,
+    other: Host,
     sent: Callable[[str], str],
     request: pytest.FixtureRequest,
 ) -> None:

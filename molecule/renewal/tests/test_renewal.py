@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_count, imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.tls import tls_certificate
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_count, imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.tls import tls_certificate
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
 
+Put = Callable[..., tuple[str, str]]
 ANNA = "anna@example.test"
 TLS = "/etc/postamt/tls"
 COMMAND = "/usr/local/sbin/postamt-certificates"
@@ -24,10 +27,9 @@ PORTS: dict[int, Any] = {
 }  # fmt: skip
 INTERNAL = (389, 636)
 NAMES = {"public": "DNS:mail.example.test", "internal": "DNS:mail.example.test,DNS:localhost,IP:127.0.0.1,IP:::1"}
-Run = Callable[..., Any]
 
 
-def shown(site: Any, ports: Iterable[int] = PORTS) -> dict[str, str]:
+def shown(site: Site, ports: Iterable[int] = PORTS) -> dict[str, str]:
     """Return SHA-256 of the certificate that each port shows, over each family."""
     return {
         f"{address} {port}": tls_certificate(
@@ -38,7 +40,7 @@ def shown(site: Any, ports: Iterable[int] = PORTS) -> dict[str, str]:
     }
 
 
-def on_disk(host: Any, site: Any) -> dict[str, str]:
+def on_disk(host: Host, site: Site) -> dict[str, str]:
     """Return what shown() must be."""
     found = {}
     for name in ("public", "internal"):
@@ -51,7 +53,7 @@ def on_disk(host: Any, site: Any) -> dict[str, str]:
     }
 
 
-def everything_is_shown(host: Any, site: Any, wait: float = 0) -> bool:
+def everything_is_shown(host: Host, site: Site, wait: float = 0) -> bool:
     """Tell whether each port shows what is on disk, within so many seconds."""
     until = time.monotonic() + wait
     wanted = on_disk(host, site)
@@ -67,25 +69,25 @@ def everything_is_shown(host: Any, site: Any, wait: float = 0) -> bool:
         time.sleep(0.3)
 
 
-def reloads(host: Any) -> dict[str, int]:
+def reloads(host: Host) -> dict[str, int]:
     """Return how often Postfix and Dovecot say that they were reloaded; slapd does not."""
     log = host.check_output("journalctl --sync; journalctl --no-pager -o cat")
     return {"Postfix": log.count("reload -- version"), "Dovecot": log.count("SIGHUP received")}
 
 
-def said(host: Any, unit: str = "postamt-certificates.service") -> str:
+def said(host: Host, unit: str = "postamt-certificates.service") -> str:
     """Return the last line that the command wrote for a unit."""
     host.run("journalctl --sync")
     return str(host.check_output(f"journalctl --no-pager -o cat _SYSTEMD_UNIT={unit} | tail -1"))
 
 
-def quiet(host: Any) -> None:
+def quiet(host: Host) -> None:
     """Wait until the command has done what the path unit called it for."""
     host.check_output("sleep 0.5; systemctl start postamt-certificates.service")
 
 
 @pytest.fixture
-def put(host: Any, site: Any, tmp_path: Path) -> Callable[..., tuple[str, str]]:
+def put(host: Host, site: Site, tmp_path: Path) -> Put:
     """Bring a certificate of the site's CA to the host: put(name, days=...) -> paths there of its chain and key."""
 
     def put(name: str, days: int = 200, key: bytes = b"") -> tuple[str, str]:
@@ -113,14 +115,14 @@ def put(host: Any, site: Any, tmp_path: Path) -> Callable[..., tuple[str, str]]:
 
 
 @pytest.fixture
-def unwatched(host: Any) -> Iterator[None]:
+def unwatched(host: Host) -> Iterator[None]:
     """Keep the path unit from noticing."""
     host.check_output("systemctl stop postamt-certificates.path")
     yield
     host.check_output("systemctl start postamt-certificates.path")
 
 
-def swap(host: Any, name: str, chain: str, key: str) -> None:
+def swap(host: Host, name: str, chain: str, key: str) -> None:
     """Replace a certificate as this collection does, by one rename, but without its command."""
     folder = f"{TLS}/.generations/{name}.other"
     host.check_output(
@@ -130,11 +132,11 @@ def swap(host: Any, name: str, chain: str, key: str) -> None:
     )
 
 
-def test_each_port_shows_what_is_on_disk(host: Any, site: Any) -> None:
+def test_each_port_shows_what_is_on_disk(host: Host, site: Site) -> None:
     assert everything_is_shown(host, site)
 
 
-def test_a_renewal_by_a_run_is_shown_everywhere(host: Any, site: Any, play: Run, put: Run) -> None:
+def test_a_renewal_by_a_run_is_shown_everywhere(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     for name in NAMES:
         swap(host, name, *put(name, days=10))
     quiet(host)
@@ -152,7 +154,12 @@ def test_a_renewal_by_a_run_is_shown_everywhere(host: Any, site: Any, play: Run,
 
 
 def test_replaced_files_of_the_user_are_shown_after_a_run(
-    host: Any, site: Any, play: Run, put: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    host: Host,
+    site: Site,
+    play: RunAgain,
+    put: Put,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", site.ca_file)  # by which the controller trusts the issuer
     for _twice in range(2):
@@ -167,7 +174,7 @@ def test_replaced_files_of_the_user_are_shown_after_a_run(
     assert not play().failed  # a hook may bring it again
 
 
-def test_a_hook_between_runs(host: Any, site: Any, play: Run, put: Run) -> None:
+def test_a_hook_between_runs(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     shown(site)
     before = reloads(host)
     chain, key = put("public")
@@ -181,7 +188,7 @@ def test_a_hook_between_runs(host: Any, site: Any, play: Run, put: Run) -> None:
     assert play().changed == []
 
 
-def test_what_a_hook_brings_must_fit(host: Any, put: Run) -> None:
+def test_what_a_hook_brings_must_fit(host: Host, put: Put) -> None:
     chain, _key = put("public")
     other = f"{TLS}/internal/key.pem"
     for arguments, message in (
@@ -197,7 +204,7 @@ def test_what_a_hook_brings_must_fit(host: Any, put: Run) -> None:
 
 
 @pytest.mark.parametrize("name", ["public", "internal"])
-def test_a_replaced_certificate_is_shown_within_seconds(host: Any, site: Any, put: Run, name: str) -> None:
+def test_a_replaced_certificate_is_shown_within_seconds(host: Host, site: Site, put: Put, name: str) -> None:
     shown(site)
     swap(host, name, *put(name))
     assert everything_is_shown(host, site, wait=10)
@@ -206,7 +213,7 @@ def test_a_replaced_certificate_is_shown_within_seconds(host: Any, site: Any, pu
     assert re.search(titles[name], host.check_output("journalctl --no-pager -o cat -u postamt-certificates.service"))
 
 
-def test_a_file_that_is_written_in_place_is_noticed(host: Any, site: Any, play: Run, put: Run) -> None:
+def test_a_file_that_is_written_in_place_is_noticed(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     key = host.check_output(f"cat {TLS}/public/key.pem").encode() + b"\n"
     chain, _key = put("public", key=key)
     host.check_output(f"cat {chain} > {TLS}/public/chain.pem")
@@ -215,7 +222,9 @@ def test_a_file_that_is_written_in_place_is_noticed(host: Any, site: Any, play: 
     assert play().changed == []
 
 
-def test_who_shows_it_already_is_not_reloaded(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+def test_who_shows_it_already_is_not_reloaded(
+    host: Host, site: Site, play: RunAgain, put: Put, unwatched: None
+) -> None:
     for name in NAMES:
         swap(host, name, *put(name))
     host.check_output("systemctl restart dovecot.service")
@@ -233,7 +242,7 @@ def test_who_shows_it_already_is_not_reloaded(host: Any, site: Any, play: Run, p
     assert play().changed == []
 
 
-def test_a_busy_smtpd_counts_too(host: Any, site: Any, put: Run, unwatched: None) -> None:
+def test_a_busy_smtpd_counts_too(host: Host, site: Site, put: Put, unwatched: None) -> None:
     """It does not answer the question at its port, and would show the old certificate to its next client."""
     host.check_output("systemctl restart postfix.service")
     with Endpoint(site.ipv4, 25, verify=False).connect() as busy:
@@ -245,7 +254,7 @@ def test_a_busy_smtpd_counts_too(host: Any, site: Any, put: Run, unwatched: None
     assert everything_is_shown(host, site)
 
 
-def test_a_run_goes_by_what_is_shown(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+def test_a_run_goes_by_what_is_shown(host: Host, site: Site, play: RunAgain, put: Put, unwatched: None) -> None:
     for name in NAMES:
         swap(host, name, *put(name))
     host.check_output("systemctl restart dovecot.service")
@@ -260,7 +269,7 @@ def test_a_run_goes_by_what_is_shown(host: Any, site: Any, play: Run, put: Run, 
     assert play().changed == []
 
 
-def test_what_cannot_be_served_is_not_read(host: Any, site: Any, play: Run, put: Run, unwatched: None) -> None:
+def test_what_cannot_be_served_is_not_read(host: Host, site: Site, play: RunAgain, put: Put, unwatched: None) -> None:
     """Each new process of Postfix reads it nevertheless, so this is about Dovecot, and about who is reloaded."""
     mine = [port for port in PORTS if port in (143, 993, 995, 4190)]
     good, before, wanted = host.check_output(f"cat {TLS}/public/chain.pem"), reloads(host), shown(site, mine)
@@ -279,7 +288,7 @@ def test_what_cannot_be_served_is_not_read(host: Any, site: Any, play: Run, put:
     assert everything_is_shown(host, site)
 
 
-def test_a_port_that_shows_something_else_is_named(host: Any, site: Any, play: Run) -> None:
+def test_a_port_that_shows_something_else_is_named(host: Host, site: Site, play: RunAgain) -> None:
     """As where its settings were changed by hand: here, what the command goes by says another certificate."""
     manifest = "/var/lib/postamt/postfix/manifest.json"
     kept = host.check_output(f"cat {manifest}")
@@ -291,14 +300,14 @@ def test_a_port_that_shows_something_else_is_named(host: Any, site: Any, play: R
     assert play().changed == []
 
 
-def test_a_run_and_the_command_wait_for_each_other(host: Any, play: Run) -> None:
+def test_a_run_and_the_command_wait_for_each_other(host: Host, play: RunAgain) -> None:
     host.check_output("systemd-run --collect --unit=lab-busy flock /run/postamt/services.lock sleep 5")
     assert host.run(f"timeout 1 {COMMAND} serve").rc == 124
     assert play(tags="certificates").changed == []
     assert host.run("systemctl is-active lab-busy.service").rc != 0
 
 
-def test_a_certificate_of_a_hook_stays(host: Any, site: Any, play: Run, put: Run) -> None:
+def test_a_certificate_of_a_hook_stays(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     host.check_output(
         "openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=elsewhere -keyout /root/e.key -out /root/e.pem "
         f"-addext subjectAltName=DNS:mail.example.test 2>/dev/null; {COMMAND} install public /root/e.pem /root/e.key"
@@ -317,7 +326,7 @@ def test_a_certificate_of_a_hook_stays(host: Any, site: Any, play: Run, put: Run
     assert everything_is_shown(host, site)
 
 
-def test_postmaster_hears_of_an_end_once_a_threshold(host: Any, site: Any, play: Run, put: Run) -> None:
+def test_postmaster_hears_of_an_end_once_a_threshold(host: Host, site: Site, play: RunAgain, put: Put) -> None:
     mailbox = Endpoint(site.ipv4, 993, verify=False, timeout=30)
     login = (ANNA, site.passwords[ANNA])
     assert host.check_output(f"{COMMAND} warn") == "nothing to do"

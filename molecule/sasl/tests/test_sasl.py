@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 
 ANNA, BEN, FRED = (f"{name}@example.test" for name in ("anna", "ben", "fred"))
 FOLDER = "/var/spool/postfix/var/run/saslauthd"
 
 
-def asked(host: Any, by: str, user: str, password: str) -> str:
+def asked(host: Host, by: str, user: str, password: str) -> str:
     """What testsaslauthd says of a login, cut as Postfix does it; its exit code 255 would look like ssh's own."""
     name, _at, realm = user.rpartition("@") if "@" in user else (user, "", "")
     words = ["testsaslauthd", "-f", f"{FOLDER}/mux", "-s", "smtp", "-u", name, "-r", realm, "-p", password]
@@ -24,7 +25,7 @@ def asked(host: Any, by: str, user: str, password: str) -> str:
 
 
 @pytest.fixture
-def knows(host: Any) -> Callable[[str, str], bool]:
+def knows(host: Host) -> Callable[[str, str], bool]:
     """Ask saslauthd on the host."""
 
     def knows(user: str, password: str) -> bool:
@@ -33,12 +34,7 @@ def knows(host: Any) -> Callable[[str, str], bool]:
     return knows
 
 
-@pytest.fixture
-def users_port(site: Any) -> Endpoint:
-    return Endpoint(site.ipv4, 587, name=site.server_name, ca_file=site.ca_file, timeout=30)
-
-
-def test_one_saslauthd_runs_by_either_name(host: Any) -> None:
+def test_one_saslauthd_runs_by_either_name(host: Host) -> None:
     ours = host.service("saslauthd-postfix")
     assert ours.is_running and ours.is_enabled
     for name in ("saslauthd", "saslauthd-postfix"):
@@ -49,14 +45,14 @@ def test_one_saslauthd_runs_by_either_name(host: Any) -> None:
         assert len(main) == 1 and main != {"0"}
 
 
-def test_only_postfix_reaches_the_socket(host: Any) -> None:
+def test_only_postfix_reaches_the_socket(host: Host) -> None:
     folder = host.file(FOLDER)
     assert (folder.user, folder.group, folder.mode) == ("root", "postfix", 0o710)
     assert "connect()" in asked(host, "nobody", ANNA, "wrong")
     assert "authentication failed" in asked(host, "postfix", ANNA, "wrong")
 
 
-def test_passwords_are_checked(site: Any, knows: Callable[[str, str], bool]) -> None:
+def test_passwords_are_checked(site: Site, knows: Callable[[str, str], bool]) -> None:
     assert knows(ANNA, site.passwords[ANNA])
     assert knows(ANNA.upper(), site.passwords[ANNA])
     assert not knows(ANNA, "wrong")
@@ -69,28 +65,28 @@ def test_passwords_are_checked(site: Any, knows: Callable[[str, str], bool]) -> 
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-def test_a_user_logs_in_over_smtp(site: Any, users_port: Endpoint, mechanism: Any) -> None:
-    assert smtp_auth(users_port, ANNA, site.passwords[ANNA], mechanism=mechanism).code == 235
-    assert smtp_auth(users_port, ANNA, "wrong", mechanism=mechanism).code == 535
+def test_a_user_logs_in_over_smtp(site: Site, ask: Ask, mechanism: Literal["PLAIN", "LOGIN"]) -> None:
+    assert smtp_auth(ask(587), ANNA, site.passwords[ANNA], mechanism=mechanism).code == 235
+    assert smtp_auth(ask(587), ANNA, "wrong", mechanism=mechanism).code == 535
 
 
-def test_no_login_while_saslauthd_is_away_and_again_afterwards(host: Any, site: Any, users_port: Endpoint) -> None:
+def test_no_login_while_saslauthd_is_away_and_again_afterwards(host: Host, site: Site, ask: Ask) -> None:
     host.check_output("systemctl stop saslauthd-postfix")
     try:
-        assert not smtp_auth(users_port, BEN, site.passwords[BEN]).ok
+        assert not smtp_auth(ask(587), BEN, site.passwords[BEN]).ok
     finally:
         host.check_output("systemctl start saslauthd-postfix")
-    assert smtp_auth(users_port, BEN, site.passwords[BEN]).code == 235
+    assert smtp_auth(ask(587), BEN, site.passwords[BEN]).code == 235
 
 
-def test_its_password_for_the_directory_is_roots(host: Any) -> None:
+def test_its_password_for_the_directory_is_roots(host: Host) -> None:
     file = host.file("/etc/saslauthd-postfix.conf")
     assert (file.user, file.mode) == ("root", 0o600)
     password = file.content_string.partition("ldap_password: ")[2].splitlines()[0]
     assert password not in host.check_output("journalctl -q -o cat") + host.check_output("ps -eo args")
 
 
-def test_a_setting_that_it_does_not_have_is_named(play: Callable[..., Any]) -> None:
+def test_a_setting_that_it_does_not_have_is_named(play: RunAgain) -> None:
     done = play({"sasl_settings": {"ldap_timout": 3}})
     assert done.failed and not done.changed
     assert "ldap_timout is no setting of saslauthd; did you mean ldap_timeout?" in done.stdout

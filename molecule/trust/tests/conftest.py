@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
-from letters import ANNA, BEN, STRANGER
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN, STRANGER
+from ansible_collections.postamt.mail.tests.lib.site import Ask, MailFlows, Site, Traced
 
 TRACED = "/usr/local/sbin/python-traced"
 
 
 @pytest.fixture
-def ask(site: Any) -> Callable[[int], Endpoint]:
-    return lambda port: Endpoint(site.ipv4, port, name=site.server_name, ca_file=site.ca_file, timeout=30)
-
-
-@pytest.fixture
-def mail_flows(site: Any, ask: Any) -> Callable[[], None]:
+def mail_flows(site: Site, ask: Ask) -> MailFlows:
     """A stranger's message and a user's are delivered and read."""
 
     def mail_flows() -> None:
@@ -37,7 +32,7 @@ def mail_flows(site: Any, ask: Any) -> Callable[[], None]:
 
 
 @pytest.fixture
-def traced(host: Any) -> Iterator[Callable[[str], dict[str, str]]]:
+def traced(host: Host) -> Iterator[Traced]:
     """Have strace(1) do something to the modules of a run: traced("...") returns the run's variables for it."""
 
     def traced(options: str) -> dict[str, str]:

@@ -7,15 +7,18 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain, Scenario, Site, Traced
 
 NOWHERE = "socketmap:inet:127.0.0.1:9:nowhere"  # nobody listens there
 
 
 @contextmanager
-def taken(host: Any, port: int) -> Iterator[None]:
+def taken(host: Host, port: int) -> Iterator[None]:
     """Another program listens on a port."""
     serve = f"import socket; s = socket.create_server(('', {port})); s.accept(); s.accept()"
     host.check_output(f'systemd-run --quiet --unit=squatter --collect /usr/bin/python3 -c "{serve}"')
@@ -57,7 +60,7 @@ def taken(host: Any, port: int) -> Iterator[None]:
          "slapd's certificate"],
 )  # fmt: skip
 def test_a_broken_change_is_named_and_the_old_one_serves(
-    play: Any, mail_flows: Any, change: dict[str, Any], said: list[str]
+    play: RunAgain, mail_flows: MailFlows, change: dict[str, Any], said: list[str]
 ) -> None:
     message = play(change).message
     assert [words for words in said if words not in message] == [], message
@@ -65,7 +68,7 @@ def test_a_broken_change_is_named_and_the_old_one_serves(
     assert play().changed == []
 
 
-def test_dovecots_certificate_is_unusable(play: Any, mail_flows: Any, release: str) -> None:
+def test_dovecots_certificate_is_unusable(play: RunAgain, mail_flows: MailFlows, release: str) -> None:
     name, value = ("ssl_cert", "</etc/hostname") if release == "bookworm" else ("ssl_server_cert_file", "/etc/hostname")
     message = play({"dovecot_settings": {name: value}}).message
     assert "Dovecot" in message
@@ -82,7 +85,7 @@ def test_dovecots_certificate_is_unusable(play: Any, mail_flows: Any, release: s
     ],
 )
 def test_a_port_is_taken(
-    host: Any, play: Any, mail_flows: Any, port: int, change: dict[str, Any], program: str
+    host: Host, play: RunAgain, mail_flows: MailFlows, port: int, change: dict[str, Any], program: str
 ) -> None:
     with taken(host, port):
         for check in (True, False):
@@ -99,12 +102,12 @@ def test_a_port_is_taken(
     assert play().changed == []
 
 
-def test_the_one_file_of_the_users_own_that_is_wrong_is_named(play: Any, site: Any) -> None:
+def test_the_one_file_of_the_users_own_that_is_wrong_is_named(play: RunAgain, site: Site) -> None:
     message = play({"mail_certificates": {"public": {"certificate": site.ca_file, "key": site.ca_file}}}).message
     assert f"mail_certificates.public.key is '{site.ca_file}'" in message
 
 
-def test_a_right_change_is_kept_while_the_directory_is_away(host: Any, play: Any, mail_flows: Any) -> None:
+def test_a_right_change_is_kept_while_the_directory_is_away(host: Host, play: RunAgain, mail_flows: MailFlows) -> None:
     """The directory is down, and for a while the change that repairs the way to it cannot be seen to work."""
     wrong = host.check_output("grep -l 'server_host' /etc/postfix/tables/mailboxes")
     host.check_output(f"sed -i 's|^server_host.*|server_host = ldap://192.0.2.9|' {wrong} && postfix reload")
@@ -120,7 +123,14 @@ def test_a_right_change_is_kept_while_the_directory_is_away(host: Any, play: Any
     assert play().changed == []
 
 
-def test_two_runs_at_once(host: Any, play: Any, mail_flows: Any, traced: Any, scenario: Any, tmp_path: Any) -> None:
+def test_two_runs_at_once(
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    traced: Traced,
+    scenario: Scenario,
+    tmp_path: Path,
+) -> None:
     """The first waits for six seconds with the change half made; the second one stops, and says why."""
     slow = traced("--inject=fsync:delay_enter=6000000:when=1 -P /etc/postfix")
     first = subprocess.Popen(

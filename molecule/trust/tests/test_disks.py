@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_send
-from letters import BEN, STRANGER
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import BEN, STRANGER
+from ansible_collections.postamt.mail.tests.lib.site import Ask, MailFlows, RunAgain, Site
 
+Mount = Callable[..., AbstractContextManager[None]]
+OnFolder = Callable[[str], AbstractContextManager[None]]
 HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 CHANGE = {
     "mail_message_size_limit": "25M",
@@ -23,7 +26,7 @@ SPOOL = "/var/spool/postfix"
 
 
 @pytest.fixture
-def mounted(host: Any, site: Any) -> Callable[..., Any]:
+def mounted(host: Host, site: Site) -> Mount:
     """Mount something over a folder for a while."""
     container = site.vars["lab_container"]
 
@@ -41,7 +44,7 @@ def mounted(host: Any, site: Any) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def small_disk(host: Any, mounted: Any) -> Callable[[str], Any]:
+def small_disk(host: Host, mounted: Mount) -> OnFolder:
     """Put a folder on a small disk of its own, with what it holds."""
 
     @contextmanager
@@ -55,7 +58,7 @@ def small_disk(host: Any, mounted: Any) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def filled(host: Any) -> Callable[[str], Any]:
+def filled(host: Host) -> OnFolder:
     """Fill the disk of a folder for a while."""
 
     @contextmanager
@@ -75,7 +78,14 @@ if os.environ.get("SOAK"):
 
 
 @pytest.mark.parametrize("folder", FOLDERS.values(), ids=FOLDERS.keys())
-def test_the_disk_is_full(host: Any, play: Any, mail_flows: Any, small_disk: Any, filled: Any, folder: str) -> None:
+def test_the_disk_is_full(
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    small_disk: OnFolder,
+    filled: OnFolder,
+    folder: str,
+) -> None:
     with small_disk(folder), filled(folder):
         said = play(CHANGE, tags="postfix").message
         assert "No space left on device" in said
@@ -90,7 +100,7 @@ def test_the_disk_is_full(host: Any, play: Any, mail_flows: Any, small_disk: Any
     assert not play().failed
 
 
-def test_etc_is_read_only(host: Any, play: Any, mail_flows: Any, mounted: Any) -> None:
+def test_etc_is_read_only(host: Host, play: RunAgain, mail_flows: MailFlows, mounted: Mount) -> None:
     with mounted("/etc", "--rbind", "-o", "ro", "/etc"):
         said = play(CHANGE, tags="postfix").message
         assert "Read-only file system" in said
@@ -102,7 +112,14 @@ def test_etc_is_read_only(host: Any, play: Any, mail_flows: Any, mounted: Any) -
     assert not play().failed
 
 
-def test_the_queue_is_full(host: Any, play: Any, ask: Any, mail_flows: Any, small_disk: Any, filled: Any) -> None:
+def test_the_queue_is_full(
+    host: Host,
+    play: RunAgain,
+    ask: Ask,
+    mail_flows: MailFlows,
+    small_disk: OnFolder,
+    filled: OnFolder,
+) -> None:
     """Postfix tells senders to come back; a change is made all the same."""
     programs = "saslauthd-postfix dovecot postfix"
     host.check_output(f"systemctl stop {programs}")

@@ -12,10 +12,12 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain, Scenario, Site, Traced
 
+SlowRun = Callable[[], subprocess.Popen[str]]
 HOSTS = str(Path(__file__).resolve().parents[3] / "tools" / "hosts.py")
 SOAK = bool(os.environ.get("SOAK"))
 FINISHED = "finished a change that an earlier run left half done"
@@ -62,13 +64,13 @@ CHOSEN = {name: point for name, point in POINTS.items() if SOAK or point.often}
 
 
 @pytest.fixture
-def restored(play: Any) -> Iterator[None]:
+def restored(play: RunAgain) -> Iterator[None]:
     """Bring the inventory's state back."""
     yield
     assert not play().failed
 
 
-def leftovers(host: Any) -> str:
+def leftovers(host: Host) -> str:
     """What only an unfinished run may have on the host."""
     found = host.check_output(
         "find /etc /var/lib/postamt -name '*.postamt-new' -o -name pending -o -path '/etc/postamt/tls/.requested'"
@@ -77,7 +79,14 @@ def leftovers(host: Any) -> str:
 
 
 @pytest.mark.parametrize("point", CHOSEN.values(), ids=CHOSEN.keys())
-def test_a_module_is_killed(host: Any, play: Any, mail_flows: Any, traced: Any, restored: None, point: Point) -> None:
+def test_a_module_is_killed(
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    traced: Traced,
+    restored: None,
+    point: Point,
+) -> None:
     kill = traced(f"--inject={point.call}:signal=SIGKILL:when={point.when} -P {point.path}")
     stopped = play({**CHANGE, **kill})
     assert stopped.failed, "it was not killed"
@@ -98,7 +107,7 @@ def test_a_module_is_killed(host: Any, play: Any, mail_flows: Any, traced: Any, 
 
 
 def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
-    host: Any, play: Any, mail_flows: Any, traced: Any, restored: None
+    host: Host, play: RunAgain, mail_flows: MailFlows, traced: Traced, restored: None
 ) -> None:
     """Postfix is left with a change that passes its checker and kills every smtpd, on a host that is killed."""
     broken = {"postfix_settings": {"proxy_read_maps": "$virtual_alias_maps"}}
@@ -111,7 +120,7 @@ def test_what_was_left_half_done_is_taken_back_where_it_does_not_work(
 
 
 def test_a_half_done_change_gives_way_to_another(
-    host: Any, play: Any, mail_flows: Any, traced: Any, restored: None
+    host: Host, play: RunAgain, mail_flows: MailFlows, traced: Traced, restored: None
 ) -> None:
     assert play({**CHANGE, **traced("--inject=renameat:signal=SIGKILL:when=1 -P .main.cf.postamt-new")}).failed
     done = play()
@@ -124,7 +133,7 @@ def test_a_half_done_change_gives_way_to_another(
 
 
 @pytest.fixture
-def slow_run(host: Any, scenario: Any, traced: Any) -> Callable[[], subprocess.Popen[str]]:
+def slow_run(host: Host, scenario: Scenario, traced: Traced) -> SlowRun:
     """Begin a run that waits for eight seconds between swap and reload of Postfix, and return once it is there."""
 
     def slow_run() -> subprocess.Popen[str]:
@@ -140,7 +149,13 @@ def slow_run(host: Any, scenario: Any, traced: Any) -> Callable[[], subprocess.P
     return slow_run
 
 
-def test_ansible_is_killed(host: Any, play: Any, mail_flows: Any, slow_run: Any, restored: None) -> None:
+def test_ansible_is_killed(
+    host: Host,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    slow_run: SlowRun,
+    restored: None,
+) -> None:
     run = slow_run()
     os.killpg(run.pid, signal.SIGKILL)  # the controller's process with all of its forks
     run.wait()
@@ -155,7 +170,14 @@ def test_ansible_is_killed(host: Any, play: Any, mail_flows: Any, slow_run: Any,
     assert play(CHANGE).changed == []
 
 
-def test_the_host_is_cut_off(host: Any, site: Any, play: Any, mail_flows: Any, slow_run: Any, restored: None) -> None:
+def test_the_host_is_cut_off(
+    host: Host,
+    site: Site,
+    play: RunAgain,
+    mail_flows: MailFlows,
+    slow_run: SlowRun,
+    restored: None,
+) -> None:
     """Power fails between swap and reload: the host boots with the new files and serves."""
     run = slow_run()
     subprocess.run([HOSTS, "cut-off", site.vars["lab_container"]], check=True)

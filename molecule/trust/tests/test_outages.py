@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import SmtpRefused, smtp_auth, smtp_greeting
-from burst import SENDERS, Burst
-from letters import ANNA, BEN
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import SmtpRefused, smtp_greeting
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth
+from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Site
 
 SECONDS = 60 if os.environ.get("SOAK") else 5
 OUTAGES = {
@@ -24,14 +26,14 @@ OUTAGES = {
 
 
 @pytest.fixture
-def settled(host: Any) -> Iterator[None]:
+def settled(host: Host) -> Iterator[None]:
     """Start everything again."""
     yield
     host.run("systemctl kill -s CONT slapd; systemctl start slapd saslauthd-postfix dovecot; postqueue -f")
 
 
 @pytest.mark.parametrize(("away", "back"), OUTAGES.values(), ids=OUTAGES.keys())
-def test_mail_waits(site: Any, host: Any, away: str, back: str, settled: None) -> None:
+def test_mail_waits(site: Site, host: Host, away: str, back: str, settled: None) -> None:
     login = (ANNA, site.passwords[ANNA])
     with Burst((site.ipv4,), 100, BEN, login, ca_file=site.ca_file, server_name=site.server_name) as burst:
         burst.wait_for(40)
@@ -51,7 +53,7 @@ def test_mail_waits(site: Any, host: Any, away: str, back: str, settled: None) -
         time.sleep(1)
 
 
-def test_what_a_user_sees_while_the_directory_is_away(site: Any, host: Any, ask: Any, settled: None) -> None:
+def test_what_a_user_sees_while_the_directory_is_away(site: Site, host: Host, ask: Ask, settled: None) -> None:
     """As docs/guides/when-something-breaks.md says."""
     password = site.passwords[ANNA]
     host.check_output("systemctl stop slapd")

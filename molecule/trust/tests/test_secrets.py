@@ -9,7 +9,6 @@ import re
 import subprocess
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain, Scenario, Site, Traced
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 FINN, GRETA, RELAY = (token_urlsafe() for _secret in range(3))  # no other run, which may be under way, has them
@@ -29,7 +30,7 @@ def body(key: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def given(host: Any, site: Any) -> dict[str, Any]:
+def given(host: Host, site: Site) -> dict[str, Any]:
     """A change that brings secrets of every kind."""
     hashed = host.check_output(f"slappasswd -o module-load=argon2 -h '{{ARGON2}}' -s {GRETA}")
     return {
@@ -44,7 +45,7 @@ def given(host: Any, site: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def secrets(host: Any, site: Any) -> Callable[[], dict[str, str]]:
+def secrets(host: Host, site: Site) -> Callable[[], dict[str, str]]:
     """Every secret of the site as it is now, by what it is."""
 
     def secrets() -> dict[str, str]:
@@ -71,7 +72,7 @@ def seen(text: str, secrets: dict[str, str]) -> list[str]:
 
 
 @contextmanager
-def watched_processes(host: Any) -> Iterator[Callable[[], str]]:
+def watched_processes(host: Host) -> Iterator[Callable[[], str]]:
     """Collect the command lines of all processes, here and on the host."""
     loop = "while :; do cat /proc/[0-9]*/cmdline | tr '\\0' ' '; echo; sleep .05; done > /run/processes.log 2>&1"
     host.check_output(f'systemd-run --quiet --unit=processes --collect /bin/sh -c "{loop}"')
@@ -97,7 +98,7 @@ def watched_processes(host: Any) -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture
-def verbose(scenario: Any, tmp_path: Path) -> Callable[..., str]:
+def verbose(scenario: Scenario, tmp_path: Path) -> Callable[..., str]:
     """Run the site with all that may talk: -vvv, diffs, a log file, a fact cache; returns all that was said."""
 
     def verbose(variables: dict[str, Any], *options: str) -> str:
@@ -119,7 +120,7 @@ def verbose(scenario: Any, tmp_path: Path) -> Callable[..., str]:
 
 
 def test_runs_tell_none(
-    host: Any, given: dict[str, Any], secrets: Callable[[], dict[str, str]], verbose: Callable[..., str]
+    host: Host, given: dict[str, Any], secrets: Callable[[], dict[str, str]], verbose: Callable[..., str]
 ) -> None:
     """A prediction, the change, a change of a program's password, a failed run, and a second run."""
     before = secrets()
@@ -138,7 +139,7 @@ def test_runs_tell_none(
 
 
 def test_a_new_password_of_a_program_tells_neither(
-    host: Any, site: Any, given: dict[str, Any], secrets: Callable[[], dict[str, str]], verbose: Callable[..., str]
+    host: Host, site: Site, given: dict[str, Any], secrets: Callable[[], dict[str, str]], verbose: Callable[..., str]
 ) -> None:
     """Taken out of the file of generated passwords, another one is made: neither the old nor the new one is told."""
     before = secrets()
@@ -154,16 +155,23 @@ def test_a_new_password_of_a_program_tells_neither(
     assert seen(said, {**before, **{f"new {name}": word for name, word in after.items()}}) == []
 
 
-def everywhere(host: Any, secrets: dict[str, str]) -> list[str]:
+def everywhere(host: Host, secrets: dict[str, str]) -> list[str]:
     """The files with a secret that a user without rights can read."""
     words = "\n".join(secrets.values())
     folders = "/etc /home /opt /root /run /srv /tmp /usr/local /var /dev/shm"
     command = f"timeout 120 runuser -u nobody -- grep -rlsF -f - {folders} <<'END'\n{words}\nEND"
-    return list(host.run(command).stdout.split())
+    done = host.run(command)
+    assert done.rc != 124, "there was no time to look everywhere"
+    return done.stdout.split()
 
 
 def test_nobody_reads_one_on_the_host(
-    host: Any, play: Any, traced: Any, mail_flows: Any, given: dict[str, Any], secrets: Callable[[], dict[str, str]]
+    host: Host,
+    play: RunAgain,
+    traced: Traced,
+    mail_flows: MailFlows,
+    given: dict[str, Any],
+    secrets: Callable[[], dict[str, str]],
 ) -> None:
     """Not after a good run, not while one is under way, not in what killed ones leave, nor after a crash."""
     assert not play(given).failed
@@ -184,8 +192,9 @@ def test_nobody_reads_one_on_the_host(
         assert play({**changed, **(more if "main.cf" not in path else {}), **kill}).failed
         assert everywhere(host, {**known, **secrets()}) == [], path
     for name in ("saslauthd-postfix", "dovecot", "slapd"):
-        host.run(f"systemctl kill -s SEGV {name}")
-    time.sleep(1)
+        pid = host.check_output(f"systemctl show -P MainPID {name}")
+        host.check_output(f"systemctl kill -s SEGV {name}")
+        host.check_output(f"timeout 20 sh -c 'while [ -e /proc/{pid} ]; do sleep .1; done'")  # its core is written
     host.check_output("systemctl restart saslauthd-postfix dovecot slapd")
     assert everywhere(host, known) == []
     cores = host.check_output(
@@ -196,11 +205,11 @@ def test_nobody_reads_one_on_the_host(
     mail_flows()
 
 
-def test_the_controllers_files_are_their_owners(site: Any) -> None:
+def test_the_controllers_files_are_their_owners(site: Site) -> None:
     assert site.state_dir.stat().st_mode & 0o777 == 0o700
-    assert {path.name: oct(path.stat().st_mode & 0o777) for path in site.state_dir.iterdir()} == {
-        path.name: "0o600" for path in site.state_dir.iterdir()
-    }
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in site.state_dir.iterdir()}
+    assert {"ca.key", "ca.pem", "secrets.yml"} <= set(modes)
+    assert modes == dict.fromkeys(modes, "0o600")
 
 
 def test_the_built_collection_has_none(secrets: Callable[[], dict[str, str]], tmp_path: Path) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import MailFlows, RunAgain
 
 STRICT = "/usr/local/sbin/python-strict"
 TABLES, LIBRARY = "/etc/postfix/tables", "/usr/local/lib/postamt"
 
 
 @pytest.fixture
-def strict(host: Any) -> Iterator[dict[str, str]]:
+def strict(host: Host) -> Iterator[dict[str, str]]:
     """Variables of a run whose modules have a umask of 077."""
     host.check_output(
         f"printf '#!/bin/sh\\numask 077\\nexec /usr/bin/python3 \"$@\"\\n' > {STRICT} && chmod 755 {STRICT}"
@@ -22,7 +23,7 @@ def strict(host: Any) -> Iterator[dict[str, str]]:
 
 
 def test_modes_do_not_depend_on_it_and_are_repaired(
-    host: Any, play: Any, mail_flows: Any, strict: dict[str, str]
+    host: Host, play: RunAgain, mail_flows: MailFlows, strict: dict[str, str]
 ) -> None:
     host.check_output(f"rm -r {TABLES} && chmod 700 {LIBRARY}")
     done = play(strict)

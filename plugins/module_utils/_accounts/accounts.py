@@ -7,23 +7,22 @@ from __future__ import annotations
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._accounts.store import AccountStore
 from ansible_collections.postamt.mail.plugins.module_utils._accounts.users import Users
-from ansible_collections.postamt.mail.plugins.module_utils._engine import program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.accounts import Accounts, do_left
 
 STORES: dict[str, type[AccountStore]] = {"directory": Accounts, "system": Users}  # by `code` of _lookups/store.py
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Do what the request says; ends the module."""
-    units.serve(module)
     request = module.params["request"]
     if request["state"] == "left":
         do_left(module)
     call = STORES[request["store"]](module)
     try:
         with program.alone(call.lock):
-            call.carry_out()
+            call.execute()
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(call.actions), actions=call.actions)
     module.exit_json(changed=bool(call.actions), actions=call.actions, **call.answer)

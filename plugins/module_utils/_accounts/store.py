@@ -34,7 +34,7 @@ class AccountStore(abc.ABC):
         self.actions: list[str] = []
         self.answer: dict[str, Any] = {"password_set": False, "deleted": [], "left": {}}
 
-    def carry_out(self) -> None:
+    def execute(self) -> None:
         """Do what the request's `state` says, and list the accounts as they are afterwards."""
         state, address = self.request["state"], self.request["account"]
         self.look()

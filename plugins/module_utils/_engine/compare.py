@@ -7,11 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Change, Comparison
+from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison, Transaction
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis, clamav, dovecot, postfix, sasl
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
 
 PROGRAMS = {
     "amavis": amavis.Amavis,
@@ -25,13 +25,14 @@ PROGRAMS = {
 def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparison:
     """Return how one program of the host differs from its plan."""
     request = {"plan": plan}
-    change = directory.Change(module, request) if name == "ldap" else Change(PROGRAMS[name](), module, request)
-    return change.compare()
+    transaction = (
+        ldap.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name](), module, request)
+    )
+    return transaction.compare()
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Compare each program with its plan in the request's `plans`; ends the module, which changes nothing."""
-    units.serve(module)
     found: dict[str, Comparison] = {}
     plans = module.params["request"]["plans"]
     try:

@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, rivals
 
 CA_FILE = "/etc/postamt/tls/ca.pem"
 INTERFACES = "/sys/class/net"
@@ -43,7 +43,7 @@ CONFIGURATIONS = {
 UNITS = "/etc/systemd/system"
 OWN_TABLE = "inet postamt"
 # Tables and chains of runtimes of containers and virtual machines, and of fail2ban and sshguard
-OTHERS = re.compile(r"(?i)(netavark|cni|docker|kube|cali|flannel|libvirt|lxc|lxd|incus|f2b|sshguard)")
+FOREIGN_CHAINS = re.compile(r"(?i)(netavark|cni|docker|kube|cali|flannel|libvirt|lxc|lxd|incus|f2b|sshguard)")
 PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
@@ -227,7 +227,7 @@ def deciding(listed: list[dict[str, Any]]) -> list[str]:
     for rule in (item["rule"] for item in listed if "rule" in item):
         jumps = [one[verb]["target"] for one in rule["expr"] for verb in ("jump", "goto") if verb in one]
         if (table(rule), rule["chain"]) in watched and not (
-            OTHERS.match(rule["table"]) or any(map(OTHERS.match, jumps))
+            FOREIGN_CHAINS.match(rule["table"]) or any(map(FOREIGN_CHAINS.match, jumps))
         ):
             found.append(table(rule))
     return list(dict.fromkeys(found))
@@ -236,7 +236,7 @@ def deciding(listed: list[dict[str, Any]]) -> list[str]:
 def _decides(saved: str) -> bool:
     """Tell it of what iptables-save(8) prints of a filter table."""
     rules = [line.split() for line in saved.splitlines() if line.startswith(("-A INPUT ", ":INPUT DROP"))]
-    return any(words[0] != "-A" or not OTHERS.match(words[-1]) for words in rules)
+    return any(words[0] != "-A" or not FOREIGN_CHAINS.match(words[-1]) for words in rules)
 
 
 def holds() -> list[str]:
@@ -251,9 +251,8 @@ def holds() -> list[str]:
     return found
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
-    units.serve(module)
     owner = module.params["request"].get("owner")
     module.exit_json(
         changed=False,

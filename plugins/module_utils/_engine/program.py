@@ -1,10 +1,10 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Carry a program's plan out on a host: look, stage, check, swap, reload, ask, and undo what made it worse.
+"""Apply a program's plan on a host: look, stage, check, swap, reload, run health checks, undo what made it worse.
 
 A program that is configured by files is a subclass of Program with a few hooks; `run` does the rest. What a plan holds
 is in plugin_utils/_compose/plan.py. Whatever happens in between, the files on the host are a whole old or new set, and
-the mark in `pending/` says that a change is under way, so that the next run finishes it or takes it back.
+the journal in `pending/` says that a change is under way, so that the next run finishes it or takes it back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.units import 
 from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
 
 if TYPE_CHECKING:
-    from ansible_collections.postamt.mail.plugins.module_utils._engine.questions import Answer
+    from ansible_collections.postamt.mail.plugins.module_utils._engine.health import Answer
 
 STATE = "/var/lib/postamt"  # what was written, originals, and the old copies of a change under way
 RUNTIME = "/run/postamt"  # locks and stages: gone after a boot, so a check leaves no trace
@@ -50,7 +50,7 @@ class Program:
     patience = 5.0  # seconds after which it should answer once it was started
     age = 0.0  # seconds by which the modification time of files is set back
 
-    def beside(self, unit: str) -> tuple[str, ...]:
+    def companion_units(self, unit: str) -> tuple[str, ...]:
         """Return units that run with a unit of the plan and are looked at, started and stopped with it."""
         return ()
 
@@ -77,34 +77,34 @@ class Program:
     def build_in_place(self, build: str, path: str) -> None:
         """Build product() of an installed file once more, where it has to know its own path; raises Failed."""
 
-    def pristine(self, path: str, content: str) -> bool:
+    def is_package_default(self, path: str, content: str) -> bool:
         """Tell whether a file is as its package generates it, where neither dpkg nor ucf knows."""
         return False
 
-    def others(self) -> list[str]:
+    def superseded_files(self) -> list[str]:
         """Return files that have a say in the configuration today, and less or none once this collection's is there."""
         return []
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
-        """Return how somebody else's configuration differs from the wanted one, the plan's files by path.
+    def differences(self, desired: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
+        """Return how somebody else's configuration differs from the desired one, the plan's files by path.
 
-        targets: what is in the way. others: those of others() that somebody changed.
+        targets: what is in the way. superseded: those of superseded_files() that somebody changed.
         """
-        return "".join([*(target.unified() for target in targets), *map(lost, others)])
+        return "".join([*(target.unified() for target in targets), *map(superseded_text, superseded)])
 
-    def stranded(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    def adoption_blockers(self, desired: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return what would be lost to its users by taking the place of somebody else's configuration.
 
         The former are problems, which stop a run; the latter sentences to be told.
         """
         return [], []
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         """Return what beside the plan's files has to be made before the program can start, in words."""
         return []
 
-    def make(self, what: str) -> None:
-        """Make one thing that lacking() named; raises Failed."""
+    def create(self, what: str) -> None:
+        """Create one thing that missing_artifacts() named; raises Failed."""
         raise NotImplementedError(what)
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
@@ -153,8 +153,8 @@ class Target:
     def product_right(self) -> bool:
         """Tell whether what is built from it is there, for those who may read it."""
         status = files.status(self.product)
-        wanted = (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
-        return status is not None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+        expected = (self.mode, files.uid_of(self.owner), files.gid_of(self.group))
+        return status is not None and (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == expected
 
     def paths(self) -> list[str]:
         """Return the paths that are written, what is built before its source."""
@@ -189,7 +189,7 @@ def unified(before_name: str, before: str, after_name: str, after: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
-def lost(path: str) -> str:
+def superseded_text(path: str) -> str:
     """Return what a file says that is not going to count any more, for a message."""
     seen = files.see(path)
     said = settings(seen.content.decode("utf-8", "replace")) if seen else ""
@@ -203,7 +203,7 @@ def settings(text: str) -> str:
 
 @dataclasses.dataclass
 class Comparison:
-    """How somebody else's configuration of a program differs from the wanted one."""
+    """How somebody else's configuration of a program differs from the desired one."""
 
     what: list[str] = dataclasses.field(default_factory=list)  # files, and units that would be stopped
     difference: str = ""
@@ -212,22 +212,21 @@ class Comparison:
 
 
 def run(program: Program, module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
-    bring(Change(program, module))
+    """Apply the plan of the module's request; ends the module."""
+    execute(Transaction(program, module))
 
 
-def bring(change: Change) -> None:
-    """Carry a change out while nobody else touches the host's programs; ends the module."""
-    units.serve(change.module)
-    title = change.program.title
+def execute(transaction: Transaction) -> None:
+    """Apply a plan while nobody else touches the host's programs; ends the module."""
+    title = transaction.program.title
     try:
-        with alone(change.program.name):
-            change.carry_out()
+        with alone(transaction.program.name):
+            transaction.apply()
     except (Failed, OSError) as error:
-        change.module.fail_json(
-            msg=f"{title}: {error}", changed=change.changed, actions=change.actions, diff=change.diffs
+        transaction.module.fail_json(
+            msg=f"{title}: {error}", changed=transaction.changed, actions=transaction.actions, diff=transaction.diffs
         )
-    change.exit()
+    transaction.exit()
 
 
 @contextlib.contextmanager
@@ -245,8 +244,8 @@ def alone(program: str) -> Iterator[None]:
             yield
 
 
-class Change:
-    """One run of one program's plan: `look` finds out what is due, `bring_about` does it or says it would."""
+class Transaction:
+    """One run of one program's plan: `look` finds out what is due, `commit` does it or says it would."""
 
     def __init__(self, program: Program, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
         self.program = program
@@ -255,27 +254,27 @@ class Change:
         program.dry = self.dry
         self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
-        self.wanted: bool = self.plan["wanted"]
+        self.enabled: bool = self.plan["wanted"]  # whether the host is to have the program
         self.changed = False
         self.actions: list[str] = []
         self.diffs: list[dict[str, str]] = []
         self.missing: dict[str, list[Any]] = {}
         self.made: list[str] = []  # folders
-        self.mark: dict[str, Any] = {}
+        self.journal: dict[str, Any] = {}
         self.manifest: dict[str, Any] = {}
         self.targets: list[Target] = []
         self.changes: list[Target] = []
-        self.strange: list[Target] = []
-        self.others: list[str] = []
-        self.lacking: list[str] = []
+        self.foreign_files: list[Target] = []
+        self.superseded: list[str] = []
+        self.missing_artifacts: list[str] = []
         self.unmade: list[str] = []  # what of it could not be made, where all else is in place
-        self.news: list[str] = []
+        self.changed_watches: list[str] = []
         self.watched: dict[str, str] = {}
         self.built: dict[str, bytes] = {}
         self.home = os.path.join(STATE, program.name)
         self.stage = os.path.join(RUNTIME, f"{program.name}.stage")
         self.pending = os.path.join(self.home, "pending")
-        self.mark_file = os.path.join(self.pending, "mark.json")
+        self.journal_file = os.path.join(self.pending, "mark.json")
         self.manifest_file = os.path.join(self.home, "manifest.json")
 
     def did(self, done: str, do: str, what: str) -> bool:
@@ -292,27 +291,27 @@ class Change:
     def exit(self) -> None:
         self.module.exit_json(changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing)
 
-    def carry_out(self) -> None:
+    def apply(self) -> None:
         """Go the whole way."""
         files.remove_tree(self.stage)  # left by a killed run
         self.missing = self.look_for_missing()
         self.look_for_rivals()
         if self.missing and not self.dry:
             self.look_at_files()
-            self.refuse_strangers()
-            return  # the action brings it and calls again
+            self.refuse_foreign_files()
+            return  # the action installs it and calls again
         self.look()
         self.note_differences()
         if self.due():
-            self.bring_about()
+            self.commit()
         elif not self.dry and self.claim_outdated():
             self.keep_manifest()  # somebody had written the very same files, or had it read the new certificate
 
     # --- look
 
     def look_for_missing(self) -> dict[str, list[Any]]:
-        """Return packages that are not installed and users that are not there, as the action brings them."""
-        if not self.wanted:
+        """Return packages that are not installed and users that are not there, as the action creates them."""
+        if not self.enabled:
             return {}
         found: dict[str, list[Any]] = {}
         names = self.plan["packages"]
@@ -340,32 +339,32 @@ class Change:
     def look(self) -> None:
         """Find out how the host differs from the plan."""
         self.look_at_files()
-        self.refuse_strangers()
-        self.news = self.unread()
+        self.refuse_foreign_files()
+        self.changed_watches = self.stale_certificates()
         self.look_at_units()
         for path in {*self.ours, *self.files_of_ours()} if not self.dry else ():
             files.remove(files.beside(path))  # left by a killed run, which may have wanted other files
 
-    def refuse_strangers(self) -> None:
+    def refuse_foreign_files(self) -> None:
         """Stop before somebody else's configuration, unless it may be replaced."""
-        if self.wanted and self.foreign() and not self.plan.get("adopt"):
+        if self.enabled and self.foreign() and not self.plan.get("adopt"):
             self.fail(f"{self.program.title}: {refusal(self.foreign(), self.difference())}")
 
     def look_at_files(self) -> None:
         """Find out which files differ, and whose they are."""
-        self.mark = files.load(self.mark_file)
+        self.journal = files.load(self.journal_file)
         self.manifest = files.load(self.manifest_file)
-        self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.mark.get("files", ()))}
-        self.targets = [self.target(file) for file in self.plan["files"]] if self.wanted else []
+        self.ours = {*self.manifest.get("files", ()), *(entry["path"] for entry in self.journal.get("files", ()))}
+        self.targets = [self.target(file) for file in self.plan["files"]] if self.enabled else []
         order = self.program.last
         self.targets.sort(key=lambda target: order.index(target.path) + 1 if target.path in order else 0)
         self.changes = [target for target in self.targets if not target.right]
         self.stale = [path for path in sorted(self.ours - set(self.files_of_ours())) if files.status(path)]
         self.program.leaving = self.stale
-        self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.wanted else []
-        self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.wanted else {}
-        self.lacking = self.program.lacking(self.plan) if self.wanted else []
-        self.look_for_strangers()
+        self.folders = [folder for folder in self.all_folders() if not folder_right(folder)] if self.enabled else []
+        self.watched = {path: files.digest(path) for path in self.plan["watch"]} if self.enabled else {}
+        self.missing_artifacts = self.program.missing_artifacts(self.plan) if self.enabled else []
+        self.look_for_foreign_files()
 
     def all_folders(self) -> list[dict[str, str]]:
         """Return the folders of the plan, and those that earlier runs made for its files: everybody may read these."""
@@ -390,88 +389,96 @@ class Change:
     def files_of_changes(self) -> list[str]:
         return [path for target in self.changes for path in target.paths()]
 
-    def unread(self) -> list[str]:
+    def stale_certificates(self) -> list[str]:
         """Return the watched files that are not as the program has read them; what it shows on the wire decides."""
         loaded = self.manifest.get("watch", {})
-        news = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
+        changed = [path for path, digest in self.watched.items() if digest != loaded.get(path)]
         serves = self.plan["serves"]
-        if not news or not serves:
-            return news
+        if not changed or not serves:
+            return changed
         if not postamt_certificates.behind(self.program.name, serves, loaded):
             return []
         bad = postamt_certificates.unusable(serves)
         if bad and not self.dry:
             raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
-        return news
+        return changed
 
-    def look_for_strangers(self) -> None:
+    def look_for_foreign_files(self) -> None:
         """Find out which files are neither a package's nor this collection's: in the way, or without effect soon."""
         mine = [t for t in self.changes if t.seen and t.path not in self.ours and t.seen.content != t.content]
-        others: list[str] = []
-        if not self.manifest and not self.mark:
-            others = [*self.program.others(), *(() if self.wanted else self.program.last)]
-        if not (mine or others):
+        candidates: list[str] = []
+        if not self.manifest and not self.journal:
+            candidates = [*self.program.superseded_files(), *(() if self.enabled else self.program.last)]
+        if not (mine or candidates):
             return
         known = packaged_digests()
         for target in mine:
             target.foreign = bool(target.seen and not self.from_package(target.path, target.seen.content, known))
-        self.strange = [target for target in mine if target.foreign]
-        seen = {path: files.see(path) for path in others if path not in self.ours}
-        self.others = [path for path, one in seen.items() if one and not self.from_package(path, one.content, known)]
+        self.foreign_files = [target for target in mine if target.foreign]
+        seen = {path: files.see(path) for path in candidates if path not in self.ours}
+        self.superseded = [
+            path for path, one in seen.items() if one and not self.from_package(path, one.content, known)
+        ]
 
     def from_package(self, path: str, content: bytes, known: Mapping[str, set[str]]) -> bool:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()  # what dpkg and ucf keep
-        return digest in known.get(path, ()) or self.program.pristine(path, content.decode("utf-8", "replace"))
+        return digest in known.get(path, ()) or self.program.is_package_default(
+            path, content.decode("utf-8", "replace")
+        )
 
     def foreign(self) -> list[str]:
         """Return the files of somebody else's configuration."""
-        return [*(target.path for target in self.strange), *self.others]
+        return [*(target.path for target in self.foreign_files), *self.superseded]
 
     def difference(self) -> str:
-        return self.program.differences(self.wanted_texts(), self.strange, self.others)
+        return self.program.differences(self.desired_texts(), self.foreign_files, self.superseded)
 
-    def wanted_texts(self) -> dict[str, str]:
+    def desired_texts(self) -> dict[str, str]:
         return {target.path: target.content.decode() for target in self.targets}
 
     def compare(self) -> Comparison:
         """Return what of somebody else's configuration the plan would put out of force, without changing anything."""
         self.look_at_files()
         self.look_at_units()
-        if not self.wanted:
-            stops = self.stops if self.others else []
+        if not self.enabled:
+            stops = self.stops if self.superseded else []
             return Comparison(stops, "".join(f"-{name} runs\n+{name} is stopped and disabled\n" for name in stops))
         if not self.foreign():
             return Comparison()
-        return Comparison(self.foreign(), self.difference(), *self.program.stranded(self.wanted_texts()))
+        return Comparison(self.foreign(), self.difference(), *self.program.adoption_blockers(self.desired_texts()))
 
     def look_at_units(self) -> None:
         """Find out which units have to be started, enabled, stopped, and whether running ones must read anew."""
-        wanted = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
-        self.groups = {name: [*self.program.beside(name), name] for name in wanted}  # in the order of their start
+        desired = self.wishes = {unit["name"]: unit["running"] for unit in self.plan["units"]}
+        self.groups = {
+            name: [*self.program.companion_units(name), name] for name in desired
+        }  # in the order of their start
         seen = units.states(one for group in self.groups.values() for one in group)
         active = {name: all(seen[one].active for one in group) for name, group in self.groups.items()}
-        self.running = [name for name, wish in wanted.items() if wish and active[name]]
-        self.starts = [name for name, wish in wanted.items() if wish and not active[name]]
-        self.enables = [name for name, wish in wanted.items() if wish and not seen[name].enabled]
-        away = [name for name, wish in wanted.items() if not wish and seen[name].exists]
+        self.running = [name for name, wish in desired.items() if wish and active[name]]
+        self.starts = [name for name, wish in desired.items() if wish and not active[name]]
+        self.enables = [name for name, wish in desired.items() if wish and not seen[name].enabled]
+        away = [name for name, wish in desired.items() if not wish and seen[name].exists]
         self.stops = [name for name in away if any(seen[one].active for one in self.groups[name])]
         self.disables = [name for name in away if seen[name].enabled]
         # What ran before this collection came, for whoever takes it away again.
-        ran = [name for name in wanted if active[name]]
-        self.ran: list[str] = self.manifest.get("ran", self.mark.get("ran", ran))
-        self.reread = ""
-        if self.running and (self.changes or self.news or self.mark or any(seen[name].stale for name in self.running)):
+        ran = [name for name in desired if active[name]]
+        self.ran: list[str] = self.manifest.get("ran", self.journal.get("ran", ran))
+        self.take_up_verb = ""  # restart or reload, where running units have to take up what is new
+        if self.running and (
+            self.changes or self.changed_watches or self.journal or any(seen[name].stale for name in self.running)
+        ):
             old = {t.path: t.seen.content.decode("utf-8", "replace") if t.seen else None for t in self.changes}
             new = {t.path: t.content.decode() for t in self.changes}
             unit_files = any(path.startswith(UNIT_FILES) for path in new) or any(seen[n].stale for n in self.running)
             # Somebody else's may wait after a failure, for want of what another program has ceased to offer meanwhile.
             taken_over = bool(self.foreign())
-            again = taken_over or unit_files or self.mark.get("reread") == "restart"
+            again = taken_over or unit_files or self.journal.get("reread") == "restart"
             again = again or any(seen[name].starting or self.renewed(seen[name]) for name in self.running)
             again = again or self.program.needs_restart(old, new)
-            self.reread = "restart" if again else "reload"
+            self.take_up_verb = "restart" if again else "reload"
         # A change under way counts by what served when it began.
-        self.served: bool = self.mark["served"] if self.mark else bool(self.running) and not self.starts
+        self.served: bool = self.journal["served"] if self.journal else bool(self.running) and not self.starts
 
     def renewed(self, unit: units.UnitState) -> bool:
         """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
@@ -483,8 +490,8 @@ class Change:
 
     def due(self) -> bool:
         """Tell whether anything has to be done."""
-        files_due = self.changes or self.stale or self.folders or self.mark or self.lacking
-        return bool(files_due or self.reread or self.starts or self.enables or self.stops or self.disables)
+        files_due = self.changes or self.stale or self.folders or self.journal or self.missing_artifacts
+        return bool(files_due or self.take_up_verb or self.starts or self.enables or self.stops or self.disables)
 
     def note_differences(self) -> None:
         self.diffs = [target.difference() for target in self.changes]
@@ -493,25 +500,25 @@ class Change:
             for path in self.stale
         ]
 
-    # --- bring about
+    # --- commit
 
-    def bring_about(self) -> None:
-        """Check, swap, reload, ask, and take back what made it worse."""
+    def commit(self) -> None:
+        """Check, swap, reload, check the health, and take back what made it worse."""
         copies = self.files_of_changes()
         try:
             self.check()
-            if self.mark:
+            if self.journal:
                 self.did("finished", "finish", "a change that an earlier run left half done")
-            before = self.ask_before()
+            before = self.checks_before()
             self.make_folders()
             self.prepare()
-            self.set_mark(before)
+            self.write_journal(before)
         except (Failed, OSError) as error:
             self.discard(copies)
             for path in reversed(self.made):  # no record names them
                 with contextlib.suppress(OSError):
                     files.remove_folder(path)
-            state = "what an earlier run left half done is so still" if self.mark else "nothing was changed"
+            state = "what an earlier run left half done is so still" if self.journal else "nothing was changed"
             self.fail(f"{self.program.title}: {error}; {state}")
         since = f"@{int(time.time())}"
         try:
@@ -526,7 +533,7 @@ class Change:
             self.remove_stale()
             if not self.dry:
                 self.keep_manifest()
-                self.clear_mark()
+                self.clear_journal()
         except OSError as error:
             self.fail(f"{self.program.title} serves with the new configuration; the next run finishes: {error}")
 
@@ -576,7 +583,7 @@ class Change:
     def refuse(self, what: str, details: Iterable[str]) -> NoReturn:
         """Fail before anything is changed; a change that an earlier run left half done is taken back."""
         listing = "\n".join(f"- {detail.replace(self.stage, '')}" for detail in dict.fromkeys(details))
-        state = "nothing was changed" if not self.mark or self.dry else self.undo()
+        state = "nothing was changed" if not self.journal or self.dry else self.undo()
         self.fail(f"{self.program.title}{what}; {state}:\n{listing}")
 
     def changed_settings(self) -> list[str]:
@@ -609,13 +616,13 @@ class Change:
             with contextlib.suppress(OSError):
                 files.remove(files.beside(path))
 
-    def set_mark(self, before: Mapping[str, Answer]) -> None:
-        """Keep the old copies and say that a change is under way; a mark that is there keeps its older copies."""
+    def write_journal(self, before: Mapping[str, Answer]) -> None:
+        """Keep the old copies and say that a change is under way; a journal that is there keeps its older copies."""
         if self.dry:
             return
         files.private_folder(self.home)
-        files.private_folder(self.pending, empty=not self.mark)
-        entries = list(self.mark.get("files", ()))
+        files.private_folder(self.pending, empty=not self.journal)
+        entries = list(self.journal.get("files", ()))
         marked = {entry["path"] for entry in entries}
         for target in self.changes:
             if target.seen and target.path not in self.ours:
@@ -625,16 +632,16 @@ class Change:
             for path in target.paths():
                 if path not in marked:
                     entries.append(self.kept(path, str(len(entries))))
-        self.mark = {
+        self.journal = {
             "files": entries,
             "folders": self.folders_of_ours(),
             "digests": self.digests_of_changes(),
             "ran": self.ran,
             "served": self.served,
-            "reread": self.reread,
-            "answers": {question: vars(answer) for question, answer in before.items()},
+            "reread": self.take_up_verb,
+            "answers": {check: vars(answer) for check, answer in before.items()},
         }
-        files.save(self.mark_file, self.mark)
+        files.save(self.journal_file, self.journal)
 
     def digests_of_changes(self) -> dict[str, str]:
         known = {target.path: target.content for target in self.changes}
@@ -642,7 +649,7 @@ class Change:
         return {path: hashlib.sha256(content).hexdigest() for path, content in known.items()}
 
     def kept(self, path: str, name: str) -> dict[str, Any]:
-        """Keep the old copy of a file in pending/ and return its entry of the mark."""
+        """Keep the old copy of a file in pending/ and return its entry of the journal."""
         seen = files.see(path)
         if seen is None:
             return {"path": path, "copy": ""}
@@ -676,48 +683,48 @@ class Change:
                 units.act("stop", *reversed(self.groups[name]))
         if disables := [name for name in self.disables if self.did("disabled", "disable", name)]:
             units.act("disable", *disables)  # in one call, since each makes systemd read all of its units again
-        self.reread_unit_files(target.path for target in self.changes)
-        for what in self.lacking:
+        self.reload_unit_files(target.path for target in self.changes)
+        for what in self.missing_artifacts:
             if self.did("made", "make", what):
                 self.unmade = [what]
-                self.program.make(what)
+                self.program.create(what)
                 self.unmade = []
         if enables := [name for name in self.enables if self.did("enabled", "enable", name)]:
             units.act("enable", *enables)
-        if self.reread and self.did(f"{self.reread}ed", self.reread, self.program.title):
-            self.take_up(self.reread)
+        if self.take_up_verb and self.did(f"{self.take_up_verb}ed", self.take_up_verb, self.program.title):
+            self.take_up(self.take_up_verb)
         for name in self.starts:
             if self.did("started", "start", name):
                 units.act("start", *self.groups[name])
 
-    def reread_unit_files(self, paths: Iterable[str]) -> None:
-        if not self.dry and (self.reread == "restart" or any(path.startswith(UNIT_FILES) for path in paths)):
+    def reload_unit_files(self, paths: Iterable[str]) -> None:
+        if not self.dry and (self.take_up_verb == "restart" or any(path.startswith(UNIT_FILES) for path in paths)):
             units.output("systemctl", "daemon-reload")
 
-    def take_up(self, reread: str) -> None:
+    def take_up(self, verb: str) -> None:
         names = [one for name in self.running for one in self.groups[name]]
-        (self.program.restart if reread == "restart" else self.program.reload)(names)
+        (self.program.restart if verb == "restart" else self.program.reload)(names)
 
-    # --- ask
+    # --- health checks
 
-    def ask_before(self) -> dict[str, Answer]:
+    def checks_before(self) -> dict[str, Answer]:
         """Return what the program answers before the change, or answered before a change that was left half done."""
         if self.dry:
             return {}
-        if self.mark:
-            from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+        if self.journal:
+            from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
-            return {question: questions.Answer(**said) for question, said in self.mark["answers"].items()}
-        return self.ask() if self.served else {}
+            return {check: health.Answer(**said) for check, said in self.journal["answers"].items()}
+        return self.run_checks() if self.served else {}
 
-    def ask(self, wait: float = 0) -> dict[str, Answer]:
-        """Ask the plan's questions; wait: seconds that the program may take to answer at all."""
+    def run_checks(self, wait: float = 0) -> dict[str, Answer]:
+        """Run the plan's health checks; wait: seconds that the program may take to answer at all."""
         from ansible_collections.postamt.mail.plugins.module_utils._engine import (
-            questions,  # costs time: only on a change
+            health,  # costs time: only on a change
         )
 
-        asked = {questions.described(question): question for question in self.plan["questions"] if self.wanted}
-        return dict(zip(asked, questions.ask(list(asked.values()), wait, self.hopeless), strict=True))
+        asked = {health.described(check): check for check in self.plan["questions"] if self.enabled}
+        return dict(zip(asked, health.run(list(asked.values()), wait, self.hopeless), strict=True))
 
     def hopeless(self) -> bool:
         """Tell whether a unit that shall run is dead, so that there is nothing to wait for."""
@@ -725,43 +732,43 @@ class Change:
         return any(state.dead for state in units.states(shall_run).values())
 
     def judge(self, before: Mapping[str, Answer], since: str) -> None:
-        """Ask again; take the change back where answers got worse, and say what else is not well."""
-        if self.dry or not self.plan["questions"] or not self.wanted:
+        """Run the checks again; take the change back where answers got worse, and say what else is not well."""
+        if self.dry or not self.plan["questions"] or not self.enabled:
             return
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
-        after = self.ask(wait=self.program.patience)
-        old = {question: before.get(question, questions.NOTHING) for question in after}
-        bad = {q: a for q, a in after.items() if questions.worse(old[q], a)}
-        mute = {q: a for q, a in after.items() if a.verdict in (questions.SILENT, questions.BROKEN)}
+        after = self.run_checks(wait=self.program.patience)
+        old = {check: before.get(check, health.NOTHING) for check in after}
+        bad = {q: a for q, a in after.items() if health.worse(old[q], a)}
+        mute = {q: a for q, a in after.items() if a.verdict in (health.SILENT, health.BROKEN)}
         if bad or mute:
             said = [f"{q}: before {old[q].text}, now {a.text}" for q, a in after.items() if q in bad or q in mute]
             self.give_up(said, since, before, back=bool(bad), dead=bool(mute))
-        for question, answer in after.items():
-            if answer.verdict == questions.LATER:
+        for check, answer in after.items():
+            if answer.verdict == health.LATER:
                 cause = f" ({', '.join(answer.down)} does not answer)" if answer.down else ""
-                self.actions.append(f"asked {question}, which answers {answer.text} for now{cause}")
+                self.actions.append(f"asked {check}, which answers {answer.text} for now{cause}")
 
     def see_served(self) -> None:
-        """See that a new certificate is shown; the mark stays where it is not, so that the next run tries again."""
-        if self.news and self.plan["serves"] and not self.dry:
-            left = postamt_certificates.settled(self.plan["serves"])
-            if left:
+        """See that a new certificate is shown; the journal stays where it is not, so that the next run tries again."""
+        if self.changed_watches and self.plan["serves"] and not self.dry:
+            remaining = postamt_certificates.settled(self.plan["serves"])
+            if remaining:
                 self.fail(
-                    f"{self.program.title} shows another certificate than the one on disk after its {self.reread}: "
-                    + ", ".join(left)
+                    f"{self.program.title} shows another certificate than the one on disk after its "
+                    f"{self.take_up_verb}: {', '.join(remaining)}"
                 )
 
     def give_up(self, why: list[str], since: str, before: Mapping[str, Answer], back: bool, dead: bool) -> NoReturn:
-        """Fail; bring the old files back, or else leave the mark, so that the next run asks again.
+        """Fail; bring the old files back, or else leave the journal, so that the next run checks again.
 
         dead: whether the program fell silent, so that the old files need a restart.
         """
         logged = units.complaints([one for group in self.groups.values() for one in group], since)
         details = [*why, *(f"logged: {line}" for line in logged)]
         details += self.changed_settings() if self.served else []
-        details += [f"new since the last reload: {', '.join(self.news)}"] if self.news else []
-        if back and self.mark["files"]:
+        details += [f"new since the last reload: {', '.join(self.changed_watches)}"] if self.changed_watches else []
+        if back and self.journal["files"]:
             self.unmade = []
             try:
                 state = f"does not work with the new configuration; {self.undo(before, dead)}"
@@ -775,8 +782,8 @@ class Change:
         self.fail("\n".join([f"{self.program.title} {state}.", *(f"- {detail}" for detail in details)]))
 
     def undo(self, before: Mapping[str, Answer] | None = None, dead: bool = False) -> str:
-        """Bring the old files of the mark back and have the program take them up; returns what became of it."""
-        entries = self.mark["files"]
+        """Bring the old files of the journal back and have the program take them up; returns what became of it."""
+        entries = self.journal["files"]
         for entry in reversed(entries):
             if entry["copy"]:
                 seen = files.see(os.path.join(self.pending, entry["copy"]))
@@ -788,15 +795,15 @@ class Change:
         files.settle(entry["path"] for entry in entries)
         self.actions.append("brought the old files back")
         if self.running:
-            self.reread_unit_files(entry["path"] for entry in entries)
-            self.take_up("restart" if dead else self.mark["reread"] or "reload")
-        self.clear_mark()
+            self.reload_unit_files(entry["path"] for entry in entries)
+            self.take_up("restart" if dead else self.journal["reread"] or "reload")
+        self.clear_journal()
         if not before:
             return "the files from before a half done change are back"
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import questions
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import health
 
-        again = self.ask(wait=self.program.patience)
-        bad = [q for q, answer in again.items() if q in before and questions.worse(before[q], answer)]
+        again = self.run_checks(wait=self.program.patience)
+        bad = [q for q, answer in again.items() if q in before and health.worse(before[q], answer)]
         return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
 
     # --- afterwards
@@ -843,10 +850,10 @@ class Change:
         return [one for name, wish in self.wishes.items() if wish for one in self.groups[name]]
 
     def folders_of_ours(self) -> list[str]:
-        return sorted({*self.manifest.get("folders", ()), *self.mark.get("folders", ()), *self.made})
+        return sorted({*self.manifest.get("folders", ()), *self.journal.get("folders", ()), *self.made})
 
-    def clear_mark(self) -> None:
-        files.remove(self.mark_file)
+    def clear_journal(self) -> None:
+        files.remove(self.journal_file)
         files.remove_tree(self.pending)
 
 
@@ -897,8 +904,8 @@ def folder_right(folder: Mapping[str, Any]) -> bool:
     status = files.folder(folder["path"], uid)
     if status is None:
         return False
-    wanted = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
-    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == wanted
+    expected = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
+    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == expected
 
 
 def packaged_digests() -> dict[str, set[str]]:

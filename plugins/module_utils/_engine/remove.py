@@ -22,7 +22,7 @@ CONFIG = "/cn=config.ldif"  # among slapd's originals, and no file of its own
 
 
 class Removal:
-    """One program's share, from what its manifest says and the mark of a change that was left half done."""
+    """One program's share, from what its manifest says and the journal of a change that was left half done."""
 
     def __init__(self, program: str, dry: bool) -> None:
         self.home = os.path.join(STATE, program)
@@ -30,15 +30,15 @@ class Removal:
         self.dry = dry
         self.actions: list[str] = []
         self.manifest = files.load(os.path.join(self.home, "manifest.json"))
-        self.mark = files.load(os.path.join(self.home, "pending", "mark.json"))
+        self.journal = files.load(os.path.join(self.home, "pending", "mark.json"))
         known = self.manifest.get("files", {})
-        later = self.mark.get("digests", {})
-        marked = [entry["path"] for entry in self.mark.get("files", ())]
+        later = self.journal.get("digests", {})
+        marked = [entry["path"] for entry in self.journal.get("files", ())]
         self.digests = {path: {known.get(path), later.get(path)} for path in {*known, *marked}}
         self.units: list[str] = self.manifest.get("units", [])
-        self.ran: list[str] = self.manifest.get("ran", self.mark.get("ran", []))
+        self.ran: list[str] = self.manifest.get("ran", self.journal.get("ran", []))
         self.shared: list[str] = self.manifest.get("shared", [])
-        self.folders: list[str] = sorted({*self.manifest.get("folders", ()), *self.mark.get("folders", ())})
+        self.folders: list[str] = sorted({*self.manifest.get("folders", ()), *self.journal.get("folders", ())})
         place = f"{self.home}/originals"
         self.originals = {f"/{name}": f"{place}/{name}" for name, _status in files.tree(place)}
         self.originals.pop(CONFIG, None)
@@ -48,7 +48,7 @@ class Removal:
         self.actions.append(f"would {do} {what}" if self.dry else f"{done} {what}")
         return not self.dry
 
-    def carry_out(self) -> None:
+    def execute(self) -> None:
         """Stop, delete, put back, forget: whatever is interrupted is taken up again by the next call."""
         self.stop()
         for path in sorted({*self.digests, *self.originals}):
@@ -102,7 +102,7 @@ class Removal:
 
     def old_copies(self, path: str) -> list[str]:
         """Return the digest of a file before a change that was left half done."""
-        copies = [entry["copy"] for entry in self.mark.get("files", ()) if entry["path"] == path and entry["copy"]]
+        copies = [entry["copy"] for entry in self.journal.get("files", ()) if entry["path"] == path and entry["copy"]]
         return [files.digest(os.path.join(self.home, "pending", copy)) for copy in copies]
 
     def remove_folder(self, path: str) -> None:
@@ -180,9 +180,8 @@ def _mail_place() -> str:
     return next((":".join(words) for words in said if words), "")
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Take everything away; ends the module."""
-    units.serve(module)
     actions: list[str] = []
     ran: list[str] = []
     programs = claimed()
@@ -192,7 +191,7 @@ def carry_out(module: AnsibleModule) -> None:
             with alone(program):
                 removal = Removal(program, module.check_mode)
                 try:
-                    removal.carry_out()
+                    removal.execute()
                 finally:
                     actions += removal.actions
                     ran += removal.ran

@@ -43,12 +43,20 @@ class Output(t.NamedTuple):
     stderr: str
 
 
-_module: list[t.Any] = []
+class Runner(t.Protocol):
+    """What runs commands: the part of an AnsibleModule that is used here."""
+
+    def run_command(self, args: list[str], /, **options: t.Any) -> tuple[int, str, str]:
+        """Run a command; returns its exit code, what it printed, and what it complained of."""
 
 
-def serve(module: t.Any) -> None:
-    """Run commands by this AnsibleModule from now on; called once, before anything else here."""
-    _module[:] = [module]
+_runner: Runner | None = None
+
+
+def set_runner(runner: Runner) -> None:
+    """Run commands by this runner from now on; modules/apply_plan.py calls it once, before anything else."""
+    global _runner
+    _runner = runner
 
 
 def output(*command: str, check: bool = True, data: str | None = None, **variables: str) -> Output:
@@ -57,7 +65,9 @@ def output(*command: str, check: bool = True, data: str | None = None, **variabl
     data: what it reads from standard input.
     """
     environment = {"LC_ALL": "C", **variables}
-    code, out, err = _module[0].run_command(
+    if _runner is None:
+        raise RuntimeError("units.set_runner() comes first")
+    code, out, err = _runner.run_command(
         [*command], data=data, environ_update=environment, errors="replace", handle_exceptions=False
     )
     found = Output(code, out, err)
@@ -141,10 +151,10 @@ def complaints(names: Collection[str], since: str, most: int = 5) -> list[str]:
     return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]
 
 
-def taken(wanted: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:
+def taken(endpoints: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:
     """Return who else listens where a server of the units `mine` wants to, one sentence for each listener.
 
-    wanted: address, empty for all of the host's, and port.
+    endpoints: address, empty for all of the host's, and port.
     """
     try:
         listed = output("ss", "-Hltnp").stdout
@@ -154,7 +164,7 @@ def taken(wanted: Collection[tuple[str, int]], mine: Collection[str]) -> list[st
     for row in (line.split() for line in listed.splitlines()):
         place, _colon, number = row[3].rpartition(":")
         place = place.strip("[]").partition("%")[0]
-        meant = [a for a, port in wanted if str(port) == number and (not a or place in (a, "0.0.0.0", "::", "*"))]
+        meant = [a for a, port in endpoints if str(port) == number and (not a or place in (a, "0.0.0.0", "::", "*"))]
         process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
         unit = _unit_of(process[2]) if process and meant else ""
         if meant and unit not in mine:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""An end for a module that hangs: it leaves no process and no lock, and what it left half done has its mark."""
+"""An end for a module that hangs: it leaves no process and no lock, and what it left half done has its journal."""
 
 from __future__ import annotations
 

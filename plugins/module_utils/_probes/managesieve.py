@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import Conversation, Endpoint, ProbeError, Tls, quoted, unquoted
+from .base import Conversation, Endpoint, ProbeError, Tls, unquoted
 
 _STRING = r'"(?:\\.|[^"\\])*"'
 _WORD = re.compile(rf"{_STRING}|\{{\d+\+?\}}|[^\s\"{{]+")
@@ -40,14 +38,6 @@ class SieveRefused(ProbeError):
     def __init__(self, endpoint: Endpoint, asked: str, answer: SieveAnswer) -> None:
         super().__init__(endpoint, asked, answer)
         self.answer = answer
-
-
-@dataclass(frozen=True)
-class SieveScript:
-    """A script in the user's store, and whether it is the one that filters."""
-
-    name: str
-    active: bool
 
 
 class Sieve(Conversation):
@@ -86,11 +76,6 @@ class Sieve(Conversation):
         self.secure()
         self.greet()
 
-    def login(self, user: str, password: str) -> SieveAnswer:
-        """The answer to AUTHENTICATE PLAIN (RFC 4616)."""
-        secret = b64encode(f"\0{user}\0{password}".encode()).decode()
-        return self.command(f'AUTHENTICATE "PLAIN" "{secret}"', "AUTHENTICATE PLAIN")[0]
-
 
 def words(text: str, literals: list[bytes]) -> list[str]:
     """The strings and words in a line of the server's; each `{size}` stands for a literal."""
@@ -105,63 +90,7 @@ def ended(text: str, literals: list[bytes]) -> SieveAnswer | None:
     return found and SieveAnswer(found[1].upper(), found[2] or "", " ".join(words(found[3] or "", literals)))
 
 
-@contextmanager
-def _session(e: Endpoint, user: str, password: str, tls: Tls) -> Iterator[Sieve]:
-    with Sieve(e, tls) as sieve:
-        answer = sieve.login(user, password)
-        if not answer.ok:
-            raise SieveRefused(e, f"login of {user}", answer)
-        yield sieve
-
-
 def sieve_capabilities(e: Endpoint, *, tls: Tls = "none") -> Mapping[str, str]:
     """What does it greet with, before TLS ("none") or after it? IMPLEMENTATION, SASL, SIEVE..., each with its value."""
     with Sieve(e, tls) as sieve:
         return sieve.capabilities
-
-
-def sieve_login(e: Endpoint, user: str, password: str, *, tls: Tls = "starttls") -> SieveAnswer:
-    """May this user in? With tls="none" the password travels in the clear, unless the server is good.
-
-    Dovecot lets wrong passwords wait for up to 17 s: give the endpoint time.
-    """
-    with Sieve(e, tls) as sieve:
-        return sieve.login(user, password)
-
-
-def sieve_put(
-    e: Endpoint,
-    user: str,
-    password: str,
-    name: str,
-    script: str,
-    *,
-    activate: bool = True,
-    tls: Tls = "starttls",
-) -> SieveAnswer:
-    """May the user store this script and let it filter? NO with the compiler's words for a wrong one."""
-    with _session(e, user, password, tls) as sieve:
-        content = script.encode()
-        answer = sieve.command(f"PUTSCRIPT {quoted(name)} {{{len(content)}+}}\r\n{script}", f"PUTSCRIPT {name}")[0]
-        return sieve.command(f"SETACTIVE {quoted(name)}")[0] if answer.ok and activate else answer
-
-
-def sieve_activate(e: Endpoint, user: str, password: str, name: str, *, tls: Tls = "starttls") -> SieveAnswer:
-    """Let this script filter, or none for the name ""."""
-    with _session(e, user, password, tls) as sieve:
-        return sieve.command(f"SETACTIVE {quoted(name)}")[0]
-
-
-def sieve_list(e: Endpoint, user: str, password: str, *, tls: Tls = "starttls") -> tuple[SieveScript, ...]:
-    """Which scripts does the user have?"""
-    with _session(e, user, password, tls) as sieve:
-        answer, lines = sieve.command("LISTSCRIPTS")
-        if not answer.ok:
-            raise SieveRefused(e, "LISTSCRIPTS", answer)
-        return tuple(SieveScript(name, [word.upper() for word in rest] == ["ACTIVE"]) for name, *rest in lines)
-
-
-def sieve_delete(e: Endpoint, user: str, password: str, name: str, *, tls: Tls = "starttls") -> SieveAnswer:
-    """Take a script away; NO with ACTIVE for the one that filters."""
-    with _session(e, user, password, tls) as sieve:
-        return sieve.command(f"DELETESCRIPT {quoted(name)}")[0]

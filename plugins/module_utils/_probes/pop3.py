@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .base import Conversation, Endpoint, ProbeError, Tls, attempts, keywords
+from .base import Conversation, Endpoint, ProbeError, Tls, keywords
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,6 @@ class Pop3Refused(ProbeError):
     def __init__(self, endpoint: Endpoint, asked: str, answer: Pop3Answer) -> None:
         super().__init__(endpoint, asked, answer)
         self.answer = answer
-
-
-@dataclass(frozen=True)
-class Pop3Message:
-    """A message in the mailbox: its number in this session, its size in bytes, its lasting id."""
-
-    number: int
-    size: int
-    uid: str
 
 
 class Pop3(Conversation):
@@ -85,55 +75,8 @@ class Pop3(Conversation):
         self.grant("STLS")
         self.secure()
 
-    def login(self, user: str, password: str) -> Pop3Answer:
-        """The answer to USER, where it is refused, or to PASS."""
-        answer = self.command(f"USER {user}")
-        return self.command(f"PASS {password}", "PASS") if answer.ok else answer
-
-
-@contextmanager
-def _session(e: Endpoint, user: str, password: str, tls: Tls) -> Iterator[Pop3]:
-    with Pop3(e, tls) as pop3:
-        answer = pop3.login(user, password)
-        if not answer.ok:
-            raise Pop3Refused(e, f"login of {user}", answer)
-        yield pop3
-
 
 def pop3_capabilities(e: Endpoint, *, tls: Tls = "none") -> Mapping[str, str]:
     """What does it offer (RFC 2449), before TLS ("none") or after it? Each capability with its arguments."""
     with Pop3(e, tls) as pop3:
         return keywords(line.decode("utf-8", "replace") for line in pop3.lines("CAPA"))
-
-
-def pop3_login(e: Endpoint, user: str, password: str, *, tls: Tls = "implicit") -> Pop3Answer:
-    """May this user in? With tls="none" a good server refuses before the password is sent.
-
-    Dovecot lets wrong passwords wait for up to 17 s: give the endpoint time.
-    """
-    with Pop3(e, tls) as pop3:
-        return pop3.login(user, password)
-
-
-def pop3_list(e: Endpoint, user: str, password: str, *, tls: Tls = "implicit") -> tuple[Pop3Message, ...]:
-    """Which messages are in the mailbox?"""
-    with _session(e, user, password, tls) as pop3:
-        sizes = dict(line.split()[:2] for line in pop3.lines("LIST"))
-        uids = dict(line.split()[:2] for line in pop3.lines("UIDL"))
-        return tuple(Pop3Message(int(n), int(size), uids.get(n, b"").decode()) for n, size in sizes.items())
-
-
-def pop3_find(
-    e: Endpoint, user: str, password: str, token: str, *, wait: float = 15.0, tls: Tls = "implicit"
-) -> bytes | None:
-    """Which message has the token in its subject? Its bytes, or None after `wait` seconds; the newest of several.
-
-    Logs in again for each look, since a session sees the mailbox as it was at its login.
-    """
-    for _attempt in attempts(wait, first=0.2):
-        with _session(e, user, password, tls) as pop3:
-            for number in reversed([int(line.split()[0]) for line in pop3.lines("LIST")]):
-                header = b"\n".join(pop3.lines(f"TOP {number} 0"))
-                if re.search(rb"(?im)^Subject:.*(?:\n[ \t].*)*" + re.escape(token.encode()), header):
-                    return b"".join(line + b"\r\n" for line in pop3.lines(f"RETR {number}"))
-    return None

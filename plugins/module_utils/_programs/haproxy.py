@@ -67,8 +67,8 @@ def _children(process: str) -> set[str]:
 def _throwaway(pem: str) -> str:
     """Make a certificate with its key in one file; returns the file by which it is verified."""
     key = f"{pem}.key"
-    wanted = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-days", "1")
-    units.output("openssl", "req", "-x509", *wanted, "-keyout", key, "-out", f"{pem}.ca")
+    options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-days", "1")
+    units.output("openssl", "req", "-x509", *options, "-keyout", key, "-out", f"{pem}.ca")
     parts = [files.see(path) for path in (f"{pem}.ca", key)]
     files.write(pem, b"".join(part.content for part in parts if part))
     return f"{pem}.ca"
@@ -83,12 +83,11 @@ def _unused() -> bool:
     return seen is None or hashlib.md5(seen.content, usedforsecurity=False).hexdigest() in known
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module.
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module.
 
     The package enables its own unit. On the first run it is disabled, unless an administrator uses it.
     """
-    units.serve(module)
     plan = module.params["request"]["plan"]
     installed = files.exists(Haproxy.checker)
     if plan["wanted"] and installed and not files.exists(f"{STATE}/{Haproxy.name}/manifest.json") and _unused():

@@ -33,7 +33,6 @@ class Nftables(Program):
         return any(path != CONFIGURATION for path in new)
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
-    units.serve(module)
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Nftables(), module)

@@ -47,7 +47,7 @@ class Postfix(Program):
     # A main.cf or LDAP table younger than a second makes each program of Postfix 3.10 wait until it has settled.
     age = 5.0
 
-    def beside(self, unit: str) -> tuple[str, ...]:
+    def companion_units(self, unit: str) -> tuple[str, ...]:
         return ("postfix@-.service",) if unit == "postfix.service" and files.exists(INSTANCES) else ()
 
     def staged(self, path: str, content: str) -> str:
@@ -102,30 +102,30 @@ class Postfix(Program):
     def ports(self, stage: str) -> set[tuple[str, int]]:
         return listeners(units.output("postconf", "-c", stage + FOLDER, "-M", check=False).stdout)
 
-    def pristine(self, path: str, content: str) -> bool:
+    def is_package_default(self, path: str, content: str) -> bool:
         if path == MASTER:
             return content == files.text(f"{SHIPPED}/master.cf.dist")
         return path == MAIN and generated(
             content, files.text(f"{SHIPPED}/main.cf.debian") + files.text(f"{SHIPPED}/main.cf.tls")
         )
 
-    def differences(self, wanted: Mapping[str, str], targets: list[Target], others: list[str]) -> str:
+    def differences(self, desired: Mapping[str, str], targets: list[Target], superseded: list[str]) -> str:
         """Compare parameters and services one by one, in whatever order and layout they stand."""
         told = ""
         for target in targets:
             old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
             if target.path in self.last:
-                before, after = files.without_passwords(entries(old)), entries(wanted[target.path])
+                before, after = files.without_passwords(entries(old)), entries(desired[target.path])
                 told += unified(target.path, before, "wanted", after)
             else:
                 told += target.unified()
         return told
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
-        wanted = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
-        return [f"the table of {ALIASES}"] if wanted else []
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
+        missing = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
+        return [f"the table of {ALIASES}"] if missing else []
 
-    def make(self, what: str) -> None:
+    def create(self, what: str) -> None:
         """Build the table of the host's own aliases, which its administrator keeps (newaliases(1))."""
         if not files.exists(ALIASES):
             files.write(ALIASES, b"# See man 5 aliases for format\n", 0o644)
@@ -225,6 +225,6 @@ def _idle() -> set[str]:
     return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Postfix(), module)

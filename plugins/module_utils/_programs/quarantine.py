@@ -13,7 +13,7 @@ from email.parser import BytesHeaderParser
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, questions, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, health, units
 
 HEADER = 1 << 20  # bytes of a message in which its header ends
 FIELD = 1000  # characters of a field that people are shown
@@ -68,24 +68,23 @@ def refused(recipients: str) -> list[str]:
     where = {"port": int(hop[1]) if hop else 25, "address": "127.0.0.1"}
     addresses = dict.fromkeys(re.findall(r"<([^<>\s]+@[^<>\s]+)>", recipients))
     asked = [{"kind": "smtp_rcpt", "arguments": {"recipient": address, **where}} for address in addresses]
-    return [answer.text for answer in questions.ask(asked) if answer.verdict == questions.NO]
+    return [answer.text for answer in health.run(asked) if answer.verdict == health.NO]
 
 
-def carry_out(module: AnsibleModule) -> None:
+def apply(module: AnsibleModule) -> None:
     """Return what is in the quarantine, and release the mail that the request names; ends the module."""
-    units.serve(module)
     request: dict[str, Any] = module.params["request"]
     folder = request["folder"]
     mails, notes = listed(folder)
     if not mails and files.folder(folder):
         notes.append("no mail is in the quarantine")
-    wanted = request.get("release") or []
-    unknown = sorted(set(wanted) - {mail["id"] for mail in mails})
+    names = request.get("release") or []
+    unknown = sorted(set(names) - {mail["id"] for mail in mails})
     if unknown:
         module.fail_json(msg=f"release: {', '.join(unknown)} is not in the quarantine of this host")
     actions: list[str] = []
     recipients = {mail["id"]: mail["recipients"] for mail in mails}
-    for name in wanted:
+    for name in names:
         # It would be bounced, to a sender who may be forged.
         if said := refused(recipients[name]):
             msg = f"{name} was not released: {'; '.join(said)}. The message is {folder}/{name} on this host"

@@ -22,11 +22,11 @@ class Sasl(Program):
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         return True
 
-    def lacking(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         leads = files.readlink(UNIT_FILES + DEBIANS)
         return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
 
-    def make(self, what: str) -> None:
+    def create(self, what: str) -> None:
         """Have Debian's name mean this collection's daemon; one that runs by it would be nobody's."""
         debians = units.states([DEBIANS])[DEBIANS]
         if debians.active:
@@ -36,6 +36,6 @@ class Sasl(Program):
         units.act("enable", UNIT)
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the plan of the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
     run(Sasl(), module)

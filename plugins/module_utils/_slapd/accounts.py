@@ -3,7 +3,7 @@
 """Accounts in the directory between two runs: list, add, change or disable them, set a password, delete after grace.
 
 It leaves the record as the next run expects it, so that the run takes what was done here for what it is: somebody
-else's account, or one that somebody disabled, or a password that is as wanted.
+else's account, or one that somebody disabled, or a password that is as desired.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ from ansible_collections.postamt.mail.plugins.module_utils._accounts.store impor
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._engine.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, ldap
 
 INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
 
 
 def listed(
-    wanted: Mapping[str, Any], current: Mapping[str, entries.Entry], record: Mapping[str, Any]
+    desired: Mapping[str, Any], current: Mapping[str, entries.Entry], record: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the accounts by address: what the entry says, its source, and the day from which it may be deleted."""
-    leaving = entries.leaving(wanted["accounts"], current, record)
+    leaving = entries.leaving(desired["accounts"], current, record)
     found = []
     for dn, entry in current.items():
         if not entries.is_account(entry) or not entry.attributes.get("mail"):
             continue
         address = entry.attributes["mail"][0].lower()
         source = (
-            INVENTORY if address in wanted["accounts"] else LEFT if address in record.get("accounts", {}) else BY_HAND
+            INVENTORY if address in desired["accounts"] else LEFT if address in record.get("accounts", {}) else BY_HAND
         )
         found.append(
             {
@@ -57,7 +56,7 @@ def listed(
 
 
 def others(entry: entries.Entry, attribute: str) -> list[str]:
-    """Return the addresses in an attribute, without the account's own (directory_entries.account_attributes)."""
+    """Return the addresses in an attribute, without the account's own (entries.account_attributes)."""
     own = entry.attributes["mail"][0].lower()
     return sorted(value.lower() for value in entry.attributes.get(attribute, []) if value.lower() != own)
 
@@ -80,24 +79,24 @@ def due(accounts: Iterable[Mapping[str, Any]], today: str) -> list[Mapping[str, 
 
 def taken(current: Mapping[str, entries.Entry], dn: str, addresses: Iterable[str]) -> dict[str, str]:
     """Return by whom addresses are taken already; dn: the entry that may have them."""
-    wanted = {address.lower() for address in addresses}
+    asked = {address.lower() for address in addresses}
     return {
         value.lower(): entry.attributes["mail"][0]
         for other, entry in current.items()
         if other != dn and entry.attributes.get("mail")
         for value in (*entry.attributes["mail"], *entry.attributes.get("mailAlias", []))
-        if value.lower() in wanted
+        if value.lower() in asked
     }
 
 
 def lost(
-    current: Mapping[str, entries.Entry], wanted: Mapping[str, Any], own: Iterable[str], targets: Iterable[str]
+    current: Mapping[str, entries.Entry], desired: Mapping[str, Any], own: Iterable[str], targets: Iterable[str]
 ) -> list[str]:
     """Return the targets in domains of the site that are nobody's; own: addresses of the account that is asked for."""
-    known = {*own, *wanted["accounts"], *wanted["aliases"]}
+    known = {*own, *desired["accounts"], *desired["aliases"]}
     for entry in current.values():
         known.update(value.lower() for name in ("mail", "mailAlias") for value in entry.attributes.get(name, []))
-    here = [target for target in targets if target.rpartition("@")[2] in wanted["domains"]]
+    here = [target for target in targets if target.rpartition("@")[2] in desired["domains"]]
     return [target for target in here if not {target, without_plus(target)} & known]
 
 
@@ -162,37 +161,37 @@ class Accounts(AccountStore):
 
     def __init__(self, module: AnsibleModule) -> None:
         super().__init__(module)
-        self.wanted: dict[str, Any] = self.request["entries"]
+        self.desired: dict[str, Any] = self.request["entries"]
         self.here: bool = self.request["here"]  # whether mailboxes are on this host
         self.today = datetime.datetime.now(datetime.UTC).date()
 
-    def carry_out(self) -> None:
-        self.record = files.load(directory.RECORD)
+    def execute(self) -> None:
+        self.record = files.load(ldap.RECORD)
         if not self.record:
             raise Failed("this host holds no directory of the site yet: run postamt.mail.site first")
         self.kept = dict(self.record)
-        self.connection = directory.Connection()
+        self.connection = ldap.Connection()
         if self.request["state"] != "listed" and self.request["followed"]:
-            directory.refuse_late(self.connection, self.wanted["suffix"])
-        super().carry_out()
+            ldap.refuse_late(self.connection, self.desired["suffix"])
+        super().execute()
 
     def finish(self) -> None:
         if self.record != self.kept and not self.dry:
-            files.save(directory.RECORD, self.record)
+            files.save(ldap.RECORD, self.record)
 
     def look(self) -> None:
-        tree = self.connection.search(self.wanted["suffix"], "subtree", names=directory.ENTRY_ATTRIBUTES)
+        tree = self.connection.search(self.desired["suffix"], "subtree", names=ldap.ENTRY_ATTRIBUTES)
         self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         self.current = entries.whole(self.actual, self.record)
 
     def listed(self) -> list[dict[str, Any]]:
-        return listed(self.wanted, self.current, self.record)
+        return listed(self.desired, self.current, self.record)
 
     def did(self, verb: entries.Verb, what: str) -> bool:
-        self.actions.append(f"would {verb} {what}" if self.dry else f"{directory.PAST[verb]} {what}")
+        self.actions.append(f"would {verb} {what}" if self.dry else f"{ldap.PAST[verb]} {what}")
         return not self.dry
 
-    def send(self, change: entries.Change) -> None:
+    def send(self, change: entries.EntryRequest) -> None:
         """Send a change of one account, and of the aliases and forwards that point to it, and say so; raises Failed."""
         wrong = entries.circle_in(self.current, [change])
         if wrong and not entries.circle_in(self.current, ()):
@@ -200,7 +199,7 @@ class Accounts(AccountStore):
         changes, withdrawn = entries.expanded([change], self.actual, self.record)
         if not self.dry:  # before the first change: what is lost of it would be lost for good
             self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
-            files.save(directory.RECORD, self.record)
+            files.save(ldap.RECORD, self.record)
         for one in changes:
             if self.did(one.verb, f"{one.kind} {one.name}"):
                 self.connection.all_of([self.connection.entry_request(one)])
@@ -232,12 +231,12 @@ class Accounts(AccountStore):
         for used, owner in taken(self.current, entry.dn if entry else "", [address, *said.get("aliases", [])]).items():
             raise Failed(f"{used} is taken already by {owner}")
         own = [address, *said.get("aliases", entry.attributes.get("mailAlias", []) if entry else [])]
-        for target in lost(self.current, self.wanted, own, said.get("forward", [])):
+        for target in lost(self.current, self.desired, own, said.get("forward", [])):
             raise Failed(f"forward is '{target}': does not exist{self.nearest(target)}")
         goal = entries.account_attributes(address, said, have)
         if entry is None:
             goal = {name: values for name, values in {**goal, "mailEnabled": ["TRUE"]}.items() if values}
-            change = entries.new_account(self.wanted, address, goal, secrets.token_hex(8))
+            change = entries.new_account(self.desired, address, goal, secrets.token_hex(8))
             self.send(change)
             if not self.dry:
                 self.connection.all_of([self.password_request(change.dn, address)])
@@ -246,7 +245,7 @@ class Accounts(AccountStore):
         after = {name: values for name, values in {**have, **goal}.items() if values}
         classes = [name for name in have["objectClass"] if name.lower() != entries.FORWARD.lower()]
         after["objectClass"] = [*classes, *([entries.FORWARD] if goal["mailForwardingAddress"] else [])]
-        self.send(entries.Change("change", "account", address, entry.dn, have, after))
+        self.send(entries.EntryRequest("change", "account", address, entry.dn, have, after))
 
     def enable(self, address: str) -> None:
         self.alter(address, "enabled")
@@ -263,7 +262,7 @@ class Accounts(AccountStore):
 
     def alter(self, address: str, state: str) -> None:
         entry = self.known(address)
-        leaving = entries.leaving(self.wanted["accounts"], self.current, self.record)
+        leaving = entries.leaving(self.desired["accounts"], self.current, self.record)
         if state == "enabled":
             leaving.pop(entry.dn, None)
         elif state == "absent" and entry.dn not in leaving:
@@ -276,7 +275,7 @@ class Accounts(AccountStore):
         self.record["leaving"] = leaving
         verb: entries.Verb = "enable" if state == "enabled" else "disable"
         after = {**entry.attributes, "mailEnabled": ["TRUE" if state == "enabled" else "FALSE"]}
-        self.send(entries.Change(verb, "account", address, entry.dn, entry.attributes, after))
+        self.send(entries.EntryRequest(verb, "account", address, entry.dn, entry.attributes, after))
         if state != "enabled":  # who is logged in would stay so
             if self.here and not self.dry:
                 kick(address)
@@ -319,7 +318,7 @@ class Accounts(AccountStore):
             for part in ("accounts", "passwords"):
                 self.record[part] = {name: kept for name, kept in self.record.get(part, {}).items() if name != address}
             self.record["leaving"] = {dn: day for dn, day in self.record["leaving"].items() if dn != entry.dn}
-            files.save(directory.RECORD, self.record)
+            files.save(ldap.RECORD, self.record)
 
     def deleter(self, dn: str) -> Any:
         return lambda: self.connection.delete(dn)
@@ -332,15 +331,15 @@ class Accounts(AccountStore):
         if self.dry:
             return
         self.connection.all_of([self.password_request(entry.dn, address)])
-        if self.record.get("key") != self.wanted["key"] or address not in self.wanted["fingerprints"]:
+        if self.record.get("key") != self.desired["key"] or address not in self.desired["fingerprints"]:
             return  # the next run takes it as it finds it
         passwords = self.record.setdefault("passwords", {})
         mine = self.request["fingerprint"]  # of the new password, where the controller keeps it
         stored = passwords.get(address, {}).get("stored", "")
         if mine:
             found = self.connection.search(entry.dn, "base", names=["userPassword"])
-            stored = directory.stored_digest(found[entry.dn].get("userPassword", []))
-        print_of = mine or self.wanted["fingerprints"][address]
+            stored = ldap.stored_digest(found[entry.dn].get("userPassword", []))
+        print_of = mine or self.desired["fingerprints"][address]
         self.record["passwords"] = {**passwords, address: {"fingerprint": print_of, "stored": stored}}
 
     def password_request(self, dn: str, address: str) -> tuple[str, Any]:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Carry the plan of the certificates out: what lies there, signing requests, new ones served; files and units."""
+"""Apply the plan of the certificates: what lies there, signing requests, new ones served; files and units."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Upkeep(program.Program):
     last = ("/usr/local/sbin/postamt-certificates",)  # what it reads is there before
 
 
-class Change(program.Change):
+class Transaction(program.Transaction):
     """One call of the module. Its request's `state` says which.
 
-    seen: bring the plan's files and units about, and return which certificates are there. requested: make missing keys,
+    seen: apply the plan's files and units, and return which certificates are there. requested: make missing keys,
     return signing requests. installed: take chains with their keys, and have them served.
     """
 
@@ -39,11 +39,11 @@ class Change(program.Change):
         self.store = host.Store(host.FOLDER, gid, module.run_command)
         self.result: dict[str, Any] = {}
 
-    def carry_out(self) -> None:
+    def apply(self) -> None:
         state = self.request["state"]
         try:
             if state == "seen":
-                super().carry_out()
+                super().apply()
                 self.result = self.store.seen()
                 if self.dry:
                     self.result["shown_by"] = self.shown_by()
@@ -65,8 +65,8 @@ class Change(program.Change):
 
     def look_at_units(self) -> None:
         super().look_at_units()
-        if self.reread == "reload":
-            self.reread = ""  # the command is read whenever it starts
+        if self.take_up_verb == "reload":
+            self.take_up_verb = ""  # the command is read whenever it starts
 
     def exit(self) -> None:
         self.module.exit_json(
@@ -76,7 +76,6 @@ class Change(program.Change):
 
 def obtain(module: AnsibleModule) -> None:
     """Have the ACME client try now; ends the module. The lock stays free for the command that it calls."""
-    units.serve(module)
     since = f"@{int(time.time())}"
     try:
         units.output("systemctl", "start", ACME)
@@ -88,8 +87,8 @@ def obtain(module: AnsibleModule) -> None:
         module.exit_json(changed=False, obtained=False, why=" ".join(lines[-6:]) or f"see journalctl -u {ACME}")
 
 
-def carry_out(module: AnsibleModule) -> None:
-    """Carry out the module's request; ends the module."""
+def apply(module: AnsibleModule) -> None:
+    """Do what the module's request says; ends the module."""
     if module.params["request"]["state"] == "obtain":
         obtain(module)
-    program.bring(Change(module))
+    program.execute(Transaction(module))

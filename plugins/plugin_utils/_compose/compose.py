@@ -44,12 +44,19 @@ def programs() -> dict[str, types.ModuleType]:
 def concerns() -> dict[str, types.ModuleType]:
     """Return the concerns by name; a public function that is no program's name is refused."""
     found = _modules("_concerns")
-    allowed = {"check", "dns", "dns_warnings", "lookups", *programs()}
+    allowed = {"applies", "check", "elastic_memory", "links", "memory", "dns", "dns_warnings", "lookups", *programs()}
     for name, concern in found.items():
         for word, value in vars(concern).items():
             own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__
             if own and not word.startswith("_") and word not in allowed:
                 raise ComposeError(f"concern {name}: function {word} is no program ({', '.join(sorted(allowed))})")
+        for word in (*getattr(concern, "RUNS", ()), *getattr(concern, "EVERYWHERE", ())):
+            if not hasattr(concern, word) or word not in programs():
+                raise ComposeError(f"concern {name}: RUNS or EVERYWHERE names {word}, to which it contributes nothing")
+    for program in programs():
+        running = [name for name, concern in found.items() if program in getattr(concern, "RUNS", ())]
+        if len(running) > 1:
+            raise ComposeError(f"concerns {' and '.join(running)} both say where {program} runs (RUNS)")
     saying = [name for name, concern in found.items() if hasattr(concern, "lookups")]
     if len(saying) > 1:
         raise ComposeError(f"concerns {' and '.join(saying)} both say where accounts live (function lookups)")
@@ -57,14 +64,29 @@ def concerns() -> dict[str, types.ModuleType]:
 
 
 def contributions(program: str, site: Site, host: Host) -> Contributions:
-    """Return what each concern wants of a program on a host."""
-    found = []
+    """Return what each concern wants of a program on a host; nothing where the program does not run.
+
+    Where a concern applies, its function applies(site, host) says: everywhere, if it has none. A program runs where the
+    concern that names it in RUNS contributes, and where nobody does so, where any concern does.
+    """
+    full = getattr(programs()[program], "in_full", None)
+    handing_on = full is not None and not full(site, host)
+    found, running = [], True
     for name, concern in concerns().items():
-        function: Callable[[Site, Host], t.Any] | None = getattr(concern, program, None)
-        answer = function(site, host) if function else None
+        answer = None
+        if not handing_on or program in getattr(concern, "EVERYWHERE", ()):
+            answer = _asked(concern, program, site, host)
         if answer is not None:
             found.append((name, answer))
-    return found
+        elif program in getattr(concern, "RUNS", ()):
+            running = False
+    return found if running else []
+
+
+def _asked(concern: types.ModuleType, program: str, site: Site, host: Host) -> t.Any:
+    function: Callable[[Site, Host], t.Any] | None = getattr(concern, program, None)
+    applies: Callable[[Site, Host], bool] | None = getattr(concern, "applies", None)
+    return function(site, host) if function and (applies is None or applies(site, host)) else None
 
 
 def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | None = None) -> Plan:

@@ -6,8 +6,8 @@ A program asks a socket on its own host, as if the other program ran there. HAPr
 TLS: both ends show certificates of the site's CA, each verifies the other's name, and a port takes only the hosts that
 need it. So no other program listens for other hosts, whatever it can do about TLS. A site of one host has no links.
 
-Mail on its way through the filter passes Unix sockets only, in folders that belong to those who may use them: any user
-of a host may connect to a port of loopback, and take one above 1023 while the program that listens there is away.
+A concern that needs a link says so in its function links(site, host), for both ends. Ports are below 1024, where no
+user's program can listen, and assigned to nobody (IANA's registry): 941 to 949 are taken.
 """
 
 from __future__ import annotations
@@ -16,38 +16,23 @@ import dataclasses
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
 FOLDER = "/run/postamt-links"  # sockets of links that need not lie in Postfix's chroot
 CHROOT = "/var/spool/postfix"
-LMTP_SOCKET = "private/store-lmtp"  # relative to the chroot, where the mailboxes are on another host
-QUOTA_SOCKET = "private/store-quota"
-PROVIDER_SOCKET = f"{FOLDER}/directory-provider"  # the directory that takes changes
-DOVECOT_FOLDER = "/run/dovecot"
-DOVECOT_LMTP, DOVECOT_QUOTA = "lmtp-links", "quota-links"  # there Dovecot listens for the links' other ends
-SLAPD = "/run/slapd/ldapi"
-IN_STEP = "/run/postamt-directory/ldapi"  # a link to it on a replica that has what the provider has
+DOVECOT_FOLDER = "/run/dovecot"  # there Dovecot listens for the links' other ends
 USER = "haproxy"  # as whom the links' worker runs
-
-# Below 1024, where no user's program can listen, and assigned to nobody (IANA's registry of ports)
 OWN = 940  # on loopback alone: where a host's links show their certificate to the host itself
-LMTP, QUOTA, DIRECTORY, BACK, RELAY = 941, 942, 943, 944, 945
-HAND_OVER = 949  # on loopback alone: where hosts that do not send mail themselves hand it to those that do
-FILTER = {"world": 946, "users": 947, "hosts": 948}  # from whom mail to be filtered is
-
 DOMAIN = "link.internal"  # below it are names that no certificate for users has, whoever has issued it
-# Sockets of Postfix, relative to the chroot. Folder public is for group postdrop, in which amavis and HAProxy are: by
-# it Debian has every user's sendmail(1) leave mail, but no user's own program is in it.
+# Sockets of Postfix in folder public are for group postdrop, in which amavis and HAProxy are: by it Debian has every
+# user's sendmail(1) leave mail, but no user's own program is in it.
 POSTDROP = "postdrop"
-FILTERED = "filtered"  # takes filtered mail
-HANDED_OVER = "handed-over"  # takes mail of the site's other hosts
-HANDED_OVER_SERVICE = f"{HANDED_OVER}/unix"
-# Sockets of amavis: for this host's Postfix in its chroot, for HAProxy elsewhere
-AMAVIS_FOLDER = "amavis"
-AMAVIS_LINKS = "/var/lib/amavis-links"
+# In a host's configuration links have these places, others follow by name: a new order would only cost a reload.
+_BEGINNINGS = ("lmtp", "quota", "filter", "back", "directory", "provider", "relay")
+_ENDS = ("lmtp", "quota", "directory", "filter", "back", "relay")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,56 +73,44 @@ class Incoming:
     reject: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Links:
+    """What one concern contributes: links that begin on a host, and ports at which it takes them."""
+
+    outgoing: Iterable[Outgoing] = ()
+    incoming: Iterable[Incoming] = ()
+
+
 def outgoing(site: Site, host: Host) -> list[Outgoing]:
-    """Return the links that begin on a host."""
-    found = []
-    if needs_store(site, host):
-        stores = tuple(site.hosts_with("mail_store"))
-        found.append(Outgoing("lmtp", f"{CHROOT}/{LMTP_SOCKET}", LMTP, stores, "postfix"))
-        found.append(Outgoing("quota", f"{CHROOT}/{QUOTA_SOCKET}", QUOTA, stores, "postfix"))
-    if filter_is_linked(site, host):
-        others = _others(filtering.filter_hosts(site), host)
-        for way, port in FILTER.items():
-            local = amavis_socket(site, host, host, way) if filtering.filters(site, host) else ""
-            socket = f"{CHROOT}/{filter_socket(site, host, way)}"
-            found.append(Outgoing(f"filter-{way}", socket, port, others, "postfix", local=local, spread=True))
-    if filtering.filters(site, host):
-        for caller in _others(site.senders, host):
-            found.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
-    if directory_is_linked(site, host):
-        holders = site.hosts_with("mail_directory")
-        local = slapd(site, host) if host in holders else ""
-        others = _others(holders, host)
-        (bind, owner), *also = ((directory_socket(name), owner) for name, owner in _asking(site, host).items())
-        found.append(Outgoing("directory", bind, DIRECTORY, others, owner, dict(also), local, "ldap"))
-    if site.provider and is_replica(site, host):
-        found.append(Outgoing("provider", PROVIDER_SOCKET, DIRECTORY, (site.provider,), "openldap", check="ldap"))
-    if hands_over(site, host):
-        senders = tuple(site.hosts_with("mail_submission"))
-        found.append(Outgoing("relay", f"127.0.0.1:{HAND_OVER}", RELAY, senders, spread=True))
-    return found
+    """Return the links that begin on a host: each has a name and a socket of its own."""
+    found = [(concern, link) for concern, said in site.asked("links", host) for link in said.outgoing]
+    _refuse_twice(host, "name", [(concern, link.name) for concern, link in found])
+    _refuse_twice(host, "socket", [(concern, bind) for concern, link in found for bind in (link.bind, *link.also)])
+    return sorted((link for _concern, link in found), key=lambda link: _place(link.name, _BEGINNINGS))
 
 
 def incoming(site: Site, host: Host) -> list[Incoming]:
     """Return the ports at which a host takes links; one that nobody calls is not opened."""
-    found = []
-    senders = _others(site.senders, host)
-    if host.does("mail_store"):
-        found.append(Incoming("lmtp", LMTP, senders, f"{DOVECOT_FOLDER}/{DOVECOT_LMTP}"))
-        found.append(Incoming("quota", QUOTA, senders, f"{DOVECOT_FOLDER}/{DOVECOT_QUOTA}"))
-    if host.does("mail_directory") and site.lookups.directory:
-        asking = _others((one for one in site.hosts.values() if _calls_directory(site, one, host)), host)
-        found.append(Incoming("directory", DIRECTORY, asking, slapd(site, host)))
-    if filtering.filters(site, host):
-        for way, port in FILTER.items():
-            targets = {str(caller.name): amavis_socket(site, host, caller, way) for caller in senders}
-            found.append(Incoming(f"filter-{way}", port, senders, targets=targets, reject=True))
-    if filter_is_linked(site, host):
-        found.append(Incoming("back", BACK, _others(filtering.filter_hosts(site), host), public(FILTERED), reject=True))
-    if host.does("mail_submission"):
-        handing = tuple(one for one in site.hosts.values() if hands_over(site, one))
-        found.append(Incoming("relay", RELAY, handing, public(HANDED_OVER), reject=True))
-    return [one for one in found if one.callers]
+    found = [(concern, link) for concern, said in site.asked("links", host) for link in said.incoming]
+    _refuse_twice(host, "name", [(concern, link.name) for concern, link in found])
+    _refuse_twice(host, "port", [(concern, str(link.port)) for concern, link in found])
+    called = (link for _concern, link in found if link.callers)
+    return sorted(called, key=lambda link: _place(link.name, _ENDS))
+
+
+def _place(name: str, order: tuple[str, ...]) -> tuple[int, str]:
+    kind = name.partition("-")[0]
+    # those of one kind stay as their concern says them
+    return (order.index(kind), "") if kind in order else (len(order), name)
+
+
+def _refuse_twice(host: Host, what: str, said: Iterable[tuple[str, str]]) -> None:
+    owner: dict[str, str] = {}
+    for concern, value in said:
+        if value in owner:
+            one, other = sorted((owner[value], concern))
+            raise ComposeError(f"link of host {host.name}: concerns {one} and {other} both take {what} {value}")
+        owner[value] = concern
 
 
 def name_of(host: Host) -> str:
@@ -161,48 +134,6 @@ def linked(site: Site, host: Host) -> bool:
     return bool(outgoing(site, host) or incoming(site, host))
 
 
-def asks_directory(site: Site, host: Host) -> bool:
-    """Tell whether programs of a host look accounts up."""
-    return site.lookups.directory and (site.sends(host) or host.does("mail_store"))
-
-
-def _asking(site: Site, host: Host) -> dict[str, str]:
-    """Return the programs of a host that look accounts up, each with the user as whom it asks."""
-    found = {"postfix": "postfix"} if site.sends(host) else {}
-    found |= {"saslauthd": "root"} if host.does("mail_submission") else {}
-    return found | ({"dovecot": "dovecot"} if host.does("mail_store") else {})
-
-
-def is_replica(site: Site, host: Host) -> bool:
-    """Tell whether a host's directory follows another one."""
-    return site.lookups.directory and host.does("mail_directory") and host != site.provider
-
-
-def slapd(site: Site, host: Host) -> str:
-    """Return where links find a host's own directory: a replica only once it has what the provider has.
-
-    One that was away, and comes back while the provider is away, would deny new accounts and let disabled ones in.
-    """
-    return IN_STEP if is_replica(site, host) else SLAPD
-
-
-def _calls_directory(site: Site, caller: Host, host: Host) -> bool:
-    """Tell whether a host calls a directory: its programs ask, or its own directory follows this one."""
-    return asks_directory(site, caller) or (host == site.provider and caller.does("mail_directory"))
-
-
-def trusting_services(site: Site, host: Host) -> list[str]:
-    """Return the services of Postfix at which a submission host takes mail without a login.
-
-    One is for its own programs, on loopback, where it has no port 25 for everybody, one for links of the site's hosts
-    that hand theirs over.
-    """
-    if not host.does("mail_submission"):
-        return []
-    own = [] if host.does("mail_mx") else ["127.0.0.1:smtp/inet"]
-    return [*own, *([HANDED_OVER_SERVICE] if called(site, host, "relay") else [])]
-
-
 def packages(site: Site, host: Host) -> list[str]:
     """Return what brings the user as whom links reach a host's programs."""
     return ["haproxy"] if incoming(site, host) else []
@@ -213,68 +144,11 @@ def called(site: Site, host: Host, name: str) -> bool:
     return any(link.name == name for link in incoming(site, host))
 
 
-def directory_is_linked(site: Site, host: Host) -> bool:
-    """Tell whether a host asks the directory by a link: where another host has one too, or alone."""
-    return asks_directory(site, host) and bool(_others(site.hosts_with("mail_directory"), host))
-
-
-def directory_socket(program: str) -> str:
-    """Return the socket by which a program asks the own or another directory; it is that program's alone."""
-    return f"{FOLDER}/directory-{program}"
-
-
-def directory_uri(site: Site, host: Host, program: str) -> str:
-    """Return where a program of a host asks the directory: a link, which brings TLS, or its own with StartTLS.
-
-    libldap looks for the machine's own name in the certificate, whatever that is, where it is asked for localhost.
-    """
-    path = directory_socket(program).replace("/", "%2F")
-    return f"ldapi://{path}" if directory_is_linked(site, host) else "ldap://127.0.0.1"
-
-
-def directory_needs(site: Site, host: Host, program: str) -> list[str]:
-    """Return what has to listen before a program can look accounts up: a socket's path or HOST:PORT."""
-    if not site.lookups.directory:
-        return []
-    return [directory_socket(program)] if directory_is_linked(site, host) else ["127.0.0.1:389"]
-
-
-def needs_store(site: Site, host: Host) -> bool:
-    """Tell whether a host reaches the mailboxes by a link."""
-    return site.sends(host) and not host.does("mail_store")
-
-
-def filter_is_linked(site: Site, host: Host) -> bool:
-    """Tell whether a host's Postfix reaches the filter by a link: where another host filters too, or alone."""
-    return site.sends(host) and bool(_others(filtering.filter_hosts(site), host))
-
-
-def hands_over(site: Site, host: Host) -> bool:
-    """Tell whether a host's own mail goes to those that send: a server of the site that does not send itself."""
-    return bool(host.duties) and not site.sends(host) and not host.does("mail_client")
-
-
 def public(name: str) -> str:
     """Return the path of a service of Postfix that programs of group postdrop may use (master(5), private: n)."""
     return f"{CHROOT}/public/{name}"
 
 
-def filter_socket(site: Site, host: Host, way: str) -> str:
-    """Return where a host's Postfix finds the filter, relative to its chroot: amavis, or the link to it."""
-    return f"private/filter-{way}" if filter_is_linked(site, host) else f"{AMAVIS_FOLDER}/{way}"
-
-
-def amavis_socket(site: Site, host: Host, sender: Host, way: str) -> str:
-    """Return where amavis on a host takes a sender's mail, which is how it knows whose it is."""
-    if sender == host and not filter_is_linked(site, host):
-        return f"{CHROOT}/{filter_socket(site, host, way)}"
-    return f"{AMAVIS_LINKS}/{way}-{sender.name}"
-
-
-def back_socket(host: Host, sender: Host) -> str:
-    """Return where amavis on a host hands a sender's mail back: Postfix, or the link to the sender's."""
-    return public(FILTERED) if sender == host else f"{FOLDER}/back-{sender.name}"
-
-
-def _others(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
+def hosts_except(hosts: Iterable[Host], host: Host) -> tuple[Host, ...]:
+    """Return hosts without one: a host does not link to itself."""
     return tuple(one for one in hosts if one != host)

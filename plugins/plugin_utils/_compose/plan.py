@@ -1,8 +1,8 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The parts of a plan: what a program's module brings about on a host, as plain data.
+"""The parts of a plan: what a program's module sets up on a host, as plain data.
 
-`module_utils/_engine/program.py` carries a plan out. A plan is JSON: what is typed here is typed for those who write
+`module_utils/_engine/program.py` applies a plan. A plan is JSON: what is typed here is typed for those who write
 it.
 """
 
@@ -76,10 +76,10 @@ class Unit:
 
 
 @dataclasses.dataclass(frozen=True)
-class Question:
+class HealthCheck:
     """What the program is asked before and after a change, through the host's own outside address.
 
-    kind: greeting, rcpt, login-refused, ...: the name of a question that module_utils/_engine/questions.py knows.
+    kind: smtp_greeting, smtp_rcpt, ...: the name of a check in KINDS of module_utils/_engine/health.py.
     """
 
     kind: str
@@ -101,12 +101,12 @@ class Serves:
     address: str = ""
 
 
-def shown_at(questions: t.Iterable[Question], certificates: t.Iterable[str]) -> list[Serves]:
-    """Return the ports that show a certificate, from the questions that are asked over TLS."""
+def shown_at(checks: t.Iterable[HealthCheck], certificates: t.Iterable[str]) -> list[Serves]:
+    """Return the ports that show a certificate, from the checks that go over TLS."""
     found = []
-    for question in questions:
-        kind, said = question.kind.removesuffix("_greeting"), question.arguments
-        if kind != question.kind and said.get("tls", "none") != "none":
+    for check in checks:
+        kind, said = check.kind.removesuffix("_greeting"), check.arguments
+        if kind != check.kind and said.get("tls", "none") != "none":
             where = (said["port"], kind, said["tls"])
             found.append(Serves(*where, tuple(certificates), said.get("address", "")))
     return found
@@ -114,7 +114,7 @@ def shown_at(questions: t.Iterable[Question], certificates: t.Iterable[str]) -> 
 
 def make_plan(
     *,
-    wanted: bool = True,
+    enabled: bool = True,
     packages: t.Iterable[str] = (),
     users: t.Iterable[User] = (),
     directories: t.Iterable[Directory] = (),
@@ -122,7 +122,7 @@ def make_plan(
     units: t.Iterable[Unit] = (),
     watch: t.Iterable[str] = (),
     serves: t.Iterable[Serves] = (),
-    questions: t.Iterable[Question] = (),
+    checks: t.Iterable[HealthCheck] = (),
     secrets: t.Iterable[str] = (),
     **extra: t.Any,
 ) -> Plan:
@@ -136,7 +136,7 @@ def make_plan(
         return [dataclasses.asdict(item) for item in items]
 
     return {
-        "wanted": wanted,
+        "wanted": enabled,
         "packages": sorted(packages),
         "users": plain(users),
         "directories": plain(sorted(set(directories), key=lambda folder: folder.path)),
@@ -144,7 +144,7 @@ def make_plan(
         "units": plain(units),
         "watch": list(watch),
         "serves": [{**item, "certificates": list(item["certificates"])} for item in plain(serves)],
-        "questions": plain(questions),
+        "questions": plain(checks),
         "secrets": sorted(set(secrets)),
         **extra,
     }

@@ -1,8 +1,10 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a service may not do (systemd.exec(5)): said once, for units of this collection's own and for Debian's."""
+"""Units of systemd: timers of scheduled tasks, and what a service may not do (systemd.exec(5)), said once for all."""
 
 from __future__ import annotations
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File
 
 # What fits a service of one's own that writes nowhere and talks to this host and to the network.
 SANDBOX = {
@@ -29,6 +31,15 @@ SANDBOX = {
     "SystemCallFilter": "@system-service",
     "SystemCallErrorNumber": "EPERM",
 }
+
+
+def timer(name: str, about: str, **when: str) -> File:
+    """Return the timer of a scheduled task, the service of the same name; the concern lists it among its units.
+
+    when: directives of systemd.timer(5), in their order, such as OnCalendar="daily".
+    """
+    lines = [HEAD, "[Unit]", f"Description={about}", "", "[Timer]", *(f"{key}={value}" for key, value in when.items())]
+    return File(f"{UNITS}/{name}.timer", "\n".join([*lines, "", "[Install]", "WantedBy=timers.target", ""]))
 
 
 def sandbox(**changes: str | None) -> str:

@@ -11,6 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 
 if t.TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import Links
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
     from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
@@ -42,6 +43,14 @@ class Lookups:
 
         Those of the collection's own directory follow from who asks it (_programs/ldap.py).
         """
+        return []
+
+    def links(self, site: Site, host: Host) -> Links | None:
+        """Return the links by which accounts are found on other hosts."""
+        return None
+
+    def needs(self, site: Site, host: Host, program: str) -> list[str]:
+        """Return what has to listen before a program can look accounts up: a socket's path or HOST:PORT."""
         return []
 
     def postfix(self, site: Site, host: Host) -> Postfix | None:

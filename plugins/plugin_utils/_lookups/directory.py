@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import Links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, File, User
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.directory_store import DirectoryStore
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
@@ -37,7 +38,7 @@ OWNER = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%s)(mailAlias=%s)){ENABL
 
 def _start_tls(site: Site, host: Host) -> str:
     """Return yes where a program speaks with slapd itself; a link brings TLS of its own."""
-    return "no" if links.directory_is_linked(site, host) else "yes"
+    return "no" if reach.is_linked(site, host) else "yes"
 
 
 LDAP_FILE = "/etc/dovecot/directory.conf.ext"  # 2.3 keeps what it asks the directory in a file of its own
@@ -78,15 +79,18 @@ class DirectoryLookups(Lookups):
     directory = True
     store = DirectoryStore()
 
-    def postfix(self, site: Site, host: Host) -> Postfix | None:
-        """Look recipients, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
+    def links(self, site: Site, host: Host) -> Links:
+        return reach.links(site, host)
 
-        if not site.sends(host):
-            return None
+    def needs(self, site: Site, host: Host, program: str) -> list[str]:
+        return reach.needs(site, host, program)
+
+    def postfix(self, site: Site, host: Host) -> Postfix:
+        """Look recipients, forwards and the owners of sender addresses up in LDAP over TLS (ldap_table(5))."""
 
         def lookup(query: str, result: str, base: str = site.suffix, **more: str) -> Table:
             lines = {
-                "server_host": links.directory_uri(site, host, "postfix"),
+                "server_host": reach.uri(site, host, "postfix"),
                 "version": "3",
                 "start_tls": _start_tls(site, host),
                 "tls_ca_cert_file": CA_FILE,
@@ -135,7 +139,7 @@ class DirectoryLookups(Lookups):
         found, base = (f"(|{MAILBOX}{LOGIN_OF_CLIENT})", site.suffix) if site.clients else (MAILBOX, site.accounts_base)
         return Sasl(
             {
-                "ldap_servers": links.directory_uri(site, host, "saslauthd"),
+                "ldap_servers": reach.uri(site, host, "saslauthd"),
                 "ldap_version": "3",
                 "ldap_start_tls": _start_tls(site, host),
                 "ldap_tls_check_peer": "yes",
@@ -151,16 +155,14 @@ class DirectoryLookups(Lookups):
             },
         )
 
-    def dovecot(self, site: Site, host: Host) -> Dovecot | None:
+    def dovecot(self, site: Site, host: Host) -> Dovecot:
         """Check passwords by binding as the user; home, owner and quota come from the entry (all over TLS)."""
-        if not host.does("mail_store"):
-            return None
         # LMTP and the service quota-status ask by the address of RCPT, which may be an alias.
         login = f"(&(objectClass=PostfixBookMailAccount)(mail=%u){ENABLED})"
         known = f"(&(objectClass=PostfixBookMailAccount)(|(mail=%u)(mailAlias=%u)){ENABLED})"
         every = f"(&(objectClass=PostfixBookMailAccount){ENABLED})"
         asked = {
-            "uris": links.directory_uri(site, host, "dovecot"),
+            "uris": reach.uri(site, host, "dovecot"),
             "tls": _start_tls(site, host),
             "tls_ca_cert_file": CA_FILE,
             "tls_require_cert": "demand",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, Directory, File
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.system_store import UIDS, SystemStore, user_of
@@ -84,8 +84,6 @@ class SystemLookups(Lookups):
 
     def dovecot(self, site: Site, host: Host) -> Dovecot | None:
         """Check passwords by PAM, and keep mail as the user; a login is the user's name or the account's address."""
-        if not host.does("mail_store"):
-            return None
         alive, _gone = _by_state(site.accounts)
         names = dict.fromkeys(user_of(one.address) for one in alive)
         forms = dict.fromkeys([*names, *(str(one.address) for one in alive)])
@@ -97,7 +95,7 @@ class SystemLookups(Lookups):
                 "first_valid_uid": UIDS[0],
                 "last_valid_uid": UIDS[1],
                 "service auth": {
-                    f"unix_listener {links.CHROOT}/{SOCKET}": {"user": "postfix", "group": "postfix", "mode": "0600"}
+                    f"unix_listener {CHROOT}/{SOCKET}": {"user": "postfix", "group": "postfix", "mode": "0600"}
                 },
             },
             v23={
@@ -125,7 +123,7 @@ class SystemLookups(Lookups):
                 File(f"/etc/pam.d/{SERVICE}", pam()),
             ],
             # Postfix makes it at its first start, which comes later.
-            directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")],
+            directories=[Directory(f"{CHROOT}/private", "0700", "postfix", "root")],
             packages=["postfix"],
         )
 

@@ -81,7 +81,9 @@ def parse_site(
         for concern in concerns
         if hasattr(concern, "lookups") and (said := parsed[concern.Variables])
     ]
-    site = Site(core, parsed_hosts, parsed, secrets or Secrets(), groups or {}, next(iter(lookups), Lookups()))
+    site = Site(
+        core, parsed_hosts, parsed, secrets or Secrets(), groups or {}, next(iter(lookups), Lookups()), concerns
+    )
     problems.extend(topology_problems(site))
     problems.extend(account_problems(site))
     problems.extend(site.lookups.check(site))

@@ -62,8 +62,10 @@ class Site:
         secrets: Secrets,
         groups: Mapping[str, Sequence[str]],
         lookups: Lookups,
+        concerns: Sequence[t.Any] = (),
     ) -> None:
         self.core = core
+        self._concerns = concerns
         self.lookups = lookups
         self.hosts = hosts
         self.secrets = secrets
@@ -81,11 +83,17 @@ class Site:
 
     def on(self, hosts: dict[str, Host]) -> Site:
         """Return the same site on hosts of which more is known."""
-        return Site(self.core, hosts, self._parts, self.secrets, self._groups, self.lookups)
+        return Site(self.core, hosts, self._parts, self.secrets, self._groups, self.lookups, self._concerns)
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""
         return t.cast(T, self._parts[variables])
+
+    def asked(self, what: str, host: Host) -> list[tuple[str, t.Any]]:
+        """Return what each concern that has such a function says of a host: its links, the memory that it takes."""
+        saying = [concern for concern in self._concerns if hasattr(concern, what)]
+        found = [(one.__name__.rpartition(".")[2], getattr(one, what)(self, host)) for one in saying]
+        return [(name, answer) for name, answer in found if answer is not None]
 
     @property
     def suffix(self) -> str:
@@ -147,6 +155,10 @@ class Site:
     def sends(self, host: Host) -> bool:
         """Tell whether a host hands mail to mailboxes and to the world: each that takes it from outside or users."""
         return host.does("mail_mx") or host.does("mail_submission")
+
+    def hands_over(self, host: Host) -> bool:
+        """Tell whether a host's own mail goes to those that send: a server of the site that does not send itself."""
+        return bool(host.duties) and not self.sends(host) and not host.does(CLIENT)
 
     @functools.cached_property
     def senders(self) -> list[Host]:

@@ -32,7 +32,7 @@ class Account:
     password: Secret | None = var("Password in clear; one is generated where neither it nor a hash is given.", None)
     password_hash: Hash | None = var(
         "Hash that OpenLDAP checks, as it stores it or as Dovecot or crypt(3) write it.", None,
-        example='"{ARGON2}$argon2id$v=19$..."',
+        example="$2y$12$saltOfAnExample/OfWhatThisLooksLikeAndOfNobodysSecret",
     )  # fmt: skip
     name: str = var("Display name.", "")
     quota: Size | None = var("Limit of the mailbox, a multiple of 1024 bytes; 0 for none.", None, example="2G")
@@ -79,7 +79,9 @@ class SiteVariables:
         example="mail.example.org",
     )  # fmt: skip
     mail_accounts: list[Account] = var("The accounts.", [], example="[{address: alice@example.org}]")
-    mail_accounts_source: AccountsSource | None = var("A file with further accounts.", None)
+    mail_accounts_source: AccountsSource | None = var(
+        "A file with further accounts.", None, example="{file: people.csv}"
+    )
     mail_accounts_exclusive: bool = var(
         "Whether the inventory alone says which accounts and aliases there are: accounts that others added to the "
         "directory are disabled, addresses that others added are removed.", False,
@@ -121,7 +123,9 @@ class HostVariables:
     """What is said of one host, usually in host_vars; what is absent is looked up on the host."""
 
     mail_host_name: HostName | None = var("Fully qualified name of the host; by default its inventory name.", None)
-    mail_host_addresses: list[IPAddress] = var("Addresses of the host, IPv4 and IPv6; by default looked up.", [])
+    mail_host_addresses: list[IPAddress] = var(
+        "Addresses of the host, IPv4 and IPv6; by default looked up.", [], example="['192.0.2.25', '2001:db8::25']"
+    )
     mail_client_senders: list[Address] = var(
         "Sender addresses in the site's domains that programs of a host of group mail_client use.", [],
         example="[wiki@example.org]",

@@ -9,7 +9,6 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -25,12 +24,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     UNITS,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
@@ -78,7 +76,8 @@ class Amavis:
     directories: Iterable[Directory] = ()
     units: Iterable[Unit] = ()
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
+    notes: Iterable[str] = ()  # what a run says of this host
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -89,8 +88,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         if wrong:
             raise ComposeError(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
-    if not filtering.filters(site, host):
-        return make_plan(wanted=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
+    if not parts:
+        return make_plan(enabled=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
@@ -103,8 +102,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
         mailname=str(host.name),
-        notes=[sizing(site, host).sentence()],
-        questions=every(parts, "questions"),
+        notes=every(parts, "notes"),
+        checks=every(parts, "checks"),
     )
 
 

@@ -34,7 +34,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     library,
     make_plan,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, KeyPair, Site
@@ -46,7 +46,7 @@ Call = Callable[..., Result]  # runs the module on the host: (state=..., **argum
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class CertificateSpec:
     """A certificate that a host shall have.
 
     names: DNS names and addresses. key_type: ec or rsa. files: certificate, key and chain on the controller, or nothing
@@ -72,7 +72,7 @@ class Certificates:
     site's CA may have to sign, on any host, so that all hosts have the same CA.
     """
 
-    certificates: Mapping[str, Wanted] = dataclasses.field(default_factory=dict)
+    certificates: Mapping[str, CertificateSpec] = dataclasses.field(default_factory=dict)
     acme: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     domains: t.Iterable[str] = ()
     packages: t.Iterable[str] = ()
@@ -85,13 +85,13 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the certificates of one host by name, and the packages that it needs to make keys."""
     if overrides:
         raise ComposeError(f"certificates takes no settings of its own ({', '.join(sorted(overrides))})")
-    wanted = merged(parts, "certificates", "certificate")
+    specs = merged(parts, "certificates", "certificate")
     acme = merged(parts, "acme", "ACME certificate")
     for name, names in acme.items():
-        wanted[name] = _by_acme(name, names, wanted)
+        specs[name] = _by_acme(name, names, specs)
     return make_plan(
         packages=("openssl", "ssl-cert", *united(parts, "packages")),
-        files=[*_files(wanted), _brought(wanted), *files_of(parts, "certificates file")],
+        files=[*_files(specs), _brought(specs), *files_of(parts, "certificates file")],
         units=[
             Unit("postamt-certificates.path"),
             Unit("postamt-certificates-warn.timer"),
@@ -101,15 +101,15 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         acme=sorted(acme),
         server_name=str(site.server_name),
         domains=sorted(united(parts, "domains")),
-        certificates={name: dataclasses.asdict(item) for name, item in sorted(wanted.items())},
+        certificates={name: dataclasses.asdict(item) for name, item in sorted(specs.items())},
     )
 
 
-def _by_acme(name: str, names: tuple[str, ...], wanted: Mapping[str, Wanted]) -> Wanted:
+def _by_acme(name: str, names: tuple[str, ...], specs: Mapping[str, CertificateSpec]) -> CertificateSpec:
     """Return the stand-in for a certificate that an ACME client brings."""
-    item = wanted.get(name)
+    item = specs.get(name)
     if item is None or name == INTERNAL:
-        known = ", ".join(sorted(set(wanted) - {INTERNAL}))
+        known = ", ".join(sorted(set(specs) - {INTERNAL}))
         raise ComposeError(f"mail_acme.{name}: is no certificate that ACME may bring (known: {known})")
     if item.files or item.elsewhere:
         raise ComposeError(f"mail_acme.{name}: mail_certificates.{name} says already where it comes from")
@@ -155,19 +155,6 @@ ExecStart={command} warn
 TimeoutStartSec=30min
 {limits}
 """
-_DAILY = """\
-{head}
-[Unit]
-Description=Look once a day whether certificates expire soon
-
-[Timer]
-OnCalendar=daily
-RandomizedDelaySec=6h
-Persistent=true
-
-[Install]
-WantedBy=timers.target
-"""
 
 
 # It asks ports, reads of Postfix's processes and reloads programs: Postfix by its own command, which is why it reaches
@@ -184,25 +171,31 @@ SERVES: dict[str, str | None] = {
 _WARNS = {**SERVES, "NoNewPrivileges": None}
 
 
-def _files(wanted: t.Iterable[str]) -> list[File]:
+def _files(specs: t.Iterable[str]) -> list[File]:
     """Return the command, and the units that call it when a certificate is replaced, and once a day."""
-    paths = [TLS_FOLDER, *(KeyPair.called(name).chain for name in sorted(wanted))]
+    paths = [TLS_FOLDER, *(KeyPair.called(name).chain for name in sorted(specs))]
     units = {
         "postamt-certificates.path": _PATH.format(head=HEAD, paths="\n".join(f"PathChanged={path}" for path in paths)),
         "postamt-certificates.service": _SERVE.format(head=HEAD, command=COMMAND, limits=sandbox(**SERVES)),
         "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND, limits=sandbox(**_WARNS)),
-        "postamt-certificates-warn.timer": _DAILY.format(head=HEAD),
     }
     return [
         File(LIBRARY, library("_engine/files")),
         File(COMMAND, command("_tls/postamt_certificates"), "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
+        timer(
+            "postamt-certificates-warn",
+            "Look once a day whether certificates expire soon",
+            OnCalendar="daily",
+            RandomizedDelaySec="6h",
+            Persistent="true",
+        ),
     ]
 
 
-def _brought(wanted: Mapping[str, Wanted]) -> File:
+def _brought(specs: Mapping[str, CertificateSpec]) -> File:
     """Return what the command may take of a program on the host: the names that each certificate must be for."""
-    names = {name: list(item.names) for name, item in sorted(wanted.items()) if item.elsewhere}
+    names = {name: list(item.names) for name, item in sorted(specs.items()) if item.elsewhere}
     return File(BROUGHT, json.dumps(names, indent=1) + "\n")
 
 
@@ -238,10 +231,10 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
     return found
 
 
-def bring(
+def provision(
     plan_: Plan, state: State, given: Mapping[str, pki.Supplied], seen: Result, call: Call, *, check_mode: bool
 ) -> Result:
-    """Bring the certificates of a plan about on one host; returns changed, actions, diff and warnings.
+    """Provision one host with the certificates of a plan; returns changed, actions, diff and warnings.
 
     seen: what the module saw there. call: runs the host's module: not at all where nothing is to do, twice where a key
     has to be signed.
@@ -348,8 +341,8 @@ def _reason(
         return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
     if item["elsewhere"] and not pki.is_stand_in(served["chain"]):
         return pki.why_stand_in(served["chain"])
-    wanted = (item["names"], item["key_type"], item["renew_days"], item["calls"])
-    return pki.why_renew(served["chain"], authority, *wanted)
+    conditions = (item["names"], item["key_type"], item["renew_days"], item["calls"])
+    return pki.why_renew(served["chain"], authority, *conditions)
 
 
 def _warnings(plan_: Plan, given: Mapping[str, pki.Supplied]) -> list[str]:

@@ -8,7 +8,6 @@ import dataclasses
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     Contributions,
     every,
@@ -20,8 +19,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     HEAD,
     UNITS,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -60,9 +59,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of ClamAV for one host."""
     daemon, socket, updater = "clamav-daemon.service", "clamav-daemon.socket", "clamav-freshclam.service"
     never = [Unit(name, running=False) for name in ONCE]
-    if not filtering.scans(site, host):
+    if not parts:
         units = [Unit(name, running=False) for name in (updater, daemon, socket)]
-        return make_plan(wanted=False, units=[*never, *units], signatures=[])
+        return make_plan(enabled=False, units=[*never, *units], signatures=[])
     settings = overridden(merged(parts, "settings", "clamd option"), overrides.get("settings") or {})
     fetched = merged(parts, "updater", "freshclam option")
     return make_plan(
@@ -81,7 +80,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         # The updater comes last: where there are no signatures yet, the daemon has them fetched before it starts.
         units=[*never, Unit(socket), Unit(daemon), Unit(updater, running=bool(fetched))],
-        questions=[Question("clamd", {"path": SOCKET})],
+        checks=[HealthCheck("clamd", {"path": SOCKET})],
         signatures=sorted({path for _concern, part in parts for path in part.signatures}),
     )
 

@@ -23,8 +23,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     HEAD,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     User,
     make_plan,
@@ -59,7 +59,7 @@ class Dovecot:
     directories: Iterable[Directory] = ()
     users: Iterable[User] = ()
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
     watch: Iterable[str] = ()
     secrets: Iterable[str] = ()
 
@@ -72,10 +72,10 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     problems = list(names.problems(version, given))
     if problems:
         raise ComposeError("\n".join(problems))
-    if not host.does("mail_store"):
-        return make_plan(wanted=False, packages=[], units=[Unit("dovecot.service", running=False)])
+    if not parts:
+        return make_plan(enabled=False, packages=[], units=[Unit("dovecot.service", running=False)])
     tree = configuration(parts, new, given)
-    questions = every(parts, "questions")
+    checks = every(parts, "checks")
     chain = str(tree.get("ssl_server_cert_file") or tree.get("ssl_cert") or "").removeprefix("<")
     return make_plan(
         packages={"dovecot-core", *united(parts, "packages")},
@@ -88,8 +88,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         ],
         units=[Unit("dovecot.service")],
         watch=united(parts, "watch"),
-        serves=shown_at(questions, [chain]),
-        questions=questions,
+        serves=shown_at(checks, [chain]),
+        checks=checks,
         secrets=[*every(parts, "secrets"), *_secrets_of(given)],
     )
 

@@ -20,14 +20,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     UNITS,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Serves,
     Unit,
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, KeyPair, Site
@@ -190,7 +191,7 @@ os.symlink(OWN, link)
 
 
 def _gate_unit(suffix: str) -> str:
-    folder, name = links.IN_STEP.rsplit("/", 1)
+    folder, name = reach.IN_STEP.rsplit("/", 1)
     limits = sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")  # the socket that leads to the provider is slapd's alone
     return f"""\
 {HEAD}
@@ -225,14 +226,14 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of HAProxy for one host."""
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
-        return make_plan(wanted=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
+        return make_plan(enabled=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
     outgoing = every(parts, "outgoing")
     incoming = every(parts, "incoming")
     (pair,) = {part.certificate for _concern, part in parts}
     in_chroot = any(link.bind.startswith(links.CHROOT) for link in outgoing)
     shown = [pair.chain, pair.key, CA_FILE]
     owners = {owner for link in outgoing for owner in (link.owner, *link.also.values())}
-    replica = links.is_replica(site, host)
+    replica = reach.is_replica(site, host)
     gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
         # Postfix brings the worker's group, the last one what the gate asks directories with.
@@ -252,11 +253,11 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit(UNIT), Unit(GATE_UNIT, running=replica)],
         watch=shown,
         serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],
-        questions=[
-            Question("tls", {"port": links.OWN, "address": "127.0.0.1"}),
-            *(Question("listens", {"port": link.port}) for link in incoming),
-            *map(_asked, outgoing),
-            *(Question("socket", {"path": path}) for link in outgoing for path in link.also),
+        checks=[
+            HealthCheck("tls", {"port": links.OWN, "address": "127.0.0.1"}),
+            *(HealthCheck("listens", {"port": link.port}) for link in incoming),
+            *map(_check_of, outgoing),
+            *(HealthCheck("socket", {"path": path}) for link in outgoing for path in link.also),
         ],
     )
 
@@ -347,11 +348,11 @@ def _known(host: Host, other: Host) -> str:
     return f"init-addr libc,{next(iter([*fitting, *other.addresses]), 'none')}"
 
 
-def _asked(link: Outgoing) -> Question:
+def _check_of(link: Outgoing) -> HealthCheck:
     if link.bind.startswith("/"):
-        return Question("socket", {"path": link.bind})
+        return HealthCheck("socket", {"path": link.bind})
     address, _colon, port = link.bind.rpartition(":")
-    return Question("listens", {"port": int(port), "address": address})
+    return HealthCheck("listens", {"port": int(port), "address": address})
 
 
 def unit(pair: KeyPair) -> str:

@@ -16,8 +16,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries as host_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -36,6 +35,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import PASSWORD_BYTES
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, client_secret
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import (
@@ -138,8 +138,8 @@ class Ldap:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of slapd for one host; the directory's host gets the entries too."""
-    if not (site.lookups.directory and host.does("mail_directory")):
-        return make_plan(wanted=False, units=[Unit("slapd.service", running=False)])
+    if not parts:
+        return make_plan(enabled=False, units=[Unit("slapd.service", running=False)])
     services = merged(parts, "services", "directory service")
     provider = t.cast(Host, site.provider)
     password = site.service_password(REPLICA) if site.has_replicas else ""
@@ -160,7 +160,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         entries=entries(site, services) if host == provider else None,  # the others get theirs from the provider
         provider=provider.name,
         followed=site.has_replicas and host == provider,
-        replica={"dn": site.service_dn(REPLICA), "password": password, "socket": links.PROVIDER_SOCKET}
+        replica={"dn": site.service_dn(REPLICA), "password": password, "socket": reach.PROVIDER_SOCKET}
         if host != provider
         else None,
         server_name="localhost",
@@ -242,7 +242,7 @@ def _replica(site: Site) -> list[str]:
     return [REPLICA] if site.has_replicas else []
 
 
-_PROVIDER = f"ldapi://{links.PROVIDER_SOCKET.replace('/', '%2F')}"
+_PROVIDER = f"ldapi://{reach.PROVIDER_SOCKET.replace('/', '%2F')}"
 
 
 def _login(site: Site) -> str:
@@ -474,7 +474,7 @@ def account_attributes(account: Account) -> Attributes:
         "name": account.name, "quota": account.quota, "aliases": account.aliases, "forward": account.forward,
         "keep_copy": account.keep_copy,
     }  # fmt: skip
-    found = directory_entries.account_attributes(account.address, said, {})
+    found = host_entries.account_attributes(account.address, said, {})
     found["mailEnabled"] = ["TRUE" if account.enabled else "FALSE"]
     return {name: values for name, values in found.items() if values}
 

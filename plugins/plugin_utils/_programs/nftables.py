@@ -44,7 +44,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of the firewall for one host."""
     guarded = every(parts, "incoming")
     if not guarded:
-        return make_plan(wanted=False, units=[Unit(UNIT, running=False)])
+        return make_plan(enabled=False, units=[Unit(UNIT, running=False)])
     return make_plan(
         packages=["nftables"],
         files=[

@@ -10,7 +10,7 @@ import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import public
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -24,8 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
     File,
+    HealthCheck,
     Plan,
-    Question,
     Serves,
     Unit,
     make_plan,
@@ -33,9 +33,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_checks as checks
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_names as names
 
+Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
 Value = str | int | bool | list[str] | None
+MAILS: tuple[Mail, ...] = t.get_args(Mail)
 FOLDER = "/etc/postfix"
 DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
@@ -47,9 +50,10 @@ SLOTS: dict[str, tuple[str, ...]] = {
     "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
     "smtpd_relay_restrictions": ("networks", "authenticated", "destination"),
     "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
-    "smtpd_data_restrictions": ("pipelining", "bounce"),
+    "smtpd_data_restrictions": ("pipelining", "bounce", "policy*"),
+    "smtpd_end_of_data_restrictions": ("policy*",),
     "smtpd_milters": ("check*", "sign*"),
-    "non_smtpd_milters": ("sign*",),
+    "non_smtpd_milters": ("check*", "sign*"),
     "smtp_sasl_password_maps": ("relay",),
     "smtp_tls_policy_maps": ("site*", "relay", "published*"),
     "transport_maps": ("site*", "gateway"),
@@ -63,7 +67,10 @@ STRICTNESS: dict[str, tuple[Value, ...]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Service:
-    """One line of master.cf (master(5)); the daemon's command may carry -o options."""
+    """One line of master.cf (master(5)); the daemon's command may carry -o options.
+
+    takes: whose mail enters there, as it comes; empty where none does.
+    """
 
     command: str
     private: str = "-"
@@ -71,6 +78,7 @@ class Service:
     chroot: bool = True
     wakeup: str = "-"
     maxproc: str = "-"
+    takes: Mail | t.Literal[""] = ""
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
 
@@ -108,6 +116,37 @@ class Front:
 
 
 @dataclasses.dataclass(frozen=True)
+class Milter:
+    """A mail filter that Postfix asks over the milter protocol (MILTER_README), on hosts where the concern applies.
+
+    socket: inet:HOST:PORT, or unix:PATH relative to the chroot; slot: of list smtpd_milters; unanswered: what becomes
+    of mail while it does not answer (milter_default_action); mail: whose mail it sees, as it enters. With
+    mail_content_filter: before_queue it sees no header and no body of mail that comes by SMTP.
+    """
+
+    socket: str
+    slot: str
+    unanswered: t.Literal["accept", "reject", "tempfail", "quarantine"] = "tempfail"
+    mail: tuple[Mail, ...] = MAILS
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyService:
+    """A service that is asked whether to take mail (SMTPD_POLICY_README), on hosts where the concern applies.
+
+    socket: as of a milter; slot: of the stage's restrictions; unanswered: the action while it does not answer
+    (access(5)), where DUNNO takes the mail; stage: of the SMTP dialogue, smtpd_STAGE_restrictions; mail: whose mail it
+    judges.
+    """
+
+    socket: str
+    slot: str = "policy"
+    unanswered: str = "DUNNO"
+    stage: t.Literal["client", "helo", "sender", "relay", "recipient", "data", "end_of_data"] = "recipient"
+    mail: tuple[Mail, ...] = ("world", "users")
+
+
+@dataclasses.dataclass(frozen=True)
 class Table:
     """A lookup table in /etc/postfix/tables: pairs for lmdb, else the text of the type's own syntax.
 
@@ -123,9 +162,10 @@ class Table:
 class Postfix:
     """What one concern contributes.
 
-    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns; fronts: daemons
-    before them; tables by file name, named in parameters by table(); lists: parameter -> slot -> entries (see SLOTS); a
-    list whose name starts with mua_ is one for users' ports and has the slots of its smtpd_ twin.
+    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns, by their names,
+    or by whose mail they take; fronts: daemons before them; tables by file name, named in parameters by table(); lists:
+    parameter -> slot -> entries (see SLOTS); a list whose name starts with mua_ is one for users' ports and has the
+    slots of its smtpd_ twin; milters and policies: who is asked about mail.
     """
 
     parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
@@ -134,9 +174,11 @@ class Postfix:
     fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
     tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
     lists: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
+    milters: Iterable[Milter] = ()
+    policies: Iterable[PolicyService] = ()
     files: Iterable[File] = ()
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
     secrets: Iterable[str] = ()  # what no log, diff or result may show
 
 
@@ -146,10 +188,15 @@ def table(name: str, kind: str) -> str:
     return f"{prefix}:$config_directory/tables/{name}"
 
 
+def in_full(site: Site, host: Host) -> bool:
+    """Tell whether Postfix does all that the site wants of it; elsewhere it hands the host's mail on."""
+    return site.sends(host)
+
+
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of Postfix for one host."""
-    if not host.duties:
-        return make_plan(wanted=False, units=[Unit("postfix.service", running=False)])
+    if not parts:
+        return make_plan(enabled=False, units=[Unit("postfix.service", running=False)])
     parameters, services = configuration(host, parts, overrides)
     tables = merged(parts, "tables", "Postfix table")
     return make_plan(
@@ -163,9 +210,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         units=[Unit("postfix.service", running=True)],
         watch=_paths(parameters),
         serves=serves(parameters, services),
-        questions=[
-            *questions(site, host, parameters, services),
-            *every(parts, "questions"),
+        checks=[
+            *health_checks(site, host, parameters, services),
+            *every(parts, "checks"),
         ],
         secrets=every(parts, "secrets"),
         host_aliases=HOST_ALIASES in text_of(parameters.get("alias_maps", "")),
@@ -178,7 +225,8 @@ def configuration(
     """Return what main.cf and master.cf say, the user's own included."""
     settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
     version = host.version("postfix")
-    brought, lines = {**_parameters(parts), **_lists(parts)}, services_of(parts)
+    parts, lines = checks.seen(parts, services_of(parts), SLOTS)
+    brought = {**_parameters(parts), **_lists(parts)}
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
     changed = settings or own_services
     for name in _left_over(version, (brought, lines), (parameters, services)) if changed else ():
@@ -219,25 +267,25 @@ def _paths(parameters: Mapping[str, Value]) -> list[str]:
 _PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
 
 
-def questions(
+def health_checks(
     site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
-) -> list[Question]:
+) -> list[HealthCheck]:
     """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
     found = [
-        Question("smtp_greeting", {"path": links.public(key.rsplit("/", 1)[0])})
+        HealthCheck("smtp_greeting", {"path": public(key.rsplit("/", 1)[0])})
         for key, service in sorted(services.items())
         if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
     ]
     for greeting, settings in _greetings(parameters, services):
         if table(DIRECTORY, "ldap") in text_of(settings.get("smtpd_client_restrictions") or ""):
-            needs = links.directory_needs(site, host, "postfix")
+            needs = site.lookups.needs(site, host, "postfix")
             greeting = dataclasses.replace(greeting, arguments={**greeting.arguments, "needs": needs})
         found.append(greeting)
         if greeting.arguments["port"] == 25 and site.sends(host):
-            needs = links.directory_needs(site, host, "postfix")
+            needs = site.lookups.needs(site, host, "postfix")
             # an alias and a mailbox, since they are found in different tables
             for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
-                found.append(Question("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
+                found.append(HealthCheck("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
     return found
 
 
@@ -249,7 +297,7 @@ def serves(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> 
 
 def _greetings(
     parameters: Mapping[str, Value], services: Mapping[str, Service]
-) -> t.Iterator[tuple[Question, Mapping[str, Value]]]:
+) -> t.Iterator[tuple[HealthCheck, Mapping[str, Value]]]:
     """Yield what each smtpd that listens is asked for its greeting, and its parameters."""
     for key, service in sorted(services.items()):
         name, kind = key.rsplit("/", 1)
@@ -267,7 +315,7 @@ def _greetings(
             address = "127.0.0.1"
         if address:
             where["address"] = address.strip("[]")
-        yield Question("smtp_greeting", where), settings
+        yield HealthCheck("smtp_greeting", where), settings
 
 
 def _someone(site: Site) -> list[str]:
@@ -299,9 +347,16 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
 def services_of(parts: Contributions) -> dict[str, Service]:
     """Return the lines of master.cf: each concern's services, what others add to them, and what stands before them."""
     services: dict[str, Service] = merged(parts, "services", "Postfix service")
-    for key in sorted({key for _concern, part in parts for key in part.extensions}):
+    takes = {key: service.takes for key, service in services.items()}
+    for key in sorted({key for _concern, part in parts for key in part.extensions} - set(MAILS)):
         adding = [(concern, part.extensions[key]) for concern, part in parts if key in part.extensions]
-        services[key] = _extended(key, _brought(services, key, "extends", adding[0][0]), adding)
+        _brought(services, key, "extends", adding[0][0])
+    for key in sorted(services):
+        adding = [
+            (name, part.extensions[one]) for name, part in parts for one in (key, takes[key]) if one in part.extensions
+        ]
+        if adding:
+            services[key] = _extended(key, services[key], adding)
     taken: set[tuple[str, str]] = set()
     for key, concern, front in _fronts(parts):
         behind = _brought(services, key, "stands before", concern)
@@ -351,6 +406,7 @@ def _owners(
 ) -> dict[tuple[str, str], str]:
     """Return who has brought each parameter, by service ("" for main.cf) and name: whose mistake it is."""
     found: dict[tuple[str, str], str] = {}
+    taken = {key: service.takes for _concern, part in parts for key, service in part.services.items()}
     for concern, part in parts:
         found.update({("", name): f"concern {concern}" for name in [*part.parameters, *part.lists]})
         found.update(
@@ -358,7 +414,8 @@ def _owners(
         )
     for concern, part in parts:  # what an extension says of an option counts
         for key, extension in part.extensions.items():
-            found.update({(key, name): f"concern {concern}" for name in extension.options})
+            places = [key] if key not in MAILS else [place for place, takes in taken.items() if takes == key]
+            found.update({(place, name): f"concern {concern}" for place in places for name in extension.options})
     for key, concern, front in _fronts(parts):
         found.update({(front.behind, name): owner for (place, name), owner in [*found.items()] if place == key})
         found.update({(key, name): f"concern {concern}" for name in front.service.options})
@@ -400,7 +457,7 @@ def master_cf(services: Mapping[str, Service]) -> str:
 def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
     """Return the user's own services (variable postfix_services)."""
     result: dict[str, Service | None] = {}
-    known = {field.name for field in dataclasses.fields(Service)}
+    known = {field.name for field in dataclasses.fields(Service)} - {"takes"}
     for key, value in given.items():
         if not re.fullmatch(r"[^\s/]\S*/(inet|unix|unix-dgram|fifo|pass)", key):
             raise ComposeError(f"postfix_services: {key} must be NAME/TYPE, such as submission/inet (master(5))")

@@ -24,8 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     HEAD,
     Directory,
     File,
+    HealthCheck,
     Plan,
-    Question,
     Unit,
     make_plan,
 )
@@ -58,7 +58,7 @@ class Sasl:
 
     settings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     packages: Iterable[str] = ()
-    questions: Iterable[Question] = ()
+    checks: Iterable[HealthCheck] = ()
 
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
@@ -70,9 +70,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             brought = min((f"concern {concern}" for concern, part in parts if name in part.settings), default="")
             owner = "sasl_settings" if name in given else brought
             raise ComposeError(f"{owner}: {name} is no setting of saslauthd{nearest(name, KNOWN)}")
-    wanted = host.does("mail_submission") and bool(parts)
+    enabled = host.does("mail_submission") and bool(parts)
     return make_plan(
-        wanted=wanted,
+        enabled=enabled,
         # Postfix's package brings its group and its chroot, where the socket lies.
         packages={"sasl2-bin", "postfix", *united(parts, "packages")},
         directories=[
@@ -84,11 +84,11 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(CONFIGURATION, configuration(settings), "0600", secret=True),
             File(f"/etc/systemd/system/{UNIT}", unit()),
         ],
-        units=[Unit(UNIT, running=wanted)],
+        units=[Unit(UNIT, running=enabled)],
         watch=[settings["ldap_tls_cacert_file"]] if "ldap_tls_cacert_file" in settings else [],
-        questions=[
-            Question("socket", {"path": f"{FOLDER}/mux"}),
-            *every(parts, "questions"),
+        checks=[
+            HealthCheck("socket", {"path": f"{FOLDER}/mux"}),
+            *every(parts, "checks"),
         ],
         secrets=[str(settings[name]) for name in SECRET if name in settings],
     )

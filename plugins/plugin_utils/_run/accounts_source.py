@@ -33,7 +33,7 @@ VARIABLE = "mail_accounts_source"
 
 if jmespath is not None:
 
-    class Functions(functions.Functions):  # type: ignore[misc]  # jmespath has no types
+    class Functions(functions.Functions):
         """What exports need beyond JMESPath's own functions."""
 
         @functions.signature({"types": ["string"]}, {"types": ["string"]})  # type: ignore[untyped-decorator]

@@ -142,8 +142,8 @@ _COMMON: dict[str, t.Any] = {
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "host": {"look": look},
     "compare": {"rivals": _text, "what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
-    "directory": {"notes": [_line], "passwords_needed": [_line]},
-    "directory_move": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
+    "ldap": {"notes": [_line], "passwords_needed": [_line]},
+    "move_directory": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
     "certificates": {
         "served": _Each(_word, _Whole({"chain": _text, "matches": _flag, "guarded": _flag})),
         "ca": _text,
@@ -195,13 +195,13 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "quarantine": ("mails",),
     "remove": ("actions", "stays", "ran"),
     "certificates": ("changed",),
-    "directory_move": ("changed",),
+    "move_directory": ("changed",),
 }
 _STOCK = {"failed": _flag, "msg": _text, "changed": _flag}
 
 
 def checked(program: str, answer: Mapping[str, t.Any]) -> Answer:
-    """Return a program's answer, or raise Wrong; program: one of postamt.mail.carry_out."""
+    """Return a program's answer, or raise Wrong; program: one of postamt.mail.apply_plan."""
     found = {key: value for key, value in answer.items() if key not in _ANSIBLES and not key.startswith("_ansible_")}
     parsed: Answer = _parsed({**_COMMON, **_ANSWERS.get(program, {})}, found, "")
     absent = [key for key in _REQUIRED.get(program, ("changed", "actions")) if key not in parsed]

@@ -21,11 +21,10 @@ concerns()  # Ansible imports an action before it forks for the task: found here
 FRESH = 86400  # seconds for which the host's package lists count as fresh
 
 
-class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
+class ProgramAction(ActionBase):
     """A subclass names its program and the task's options, which are the program's own variables."""
 
     program = ""
-    code = ""  # the file in module_utils, where its name is not the program's
     options: tuple[str, ...] = ("settings",)
     TRANSFERS_FILES = False
 
@@ -47,23 +46,23 @@ class ProgramAction(ActionBase):  # type: ignore[misc]  # Ansible has no types
         if answer.get("failed") or not missing or self._task.check_mode:
             return answer
         actions: list[str] = list(answer["actions"])
-        for bring in (self._packages, self._users):
-            failure = bring(missing, actions)
+        for provide in (self._packages, self._users):
+            failure = provide(missing, actions)
             if failure:
                 return {**failure, "changed": bool(actions), "actions": actions}
         answer = self._module(plan)
-        left = answer.get("missing")
-        if left and not answer.get("failed"):
-            users = [user["name"] for user in left.get("users", [])]
-            names = ", ".join([*left.get("packages", []), *users, *left.get("groups", [])])
-            answer.update(failed=True, msg=f"still missing on the host after they were brought: {names}")
+        remaining = answer.get("missing")
+        if remaining and not answer.get("failed"):
+            users = [user["name"] for user in remaining.get("users", [])]
+            names = ", ".join([*remaining.get("packages", []), *users, *remaining.get("groups", [])])
+            answer.update(failed=True, msg=f"still missing on the host after they were installed: {names}")
         return {**answer, "changed": True, "actions": [*actions, *answer.get("actions", [])]}
 
     def _module(self, plan: Plan) -> Result:
         return self._on_host({"plan": plan}, plan["secrets"])
 
     def _on_host(self, request: Result, secrets: t.Iterable[str]) -> Result:
-        return on_host(self, self._vars, self.code or self.program, request, secrets)
+        return on_host(self, self._vars, self.program, request, secrets)
 
     def _stock(self, name: str, arguments: Result) -> Result:
         return stock(self, self._vars, name, arguments)

@@ -40,7 +40,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run import accounts_
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 
-MARK = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
+SITE_RESULT = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
 GROUP = "mail"
 Overrides = dict[str, t.Any]  # a program's own variables
@@ -170,7 +170,7 @@ def derive(
     if problems:
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
-    refuse_strangers(site, state)
+    check_ca_ownership(site, state)
     remember = keep and not action._task.check_mode
     site = recall(site, state, hosts, remember, gives_names(action, task_vars))
     left = [] if moving else list(directory_left(site))  # on a host that this run does not see, too
@@ -313,7 +313,7 @@ def still_asked(site: Site, state: State, reached: t.Collection[str], remember: 
     return {name: old for name, old in now.items() if old and old != provider.inventory_name}
 
 
-def refuse_strangers(site: Site, state: State) -> None:
+def check_ca_ownership(site: Site, state: State) -> None:
     """Raise StateError where a host of the site trusts a CA that is not this controller's, before anything is made."""
     carried = {name: host.look.ca for name, host in site.hosts.items() if host.look.ca}
     if not carried:
@@ -363,7 +363,7 @@ def on_host(
     Module arguments would otherwise reach the host's journal, secrets included.
     """
     answer: dict[str, t.Any] = action._execute_module(
-        module_name="postamt.mail.carry_out",
+        module_name="postamt.mail.apply_plan",
         module_args={"program": program, "request": dict(request or {}), "secrets": list(secrets)},
         task_vars={**task_vars, "ansible_no_target_syslog": True},
     )
@@ -449,44 +449,44 @@ def state_of(action: t.Any, site: Site) -> State:
 
 
 def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]]) -> str:
-    """Leave the plans for the later tasks of this run; returns the mark by which they find them.
+    """Leave the plans for the later tasks of this run; returns the token by which they find them.
 
     plans: by host and program, with the program's own variables that are in it.
     """
-    mark = random_secrets.token_hex(16)
-    os.mkdir(_folder(mark), 0o700)
+    token = random_secrets.token_hex(16)
+    os.mkdir(_folder(token), 0o700)
     for (host, program), (overrides, plan) in plans.items():
-        _leave(mark, f"{host}/{program}", {"overrides": overrides, "plan": plan})
-    _leave(mark, "state_dir", state_dir(site))
+        _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
+    _leave(token, "state_dir", state_dir(site))
     provider = site.provider
     if provider:
         names = list(plans[provider.inventory_name, "ldap"][1]["entries"]["fingerprints"])
-        _leave(mark, "passwords", ldap.applied_passwords(site, names))
-    return mark
+        _leave(token, "passwords", ldap.applied_passwords(site, names))
+    return token
 
 
-def _folder(mark: str) -> str:
-    return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-{mark}")
+def _folder(token: str) -> str:
+    return os.path.join(constants.DEFAULT_LOCAL_TMP, f"postamt-{token}")
 
 
-def _place(mark: str, what: str) -> str:
-    return os.path.join(_folder(mark), hashlib.sha256(what.encode()).hexdigest())  # a host's name may hold anything
+def _place(token: str, what: str) -> str:
+    return os.path.join(_folder(token), hashlib.sha256(what.encode()).hexdigest())  # a host's name may hold anything
 
 
-def _leave(mark: str, what: str, data: t.Any) -> None:
-    descriptor = os.open(_place(mark, what), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _leave(token: str, what: str, data: t.Any) -> None:
+    descriptor = os.open(_place(token, what), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as file:
         file.write(json.dumps(data, default=str))
 
 
 def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
     """Return what `hand_over()` has left in this run; None where it has not."""
-    result = task_vars.get(MARK)
-    mark = result.get("mark") if isinstance(result, Mapping) else None
-    if not isinstance(mark, str) or not re.fullmatch(r"[0-9a-f]{32}", mark):
+    result = task_vars.get(SITE_RESULT)
+    token = result.get("site_token") if isinstance(result, Mapping) else None
+    if not isinstance(token, str) or not re.fullmatch(r"[0-9a-f]{32}", token):
         return None
     try:
-        with open(_place(mark, what), encoding="utf-8") as file:
+        with open(_place(token, what), encoding="utf-8") as file:
             return json.load(file)
     except FileNotFoundError:
         return None

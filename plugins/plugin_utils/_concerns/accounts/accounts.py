@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import Links
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.directory import DirectoryLookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.system import SystemLookups
@@ -32,6 +33,10 @@ class Variables:
 
 def lookups(said: Variables) -> Lookups:
     return _LOOKUPS[said.mail_accounts_backend]
+
+
+def links(site: Site, host: Host) -> Links | None:
+    return site.lookups.links(site, host)
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:

@@ -13,6 +13,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import Ldap, Reader, suffix_problem
 
+RUNS = ("ldap",)  # it runs where this concern contributes to it
+
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
@@ -40,6 +42,10 @@ def check(site: Site) -> Iterator[Problem]:
         yield Problem("mail_directory_suffix", site.suffix, wrong)
 
 
+def applies(site: Site, host: Host) -> bool:
+    return site.lookups.directory and host.does("mail_directory")
+
+
 def ldap(site: Site, host: Host) -> Ldap:
     return Ldap(
         services={
@@ -62,5 +68,5 @@ def ldap(site: Site, host: Host) -> Ldap:
         },
         indexes=_INDEXES,
         everywhere=site.of(Variables).mail_directory_public,
-        files=[File(f"{UNITS}/slapd.service.d/postamt-clock.conf", _CLOCK)] if host.does("mail_directory") else [],
+        files=[File(f"{UNITS}/slapd.service.d/postamt-clock.conf", _CLOCK)],
     )

@@ -9,12 +9,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Si
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
 
 def postfix(site: Site, host: Host) -> Postfix:
     return Postfix(parameters={"recipient_delimiter": "+"})
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     return Dovecot(trunk={"recipient_delimiter": "+", "lmtp_save_to_detail_mailbox": False})

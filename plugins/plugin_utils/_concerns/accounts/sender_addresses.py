@@ -23,17 +23,19 @@ class Variables:
     )
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    if not host.does("mail_mx"):
-        return None
-    wanted = site.of(Variables)
+def applies(site: Site, host: Host) -> bool:
+    return host.does("mail_mx")
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    variables = site.of(Variables)
     slots = {"syntax": ["reject_non_fqdn_sender"], "permit": ["permit_mynetworks"]}
     tables = {}
-    if not wanted.mail_strangers_may_use_local_senders:
+    if not variables.mail_strangers_may_use_local_senders:
         tables["local_senders"] = Table(
             "lmdb", dict.fromkeys(site.domains, "554 5.7.1 Users of this domain send through port 587 or 465")
         )
         slots["stranger"] = [f"check_sender_access {table('local_senders', 'lmdb')}"]
-    if wanted.mail_sender_domain_must_exist:
+    if variables.mail_sender_domain_must_exist:
         slots["domain"] = ["reject_unknown_sender_domain"]
     return Postfix(tables=tables, lists={"smtpd_sender_restrictions": slots})

@@ -9,8 +9,9 @@ import re
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import MB, sizing
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory, doubles
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sizing import sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -23,6 +24,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.clamav impo
     Clamav,
     Value,
 )
+
+_OFFICIAL, _OWN = 1250, 50  # MB that clamd takes with the official signatures, or with the site's own only
+RUNS = ("clamav",)  # it runs where this concern contributes to it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +73,14 @@ def check(site: Site) -> Iterator[Problem]:
         yield Problem("mail_clamav_official", False, allowed)
 
 
+def memory(site: Site, host: Host) -> Memory | None:
+    if not filtering.scans(site, host):
+        return None
+    size = (_OFFICIAL if site.of(filtering.Variables).mail_clamav_official else _OWN) * MB
+    instead = "set mail_antivirus: false, or mail_clamav_server: ADDRESS where clamd of another host does it"
+    return Memory(size, f"clamd {size // MB} MB", "content filter", instead, doubles=True)
+
+
 def clamav(site: Site, host: Host) -> Clamav | None:
     if not filtering.scans(site, host):
         return None
@@ -85,7 +97,7 @@ def clamav(site: Site, host: Host) -> Clamav | None:
             "LogSyslog": False,  # what it prints is in the journal
             "MaxThreads": size.threads,
             "MaxConnectionQueueLength": 4 * size.threads,
-            "ConcurrentDatabaseReload": size.reloads_beside,
+            "ConcurrentDatabaseReload": doubles(site, host),
             "IdleTimeout": 2,  # seconds; a reload waits for idle threads too
             "SelfCheck": 600,
             "ScanMail": True,
@@ -129,8 +141,6 @@ def _updater(said: Variables, official: bool) -> dict[str, Value]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     if not site.of(filtering.Variables).mail_antivirus:
         return Amavis(settings={"@bypass_virus_checks_maps": [True], "@av_scanners": [], "@av_scanners_backup": []})
     server = site.of(filtering.Variables).mail_clamav_server

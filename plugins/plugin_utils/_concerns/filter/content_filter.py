@@ -7,9 +7,12 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering, links
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, Question
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import MB, sizing
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT, POSTDROP, Links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory, sentence
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sizing import PROCESS, sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -18,19 +21,22 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
     TRUSTING,
     Extension,
+    Mail,
     Postfix,
     Service,
     Value,
 )
 
+RUNS = ("amavis",)  # it runs where this concern contributes to it
 Variables = filtering.Variables
-WORLD, USERS, HOST = links.FILTER  # amavis's sockets, by who sends
 
+_BANKS: dict[Mail, str] = {"world": "", "users": "USERS", "hosts": "HOST"}  # amavis's policy banks, by whose mail it is
 # What amavis opens archives with
 _DECODERS = (
     "arj", "binutils", "bzip2", "cabextract", "cpio", "lz4", "lzop", "p7zip-full", "rpm2cpio", "unrar-free", "xz-utils",
     "zstd",
 )  # fmt: skip
+
 # Kinds of archives by what file(1) calls them: amavis has the words of an older one, and does not know the last.
 _KINDS = {"XZ compressed": "xz", "LZMA compressed": "lzma", r"Windows imaging \(WIM\)": "wim"}
 
@@ -38,44 +44,42 @@ _KINDS = {"XZ compressed": "xz", "LZMA compressed": "lzma", r"Windows imaging \(
 def check(site: Site) -> Iterator[Problem]:
     if filtering.is_on(site) and site.is_empty("mail_filter"):
         yield nobody("mail_filter")
-    for host in filtering.filter_hosts(site):
-        size = sizing(site, host)
-        if not size.fits:
-            allowed = (
-                "set mail_antivirus: false, or mail_clamav_server: ADDRESS where clamd of another host does it, or add "
-                f"{(size.needed - size.memory - size.swap) // MB + 1} MB of memory or swap"
-            )
-            yield Problem(f"memory of host {host.name}", None, f"is too little for the {size.sentence()}; {allowed}")
+
+
+def elastic_memory(site: Site, host: Host) -> Memory | None:
+    if not filtering.filters(site, host):
+        return None
+    processes = sizing(site, host).processes
+    what = f"{processes} amavis processes of {PROCESS // MB} MB"
+    return Memory(processes * PROCESS, what, "content filter")
+
+
+def links(site: Site, host: Host) -> Links:
+    return sockets.links(site, host)
 
 
 # --- Postfix
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
-    if not filtering.filter_hosts(site) or not site.sends(host):
+    if not filtering.filter_hosts(site):
         return None
     size = sizing(site, host)
     before = filtering.before_queue(site)
 
-    def queued(way: str) -> dict[str, Value]:
+    def queued(way: Mail) -> dict[str, Value]:
         # Addresses are rewritten once, when mail comes back: policies go by the recipient as it was written.
-        amavis = f"amavis:unix:{links.filter_socket(site, host, way)}"
+        amavis = f"amavis:unix:{sockets.filter_socket(site, host, way)}"
         return {"content_filter": amavis, "receive_override_options": "no_address_mappings"}
 
-    def through(way: str) -> dict[str, Value]:
+    def through(way: Mail) -> dict[str, Value]:
         if not before:
             return queued(way)
         # Postfix takes the whole message before it connects, so that slow clients keep no amavis process busy.
-        amavis = f"unix:{links.filter_socket(site, host, way)}"
+        amavis = f"unix:{sockets.filter_socket(site, host, way)}"
         return {"smtpd_proxy_filter": amavis, "smtpd_proxy_options": "speed_adjust"}
 
     # Mail of programs has nobody in front of it who could be told in the SMTP dialogue: it is filtered after the queue.
-    own = ["pickup/unix", *links.trusting_services(site, host)]
-    extensions = dict.fromkeys(own, Extension(options=queued(HOST)))
-    if host.does("mail_mx"):
-        extensions["smtp/inet"] = Extension(str(size.connections), through(WORLD))
-    if host.does("mail_submission"):
-        extensions["submission/inet"] = extensions["submissions/inet"] = Extension(options=through(USERS))
     return Postfix(
         services={
             "amavis/unix": Service(
@@ -91,9 +95,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
                     "max_use": 20,
                 },
             ),
-            f"{links.FILTERED}/unix": Service("smtpd", private="n", options=_back(before)),
+            f"{sockets.FILTERED}/unix": Service("smtpd", private="n", options=_back(before)),
         },
-        extensions=extensions,
+        extensions={
+            "world": Extension(str(size.connections), through("world")),
+            "users": Extension(options=through("users")),
+            "hosts": Extension(options=queued("hosts")),
+        },
     )
 
 
@@ -129,7 +137,7 @@ def _back(before: bool) -> dict[str, Value]:
 def amavis(site: Site, host: Host) -> Amavis | None:
     if not filtering.filters(site, host):
         return None
-    home = links.back_socket(host, host if site.sends(host) else site.senders[0])
+    home = sockets.back_socket(host, host if site.sends(host) else site.senders[0])
     kinds = ", ".join(f"[qr'^{text}' => '{kind}']" for text, kind in _KINDS.items())
     settings: dict[str, t.Any] = {
         "$myhostname": str(host.name),
@@ -163,31 +171,32 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     }
     settings["$policy_bank{'USERS'}"] = {**bank, "client_ipaddr_policy": []}
     settings["$policy_bank{'HOST'}"] = bank
-    sockets: list[str] = []
+    listening: list[str] = []
     for sender in site.senders:
-        for way, base in {WORLD: "", USERS: "USERS", HOST: "HOST"}.items():
-            socket, name = links.amavis_socket(site, host, sender, way), f"{way}-{sender.name}"
+        for way, base in _BANKS.items():
+            socket, name = sockets.amavis_socket(site, host, sender, way), f"{way}-{sender.name}"
             settings[f"$interface_policy{{'{socket}'}}"] = name
-            settings[f"$policy_bank{{'{name}'}}"] = _bank(base, f"smtp:{links.back_socket(host, sender)}")
-            sockets.append(socket)
-    settings["@listen_sockets"] = sockets
-    in_chroot = any(socket.startswith(links.CHROOT) for socket in sockets)
-    for_links = any(socket.startswith(links.AMAVIS_LINKS) for socket in sockets)
+            settings[f"$policy_bank{{'{name}'}}"] = _bank(base, f"smtp:{sockets.back_socket(host, sender)}")
+            listening.append(socket)
+    settings["@listen_sockets"] = listening
+    in_chroot = any(socket.startswith(CHROOT) for socket in listening)
+    for_links = any(socket.startswith(sockets.AMAVIS_LINKS) for socket in listening)
     # A socket takes its group from the folder.
     folders = {
-        Directory(f"{links.CHROOT}/{links.AMAVIS_FOLDER}", "2750", "amavis", "postfix"): in_chroot,
-        Directory(links.AMAVIS_LINKS, "2750", "amavis", links.POSTDROP): for_links,
+        Directory(f"{CHROOT}/{sockets.AMAVIS_FOLDER}", "2750", "amavis", "postfix"): in_chroot,
+        Directory(sockets.AMAVIS_LINKS, "2750", "amavis", POSTDROP): for_links,
     }
     return Amavis(
         settings=settings,
-        groups=[links.POSTDROP],
+        groups=[POSTDROP],
         directories=[folder for folder, used in folders.items() if used],
         packages=[
             *_DECODERS,
             "libfile-libmagic-perl",  # which spares a process of file(1) for each part
             "postfix",
         ],
-        questions=[Question("smtp_greeting", {"path": socket}) for socket in sockets],
+        checks=[HealthCheck("smtp_greeting", {"path": socket}) for socket in listening],
+        notes=[sentence(site, host)],
     )
 
 

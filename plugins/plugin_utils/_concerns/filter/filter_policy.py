@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, DomainOrAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -63,7 +63,9 @@ _TAGS = {
 class Variables:
     """What happens to what the filter finds."""
 
-    mail_filter_policy: Policy = var("What happens to mail, for the whole site.", Policy())
+    mail_filter_policy: Policy = var(
+        "What happens to mail, for the whole site.", Policy(), example="{encrypted: tag, spam_refuse_score: 15}"
+    )
     mail_filter_policies: dict[DomainOrAddress, Policy] = var(
         "Policies of domains and accounts: what one does not say, the account's domain says, then the site.", {},
         example="{example.org: {banned_files: quarantine}, alice@example.org: {spam_junk_score: 8}}",
@@ -85,8 +87,6 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     by_recipient = _policies(site)
     settings: dict[str, t.Any] = {
         # Mail of the site's own hosts is never refused: a program there has nobody to tell.

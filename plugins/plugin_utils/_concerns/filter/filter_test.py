@@ -8,9 +8,10 @@ What the test does is in module_utils/_programs/postamt_filter_test.py.
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering, links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit, command
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import TEST, TEST_CLIENT, Amavis, Perl
@@ -21,15 +22,11 @@ _FOUND = "postamt.mail filter test 6f1d2c0b9ae84f57"  # as in the program
 
 
 def clamav(site: Site, host: Host) -> Clamav | None:
-    if not filtering.scans(site, host):
-        return None
     return Clamav(files=[File(TEST_SIGNATURE, f"{HEAD}\nPostamt-Filter-Test:0:*:{_FOUND.encode().hex()}\n")])
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
-    socket = links.amavis_socket(site, host, site.senders[0], next(iter(links.FILTER)))
+    socket = sockets.amavis_socket(site, host, site.senders[0], "world")
     words = [
         *(["--virus"] if site.of(filtering.Variables).mail_antivirus else []),
         *(["--official"] if filtering.scans(site, host) and site.of(filtering.Variables).mail_clamav_official else []),
@@ -56,7 +53,13 @@ def amavis(site: Site, host: Host) -> Amavis | None:
                 f"{UNITS}/postamt-filter-test.service",
                 _SERVICE.format(head=HEAD, command=" ".join([_PROGRAM, socket, TEST_CLIENT, *words]), limits=_LIMITS),
             ),
-            File(f"{UNITS}/postamt-filter-test.timer", _TIMER.format(head=HEAD)),
+            timer(
+                "postamt-filter-test",
+                "Test the content filter each minute",
+                OnActiveSec="1min",
+                OnUnitInactiveSec="1min",
+                AccuracySec="5s",
+            ),
         ],
         units=[Unit("postamt-filter-test.timer")],
     )
@@ -85,17 +88,4 @@ LogLevelMax=notice
 RuntimeDirectory=postamt-filter
 RuntimeDirectoryPreserve=yes
 {limits}
-"""
-_TIMER = """\
-{head}
-[Unit]
-Description=Test the content filter each minute
-
-[Timer]
-OnActiveSec=1min
-OnUnitInactiveSec=1min
-AccuracySec=5s
-
-[Install]
-WantedBy=timers.target
 """

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, File
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, var
@@ -24,8 +23,6 @@ class Variables:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     days = site.of(Variables).mail_quarantine_days
     return Amavis(
         settings={

@@ -7,9 +7,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, Directory, File, Unit
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import LOOPBACK, Site
@@ -67,20 +67,6 @@ sub refused {
 
 1;
 """
-_TIMER = f"""\
-{HEAD}
-[Unit]
-Description=New rules for SpamAssassin every day
-
-[Timer]
-Unit=spamassassin-maintenance.service
-OnCalendar=daily
-RandomizedDelaySec=6h
-Persistent=yes
-
-[Install]
-WantedBy=timers.target
-"""
 # It becomes debian-spamd, by runuser(1) and start-stop-daemon(8), for whatever it fetches and compiles.
 _LIMITS = sandbox(CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_DAC_OVERRIDE CAP_SETGID CAP_SETUID")
 # Debian's package takes the key in only where gpg was there before it. And a sa-update that found no network leaves an
@@ -98,7 +84,14 @@ ExecStopPost=runuser -u debian-spamd -- find /var/lib/spamassassin -mindepth 1 -
 # Debian's own service fetches rules and restarts amavis afterwards; the timer is ours.
 _UPDATES = (
     File(f"{UNITS}/spamassassin-maintenance.service.d/postamt.conf", _SERVICE),
-    File(f"{UNITS}/postamt-spam-rules.timer", _TIMER),
+    timer(
+        "postamt-spam-rules",
+        "New rules for SpamAssassin every day",
+        Unit="spamassassin-maintenance.service",
+        OnCalendar="daily",
+        RandomizedDelaySec="6h",
+        Persistent="yes",
+    ),
 )
 
 
@@ -131,8 +124,6 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     said = site.of(Variables)
     # Who speaks for a sender is whoever handed the mail to one of these: never a stranger with a private address.
     # SpamAssassin knows loopback itself, and warns at each start of what it is told twice.
@@ -172,7 +163,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store") or not filtering.is_on(site):
+    if not filtering.is_on(site):
         return None
     return Dovecot(
         v23={"plugin": {"sieve_before": SCRIPT}},

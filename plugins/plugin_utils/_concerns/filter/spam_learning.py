@@ -15,9 +15,9 @@ import shlex
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, Directory, File, Unit, User
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, Site
@@ -60,8 +60,6 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     mode = site.of(Variables).mail_spam_learning
     if mode == "off":
         return Amavis(rules=["use_bayes 0"])
@@ -113,7 +111,7 @@ def _owners(site: Site) -> list[t.Any]:
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     mode = site.of(Variables).mail_spam_learning
-    if mode == "off" or not host.does("mail_store") or not filtering.filters(site, host):
+    if mode == "off" or not filtering.filters(site, host):
         return None
     spam, ham = f"{SCRIPTS}/learn-spam.sieve", f"{SCRIPTS}/learn-ham.sieve"
     # Dovecot's processes alone get there. Where they run as the host's users they have the socket's group besides.

@@ -8,9 +8,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Service
 
+RUNS = ("postfix",)  # it runs where this concern contributes to it
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
 # As Debian ships them; local, virtual, proxymap, qmgr and postlogd need what lies outside the chroot.
 _SERVICES = {
-    "pickup/unix": Service("pickup", private="n", wakeup="60", maxproc="1"),
+    "pickup/unix": Service("pickup", private="n", takes="hosts", wakeup="60", maxproc="1"),
     "cleanup/unix": Service("cleanup", private="n", maxproc="0"),
     "qmgr/unix": Service("qmgr", private="n", chroot=False, wakeup="300", maxproc="1"),
     "tlsmgr/unix": Service("tlsmgr", wakeup="1000?", maxproc="1"),
@@ -35,6 +38,10 @@ _SERVICES = {
     "scache/unix": Service("scache", maxproc="1"),
     "postlog/unix-dgram": Service("postlogd", private="n", chroot=False, maxproc="1"),
 }
+
+
+def applies(site: Site, host: Host) -> bool:
+    return bool(host.duties)
 
 
 def postfix(site: Site, host: Host) -> Postfix:

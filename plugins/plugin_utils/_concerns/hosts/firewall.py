@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import Incoming, incoming
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -30,7 +30,7 @@ def check(site: Site) -> Iterable[Problem]:
     if site.of(Variables).mail_firewall is not None:
         return
     for host in site.hosts.values():
-        opened = links.incoming(site, host) if host.look.firewall else []
+        opened = incoming(site, host) if host.look.firewall else []
         if opened:
             found = ", ".join(host.look.firewall)
             allowed = (
@@ -41,13 +41,13 @@ def check(site: Site) -> Iterable[Problem]:
             yield Problem("mail_firewall", None, allowed)
 
 
-def _needed(link: links.Incoming) -> str:
+def _needed(link: Incoming) -> str:
     callers = (f"{caller.name} ({', '.join(caller.addresses) or 'address unknown'})" for caller in link.callers)
     return f"TCP port {link.port} from {', '.join(callers)}"
 
 
 def nftables(site: Site, host: Host) -> Nftables | None:
-    opened = links.incoming(site, host)
+    opened = incoming(site, host)
     if site.of(Variables).mail_firewall is False or not opened:
         return None
     return Nftables(opened)

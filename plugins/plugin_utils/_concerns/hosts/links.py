@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import incoming, linked, outgoing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -18,12 +18,12 @@ _LONGEST = 64  # RFC 5280, ub-common-name: by this name of its certificate a cal
 def check(site: Site) -> Iterable[Problem]:
     """Yield hosts whose name does not fit where links look for it."""
     for host in site.hosts.values():
-        if len(host.name) > _LONGEST and links.linked(site, host):
+        if len(host.name) > _LONGEST and linked(site, host):
             allowed = f"must have at most {_LONGEST} characters: the site's other hosts know it by its certificate"
             yield Problem(f"mail_host_name of host {host.inventory_name}", host.name, allowed)
 
 
 def haproxy(site: Site, host: Host) -> Haproxy | None:
-    if not links.linked(site, host):
+    if not linked(site, host):
         return None
-    return Haproxy(site.internal_certificate, links.outgoing(site, host), links.incoming(site, host))
+    return Haproxy(site.internal_certificate, outgoing(site, host), incoming(site, host))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
@@ -22,6 +21,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.clamav impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import Ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
+
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
 
 Daemons = t.Literal["amavis", "clamav", "dovecot", "ldap", "postfix"]
 # What a daemon needs whose processes become the users whose mail they deliver, and run programs for them
@@ -56,8 +57,6 @@ def _drop_in(site: Site, program: Daemons, unit: str, **changes: str | None) -> 
 
 
 def ldap(site: Site, host: Host) -> Ldap | None:
-    if not (site.lookups.directory and host.does("mail_directory")):
-        return None
     # It gives its socket's folder to its user, and becomes that; Debian 12's init script looks for the old process.
     rights = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID"
     if host.version("slapd") < (2, 6):
@@ -74,8 +73,6 @@ def ldap(site: Site, host: Host) -> Ldap | None:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     limits = _drop_in(
         site, "dovecot", "dovecot.service", **_FOR_USERS,
         CapabilityBoundingSet="CAP_AUDIT_WRITE CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID "
@@ -85,8 +82,6 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
 
 
 def clamav(site: Site, host: Host) -> Clamav | None:
-    if not filtering.scans(site, host):
-        return None
     common: dict[str, str | None] = {
         "MemoryDenyWriteExecute": None,  # signatures in bytecode are compiled in memory
         "ProtectHome": "read-only",
@@ -104,15 +99,13 @@ def clamav(site: Site, host: Host) -> Clamav | None:
 
 
 def amavis(site: Site, host: Host) -> Amavis | None:
-    if not filtering.filters(site, host):
-        return None
     # Archives may hold files that are setuid, and unpacking them must not fail.
     return Amavis(files=[_drop_in(site, "amavis", "amavis.service", RestrictSUIDSGID=None)])
 
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     """Return for Debian 12 what Debian 13's own unit has."""
-    if not host.duties or host.version("postfix") >= (3, 9):
+    if host.version("postfix") >= (3, 9):
         return None
     limits = _drop_in(
         site, "postfix", "postfix@-.service", **_FOR_USERS,

@@ -33,7 +33,9 @@ class Destination:
 class Variables:
     """What is relayed to whom."""
 
-    mail_gateway: dict[Domain, Destination] = var("Domains to relay, each with its server.", {})
+    mail_gateway: dict[Domain, Destination] = var(
+        "Domains to relay, each with its server.", {}, example="{branch.example.org: {host: 10.0.0.5}}"
+    )
 
 
 def check(site: Site) -> Iterator[Problem]:
@@ -59,7 +61,7 @@ def _is_host(text: str) -> bool:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     domains = site.of(Variables).mail_gateway
-    if not domains or not site.sends(host):
+    if not domains:
         return None
     listed = {one: "OK" for name, to in domains.items() for one in ([*map(str, to.recipients)] or [f"@{name}"])}
     return Postfix(

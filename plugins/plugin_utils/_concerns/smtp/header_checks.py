@@ -7,11 +7,11 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
-import warnings
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.pcre import groups_of
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 
@@ -44,22 +44,25 @@ class HeaderCheck:
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
-    mail_header_checks: list[HeaderCheck] = var("Checks in order; the first that matches decides.", [])
+    mail_header_checks: list[HeaderCheck] = var(
+        "Checks in order; the first that matches decides.", [],
+        example="[{match: '^Subject: .*lottery', action: reject, text: No lotteries here}]",
+    )  # fmt: skip
 
 
 def check(site: Site) -> Iterator[Problem]:
     for index, item in enumerate(site.of(Variables).mail_header_checks):
         where = f"mail_header_checks[{index}]"
         try:
-            with warnings.catch_warnings(action="ignore"):  # of what Python may mean by it one day
-                groups = re.compile(item.match).groups
-        except re.error as error:
-            yield Problem(f"{where}.match", item.match, f"must be a regular expression: {error}")
+            groups = groups_of(item.match)
+        except Refused as refused:
+            yield Problem(f"{where}.match", item.match, str(refused))
             continue
         if not item.match:
             yield Problem(f"{where}.match", item.match, "must not be empty")
         filled = {int(number) for number in re.findall(r"\$[{(]?([0-9]+)", item.text.replace("$$", ""))}
-        if not re.fullmatch(rf"(?:[^$]|{_FILLED})*", item.text) or not filled <= set(range(1, groups + 1)):
+        there = filled if groups is None else set(range(1, groups + 1))
+        if not re.fullmatch(rf"(?:[^$]|{_FILLED})*", item.text) or not filled <= there:
             allowed = f"must have $$ for a dollar; match has {groups} pairs of parentheses for $1 and so on"
             yield Problem(f"{where}.text", item.text, allowed)
         elif item.action in _FORMS and not re.fullmatch(_FORMS[item.action][0], item.text):
@@ -69,7 +72,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     checks = site.of(Variables).mail_header_checks
-    if not checks or not site.sends(host):
+    if not checks:
         return None
     lines = [f"/{_within_slashes(item.match)}/ {item.action.upper()} {item.text}".rstrip() for item in checks]
     return Postfix(

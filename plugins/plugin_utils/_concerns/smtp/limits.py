@@ -12,6 +12,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
 _FROM_1 = range(1, 1 << 31)
 _LEAST = 64 << 10  # RFC 5321, 4.5.3.1.7
 
@@ -36,16 +38,16 @@ _EXPANSION = 1000  # Postfix's own limit of addresses that one becomes
 
 
 def postfix(site: Site, host: Host) -> Postfix:
-    wanted = site.of(Variables)
+    variables = site.of(Variables)
     longest = site.longest_expansion
     return Postfix(
         parameters={
             **({"virtual_alias_expansion_limit": longest} if longest > _EXPANSION else {}),
-            "message_size_limit": wanted.mail_message_size_limit,
-            "mailbox_size_limit": 10 * wanted.mail_message_size_limit,  # in /var/mail, where root's may be
-            "smtpd_recipient_limit": wanted.mail_recipient_limit,
-            "smtpd_client_connection_count_limit": wanted.mail_client_connection_limit,
-            "smtpd_client_auth_rate_limit": wanted.mail_client_auth_rate_limit,
+            "message_size_limit": variables.mail_message_size_limit,
+            "mailbox_size_limit": 10 * variables.mail_message_size_limit,  # in /var/mail, where root's may be
+            "smtpd_recipient_limit": variables.mail_recipient_limit,
+            "smtpd_client_connection_count_limit": variables.mail_client_connection_limit,
+            "smtpd_client_auth_rate_limit": variables.mail_client_auth_rate_limit,
             "smtpd_hard_error_limit": 10,
             "smtpd_soft_error_limit": 5,
         }

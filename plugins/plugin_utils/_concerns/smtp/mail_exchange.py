@@ -13,15 +13,17 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Si
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Service, Table, table
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    if not host.does("mail_mx"):
-        return None
+def applies(site: Site, host: Host) -> bool:
+    return host.does("mail_mx")
+
+
+def postfix(site: Site, host: Host) -> Postfix:
     return Postfix(
         parameters={
             "smtpd_helo_required": True,
             "smtpd_sasl_auth_enable": False,  # users have ports of their own
         },
-        services={"smtp/inet": Service("smtpd", private="n")},
+        services={"smtp/inet": Service("smtpd", private="n", takes="world")},
         tables={"own_names": Table("regexp", _own_names(site, host))},
         lists={
             "smtpd_helo_restrictions": {

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import (
+    Incoming,
+    Links,
+    Outgoing,
+    called,
+    public,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import CLIENT, Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
@@ -21,18 +27,35 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     table,
 )
 
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
+
+_HAND_OVER = 949  # on loopback alone: where hosts that do not send mail themselves hand it to those that do
+_PORT = 945
+_SOCKET = "handed-over"  # where Postfix takes it
+
+
+def links(site: Site, host: Host) -> Links:
+    senders = tuple(site.hosts_with("mail_submission"))
+    handing = tuple(filter(site.hands_over, site.hosts.values())) if host in senders else ()
+    relay = Outgoing("relay", f"127.0.0.1:{_HAND_OVER}", _PORT, senders, spread=True)
+    return Links(
+        [relay] if site.hands_over(host) else [], [Incoming("relay", _PORT, handing, public(_SOCKET), reject=True)]
+    )
+
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     """Set up a loopback-only Postfix without mailboxes (Postfix's STANDARD_CONFIGURATION_README), or let clients in."""
     if host.does("mail_submission"):
-        services = dict.fromkeys(links.trusting_services(site, host), _TRUSTING)
+        # Where there is no port 25 for everybody, the host's own programs have it on loopback.
+        services = {} if host.does("mail_mx") else {"127.0.0.1:smtp/inet": _TRUSTING}
         tables = _senders(site)
-        if links.HANDED_OVER_SERVICE in services:
-            services[links.HANDED_OVER_SERVICE] = _HANDED_OVER
-            handing = [one.name for one in site.hosts.values() if links.hands_over(site, one)]
+        if called(site, host, "relay"):
+            services[f"{_SOCKET}/unix"] = _HANDED_OVER
+            handing = [one.name for one in site.hosts.values() if site.hands_over(one)]
             tables["handed_over"] = Table("lmdb", dict.fromkeys(map(str, [*handing, *site.domains, "<>"]), "OK"))
         return Postfix(services=services, tables=tables)
-    if site.sends(host) or not host.duties:
+    if site.sends(host):
         return None
     hop = _login(site, host) if host.does(CLIENT) else _link()
     own = [str(host.name), "localhost", f"localhost.{host.name.partition('.')[2]}"]
@@ -55,7 +78,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 
 
 def _link() -> Postfix:
-    return Postfix(parameters={"relayhost": f"[127.0.0.1]:{links.HAND_OVER}", "smtp_tls_security_level": "none"})
+    return Postfix(parameters={"relayhost": f"[127.0.0.1]:{_HAND_OVER}", "smtp_tls_security_level": "none"})
 
 
 def _login(site: Site, host: Host) -> Postfix:
@@ -85,6 +108,7 @@ def _login(site: Site, host: Host) -> Postfix:
 _TRUSTING = Service(
     "smtpd",
     private="n",
+    takes="hosts",
     options={
         **TRUSTING,
         "syslog_name": "postfix/hosts",

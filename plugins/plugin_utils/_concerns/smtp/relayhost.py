@@ -40,7 +40,10 @@ class Relayhost:
 class Variables:
     """Where outgoing mail goes."""
 
-    mail_relayhost: Relayhost | None = var("The host that takes all outgoing mail; none to deliver directly.", None)
+    mail_relayhost: Relayhost | None = var(
+        "The host that takes all outgoing mail; none to deliver directly.", None,
+        example="{host: smtp.example.net, username: example, password: secret}",
+    )  # fmt: skip
 
 
 def check(site: Site) -> Iterator[Problem]:
@@ -61,7 +64,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     relay = site.of(Variables).mail_relayhost
-    if not relay or not site.sends(host):
+    if not relay:
         return None
     hop = f"[{relay.host}]:{relay.port}"
     # A policy for this hop alone: mail to other hops (gateway) keeps its own level.

@@ -8,6 +8,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
+EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
+
 
 def postfix(site: Site, host: Host) -> Postfix:
     """Set what Debian 13 has by default and Debian 12 has not (https://www.postfix.org/smtp-smuggling.html)."""

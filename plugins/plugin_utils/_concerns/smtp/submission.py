@@ -37,9 +37,11 @@ _OPTIONS: dict[str, Value] = {
 }
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    if not host.does("mail_submission"):
-        return None
+def applies(site: Site, host: Host) -> bool:
+    return host.does("mail_submission")
+
+
+def postfix(site: Site, host: Host) -> Postfix:
     null_sender = "550 5.7.1 Send with an address of your own: the null sender <> is for notices of mail servers"
     senders = {
         "syntax": ["reject_non_fqdn_sender"],
@@ -56,11 +58,13 @@ def postfix(site: Site, host: Host) -> Postfix | None:
             "submission/inet": Service(
                 "smtpd",
                 private="n",
+                takes="users",
                 options={**_OPTIONS, "syslog_name": "postfix/submission"},
             ),
             "submissions/inet": Service(
                 "smtpd",
                 private="n",
+                takes="users",
                 options={**_OPTIONS, "syslog_name": "postfix/submissions", "smtpd_tls_wrappermode": True},
             ),
         },

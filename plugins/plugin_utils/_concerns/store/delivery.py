@@ -4,36 +4,55 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import (
+    CHROOT,
+    DOVECOT_FOLDER,
+    USER,
+    Incoming,
+    Links,
+    Outgoing,
+    called,
+    hosts_except,
+    packages,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
 SOCKET = "private/dovecot-lmtp"  # in Postfix's chroot
+_LINK = "private/store-lmtp"  # there too, where the mailboxes are on another host
+_FOR_LINKS = "lmtp-links"  # in Dovecot's folder
+_PORT = 941
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    if not site.sends(host):
-        return None
-    socket = links.LMTP_SOCKET if links.needs_store(site, host) else SOCKET
+def links(site: Site, host: Host) -> Links:
+    elsewhere = site.sends(host) and not host.does("mail_store")
+    stores = tuple(site.hosts_with("mail_store"))
+    senders = hosts_except(site.senders, host) if host.does("mail_store") else ()
+    return Links(
+        [Outgoing("lmtp", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
+        [Incoming("lmtp", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
+    )
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    socket = SOCKET if host.does("mail_store") else _LINK
     # A line that is cut has a blank more: signatures of the message are broken then.
     return Postfix(parameters={"virtual_transport": f"lmtp:unix:{socket}", "lmtp_line_length_limit": 0})
 
 
-def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
-    path = f"{links.CHROOT}/{SOCKET}"
+def dovecot(site: Site, host: Host) -> Dovecot:
+    path = f"{CHROOT}/{SOCKET}"
     listeners: dict[str, dict[str, str | int]] = {
         f"unix_listener {path}": {"user": "postfix", "group": "postfix", "mode": "0600"},
         # Dovecot's own is for every user of the host, who would deliver past the filter; 0 means none.
         "unix_listener lmtp": {"mode": 0},
     }
-    if links.called(site, host, "lmtp"):
-        listeners[f"unix_listener {links.DOVECOT_LMTP}"] = {"user": links.USER, "mode": "0600"}
-    someone = {"recipient": site.postmaster, "path": path, "needs": links.directory_needs(site, host, "dovecot")}
+    if called(site, host, "lmtp"):
+        listeners[f"unix_listener {_FOR_LINKS}"] = {"user": USER, "mode": "0600"}
+    someone = {"recipient": site.postmaster, "path": path, "needs": site.lookups.needs(site, host, "dovecot")}
     return Dovecot(
         trunk={"service lmtp": listeners},
         # A new process for each delivery, as Dovecot has it, takes 24 ms of processor time, an old one 6 ms.
@@ -45,7 +64,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         },
         protocols=["lmtp"],
         # Postfix makes it at its first start, which comes later.
-        directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")],
-        packages=["dovecot-lmtpd", "postfix", *links.packages(site, host)],  # whose packages bring folder and user
-        questions=[Question("lmtp_rcpt", someone) if site.postmaster else Question("lmtp_greeting", {"path": path})],
+        directories=[Directory(f"{CHROOT}/private", "0700", "postfix", "root")],
+        packages=["dovecot-lmtpd", "postfix", *packages(site, host)],  # whose packages bring folder and user
+        checks=[HealthCheck("lmtp_rcpt", someone) if site.postmaster else HealthCheck("lmtp_greeting", {"path": path})],
     )

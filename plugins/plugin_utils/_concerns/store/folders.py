@@ -26,8 +26,6 @@ _FOLDERS = ("Archive", "Drafts", "Junk", "Sent", "Trash")
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     blocks = {f"mailbox {name}": {"special_use": f"\\{name}", "auto": "subscribe"} for name in _FOLDERS}
     separator = site.of(Variables).mail_folder_separator
     return Dovecot(trunk={"namespace inbox": {"inbox": True, "separator": separator, **blocks}})

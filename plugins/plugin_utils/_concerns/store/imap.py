@@ -5,21 +5,19 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, service
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     return Dovecot(
         protocols=["imap"],
         packages=["dovecot-imapd"],
-        questions=[
-            Question("imap_greeting", {"port": 143, "tls": "starttls"}),
-            Question("imap_greeting", {"port": 993, "tls": "implicit"}),
+        checks=[
+            HealthCheck("imap_greeting", {"port": 143, "tls": "starttls"}),
+            HealthCheck("imap_greeting", {"port": 993, "tls": "implicit"}),
         ],
     )
 

@@ -13,6 +13,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 
+RUNS = ("dovecot",)  # it runs where this concern contributes to it
+
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
@@ -47,9 +49,11 @@ def _shares(path: str) -> bool:
     return not path.startswith("~/") and "{user}" not in path and "{domain}" not in path
 
 
-def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
+def applies(site: Site, host: Host) -> bool:
+    return host.does("mail_store")
+
+
+def dovecot(site: Site, host: Host) -> Dovecot:
     old = new = str(site.of(Variables).mail_maildir).rstrip("/")
     for part, (in_old, in_new) in _PARTS.items():
         old, new = old.replace(part, in_old), new.replace(part, in_new)

@@ -5,20 +5,18 @@
 from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, no_service, service
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     return Dovecot(
         trunk={"service pop3-login": {"inet_listener pop3": {"port": 0}}},
         protocols=["pop3"],
         packages=["dovecot-pop3d"],
-        questions=[Question("pop3_greeting", {"port": 995, "tls": "implicit"})],
+        checks=[HealthCheck("pop3_greeting", {"port": 995, "tls": "implicit"})],
     )
 
 

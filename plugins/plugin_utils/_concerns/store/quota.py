@@ -10,14 +10,26 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import (
+    CHROOT,
+    DOVECOT_FOLDER,
+    USER,
+    Incoming,
+    Links,
+    Outgoing,
+    called,
+    hosts_except,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import PolicyService, Postfix
 
-_SOCKET = "private/quota-status"
+_SOCKET = "private/quota-status"  # in Postfix's chroot
+_LINK = "private/store-quota"  # there too, where the mailboxes are on another host
+_FOR_LINKS = "quota-links"  # in Dovecot's folder
+_PORT = 942
 # Each process of smtpd keeps a connection, and there are 100 for each of ports 25, 465 and 587 (default_process_limit).
 # Where Dovecot has no process for one, by default from the hundredth on, RCPT is answered after minutes. Each of them
 # is a client of Dovecot's auth, which takes 1000, logins included.
@@ -46,24 +58,28 @@ class Variables:
     )
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    if not site.sends(host):
-        return None
-    socket = links.QUOTA_SOCKET if links.needs_store(site, host) else _SOCKET
+def links(site: Site, host: Host) -> Links:
+    elsewhere = site.sends(host) and not host.does("mail_store")
+    stores = tuple(site.hosts_with("mail_store"))
+    senders = hosts_except(site.senders, host) if host.does("mail_store") else ()
+    return Links(
+        [Outgoing("quota", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
+        [Incoming("quota", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
+    )
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    socket = _SOCKET if host.does("mail_store") else _LINK
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
-    ask = {"quota": [f"check_policy_service {{ unix:{socket}, default_action=DUNNO }}"]}
-    ports = ("smtpd", "mua") if host.does("mail_submission") else ("smtpd",)
-    return Postfix(lists={f"{port}_recipient_restrictions": ask for port in ports})
+    return Postfix(policies=[PolicyService(f"unix:{socket}", slot="quota", unanswered="DUNNO")])
 
 
-def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
+def dovecot(site: Site, host: Host) -> Dovecot:
     said = site.of(Variables)
     limit = f"{site.core.mail_quota // 1024}K"
-    listeners = {f"unix_listener {links.CHROOT}/{_SOCKET}": {"user": "postfix", "mode": "0600"}}
-    if links.called(site, host, "quota"):
-        listeners[f"unix_listener {links.DOVECOT_QUOTA}"] = {"user": links.USER, "mode": "0600"}
+    listeners = {f"unix_listener {CHROOT}/{_SOCKET}": {"user": "postfix", "mode": "0600"}}
+    if called(site, host, "quota"):
+        listeners[f"unix_listener {_FOR_LINKS}"] = {"user": USER, "mode": "0600"}
     return Dovecot(
         trunk={
             "lmtp_rcpt_check_quota": True,

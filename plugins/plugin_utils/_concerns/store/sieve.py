@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, service
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Question
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -25,12 +24,10 @@ class Variables:
 
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
-    if not host.does("mail_store"):
-        return None
     notify = site.of(Variables).mail_sieve_notify
     # Without this it would be what the script says.
     sender = {"sieve_notify_mailto_envelope_from": "user_email"}
-    if links.hands_over(site, host):  # hosts that send take mail of the site's senders only from one that does not
+    if site.hands_over(host):  # hosts that send take mail of the site's senders only from one that does not
         sender["sieve_redirect_envelope_from"] = "user_email"
     return Dovecot(
         # A program started by LMTP could not write to the user's folder, so what Sieve sends goes out over SMTP.
@@ -53,7 +50,7 @@ def dovecot(site: Site, host: Host) -> Dovecot | None:
         plugins={"lmtp": ["sieve"]},
         protocols=["sieve"],
         packages=["dovecot-sieve", "dovecot-managesieved"],
-        questions=[Question("sieve_greeting", {"port": 4190, "tls": "starttls"})],
+        checks=[HealthCheck("sieve_greeting", {"port": 4190, "tls": "starttls"})],
     )
 
 

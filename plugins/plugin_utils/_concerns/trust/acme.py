@@ -14,9 +14,9 @@ import shlex
 import typing as t
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import reserved
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
     PORTS,
@@ -82,7 +82,7 @@ def check(site: Site) -> Iterator[Problem]:
             yield Problem(f"{where}.agree_to_terms", item.agree_to_terms, "must be true: no CA issues without")
         if not re.fullmatch(r"https://[^\s\"'\\]+", item.server):
             yield Problem(f"{where}.server", item.server, "must be the URL of an ACME directory: https://...")
-        yield from links.reserved(f"{where}.names", item.names)
+        yield from reserved(f"{where}.names", item.names)
         if (item.challenge == "dns-01") != bool(item.dns):
             yield Problem(f"{where}.dns", None, "is required for challenge dns-01, and for that one only")
         if item.dns and not re.fullmatch(r"[A-Za-z0-9._-]+", item.dns.key_name):
@@ -93,14 +93,14 @@ def check(site: Site) -> Iterator[Problem]:
 
 def certificates(site: Site, host: Host) -> Certificates:
     """Return which certificates the client brings, and the timer by which it does."""
-    wanted = site.of(Variables).mail_acme if site.shows_public(host) else {}
-    timer = Unit("postamt-acme.timer", running=bool(wanted))
+    acme = site.of(Variables).mail_acme if site.shows_public(host) else {}
+    regularly = Unit("postamt-acme.timer", running=bool(acme))
     domains = {str(name) for item in site.of(Variables).mail_acme.values() for name in item.names}
-    if not wanted:
-        return Certificates(units=[timer], domains=domains)
-    names = {name: tuple(item.names or [site.server_name]) for name, item in wanted.items()}
-    calls = "".join(_call(name, names[name], item) for name, item in sorted(wanted.items()))
-    keys = {name: item.dns for name, item in wanted.items() if item.dns}
+    if not acme:
+        return Certificates(units=[regularly], domains=domains)
+    names = {name: tuple(item.names or [site.server_name]) for name, item in acme.items()}
+    calls = "".join(_call(name, names[name], item) for name, item in sorted(acme.items()))
+    keys = {name: item.dns for name, item in acme.items() if item.dns}
     return Certificates(
         acme=names,
         domains=domains,
@@ -109,9 +109,15 @@ def certificates(site: Site, host: Host) -> Certificates:
             *(File(_key_file(name), _key(dns), "0600", secret=True) for name, dns in sorted(keys.items())),
             File(PROGRAM, _PROGRAM.format(head=HEAD, command=COMMAND, folder=FOLDER, calls=calls), "0755"),
             File(f"{UNITS}/postamt-acme.service", _SERVICE.format(head=HEAD, program=PROGRAM, limits=_limits())),
-            File(f"{UNITS}/postamt-acme.timer", _TIMER.format(head=HEAD)),
+            timer(
+                "postamt-acme",
+                "Look twice a day whether a certificate is to be renewed by ACME",
+                OnCalendar="*-*-* 00/12:00",
+                RandomizedDelaySec="6h",
+                Persistent="true",
+            ),
         ],
-        units=[timer],
+        units=[regularly],
         secrets=[str(dns.key_secret) for dns in keys.values()],
     )
 
@@ -181,17 +187,4 @@ TimeoutStartSec=15min
 LogsDirectory=postamt-acme
 LogsDirectoryMode=0700
 {limits}
-"""
-_TIMER = """\
-{head}
-[Unit]
-Description=Look twice a day whether a certificate is to be renewed by ACME
-
-[Timer]
-OnCalendar=*-*-* 00/12:00
-RandomizedDelaySec=6h
-Persistent=true
-
-[Install]
-WantedBy=timers.target
 """

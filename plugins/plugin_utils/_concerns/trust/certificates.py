@@ -9,11 +9,15 @@ import re
 import typing as t
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import DOMAIN, linked, name_of, reserved
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, HostName, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import INTERNAL, Certificates, Wanted
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import (
+    INTERNAL,
+    Certificates,
+    CertificateSpec,
+)
 
 PUBLIC = "public"
 
@@ -67,12 +71,12 @@ def check(site: Site) -> Iterable[Problem]:
             yield Problem(f"{where}.hook", None, "cannot be where certificate is a file: one of the two brings it")
         if name == INTERNAL and (item.certificate or item.names or item.hook):
             yield Problem(where, None, "takes key_type only: hosts trust each other by the site's own CA")
-        yield from links.reserved(f"{where}.names", item.names)
+        yield from reserved(f"{where}.names", item.names)
         for twice in sorted({x for x in item.names if item.names.count(x) > 1}):
             yield Problem(f"{where}.names", twice, "is listed twice")
-    yield from links.reserved("mail_server_name", [site.core.mail_server_name])
+    yield from reserved("mail_server_name", [site.core.mail_server_name])
     for host in site.hosts.values():
-        yield from links.reserved(f"mail_host_name of host {host.inventory_name}", [host.name])
+        yield from reserved(f"mail_host_name of host {host.inventory_name}", [host.name])
     if said.mail_certificates_days <= said.mail_certificates_renew_days:
         allowed = "must be more than mail_certificates_renew_days"
         yield Problem("mail_certificates_days", said.mail_certificates_days, allowed)
@@ -85,21 +89,22 @@ def certificates(site: Site, host: Host) -> Certificates:
     if not site.shows_public(host):
         listed = {INTERNAL: listed[INTERNAL]}
     return Certificates(
-        {name: _wanted(name, item, site, host, said) for name, item in listed.items()},
-        domains={str(name) for name in (*site.domains, site.server_name, "localhost", links.DOMAIN)}
+        {name: _spec(name, item, site, host, said) for name, item in listed.items()},
+        domains={str(name) for name in (*site.domains, site.server_name, "localhost", DOMAIN)}
         | {str(one.name) for one in site.hosts.values()}
         | {str(name) for item in said.mail_certificates.values() for name in item.names},
     )
 
 
-def _wanted(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> Wanted:
+def _spec(name: str, item: Certificate, site: Site, host: Host, said: Variables) -> CertificateSpec:
     if name == INTERNAL:
-        linked = [links.name_of(host)] if links.linked(site, host) else []
-        names = [host.name, *linked, "localhost", "127.0.0.1", "::1"]
+        names = [host.name, *([name_of(host)] if linked(site, host) else []), "localhost", "127.0.0.1", "::1"]
     elif item.names or item.certificate or item.hook:
         names = list(item.names) or [site.server_name]
     else:
         names = list(dict.fromkeys([site.server_name, host.name]))
     files = {key: value for key in ("certificate", "key", "chain") if (value := getattr(item, key))}
     days, renew_days = said.mail_certificates_days, said.mail_certificates_renew_days
-    return Wanted(tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook, calls=name == INTERNAL)
+    return CertificateSpec(
+        tuple(names), item.key_type, files, days, renew_days, elsewhere=item.hook, calls=name == INTERNAL
+    )

@@ -24,8 +24,6 @@ class Variables:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     """Offer TLS to servers, who may do without; users' ports require it (https://www.postfix.org/TLS_README.html)."""
-    if not site.sends(host):
-        return None
     shown = site.public_certificate
     modern = ">=TLSv1.2"
     return Postfix(
@@ -52,8 +50,6 @@ def postfix(site: Site, host: Host) -> Postfix | None:
 
 def dovecot(site: Site, host: Host) -> Dovecot | None:
     """Require TLS of users; passwords travel inside it only."""
-    if not host.does("mail_store"):
-        return None
     shown = site.public_certificate
     return Dovecot(
         trunk={

@@ -41,7 +41,10 @@ def run(tmp_path: Path, playbook: str, hosts: dict[str, object], *words: str) ->
         script.write_text(f"#!/bin/sh\ncat <<'END'\n{json.dumps(answer)}\nEND\n")
         script.chmod(0o755)
         members[f"{name}.example.org"] = {"ansible_python_interpreter": str(script)}
-    groups = {"mail_mx": {"hosts": dict.fromkeys(members, {})}, "mail_store": {"hosts": {next(iter(members)): {}}}}
+    groups: dict[str, t.Any] = {
+        "mail_mx": {"hosts": dict.fromkeys(members, {})},
+        "mail_store": {"hosts": {next(iter(members)): {}}},
+    }
     said = {
         "ansible_connection": "local", "ansible_become": False, "mail_domains": ["example.org"],
         "mail_state_dir": str(tmp_path / "state"),

@@ -8,20 +8,21 @@ import types
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action.move_directory import ActionModule, way_of
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_move
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.move_directory import packed, unpacked
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 A, B = "a.example.org", "b.example.org"
 
 
 def site(a: list[str], b: list[str]) -> Site:
     hosts = {
-        A: HostInput(["mail", "mail_mx", "mail_store"], look=Look(holds=a)),
-        B: HostInput(["mail", "mail_directory"], look=Look(holds=b)),
+        A: HostInput(["mail", "mail_mx", "mail_store"], look=looked(holds=a)),
+        B: HostInput(["mail", "mail_directory"], look=looked(holds=b)),
     }
     return parse_site({"mail_domains": ["example.org"]}, hosts, compose.concerns().values(), moving=True)
 
@@ -65,4 +66,4 @@ def test_a_host_that_hands_over_half_a_directory_answered_wrongly(
 
 def test_what_travels_arrives() -> None:
     content = {"from": A, "ldif": "dn:: bz1tYWls\n", "record": {"accounts": {}}}
-    assert directory_move.unpacked(directory_move.packed(content)) == content
+    assert unpacked(packed(content)) == content

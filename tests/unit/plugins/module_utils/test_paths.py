@@ -26,7 +26,7 @@ KNOWN = {
     "collections", "concurrent.futures", "contextlib", "ctypes", "dataclasses", "datetime", "difflib", "email", "errno",
     "fcntl", "files", "grp", "hashlib", "hmac", "ipaddress", "itertools", "json", "math", "platform", "pwd", "re",
     "secrets", "signal", "smtplib", "socket", "ssl", "stat", "struct", "subprocess", "sys", "threading", "time",
-    "typing", "urllib.parse", "warnings", "zlib", *HARMLESS,
+    "types", "typing", "urllib.parse", "warnings", "zlib", *HARMLESS,
 }  # fmt: skip
 BUILT_IN = {"__import__", "compile", "eval", "exec", "open"}
 # What AnsibleModule does to files, by their paths

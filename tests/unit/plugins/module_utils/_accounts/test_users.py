@@ -94,7 +94,7 @@ class Host:
         self.users = dict(FOUND)
         self.params: dict[str, t.Any] = {}
 
-    def run_command(self, words: list[str], data: str | None = None, **_how: t.Any) -> tuple[int, str, str]:
+    def run_command(self, words: list[str], /, data: str | None = None, **_how: t.Any) -> tuple[int, str, str]:
         if words == ["useradd", "--defaults"]:
             return 0, "GROUP=100\nHOME=/srv/homes\nINACTIVE=-1\n", ""
         self.commands.append(words)
@@ -118,7 +118,7 @@ class Host:
         request = {"state": state, "account": address, "said": said, "password": PASSWORD, "uids": [1000, 60000]}
         self.params = {"request": {**request, "accounts": listed}}
         self.call = users.Users(self)
-        self.call.carry_out()
+        self.call.execute()
         return self.call
 
     @property
@@ -136,7 +136,7 @@ class Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     found = Host()
-    units.serve(found)
+    units.set_runner(found)
     monkeypatch.setattr(files, "text", lambda path: found.passwd if path == "/etc/passwd" else found.shadow)
     monkeypatch.setattr(files, "uid_of", lambda name: 5 if name in found.users or name == "ldapuser" else None)
     monkeypatch.setattr(files, "gid_of", lambda name: 50 if name == "staff" else None)

@@ -159,7 +159,7 @@ def theirs(tmp_path: Path) -> Path:
     return tmp_path / "theirs"
 
 
-def state(folder: Path) -> list[object]:
+def state(folder: Path) -> list[tuple[str, int, int, int, float, int]]:
     found = [(path, path.lstat()) for path in sorted([folder, *folder.rglob("*")])]
     return [(str(path), one.st_mode, one.st_uid, one.st_gid, one.st_mtime, one.st_nlink) for path, one in found]
 

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import grp
 import json
+import pwd
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +32,7 @@ def test_a_host_without_nft_has_no_rules_of_nft() -> None:
 
 def test_a_firewall_is_looked_for_where_no_program_of_it_is(monkeypatch: Any) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    found = host.firewall(Module())  # type: ignore[arg-type]
+    found = host.firewall(Module())
     assert not [one for one in found if "nft" in one or "iptables" in one]
 
 
@@ -44,13 +46,14 @@ def test_who_has_the_number_of_a_user_and_which_other_it_has(monkeypatch: Any) -
         return SimpleNamespace(pw_name=name, gr_name=name, pw_uid=number, gr_gid=number)
 
     for function in ("getpwuid", "getpwnam"):
-        monkeypatch.setattr(host.pwd, function, lambda name: known(users, name))
+        monkeypatch.setattr(pwd, function, lambda name: known(users, name))
     for function in ("getgrgid", "getgrnam"):
-        monkeypatch.setattr(host.grp, function, lambda name: known(groups, name))
+        monkeypatch.setattr(grp, function, lambda name: known(groups, name))
     assert host.in_the_way("vmail", 5000) == [
         "user deploy has 5000", "user vmail has 1001", "group deploy has 5000", "group vmail has 1002"
     ]  # fmt: skip
-    users.clear(), groups.clear()
+    users.clear()
+    groups.clear()
     assert host.in_the_way("vmail", 5000) == []
     users["vmail"] = groups["vmail"] = 5000
     assert host.in_the_way("vmail", 5000) == []

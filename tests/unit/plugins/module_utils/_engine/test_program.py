@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed, UnitState
 
 
 @pytest.fixture
 def change(tmp_path: Path) -> Any:
-    found: Any = program.Change.__new__(program.Change)
+    found: Any = program.Transaction.__new__(program.Transaction)
     found.program = program.Program()
     found.actions, found.running, found.targets = [], [], []
     found.pending = str(tmp_path / "pending")
@@ -29,7 +29,7 @@ def test_what_is_recorded_is_what_was_meant(change: Any, tmp_path: Path) -> None
     path = tmp_path / "own.ndb"
     path.write_text("of a service that was faster")
     change.targets = [program.Target(str(path), b"meant", 0o644, "root", "root", False, "", "", None)]
-    change.plan, change.manifest, change.mark, change.made = {"serves": []}, {}, {}, []
+    change.plan, change.manifest, change.journal, change.made = {"serves": []}, {}, {}, []
     change.wishes, change.ran, change.watched = {}, [], {}
     assert change.claim()["files"] == {str(path): hashlib.sha256(b"meant").hexdigest()}
 
@@ -38,7 +38,7 @@ def test_a_file_is_not_emptied_where_its_old_copy_is_lost(change: Any, tmp_path:
     path = tmp_path / "main.cf"
     path.write_text("new")
     entry = {"path": str(path), "copy": "0", "mode": 0o644, "uid": os.getuid(), "gid": os.getgid()}
-    change.mark = {"files": [entry], "reread": "", "served": True}
+    change.journal = {"files": [entry], "reread": "", "served": True}
     with pytest.raises(Failed, match="pending/0, the old copy of .*main.cf, is not there"):
         change.undo()
     assert path.read_text() == "new"
@@ -58,13 +58,13 @@ def test_a_change_that_does_not_begin_leaves_nothing(
 
     path = tmp_path / "etc" / "tables" / "main.cf"
     change.changes = [program.Target(str(path), b"", 0o644, "root", "root", False, "", "", None)]
-    change.folders, change.mark, change.made, change.dry = [], {}, [], False
+    change.folders, change.journal, change.made, change.dry = [], {}, [], False
     monkeypatch.setattr(change, "check", lambda: None)
-    monkeypatch.setattr(change, "ask_before", dict)
+    monkeypatch.setattr(change, "checks_before", dict)
     monkeypatch.setattr(change, "fail", fail)
     monkeypatch.setattr(files, "write", full)
     with pytest.raises(Ended, match="No space left on device: 'main.cf'; nothing was changed"):
-        change.bring_about()
+        change.commit()
     assert os.listdir(tmp_path) == []
 
 
@@ -72,8 +72,8 @@ def test_what_a_killed_run_left_goes_though_it_is_wanted_no_more(
     change: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".gone.cf.postamt-new").touch()
-    change.ours, change.wanted, change.dry = {str(tmp_path / "gone.cf")}, True, False
-    for name in ("look_at_files", "look_at_units", "foreign", "unread"):
+    change.ours, change.enabled, change.dry = {str(tmp_path / "gone.cf")}, True, False
+    for name in ("look_at_files", "look_at_units", "foreign", "stale_certificates"):
         monkeypatch.setattr(change, name, list)
     change.look()
     assert os.listdir(tmp_path) == []
@@ -109,25 +109,25 @@ def test_what_ran_before_what_it_needs_came_is_restarted(
     change: Any, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any], mark: dict[str, Any], reread: str
 ) -> None:
     unit = UnitState("dovecot.service", exists=True, active=True, enabled=True, **how)
-    monkeypatch.setattr(program.units, "states", lambda names: dict.fromkeys(names, unit))
+    monkeypatch.setattr(units, "states", lambda names: dict.fromkeys(names, unit))
     monkeypatch.setattr(change, "renewed", lambda seen: seen.since == 5.0)
     change.plan = {"units": [{"name": unit.name, "running": True}]}
-    change.manifest, change.mark, change.changes, change.others = {}, mark, [], []
-    change.strange, change.news = [], ["/etc/dovecot/dovecot.conf"]
+    change.manifest, change.journal, change.changes, change.superseded = {}, mark, [], []
+    change.foreign_files, change.changed_watches = [], ["/etc/dovecot/dovecot.conf"]
     change.look_at_units()
-    assert change.reread == reread
+    assert change.take_up_verb == reread
 
 
 def test_another_mail_server_is_looked_for_before_packages_come(change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(text: str) -> None:
         raise Failed(text)
 
-    monkeypatch.setattr(program.rivals, "found", lambda: [program.rivals.Rival("exim4-daemon-light", ())])
+    monkeypatch.setattr(rivals, "found", lambda: [rivals.Rival("exim4-daemon-light", ())])
     monkeypatch.setattr(change, "look_for_missing", lambda: {"packages": ["postfix"]})
     monkeypatch.setattr(change, "fail", fail)
     change.stage, change.dry, change.plan = "/nonexistent", False, {"adopt": False}
     with pytest.raises(Failed, match="exim4-daemon-light is this host's mail server"):
-        change.carry_out()
+        change.apply()
 
 
 def test_somebody_elses_configuration_stops_a_run_before_it_installs(
@@ -139,14 +139,14 @@ def test_somebody_elses_configuration_stops_a_run_before_it_installs(
     def fail(text: str) -> None:
         raise Ended(text)
 
-    change.stage, change.dry, change.wanted, change.plan = "/nonexistent", False, True, {"adopt": False}
+    change.stage, change.dry, change.enabled, change.plan = "/nonexistent", False, True, {"adopt": False}
     monkeypatch.setattr(change, "look_for_missing", lambda: {"packages": ["dovecot-sieve"]})
     monkeypatch.setattr(change, "look_at_files", lambda: None)
     monkeypatch.setattr(change, "foreign", lambda: ["/etc/dovecot/dovecot.conf"])
     monkeypatch.setattr(change, "difference", str)
     monkeypatch.setattr(change, "fail", fail)
     with pytest.raises(Ended, match=r"/etc/dovecot/dovecot.conf\. Nothing was changed"):
-        change.carry_out()
+        change.apply()
 
 
 @pytest.mark.parametrize("adopt", [False, True])
@@ -159,9 +159,9 @@ def test_another_mail_server_stops_a_run_or_is_stopped_before_packages_come(
         stopped.append(text)
         raise Failed(text)
 
-    exim = program.rivals.Rival("exim4-daemon-light", ("exim4.service",), ("/var/spool/exim4/input",), 1)
-    monkeypatch.setattr(program.rivals, "found", lambda: [exim])
-    monkeypatch.setattr(program.units, "act", lambda *words: stopped.append(" ".join(words)))
+    exim = rivals.Rival("exim4-daemon-light", ("exim4.service",), ("/var/spool/exim4/input",), 1)
+    monkeypatch.setattr(rivals, "found", lambda: [exim])
+    monkeypatch.setattr(units, "act", lambda *words: stopped.append(" ".join(words)))
     monkeypatch.setattr(change, "fail", fail)
     change.plan, change.missing, change.dry = {"adopt": adopt}, {"packages": ["postfix"]}, False
     if adopt:
@@ -187,14 +187,14 @@ def test_what_cannot_be_made_is_named_for_a_run_that_goes_on_without(
     def make(what: str) -> None:
         raise Failed(f"cannot make {what}")
 
-    change.module, change.dry, change.program.make = Module(), False, make
-    change.changed, change.actions, change.diffs, change.unmade, change.news = False, [], [], [], []
+    change.module, change.dry, change.program.create = Module(), False, make
+    change.changed, change.actions, change.diffs, change.unmade, change.changed_watches = False, [], [], [], []
     change.stops, change.disables, change.changes, change.groups, change.running = [], [], [], {}, []
-    change.reread, change.served, change.lacking = "", False, ["signatures"]
+    change.take_up_verb, change.served, change.missing_artifacts = "", False, ["signatures"]
     monkeypatch.setattr(change, "undo", lambda *_words: "the old one is back and serves")
-    monkeypatch.setattr(program.units, "complaints", lambda *_words: [])
+    monkeypatch.setattr(units, "complaints", lambda *_words: [])
     for files_of_mark, unmade in (([], ["signatures"]), ([{"path": "/etc/x"}], [])):
-        change.mark = {"files": files_of_mark}
+        change.journal = {"files": files_of_mark}
         with pytest.raises(Failed, match="cannot make signatures"):
             change.activate()
         with pytest.raises(Failed, match="does not work"):

@@ -49,10 +49,10 @@ def contents(folder: Path) -> dict[str, str]:
 def test_only_ours_goes_and_the_original_comes_back(etc: Path) -> None:
     whole = contents(etc.parent)
     predicted = Removal("postfix", dry=True)
-    predicted.carry_out()
+    predicted.execute()
     assert contents(etc.parent) == whole
     done = Removal("postfix", dry=False)
-    done.carry_out()
+    done.execute()
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
     assert (etc / "main.cf").stat().st_mode & 0o777 == 0o640
     assert not (etc / "tables").exists()
@@ -64,7 +64,7 @@ def test_only_ours_goes_and_the_original_comes_back(etc: Path) -> None:
 
 def test_a_killed_removal_is_finished(etc: Path) -> None:
     Removal("postfix", dry=False).take_away(str(etc / "main.cf"))
-    Removal("postfix", dry=False).carry_out()
+    Removal("postfix", dry=False).execute()
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
 
 
@@ -88,9 +88,9 @@ def test_links_of_a_service_are_left_and_keep_nothing_from_going(etc: Path, tmp_
     manifest["files"] |= {str(service / "site" / "file"): "ours", str(service / "fifo"): "ours"}
     record.write_text(json.dumps(manifest))
     predicted = Removal("postfix", dry=True)
-    predicted.carry_out()
+    predicted.execute()
     done = Removal("postfix", dry=False)
-    done.carry_out()
+    done.execute()
     assert contents(outside) == {"bus.pid": STRANGE, "file": STRANGE}
     left = [words for words in done.actions if words.startswith("left ")]
     assert [words.split(",")[0].removeprefix(f"left {service}/") for words in left] == ["fifo", "site/file", "site"]
@@ -111,7 +111,7 @@ def test_folders_of_a_service_keep_nothing_from_going(etc: Path, tmp_path: Path)
     manifest["files"] |= {str(service / name): "ours" for name in ("own.ndb", "other.ndb")}
     record.write_text(json.dumps(manifest))
     done = Removal("postfix", dry=False)
-    done.carry_out()
+    done.execute()
     left = [words.split(",")[0] for words in done.actions if words.startswith("left ")]
     assert left == [f"left {service}/other.ndb", f"left {service}/own.ndb"]
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}

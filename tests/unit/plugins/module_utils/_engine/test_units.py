@@ -79,7 +79,7 @@ def test_an_init_script_is_enabled_by_its_links_only() -> None:
 class Module:
     """As much of AnsibleModule as runs a command."""
 
-    def run_command(self, words: list[str], **options: Any) -> tuple[int, str, str]:
+    def run_command(self, words: list[str], /, **options: Any) -> tuple[int, str, str]:
         done = subprocess.run(words, input=options["data"] or "", capture_output=True, text=True, check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -89,13 +89,13 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
     said, writer = os.pipe()
     process, terminal = pty.fork()
     if not process:
-        units.serve(Module())
+        units.set_runner(Module())
         found = units.as_user("nobody", "sh", "-c", "id -un; cat; echo forged > /dev/tty", check=False, data="read\n")
         os.write(writer, repr(tuple(found)).encode())
         os._exit(0)
     os.close(writer)
     with open(said, encoding="utf-8") as answer:
-        found = answer.read()
+        printed = answer.read()
     os.waitpid(process, 0)
     os.set_blocking(terminal, False)
     try:
@@ -103,7 +103,7 @@ def test_a_service_has_no_hold_of_roots_terminal() -> None:
     except OSError:  # nobody has written
         shown = b""
     os.close(terminal)
-    assert "nobody\\nread\\n" in found and "/dev/tty" in found
+    assert "nobody\\nread\\n" in printed and "/dev/tty" in printed
     assert shown == b""
 
 

@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 from itertools import islice
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes import base, imap, managesieve, message, pop3, smtp
+from ansible_collections.postamt.mail.plugins.module_utils._probes import base, imap, managesieve, pop3, smtp
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError
 
 HERE = Endpoint("192.0.2.1", 25)
@@ -109,61 +107,6 @@ def test_a_transaction_knows_the_last_answer_for_each() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "sent"),
-    [
-        (b"a\n.b\r\n..c\rd", b"a\r\n..b\r\n...c\r\nd\r\n"),
-        (b"a\r\n\r\n", b"a\r\n\r\n"),
-        (b".", b"..\r\n"),
-        (b"", b""),
-    ],
-)
-def test_a_message_travels_with_doubled_dots(content: bytes, sent: bytes) -> None:
-    assert smtp.stuffed(content) == sent
-
-
-@pytest.mark.parametrize(
-    ("sender", "content", "offered", "size", "parameters"),
-    [
-        ("a@a.test", b"S: x\r\n\r\nx", ["8BITMIME", "SMTPUTF8"], None, []),
-        ("a@a.test", b"S: x\r\n\r\n\xc3\xbc", ["8BITMIME", "SMTPUTF8"], 9, ["SIZE=9", "BODY=8BITMIME"]),
-        ("a@a.test", b"S: x\r\n\r\n\xc3\xbc", [], None, []),
-        ("ä@a.test", b"S: x\r\n\r\nx", ["8BITMIME", "SMTPUTF8"], None, ["SMTPUTF8"]),
-        ("a@a.test", b"S: \xc3\xbc\r\n\r\nx", ["8BITMIME", "SMTPUTF8"], None, ["BODY=8BITMIME", "SMTPUTF8"]),
-    ],
-)
-def test_mail_from_declares_what_is_needed_and_offered(
-    sender: str, content: bytes, offered: list[str], size: int | None, parameters: list[str]
-) -> None:
-    hello = smtp.Hello(smtp.Reply(250, ""), dict.fromkeys(offered, ""))
-    assert smtp._parameters(hello, sender, ["b@a.test"], content, size) == parameters
-
-
-def test_a_message_is_unique_and_ends_its_lines() -> None:
-    first, second = (message.message("a@a.test", "b@a.test", "hello", "body") for _time in range(2))
-    assert first != second
-    assert b"\n" not in first.replace(b"\r\n", b"")
-    read = email.message_from_bytes(first, policy=email.policy.default)
-    assert read["Message-ID"].endswith("@a.test>")
-    assert read["Date"]
-    assert message.new_token() != message.new_token()
-
-
-def test_a_message_takes_further_headers_and_replaces_its_own() -> None:
-    made = message.message("", "b@a.test", "hello", X_Spam_Flag="YES", Message_ID="<1@x>")
-    read = email.message_from_bytes(made, policy=email.policy.default)
-    assert (read["X-Spam-Flag"], read.get_all("Message-ID"), read["From"]) == ("YES", ["<1@x>"], "MAILER-DAEMON")
-
-
-@pytest.mark.parametrize(("encoding", "header", "body"), [("7bit", 0, 0), ("8bit", 0, 1), ("utf8", 1, 1)])
-def test_how_umlauts_travel(encoding: message.Encoding, header: int, body: int) -> None:
-    made = message.message("a@a.test", "b@a.test", "Größe", "Grüße\n", encoding)
-    head, rest = made.split(b"\r\n\r\n", 1)
-    assert (b"\xc3" in head, b"\xc3" in rest) == (bool(header), bool(body))
-    read = email.message_from_bytes(made, policy=email.policy.default)
-    assert (read["Subject"], read.get_content().strip()) == ("Größe", "Grüße")
-
-
-@pytest.mark.parametrize(
     ("line", "answer"),
     [
         (b"NO [OVERQUOTA] Quota exceeded (full)", imap.ImapAnswer("NO", "OVERQUOTA", "", "Quota exceeded (full)")),
@@ -174,32 +117,6 @@ def test_how_umlauts_travel(encoding: message.Encoding, header: int, body: int) 
 )
 def test_imap_answers(line: bytes, answer: imap.ImapAnswer) -> None:
     assert imap._answer(line) == answer
-
-
-@pytest.mark.parametrize(
-    ("name", "written"),
-    [("INBOX", "INBOX"), ("Entwürfe & mehr", "Entw&APw-rfe &- mehr"), ("台北/日本語", "&U,BTFw-/&ZeVnLIqe-")],
-)
-def test_folder_names_are_modified_utf7(name: str, written: str) -> None:
-    assert imap.folder_encoded(name) == written
-    assert imap.folder_decoded(written) == name
-
-
-@pytest.mark.parametrize(
-    ("text", "literals", "folder"),
-    [
-        (
-            rb'* LIST (\HasNoChildren \Sent) "/" Sent',
-            [],
-            imap.Folder("Sent", "/", frozenset({"\\HasNoChildren", "\\Sent"})),
-        ),
-        (rb'* LIST () "." "a \"b\""', [], imap.Folder('a "b"', ".", frozenset())),
-        (rb"* LIST () NIL {3} ", [b'x"y'], imap.Folder('x"y', "", frozenset())),
-        (b"* OK still here", [], None),
-    ],
-)
-def test_imap_folders(text: bytes, literals: list[bytes], folder: imap.Folder | None) -> None:
-    assert imap._folder(text, literals) == folder
 
 
 def test_imap_capabilities() -> None:

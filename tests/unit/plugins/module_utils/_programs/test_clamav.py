@@ -49,13 +49,13 @@ def test_signatures_are_fetched_where_there_are_none(
     }
     program = clamav.Clamav()
     program.leaving = [f"{tmp_path}/leaving.ndb"]
-    assert bool(program.lacking(plan)) == lacking
+    assert bool(program.missing_artifacts(plan)) == lacking
 
 
 def test_the_reason_is_freshclams_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "as_user", lambda *_words, **_how: units.Output(58, SAID, ""))
     with pytest.raises(units.Failed) as failed:
-        clamav.Clamav().make(clamav.FIRST)
+        clamav.Clamav().create(clamav.FIRST)
     said = str(failed.value)
     assert said.startswith(
         "freshclam cannot fetch signatures: Could not resolve hostname; Update failed for database: daily; "

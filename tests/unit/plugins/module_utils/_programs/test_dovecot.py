@@ -68,7 +68,7 @@ def test_what_users_would_miss_is_said(
 ) -> None:
     monkeypatch.setattr(dovecot, "in_force", lambda: old)
     monkeypatch.setattr(dovecot, "_mboxes", lambda: ["/var/mail/anna"])
-    problems, notes = Dovecot().stranded({MAIN: new})
+    problems, notes = Dovecot().adoption_blockers({MAIN: new})
     assert problem in "".join(problems) and bool(problem) == bool(problems)
     assert note in "".join(notes) and bool(note) == bool(notes)
 

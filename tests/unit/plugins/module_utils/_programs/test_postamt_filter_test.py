@@ -84,7 +84,13 @@ def test_a_filter_that_starts_has_time(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(filter_test, "SILENT", 0.3)
     waited: list[float] = []
     monkeypatch.setattr(filter_test, "PAUSE", 0.1)
-    monkeypatch.setattr("time.sleep", lambda seconds, sleep=time.sleep: (waited.append(seconds), sleep(seconds)))
+    sleep = time.sleep
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        sleep(seconds)
+
+    monkeypatch.setattr("time.sleep", wait)
     assert "amavis does not listen at" in filter_test.tested(str(tmp_path / "away"), "127.127.127.127", False)
     assert len(waited) > 1, "amavis takes its socket away when it stops"
 

@@ -9,7 +9,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import questions, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import health, units
 from ansible_collections.postamt.mail.plugins.module_utils._programs import quarantine
 
 
@@ -50,17 +50,17 @@ def test_what_amavis_puts_there_keeps_nothing_from_being_listed(tmp_path: Path) 
 def test_recipients_are_asked_for_where_the_mail_would_go(
     monkeypatch: pytest.MonkeyPatch, relayhost: str, port: int
 ) -> None:
-    def ask(asked: list[dict[str, t.Any]]) -> list[questions.Answer]:
+    def ask(asked: list[dict[str, t.Any]]) -> list[health.Answer]:
         assert {question["arguments"]["port"] for question in asked} == {port}
         gone = "550 5.1.1 <gone@example.org>: User unknown"
         return [
-            questions.Answer("no", gone) if question["arguments"]["recipient"] == "gone@example.org" else later
+            health.Answer("no", gone) if question["arguments"]["recipient"] == "gone@example.org" else later
             for question in asked
         ]
 
-    later = questions.Answer("later", "451 4.3.0 Try again later")
+    later = health.Answer("later", "451 4.3.0 Try again later")
     monkeypatch.setattr(units, "output", lambda *_command, **_how: units.Output(0, f"{relayhost}\n", ""))
-    monkeypatch.setattr(questions, "ask", ask)
+    monkeypatch.setattr(health, "run", ask)
     assert quarantine.refused("<alice@example.org>") == []
     assert quarantine.refused("<alice@example.org>,<gone@example.org>") == [
         "550 5.1.1 <gone@example.org>: User unknown"
@@ -81,9 +81,8 @@ def test_an_empty_quarantine_is_said(
         def exit_json(self, **answer: t.Any) -> None:
             raise Ended(answer)
 
-    monkeypatch.setattr(units, "serve", lambda _module: None)
     if there:
         (tmp_path / "virusmails").mkdir()
     with pytest.raises(Ended) as ended:
-        quarantine.carry_out(t.cast(t.Any, Module()))
+        quarantine.apply(t.cast(t.Any, Module()))
     assert ended.value.args[0]["notes"] == said

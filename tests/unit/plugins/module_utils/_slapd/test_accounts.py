@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory_entries as entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import accounts, entries
 
 
 def entry(name: str, *aliases: str, enabled: str = "TRUE", home: str | None = None) -> entries.Entry:
@@ -111,4 +110,4 @@ def test_nothing_but_a_mailbox_is_deleted_for_another_host(home: str) -> None:
             raise Ended(str(answer["msg"]))
 
     with pytest.raises(Ended, match="is no mailbox$"):
-        accounts.do_left(Module())  # type: ignore[arg-type]
+        accounts.do_left(Module())

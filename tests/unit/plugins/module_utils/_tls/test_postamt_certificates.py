@@ -160,7 +160,7 @@ def test_a_hook_brings_nothing_out_of_date(
 ) -> None:
     chain, key = issue(tmp_path, "second")
     now = time.time() + shift * 86400
-    monkeypatch.setattr(command.time, "time", lambda: now)
+    monkeypatch.setattr(time, "time", lambda: now)
     with pytest.raises(CertificateError, match=message):
         store.replaced("public", str(chain), str(key), MAIL)
 
@@ -198,7 +198,7 @@ def test_a_hook_brings_what_fits(store: Store, tmp_path: Path) -> None:
     assert seen["matches"] and seen["guarded"]
     assert (tmp_path / "postamt" / "tls" / "ca.pem").read_text() == "CA\n"
     other = issue(tmp_path, "third")[1]
-    for arguments, message in (
+    for (name, chain_file, key_file), message in (
         (("public", chain, other), "the key is not the certificate's"),
         (("nosuch", chain, key), "nosuch is no certificate that a program brings to this host"),
         (("internal", chain, key), r"internal is no certificate .* \(known: public\)"),
@@ -206,7 +206,7 @@ def test_a_hook_brings_what_fits(store: Store, tmp_path: Path) -> None:
         (("public", chain, chain), "holds no private key"),
     ):
         with pytest.raises(CertificateError, match=message):
-            store.replaced(*map(str, arguments), MAIL)
+            store.replaced(name, str(chain_file), str(key_file), MAIL)
     assert t.cast(dict[str, t.Any], store.seen()["served"])["public"] == seen
 
 

@@ -10,8 +10,11 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, links
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import HostName
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
 GROUPS = {
@@ -54,13 +57,13 @@ def test_amavis_has_a_socket_for_each_sender_and_each_way(site: Site, name: str)
     found = content(site, name, "amavis", "60-postamt")
     listening = set(re.findall(r"'(/[^']+)'", next(line for line in found.splitlines() if "@listen_sockets" in line)))
     targets: dict[str, t.Any] = {one.name: one.targets for one in links.incoming(site, host(site, name))}
-    called = {path for way in links.FILTER for path in targets[f"filter-{way}"].values()}
+    called = {path for way in sockets.PORTS for path in targets[f"filter-{way}"].values()}
     own = {one.local for one in links.outgoing(site, host(site, name)) if one.name.startswith("filter-")}
     assert called | own == listening
     assert "$inet_socket_port = [];\n" in found
     back = {one.bind for one in links.outgoing(site, host(site, name)) if one.name.startswith("back-")}
     to = set(re.findall(r"'forward_method' => 'smtp:([^']+)'", found))
-    assert to - {links.public(links.FILTERED)} == back and len(back) == (2 if name == "mx2" else 3)
+    assert to - {links.public(sockets.FILTERED)} == back and len(back) == (2 if name == "mx2" else 3)
 
 
 def test_a_socket_s_bank_has_what_its_way_has(site: Site) -> None:
@@ -101,3 +104,50 @@ def test_a_link_knows_its_other_end_by_a_name_that_no_user_is_shown(site: Site, 
     certificates = compose.plan("certificates", found, host(found, "mx1"))["certificates"]
     assert "mx1.example.org.link.internal" in certificates["internal"]["names"]
     assert not any("internal" in name for name in certificates["public"]["names"])
+
+
+class Concern:
+    """A concern that has links, as compose.concerns() would find it."""
+
+    def __init__(self, name: str, **said: t.Any) -> None:
+        self.__name__ = f"concerns.{name}"
+        vars(self).update(said)
+
+
+def with_links(*said: tuple[str, links.Links]) -> Site:
+    """Return a site of one host on which concerns say these links."""
+    concerns = [Concern(name, links=lambda site, host, one=one: one) for name, one in said]
+    return parse_site({"mail_domains": ["example.org"]}, {"mail.example.org": HostInput()}, concerns)
+
+
+def one_host(site: Site) -> Host:
+    return site.hosts["mail.example.org"]
+
+
+def test_links_of_several_concerns_stand_side_by_side() -> None:
+    caller = Host("a", HostName("a.example.org"), (), frozenset(), Look())
+    one = links.Links([links.Outgoing("grey", "/run/grey", 950, ())], [links.Incoming("grey", 950, (caller,))])
+    two = links.Links([links.Outgoing("relay", "/run/relay", 945, ())], [links.Incoming("nobody", 951, ())])
+    for said in ([("one", one), ("two", two)], [("two", two), ("one", one)]):
+        site = with_links(*said)
+        assert [link.name for link in links.outgoing(site, one_host(site))] == ["relay", "grey"]
+        assert [link.name for link in links.incoming(site, one_host(site))] == ["grey"], "one that nobody calls"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "what"),
+    [
+        (links.Outgoing("grey", "/run/1", 950, ()), links.Outgoing("grey", "/run/2", 951, ()), "name grey"),
+        (links.Outgoing("a", "/run/1", 950, ()), links.Outgoing("b", "/run/1", 951, ()), "socket /run/1"),
+        (links.Outgoing("a", "/1", 1, (), also={"/2": ""}), links.Outgoing("b", "/2", 2, ()), "socket /2"),
+        (links.Incoming("a", 950, ()), links.Incoming("b", 950, ()), "port 950"),
+    ],
+)
+def test_two_concerns_that_take_the_same_are_both_named(one: t.Any, two: t.Any, what: str) -> None:
+    parts = [
+        links.Links([each], []) if isinstance(each, links.Outgoing) else links.Links([], [each]) for each in (one, two)
+    ]
+    for order in (("x", "y"), ("y", "x")):
+        site = with_links(*zip(order, parts, strict=True))
+        with pytest.raises(ComposeError, match=f"link of host mail.example.org: concerns x and y both take {what}"):
+            links.linked(site, one_host(site))

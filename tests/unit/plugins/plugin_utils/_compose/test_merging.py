@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 import types
 import typing as t
+from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
@@ -19,7 +20,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
     tree_merge,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, File, Plan, Unit, User
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
@@ -36,6 +37,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     table,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.sasl import Sasl
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 POSTSCREEN = Service("postscreen", private="n", maxproc="1")
@@ -50,7 +52,7 @@ def site(**variables: t.Any) -> Site:
         "mail_content_filter": "before_queue",
         **variables,
     }
-    return parse_site(given, {NAME: HostInput(look=Look(memory=8 << 30))}, compose.concerns().values())
+    return parse_site(given, {NAME: HostInput(look=looked(memory=8 << 30))}, compose.concerns().values())
 
 
 def main_cf(site: Site, *more: tuple[str, Postfix]) -> dict[str, str]:
@@ -235,7 +237,8 @@ def test_a_mistake_of_the_user_is_the_users() -> None:
 
 
 def test_blocks_and_values_do_not_meet() -> None:
-    block, value = ("one", {"service": {"a": {"x": 1}}}), ("other", {"service": {"a": "x"}})
+    block: tuple[str, dict[str, Any]] = ("one", {"service": {"a": {"x": 1}}})
+    value: tuple[str, dict[str, Any]] = ("other", {"service": {"a": "x"}})
     sentence = "setting service / a: concern one wants 'a block', concern other wants 'x'"
     for trees in ([block, value], [value, block]):
         with pytest.raises(ComposeError, match=sentence):
@@ -249,7 +252,7 @@ def test_files_come_by_their_paths() -> None:
 
 @pytest.mark.parametrize("release", ["bookworm", "trixie"])
 def test_the_order_of_file_names_does_not_matter(release: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    look = Look(release=release, memory=8 << 30, addresses=["192.0.2.25"])
+    look = looked(release=release, memory=8 << 30, addresses=["192.0.2.25"])
     groups = {name: ["one.example.org"] for name in ("mail_mx", "mail_submission", "mail_filter", "mail_directory")}
     groups |= {"mail_store": ["two.example.org"], "mail_client": ["three.example.org"]}
     hosts = {

@@ -9,9 +9,10 @@ import sys
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 SERVERS = {"mail_store": 1, "mail_mx": 4, "mail_submission": 2, "mail_filter": 4, "mail_directory": 2}
 VARIABLES: dict[str, t.Any] = {
@@ -24,7 +25,7 @@ VARIABLES: dict[str, t.Any] = {
 def inputs(clients: int) -> dict[str, HostInput]:
     """A site's servers, and other servers that hand their mail to them."""
     groups = [group for group, count in {**SERVERS, "mail_client": clients}.items() for _each in range(count)]
-    looks = (Look(memory=8 << 30, addresses=[f"2001:db8::{number:x}"]) for number in itertools.count(1))
+    looks = (looked(memory=8 << 30, addresses=[f"2001:db8::{number:x}"]) for number in itertools.count(1))
     return {
         f"h{number}.example.org": HostInput(("mail", group), look=look)
         for number, (group, look) in enumerate(zip(groups, looks, strict=False))

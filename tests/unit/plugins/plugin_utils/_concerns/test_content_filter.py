@@ -14,13 +14,14 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postamt_filter_test import SAMPLES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.sizing import sizing
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sizing import sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter.spam_learning import FOLDERS
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import Perl, perl
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 GB = 1 << 30
@@ -33,7 +34,7 @@ def site(memory: int = 4 * GB, cores: int = 2, swap: int = 0, **variables: t.Any
         "mail_content_filter": "before_queue",
         **variables,
     }
-    look = Look(memory=memory, cores=cores, swap=swap)
+    look = looked(memory=memory, cores=cores, swap=swap)
     return parse_site(given, {NAME: HostInput(look=look)}, compose.concerns().values())
 
 

@@ -12,10 +12,11 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, unit_files
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import UNITS
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import SANDBOX, sandbox
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 # What brings every unit along
 VARIABLES: dict[str, t.Any] = {
@@ -43,7 +44,7 @@ LEAST = (
 
 def sites(release: str, **variables: t.Any) -> t.Iterator[Site]:
     """Yield a site of one host, one whose accounts are users of it, and one of several."""
-    given, look = {**VARIABLES, **variables}, Look(release=release, memory=4 << 30)
+    given, look = {**VARIABLES, **variables}, looked(release=release, memory=4 << 30)
     concerns = list(compose.concerns().values())
     for backend in ("directory", "system"):
         yield parse_site({**given, "mail_accounts_backend": backend}, {"a.example.org": HostInput(look=look)}, concerns)

@@ -20,7 +20,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Ask, Asked, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_UID, Site
@@ -28,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot imp
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import run
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 
@@ -82,7 +83,7 @@ class ListStore(AccountStore):
     def carry_out(self, ask: Ask, request: Result) -> Result:
         module = types.SimpleNamespace(check_mode=CHECK_MODE[0], params={"request": request})
         call = Rows(module)
-        call.carry_out()
+        call.execute()
         return {"changed": bool(call.actions), "actions": call.actions, **call.answer}
 
 
@@ -138,7 +139,7 @@ def third(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Site]:
             "mail_content_filter": "before_queue",
             **more,
         }
-        look = Look(release=release, memory=8 << 30)
+        look = looked(release=release, memory=8 << 30)
         return parse_site(given, {NAME: HostInput(look=look), **(others or {})}, concerns.values())
 
     return third

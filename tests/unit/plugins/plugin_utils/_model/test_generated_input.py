@@ -121,8 +121,8 @@ def test_what_is_accepted_goes_through_all_plans(accounts: list[Account]) -> Non
         for plan in plans.values():
             for item in plan["files"]:
                 item["content"].encode()
-        for one in found.accounts:
-            assert set(one.address.upper() + one.address) <= set(schema.LOGIN_LETTERS) | set(
+        for parsed in found.accounts:
+            assert set(parsed.address.upper() + parsed.address) <= set(schema.LOGIN_LETTERS) | set(
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
             )
         if backend == "system":

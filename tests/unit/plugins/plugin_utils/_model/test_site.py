@@ -8,11 +8,13 @@ import datetime
 import typing as t
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import renamed
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
+    Address,
     SiteError,
     address,
     domain,
@@ -21,6 +23,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables, SiteVariables
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 HOST = {"mail.example.org": HostInput()}
 GOOD: dict[str, t.Any] = {
@@ -46,7 +49,7 @@ def test_the_smallest_site() -> None:
     found = site()
     assert found.server_name == "mail.example.org"
     assert found.postmaster == "alice@example.org"
-    assert found.all_aliases["postmaster@example.org"] == ["alice@example.org"]
+    assert found.all_aliases[Address("postmaster@example.org")] == ["alice@example.org"]
     assert found.hosts["mail.example.org"].does("mail_store")
 
 
@@ -254,15 +257,18 @@ def test_every_problem_is_listed_at_once() -> None:
     [
         (HostInput(["mail", "mail_mxx"]), "group mail_mxx of host mail.example.org: is no group of the site"),
         (
-            HostInput(look=Look(release="sid")),
+            HostInput(look=looked(release="sid")),
             "Debian release of host mail.example.org is 'sid': must be one of bookworm",
         ),
         (
-            HostInput(look=Look(in_the_way=["user deploy has 5000"])),
+            HostInput(look=looked(in_the_way=["user deploy has 5000"])),
             "vmail of host mail.example.org: must be user and group number 5000, so that mailboxes can move to another "
             "host, but there user deploy has 5000. Renumber",
         ),
-        (HostInput(look=Look(architecture="i386")), "architecture of host mail.example.org is 'i386': must be one of"),
+        (
+            HostInput(look=looked(architecture="i386")),
+            "architecture of host mail.example.org is 'i386': must be one of",
+        ),
         (
             HostInput(variables={"mail_host_name": "mail"}),
             "mail_host_name is 'mail': must be a fully qualified host name",
@@ -332,7 +338,7 @@ def test_what_somebody_wrote_into_the_state_folder_is_measured_too() -> None:
 
 
 def test_names_of_ones_own() -> None:
-    assert site(mail_x_anything=1)
+    assert site(mail_x_anything=1).domains == site().domains
 
 
 def test_unicode_domains_become_a_labels() -> None:
@@ -396,7 +402,9 @@ def test_an_accounts_own_address_and_one_that_stands_twice_are_no_further_aliase
 def test_what_looks_like_a_plus_address_and_stands_for_somebody_makes_no_circle() -> None:
     alice = {"address": "alice@example.org", "forward": ["alice+x@example.org"]}
     accounts = [alice, {"address": "bob@example.org"}]
-    assert site(mail_accounts=accounts, mail_aliases={"alice+x@example.org": ["bob@example.org"]})
+    found = site(mail_accounts=accounts, mail_aliases={"alice+x@example.org": ["bob@example.org"]})
+    assert found.aliases == {"alice+x@example.org": ["bob@example.org"]}
+    assert found.accounts[0].forward == ["alice+x@example.org"]
 
 
 def test_an_accounts_aliases_have_the_letters_of_an_account() -> None:
@@ -405,7 +413,8 @@ def test_an_accounts_aliases_have_the_letters_of_an_account() -> None:
 
 
 def test_an_address_elsewhere_may_have_letters_that_none_here_has() -> None:
-    assert site(mail_aliases={"a+b*c?@example.org": ["x%y!z*@elsewhere.example", "alice+lists@example.org"]})
+    aliases = {"a+b*c?@example.org": ["x%y!z*@elsewhere.example", "alice+lists@example.org"]}
+    assert site(mail_aliases=aliases).aliases == aliases
 
 
 def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
@@ -413,7 +422,8 @@ def test_a_forward_back_to_itself_with_a_copy_is_no_circle() -> None:
         {"address": "alice@example.org", "forward": ["bob@example.org"], "keep_copy": True},
         {"address": "bob@example.org"},
     ]
-    assert site(mail_accounts=accounts)
+    found = site(mail_accounts=accounts).accounts[0]
+    assert (found.forward, found.keep_copy) == (["bob@example.org"], True)
 
 
 A, B = "a.example.org", "b.example.org"
@@ -433,7 +443,7 @@ def holding(
     groups[store].append("mail_store")
     for name in directory:
         groups[name].append("mail_directory")
-    hosts = {name: HostInput(groups[name], look=Look(holds=held)) for name, held in ((A, a), (B, b))}
+    hosts = {name: HostInput(groups[name], look=looked(holds=held)) for name, held in ((A, a), (B, b))}
     return parse_site({**GOOD, **more}, hosts, compose.concerns().values(), moving=moving)
 
 

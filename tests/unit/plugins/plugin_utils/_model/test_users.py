@@ -9,9 +9,10 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 VARIABLES: dict[str, t.Any] = {
     "mail_domains": ["example.org"],
@@ -45,7 +46,7 @@ NAMED = (
 
 
 def sites(release: str) -> t.Iterator[Site]:
-    look, concerns = Look(release=release, memory=4 << 30), compose.concerns().values()
+    look, concerns = looked(release=release, memory=4 << 30), compose.concerns().values()
     for backend in ("directory", "system"):
         one = {"mail.example.org": HostInput(look=look)}
         yield parse_site({**VARIABLES, "mail_accounts_backend": backend}, one, concerns)

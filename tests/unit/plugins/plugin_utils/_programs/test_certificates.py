@@ -55,7 +55,7 @@ class Lab:
         self.calls.clear()
         wanted = plan(**variables)
         seen = self.store.seen()
-        return certificates.bring(wanted, self.state, given or {}, seen, self.call, check_mode=check_mode)
+        return certificates.provision(wanted, self.state, given or {}, seen, self.call, check_mode=check_mode)
 
     def text(self, *parts: str) -> str:
         return Path(self.store.folder, *parts).read_text()
@@ -159,7 +159,7 @@ def test_a_first_run_issues_and_a_second_does_nothing(lab: Lab) -> None:
 def test_a_name_in_another_domain_gives_the_ca_more_to_sign_and_no_new_key(lab: Lab) -> None:
     lab.run()
     before = lab.text("ca.pem")
-    more = {"mail_certificates": {"public": {"names": ["x.example.net"]}}}
+    more: dict[str, t.Any] = {"mail_certificates": {"public": {"names": ["x.example.net"]}}}
     assert "would let the site's CA sign for x.example.net too" in lab.run(check_mode=True, **more)["actions"]
     made = lab.run(**more)
     assert made["actions"][:2] == ["let the site's CA sign for x.example.net too", "wrote the CA's certificate"]
@@ -274,7 +274,7 @@ def read(path: str) -> bytes:
 
 
 def test_supplied_files_are_served(lab: Lab, files: dict[str, str]) -> None:
-    said = {"mail_certificates": {"public": files}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": files}}
     given = certificates.supplied(plan(**said), read)
     answer = lab.run(given=given, **said)
     assert "installed certificate public for mail.example.org, since there is none" in answer["actions"]
@@ -297,10 +297,12 @@ def test_every_problem_of_every_file_is_listed_with_its_path(files: dict[str, st
     }
     with pytest.raises(SiteError) as caught:
         certificates.supplied(plan(mail_certificates=said), read)
-    text = str(caught.value)
-    assert f"mail_certificates.public.chain is '{tmp_path}/none.pem': there is none" in text
-    assert f"mail_certificates.sni.key is '{files['certificate']}': must be a private key in PEM" in text
-    assert f"mail_certificates.sni.certificate is '{files['certificate']}': must be for imap.example.org" in text
+    found = [(one.where, one.value, one.allowed) for one in caught.value.problems]
+    assert ("mail_certificates.public.chain", f"{tmp_path}/none.pem", "there is none") in found
+    assert ("mail_certificates.sni.key", files["certificate"], "must be a private key in PEM") in found
+    place = ("mail_certificates.sni.certificate", files["certificate"])
+    (names,) = [allowed for where, value, allowed in found if (where, value) == place]
+    assert names.startswith("must be for imap.example.org")
 
 
 def test_the_program_has_no_settings_of_its_own() -> None:
@@ -324,7 +326,7 @@ def bring(lab: Lab, folder: Path, days: int = 90) -> None:
 
 
 def test_a_stand_in_is_issued_until_a_hook_brings_something(lab: Lab, tmp_path: Path) -> None:
-    said = {"mail_certificates": {"public": {"hook": True}}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": {"hook": True}}}
     assert "issued certificate public for mail.example.org, since there is none" in lab.run(**said)["actions"]
     assert not lab.run(**said)["changed"]
     bring(lab, tmp_path)
@@ -333,7 +335,7 @@ def test_a_stand_in_is_issued_until_a_hook_brings_something(lab: Lab, tmp_path: 
 
 
 def test_what_a_hook_brought_is_replaced_when_it_has_expired(lab: Lab, tmp_path: Path, monkeypatch: t.Any) -> None:
-    said = {"mail_certificates": {"public": {"hook": True}}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": {"hook": True}}}
     lab.run(**said)
     bring(lab, tmp_path, days=9)
     later = pki.now() + datetime.timedelta(days=10)
@@ -343,7 +345,7 @@ def test_what_a_hook_brought_is_replaced_when_it_has_expired(lab: Lab, tmp_path:
 
 
 def test_a_stand_in_of_a_lost_ca_is_one_still(lab: Lab, tmp_path: Path) -> None:
-    said = {"mail_certificates": {"public": {"hook": True}}}
+    said: dict[str, t.Any] = {"mail_certificates": {"public": {"hook": True}}}
     lab.run(**said)
     os.unlink(os.path.join(lab.store.folder, "ca.pem"))
     lab.state = State(str(tmp_path / "new"))
@@ -354,7 +356,7 @@ def test_what_would_be_reloaded_is_predicted(lab: Lab) -> None:
     lab.run()
     wanted = plan(mail_certificates_days=900, mail_certificates_renew_days=800)
     seen = {**lab.store.seen(), "shown_by": {"public": ["Postfix", "Dovecot"], "internal": ["slapd"]}}
-    answer = certificates.bring(wanted, lab.state, {}, seen, lab.call, check_mode=True)
+    answer = certificates.provision(wanted, lab.state, {}, seen, lab.call, check_mode=True)
     assert answer["actions"][-3:] == ["would reload Dovecot", "would reload Postfix", "would reload slapd"]
 
 

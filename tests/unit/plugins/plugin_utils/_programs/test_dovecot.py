@@ -10,13 +10,14 @@ import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs.dovecot import mailboxes
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _dovecot_names as names
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import plan as dovecot_plan
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 OLD, NEW = "bookworm", "trixie"
@@ -24,7 +25,7 @@ OLD, NEW = "bookworm", "trixie"
 
 def site(release: str = NEW, **variables: t.Any) -> Site:
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
-    look = {NAME: HostInput(look=Look(release=release))}
+    look = {NAME: HostInput(look=looked(release=release))}
     return parse_site(given, look, compose.concerns().values())
 
 

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import directory
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, links
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.ldap import ENTRY_ATTRIBUTES
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 HASH = "{ARGON2}$argon2id$v=19$m=1024,t=2,p=1$c2FsdHNhbHRzYWx0$29VKc4NHoj7igIBY0xlIKfUr7wLXndBmnA56POa"
@@ -34,7 +36,7 @@ ACCOUNTS = [
 
 def make(release: str = "trixie", **more: Any) -> Site:
     variables = {"mail_domains": ["example.org"], "mail_accounts": ACCOUNTS, **more}
-    host = HostInput(look=Look(release=release))
+    host = HostInput(look=looked(release=release))
     secrets = Secrets({"fingerprint-key": "key", "anna@example.org": "made-secret"})
     return parse_site(variables, {NAME: host}, compose.concerns().values(), secrets)
 
@@ -155,7 +157,7 @@ def test_users_own_passwords_have_rules() -> None:
         "pwdAttribute": ["userPassword"], "pwdMinLength": ["11"], "pwdMaxLength": ["127"], "pwdCheckQuality": ["2"],
         "pwdSafeModify": ["TRUE"],
     }  # fmt: skip
-    assert set(found["entries"]["policies"]["passwords"]) <= set(directory.ENTRY_ATTRIBUTES), "or each run changes them"
+    assert set(found["entries"]["policies"]["passwords"]) <= set(ENTRY_ATTRIBUTES), "or each run changes them"
     default = found["config"]["overlays"]["ppolicy"]["attributes"]["olcPPolicyDefault"]
     assert default == ["cn=passwords,ou=policies,o=mail"]
 
@@ -280,10 +282,10 @@ class initialize:
 def test_a_replica_finds_its_login_at_the_provider_whatever_the_suffix(tmp_path: Path, suffix: str) -> None:
     site = several(mail_directory_suffix=suffix)
     (follows,) = plan_of(site, REPLICA)["config"]["database"]["olcSyncrepl"]
-    knows = (f"ldapi://{links.PROVIDER_SOCKET.replace('/', '%2F')}", site.service_dn("replica"), "replica-secret")
+    knows = (f"ldapi://{reach.PROVIDER_SOCKET.replace('/', '%2F')}", site.service_dn("replica"), "replica-secret")
     (tmp_path / "ldap.py").write_text(f"PROVIDER = {knows!r}\nFOLLOWS = {follows!r}\n{FAKE}")
     files = compose.plan("haproxy", site, site.hosts[REPLICA], {})["files"]
     (tmp_path / "gate").write_text(next(file["content"] for file in files if file["path"].endswith("in-step")))
     command = [sys.executable, str(tmp_path / "gate"), suffix, str(tmp_path / "link")]
     subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, check=True, timeout=20)
-    assert os.readlink(tmp_path / "link") == links.SLAPD
+    assert os.readlink(tmp_path / "link") == reach.SLAPD

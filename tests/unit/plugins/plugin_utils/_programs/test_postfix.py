@@ -11,16 +11,17 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, merged
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, _lists
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
 
 
 def files(release: str = "trixie", overrides: t.Any = None, **variables: t.Any) -> dict[str, str]:
     given = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "alice@example.org"}], **variables}
-    site = parse_site(given, {NAME: HostInput(look=Look(release=release))}, compose.concerns().values())
+    site = parse_site(given, {NAME: HostInput(look=looked(release=release))}, compose.concerns().values())
     plan = compose.plan("postfix", site, site.hosts[NAME], overrides)
     return {item["path"].rpartition("/")[2]: item["content"] for item in plan["files"]}
 
@@ -208,9 +209,8 @@ def test_the_users_settings_come_last_and_null_removes() -> None:
     ],
 )
 def test_what_postfix_does_not_have_is_refused(overrides: t.Any, sentence: str) -> None:
-    with pytest.raises(ComposeError, match=None) as caught:
+    with pytest.raises(ComposeError, match=re.escape(sentence)):
         files(overrides=overrides)
-    assert sentence in str(caught.value)
 
 
 def test_a_parameter_of_3_10_is_refused_on_3_7() -> None:

@@ -11,6 +11,7 @@ import typing as t
 from pathlib import Path
 
 import pytest
+from ansible import constants
 from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
@@ -29,6 +30,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki, run
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
 
@@ -40,28 +42,28 @@ def state(tmp_path: Path) -> State:
 
 def carrying(ca: str) -> Site:
     """A site of two hosts, the second of which trusts a CA."""
-    hosts = {"mx.example.org": HERE, "old.example.org": HostInput(("mail", "mail_mx"), look=Look(ca=ca))}
+    hosts = {"mx.example.org": HERE, "old.example.org": HostInput(("mail", "mail_mx"), look=looked(ca=ca))}
     return parse_site({"mail_domains": ["example.org"]}, hosts, compose.concerns().values())
 
 
 def test_a_controller_without_the_ca_stops_and_makes_nothing(state: State) -> None:
     with pytest.raises(StateError, match=r"^host old.example.org trusts a CA \(SHA-256 AB12\), and .*laptop .* none:"):
-        run.refuse_strangers(carrying("AB12"), state)
+        run.check_ca_ownership(carrying("AB12"), state)
     assert not os.path.exists(state.folder)
 
 
 def test_a_controller_with_another_ca_stops(state: State) -> None:
     pki.ensure_authority(state, "mail.example.org", ["example.org"])
     with pytest.raises(StateError, match="holds another: copy that folder"):
-        run.refuse_strangers(carrying("AB12"), state)
+        run.check_ca_ownership(carrying("AB12"), state)
 
 
 def test_hosts_that_trust_the_controllers_ca_or_none_are_welcome(state: State) -> None:
     authority, _made = pki.ensure_authority(state, "mail.example.org", ["example.org"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
+    run.check_ca_ownership(carrying(pki.fingerprint(authority.certificate)), state)
     pki.ensure_authority(state, "mail.example.org", ["example.org", "example.net"])
-    run.refuse_strangers(carrying(pki.fingerprint(authority.certificate)), state)
-    run.refuse_strangers(carrying(""), state)
+    run.check_ca_ownership(carrying(pki.fingerprint(authority.certificate)), state)
+    run.check_ca_ownership(carrying(""), state)
 
 
 def test_a_generated_password_goes_with_its_account_to_the_new_address(state: State) -> None:
@@ -112,12 +114,12 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
         return run.recall(found, state, inputs, remember=True)
 
     both = {
-        "mx.example.org": Look(addresses=["192.0.2.1"]),
-        "store.example.org": Look(addresses=["192.0.2.2"], release="bookworm"),
+        "mx.example.org": looked(addresses=["192.0.2.1"]),
+        "store.example.org": looked(addresses=["192.0.2.2"], release="bookworm"),
     }
     assert site_of({}).hosts["store.example.org"].addresses == ()
     site_of(both)
-    limited = site_of({"mx.example.org": Look(addresses=["192.0.2.9"])})
+    limited = site_of({"mx.example.org": looked(addresses=["192.0.2.9"])})
     assert limited.hosts["mx.example.org"].addresses == ("192.0.2.9",)
     assert limited.hosts["store.example.org"].addresses == ("192.0.2.2",)
     assert limited.hosts["store.example.org"].version("dovecot") == (2, 3)
@@ -127,7 +129,7 @@ def test_a_host_that_a_run_does_not_see_is_what_an_earlier_one_saw(state: State)
 def test_a_host_that_no_run_has_seen_since_is_known_by_the_old_name_of_its_links(state: State) -> None:
     state.write(run.HOSTS_FILE, b'{"old.example.org": {"addresses": ["192.0.2.9"]}}', secret=False)
     groups = ("mail", "mail_mx", "mail_store")
-    inputs = {"mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])), "old.example.org": HostInput()}
+    inputs = {"mx.example.org": HostInput(groups, look=looked(addresses=["192.0.2.1"])), "old.example.org": HostInput()}
     site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
     known = run.recall(site, state, inputs, remember=True).hosts
     assert {name: host.link_named for name, host in known.items()} == {
@@ -143,8 +145,8 @@ def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
     state.write(run.HOSTS_FILE, json.dumps(before).encode(), secret=False)
     groups = ("mail", "mail_mx", "mail_store")
     seen = {
-        "mx.example.org": HostInput(groups, look=Look(addresses=["192.0.2.1"])),
-        "new.example.org": HostInput(look=Look(addresses=["192.0.2.2"])),
+        "mx.example.org": HostInput(groups, look=looked(addresses=["192.0.2.1"])),
+        "new.example.org": HostInput(look=looked(addresses=["192.0.2.2"])),
     }
 
     def named(inputs: dict[str, HostInput], naming: bool) -> list[bool]:
@@ -160,12 +162,12 @@ def test_a_run_without_certificates_gives_links_no_names(state: State) -> None:
 def test_forks_that_have_each_seen_another_host_lose_none(state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     names, groups = ["a.example.org", "b.example.org"], ("mail", "mail_mx")
     read = run._remembered
-    before = [{}, {}]  # both read before one of them writes
+    before: list[dict[str, t.Any]] = [{}, {}]  # both read before one of them writes
     monkeypatch.setattr(
         run, "_remembered", lambda *where: before.pop() if before and state._depth == 0 else read(*where)
     )
     for number, name in enumerate(names):
-        look = Look(addresses=[f"192.0.2.{number}"])
+        look = looked(addresses=[f"192.0.2.{number}"])
         inputs = {one: HostInput(groups, look=look if one == name else Look()) for one in names}
         inputs["store.example.org"] = HostInput(("mail", "mail_store"))
         site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
@@ -201,11 +203,12 @@ def test_a_record_that_cannot_be_read_is_named(state: State, content: bytes) -> 
 
 def test_what_is_kept_of_a_host_is_looked_at_like_what_it_says(state: State) -> None:
     inputs = {
-        "mx.example.org": HostInput(("mail", "mail_mx"), look=Look(addresses=["192.0.2.1"])),
+        "mx.example.org": HostInput(("mail", "mail_mx"), look=looked(addresses=["192.0.2.1"])),
         "store.example.org": HostInput(("mail", "mail_store")),
     }
     site = parse_site({"mail_domains": ["example.org"]}, inputs, compose.concerns().values())
-    for wrong in ({"addresses": ["fe80::1%x\nroot"]}, {"mail_domains": ["evil.example"]}, []):
+    kept: tuple[object, ...] = ({"addresses": ["fe80::1%x\nroot"]}, {"mail_domains": ["evil.example"]}, [])
+    for wrong in kept:
         state.write(run.HOSTS_FILE, json.dumps({"store.example.org": wrong}).encode(), secret=False)
         with pytest.raises(
             StateError, match=r"hosts.json: what host store.example.org says of itself: look.* run with"
@@ -246,18 +249,18 @@ def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> Non
 
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
 def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
-    assert run.handed({run.MARK: {"mark": mark}}, "mx.example.org/postfix") is None
-    assert run.handed({run.MARK: mark}, "mx.example.org/postfix") is None
+    assert run.handed({run.SITE_RESULT: {"site_token": mark}}, "mx.example.org/postfix") is None
+    assert run.handed({run.SITE_RESULT: mark}, "mx.example.org/postfix") is None
 
 
 def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HERE}, compose.concerns().values())
     host = site.hosts["mx.example.org"]
-    plans = {
+    plans: dict[tuple[str, str], tuple[run.Overrides, compose.Plan]] = {
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
-    said = {run.MARK: {"mark": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
+    said = {run.SITE_RESULT: {"site_token": run.hand_over(site, plans)}, "inventory_hostname": "mx.example.org"}
     left = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
     assert len(left) == 1 + len(plans) + 2

@@ -14,10 +14,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.zone import warnings, zones
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.show import overview
+from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 REPOSITORY = Path(__file__).resolve().parents[5]
 NAME = "mail.example.org"
@@ -42,7 +43,7 @@ def site(release: str = "trixie", addresses: tuple[str, ...] = ("192.0.2.25", "2
         },
         **more,
     }
-    look = Look(release=release, addresses=list(addresses))
+    look = looked(release=release, addresses=list(addresses))
     return parse_site(variables, {NAME: HostInput(look=look)}, compose.concerns().values())
 
 

@@ -1,0 +1,162 @@
+"""Fixtures of all scenarios: the host, the site, and running the playbook again.
+
+`host` is testinfra's, over the ssh connection that Ansible uses too; `site` is
+what the inventory says; `play()` runs the scenario's converge playbook again.
+The tests run on this machine, which is a stranger to the servers: they ask
+`site.ipv4` or `site.ipv6`, never a loopback address.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.site import (
+    REPOSITORY,
+    Ask,
+    Connect,
+    Outage,
+    Play,
+    RunAgain,
+    RunOther,
+    Scenario,
+    Site,
+    Task,
+)
+
+
+@pytest.fixture(scope="session")
+def scenario() -> Scenario:
+    return Scenario()
+
+
+@pytest.fixture(scope="session")
+def release(scenario: Scenario) -> str:
+    """trixie or bookworm."""
+    return scenario.release
+
+
+@pytest.fixture(scope="session")
+def site(scenario: Scenario) -> Site:
+    return Site(scenario)
+
+
+@pytest.fixture(scope="session")
+def connect(site: Site) -> Connect:
+    """A testinfra host by its name in the inventory, for scenarios with several."""
+
+    def connect(name: str) -> Host:
+        data = site.hosts[name]
+        found: Host = testinfra.get_host(
+            f"ssh://{data['ansible_user']}@{data['ansible_host']}",
+            ssh_identity_file=data["ansible_ssh_private_key_file"],
+            ssh_extra_args=data["ansible_ssh_common_args"],
+            controlpersist=60,
+        )
+        return found
+
+    return connect
+
+
+@pytest.fixture
+def ask(site: Site) -> Ask:
+    """The endpoint of a port over IPv4."""
+    return site.endpoint
+
+
+@pytest.fixture(params=["ipv4", "ipv6"])
+def ask_both(request: pytest.FixtureRequest, site: Site) -> Ask:
+    """As `ask`; the test runs once over each of the addresses."""
+    return functools.partial(site.endpoint, address=request.param)
+
+
+@pytest.fixture(scope="session")
+def host(site: Site, connect: Connect) -> Host:
+    """testinfra's host: the scenario's first."""
+    return connect(site.name)
+
+
+@pytest.fixture
+def outage(site: Site) -> Iterator[Outage]:
+    """Let a host be away: outage(name, "stopped", "paused" or "unplugged"); it is back by outage(name, "")."""
+    away: dict[str, str] = {}
+
+    def outage(name: str, how: str) -> None:
+        action, how = ("away", how) if how else ("back", away.pop(name))
+        command = [str(REPOSITORY / "tools" / "hosts.py"), action, site.hosts[name]["lab_container"], how]
+        subprocess.run(command, check=True)
+        if action == "away":
+            away[name] = how
+
+    yield outage
+    for name in list(away):
+        outage(name, "")
+
+
+@pytest.fixture
+def play(scenario: Scenario, tmp_path: Path) -> RunAgain:
+    """Run the converge playbook again."""
+
+    def play(
+        extra_vars: dict[str, Any] | None = None,
+        check: bool = False,
+        tags: str | None = None,
+        playbook: str | None = None,
+        limit: str | None = None,
+        inventory: Path | None = None,
+    ) -> Play:
+        record = tmp_path / "record"
+        record.unlink(missing_ok=True)
+        arguments = [
+            f"--inventory={inventory}" if inventory and word.endswith("/inventory.yml") else word
+            for word in scenario.arguments
+        ]
+        command = ["ansible-playbook", *arguments, playbook or scenario.playbook]
+        if limit:
+            command += ["--limit", limit]
+        if extra_vars:
+            command += ["--extra-vars", json.dumps(extra_vars)]
+        if check:
+            command += ["--check", "--diff"]
+        if tags:
+            command += ["--tags", tags]
+        env = {
+            **os.environ,
+            "ANSIBLE_CALLBACK_PLUGINS": str(REPOSITORY / "tests" / "every" / "callback_plugins"),
+            "ANSIBLE_CALLBACKS_ENABLED": "recorder",
+            "ANSIBLE_NOCOLOR": "1",
+            "RECORDER_FILE": str(record),
+        }
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        print(done.stdout)
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        return Play(done.returncode, done.stdout, [Task(**json.loads(line)) for line in lines])
+
+    return play
+
+
+@pytest.fixture
+def ansible(scenario: Scenario) -> RunOther:
+    """Run another playbook on the scenario's hosts."""
+
+    def ansible(playbook: str, extra_vars: dict[str, Any] | None = None, *options: str, **environment: str) -> str:
+        command = ["ansible-playbook", *scenario.arguments, playbook, "--extra-vars", json.dumps(extra_vars or {})]
+        command += options
+        env = {**os.environ, "ANSIBLE_NOCOLOR": "1", **environment}
+        done = subprocess.run(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        print(done.stdout)
+        return done.stdout
+
+    return ansible

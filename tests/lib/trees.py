@@ -1,0 +1,32 @@
+"""What a host's file system looks like, to see that something left no trace."""
+
+from __future__ import annotations
+
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+
+# Folders that a host or a running Postfix changes by itself, logs, and what Ansible keeps for its own connection
+NOT_OURS = (
+    "/dev",
+    "/proc",
+    "/root/.ansible",
+    "/run",
+    "/sys",
+    "/tmp",
+    "/var/cache/apt/archives",
+    "/var/lib/postfix",
+    "/var/lib/systemd",
+    "/var/log",
+    "/var/spool/postfix/pid",
+    "/var/tmp",
+)
+
+
+def tree(host: Host) -> set[str]:
+    """Each file's name, kind, mode, owner, target, and for plain files size and time of change."""
+    pruned = " -o ".join(f"-path {folder}" for folder in NOT_OURS)
+    shown = "%p %y %m %u %g %l"
+    return set(
+        host.check_output(
+            f"find / \\( {pruned} \\) -prune -o -type f -printf '{shown} %s %T@\\n' -o -printf '{shown}\\n'"
+        ).splitlines()
+    )

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Milters and policy services: each sees the mail that it is to see, at every service that takes it, and no other."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+    Mail,
+    Milter,
+    PolicyService,
+    Postfix,
+    Service,
+)
+
+NAME = "mail.example.org"
+SMTPD = {"world": "smtp/inet", "users": "submission/inet", "back": "filtered/unix"}
+
+
+def composed(**said: Postfix) -> tuple[dict[str, t.Any], dict[str, Service]]:
+    """Return main.cf and master.cf of a whole mail server, with what further concerns say."""
+    given = {"mail_domains": ["example.org"], "mail_content_filter": "after_queue"}
+    site = parse_site(given, {NAME: HostInput(look=Look(memory=Count(8 << 30)))}, compose.concerns().values())
+    parts = compose.contributions("postfix", site, site.hosts[NAME])
+    return postfix.configuration(site.hosts[NAME], [*parts, *said.items()], {})
+
+
+def milters_at(found: tuple[dict[str, t.Any], dict[str, Service]]) -> dict[str, t.Any]:
+    """Return the milters that see mail at each service, and those of mail that programs leave with sendmail(1)."""
+    main, services = found
+    at = {whose: services[key].options.get("smtpd_milters", main.get("smtpd_milters")) for whose, key in SMTPD.items()}
+    return {**at, "sendmail": main.get("non_smtpd_milters")}
+
+
+def test_a_milter_sees_all_mail_as_it_enters_and_none_that_comes_back() -> None:
+    one = "{ inet:127.0.0.1:8891, default_action=tempfail }"
+    said = Postfix(milters=[Milter("inet:127.0.0.1:8891", "sign")])
+    assert milters_at(composed(one=said)) == {"world": [one], "users": [one], "back": "", "sendmail": [one]}
+
+
+def test_milters_of_several_concerns_stand_in_their_slots_where_their_mail_enters() -> None:
+    signs = Postfix(milters=[Milter("unix:sign", "sign", "tempfail", ("users", "hosts"))])
+    checks = Postfix(milters=[Milter("unix:spf", "check", "accept", ("world",))])
+    audit = Postfix(milters=[Milter("unix:audit", "check", "accept")])
+    sign, spf, seen = (
+        f"{{ unix:{name}, default_action={word} }}"
+        for name, word in (("sign", "tempfail"), ("spf", "accept"), ("audit", "accept"))
+    )
+    wanted = {"world": [seen, spf], "users": [seen, sign], "back": "", "sendmail": [seen, sign]}
+    assert milters_at(composed(a=signs, b=checks, c=audit)) == wanted
+    assert milters_at(composed(a=audit, b=checks, c=signs)) == wanted
+
+
+def policies_at(found: tuple[dict[str, t.Any], dict[str, Service]], stage: str) -> dict[str, str]:
+    main, services = found
+    at = {}
+    for whose, key in SMTPD.items():
+        said = services[key].options.get(f"smtpd_{stage}_restrictions", main.get(f"smtpd_{stage}_restrictions", ""))
+        at[whose] = postfix.text_of(main[str(said)[1:]] if str(said).startswith("$") else said)
+    return at
+
+
+ASKED = "check_policy_service { inet:127.0.0.1:10023, default_action=DUNNO }"
+
+
+@pytest.mark.parametrize("stage", ["recipient", "data", "end_of_data"])
+@pytest.mark.parametrize("mail", [("world",), ("users",), ("world", "users")], ids=" ".join)
+def test_a_policy_service_is_asked_about_its_mail_and_no_other(stage: t.Any, mail: tuple[Mail, ...]) -> None:
+    before = policies_at(composed(), stage)
+    found = policies_at(
+        composed(one=Postfix(policies=[PolicyService("inet:127.0.0.1:10023", stage=stage, mail=mail)])), stage
+    )
+    assert {whose for whose, said in found.items() if ASKED in said} == set(mail)
+    without = {
+        whose: said.replace(f"{ASKED}, ", "").replace(f", {ASKED}", "").replace(ASKED, "")
+        for whose, said in found.items()
+    }
+    assert without == before, "what stood there before stays, in its order"
+
+
+def test_the_quota_comes_after_every_other_policy_service() -> None:
+    found = policies_at(composed(zeal=Postfix(policies=[PolicyService("unix:private/zeal")])), "recipient")
+    for whose in ("world", "users"):
+        assert found[whose].index("private/zeal") < found[whose].index("private/quota-status")
+
+
+def test_a_service_of_the_site_s_own_programs_is_asked_as_well() -> None:
+    given = {"mail_domains": ["example.org"]}
+    inputs = {
+        "out.example.org": HostInput(["mail", "mail_submission"]),
+        "in.example.org": HostInput(["mail", "mail_mx", "mail_store"]),
+    }
+    site = parse_site(given, inputs, compose.concerns().values())
+    parts = compose.contributions("postfix", site, site.hosts["out.example.org"])
+    said = Postfix(policies=[PolicyService("inet:127.0.0.1:10023", mail=("hosts",))])
+    _main, services = postfix.configuration(site.hosts["out.example.org"], [*parts, ("one", said)], {})
+    assert postfix.text_of(services["127.0.0.1:smtp/inet"].options["smtpd_recipient_restrictions"]).endswith(ASKED)
+    assert ASKED not in str(services["submission/inet"].options)
+    early = Postfix(policies=[PolicyService("inet:127.0.0.1:10023", stage="client", mail=("hosts",))])
+    with pytest.raises(ComposeError, match="smtpd_client_restrictions permits before it would ask"):
+        postfix.configuration(site.hosts["out.example.org"], [*parts, ("one", early)], {})
+
+
+@pytest.mark.parametrize("socket", ["127.0.0.1:8891", "inet:127.0.0.1", "unix:a b", "unix:", "inet:h:1, x=y"])
+def test_a_socket_is_of_postfix_s_form(socket: str) -> None:
+    for said in (Postfix(milters=[Milter(socket, "sign")]), Postfix(policies=[PolicyService(socket)])):
+        with pytest.raises(ComposeError, match="concern one: socket .* must be inet:HOST:PORT or unix:PATH"):
+            composed(one=said)
+
+
+def test_two_concerns_in_one_slot_are_both_named() -> None:
+    said = Postfix(policies=[PolicyService("unix:other", slot="quota")])
+    with pytest.raises(ComposeError, match="concerns one and quota both fill slot quota"):
+        composed(one=said)
