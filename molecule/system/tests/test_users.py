@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_find, imap_login
-from ansible_collections.postamt.mail.plugins.module_utils._probes.message import message, new_token
-from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_auth, smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find, imap_login
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_auth, smtp_send
 
 DORA, STRANGER = "dora@example.test", "stranger@outside.example"
 Run = Callable[..., Any]

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import hashes, schema
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
@@ -95,7 +96,7 @@ def refused_by_account(one: Account) -> list[str]:
     problems: list[schema.Problem] = []
     wanted = {**one, **({"quota": str(one["quota"])} if "quota" in one else {})}
     wanted["account"] = wanted.pop("address")
-    asked = schema.parse_fields(account.Asked, {"state": "present", **wanted}, "", problems, prefix="")
+    asked = schema.parse_fields(Asked, {"state": "present", **wanted}, "", problems, prefix="")
     return [*map(str, problems), *(map(str, account.check(site([]), asked)) if asked else [])]
 
 
