@@ -44,7 +44,7 @@ def members(inventory: dict[str, Any], group: str) -> list[str]:
 def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, Any]:
     """Return each host's plan of each program; settled: as on a host that has been set up."""
     from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-    from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import DUTIES, HostInput, Look
+    from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, HostInput, Look
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count, IPAddress, Word, field_types
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets
@@ -71,7 +71,7 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
     site_variables = {key: value for key, value in variables[names[0]].items() if key.startswith("mail_")}
     site_variables = {key: value for key, value in site_variables.items() if key not in field_types(HostVariables)}
     site_variables["mail_state_dir"] = "/nowhere"
-    groups = {str(group): members(inventory, group) for group in DUTIES if group in inventory}
+    groups = {str(group): members(inventory, group) for group in FUNCTIONS if group in inventory}
     site = parse_site(site_variables, hosts, compose.concerns().values(), groups=groups)
     site.secrets = Made()
     found = {}

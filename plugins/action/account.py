@@ -85,7 +85,7 @@ class ActionModule(ActionBase):
                 "mailboxes": VMAIL_HOME,
                 "maildir": _maildir(site),
                 "stores": [host.name for host in site.hosts_with("mail_store")],
-                "here": here.does("mail_store"),
+                "here": here.has("mail_store"),
                 "gone": self._gone,
                 **store.request(site, asked, password),
             }

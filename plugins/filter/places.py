@@ -9,17 +9,17 @@ from collections.abc import Mapping, Sequence
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.accounts import accounts
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import DUTIES, duties_of
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, functions_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, parse_fields
 
 
-def hosts_with(groups: Mapping[str, Sequence[str]], duty: str) -> list[str]:
-    """Return the inventory names of the hosts that have a duty, in the order of its group."""
-    if duty not in DUTIES:
-        raise AnsibleFilterError(f"hosts_with: {duty} is no group of the site (known: {', '.join(DUTIES)})")
+def hosts_with(groups: Mapping[str, Sequence[str]], function: str) -> list[str]:
+    """Return the inventory names of the hosts that have a function, in the order of its group."""
+    if function not in FUNCTIONS:
+        raise AnsibleFilterError(f"hosts_with: {function} is no group of the site (known: {', '.join(FUNCTIONS)})")
     members = groups.get("mail") or ()
-    having = {name for name, duties in duties_of(_belonging(groups, members)).items() if duty in duties}
-    listed = [name for name in groups.get(duty) or () if name in having]
+    having = {name for name, functions in functions_of(_belonging(groups, members)).items() if function in functions}
+    listed = [name for name in groups.get(function) or () if name in having]
     return listed or [name for name in members if name in having]
 
 
@@ -34,15 +34,15 @@ def accounts_host(groups: Mapping[str, Sequence[str]], backend: str | None = Non
     if problems:
         raise AnsibleFilterError("\n".join(map(str, problems)))
     store = accounts.lookups(said).store
-    duty = store.duty if store else "mail_store"
-    hosts = hosts_with(groups, duty)
+    function = store.function if store else "mail_store"
+    hosts = hosts_with(groups, function)
     if not hosts:
-        raise AnsibleFilterError(f"accounts_host: no host of the site has the duty {duty}")
+        raise AnsibleFilterError(f"accounts_host: no host of the site has the function {function}")
     return store.choose(hosts, provider or "") if store else hosts[0]
 
 
 def _belonging(groups: Mapping[str, Sequence[str]], members: Sequence[str]) -> dict[str, list[str]]:
-    listed = {group: set(groups.get(group) or ()) for group in DUTIES}
+    listed = {group: set(groups.get(group) or ()) for group in FUNCTIONS}
     return {name: [group for group, names in listed.items() if name in names] for name in members}
 
 

@@ -109,8 +109,8 @@ class DirectoryLookups(Lookups):
         # Postfix asks by the client's name: what counts is that there is an answer, and not who connects.
         found = "(|(objectClass=organizationalUnit)(mail=%s))"
         answers = lookup(found, "objectClass", site.accounts_base, scope="base", result_format="DUNNO")
-        users = _users(answers) if host.does("mail_submission") else Postfix()
-        clients = [table("client_senders", "lmdb")] if host.does("mail_submission") and site.clients else []
+        users = _users(answers) if host.has("mail_submission") else Postfix()
+        clients = [table("client_senders", "lmdb")] if host.has("mail_submission") and site.clients else []
         return Postfix(
             parameters={
                 **users.parameters,

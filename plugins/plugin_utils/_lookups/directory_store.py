@@ -22,7 +22,7 @@ class DirectoryStore(AccountStore):
     """Accounts are entries of the provider's directory."""
 
     code = "directory"
-    duty = "mail_directory"
+    function = "mail_directory"
 
     def choose(self, hosts: Sequence[str], provider: str) -> str:
         return provider or hosts[0]

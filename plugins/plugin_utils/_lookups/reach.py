@@ -40,19 +40,19 @@ def links(site: Site, host: Host) -> Links:
 
 def asks(site: Site, host: Host) -> bool:
     """Tell whether programs of a host look accounts up."""
-    return site.lookups.directory and (site.sends(host) or host.does("mail_store"))
+    return site.lookups.directory and (site.sends(host) or host.has("mail_store"))
 
 
 def _asking(site: Site, host: Host) -> dict[str, str]:
     """Return the programs of a host that look accounts up, each with the user as whom it asks."""
     found = {"postfix": "postfix"} if site.sends(host) else {}
-    found |= {"saslauthd": "root"} if host.does("mail_submission") else {}
-    return found | ({"dovecot": "dovecot"} if host.does("mail_store") else {})
+    found |= {"saslauthd": "root"} if host.has("mail_submission") else {}
+    return found | ({"dovecot": "dovecot"} if host.has("mail_store") else {})
 
 
 def is_replica(site: Site, host: Host) -> bool:
     """Tell whether a host's directory follows another one."""
-    return site.lookups.directory and host.does("mail_directory") and host != site.provider
+    return site.lookups.directory and host.has("mail_directory") and host != site.provider
 
 
 def slapd(site: Site, host: Host) -> str:
@@ -65,7 +65,7 @@ def slapd(site: Site, host: Host) -> str:
 
 def _calls(site: Site, caller: Host, host: Host) -> bool:
     """Tell whether a host calls a directory: its programs ask, or its own directory follows this one."""
-    return asks(site, caller) or (host == site.provider and caller.does("mail_directory"))
+    return asks(site, caller) or (host == site.provider and caller.has("mail_directory"))
 
 
 def is_linked(site: Site, host: Host) -> bool:

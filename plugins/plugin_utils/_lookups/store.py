@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Login, Problem, Size
 
 if t.TYPE_CHECKING:
-    from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Duty, Host
+    from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Function, Host
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
 Result = dict[str, t.Any]
@@ -47,15 +47,15 @@ class AccountStore(abc.ABC):
     """
 
     code: t.ClassVar[str]  # which half does the work on the host (module_utils/_accounts/accounts.py)
-    duty: t.ClassVar[Duty]  # the group of the hosts that hold accounts
+    function: t.ClassVar[Function]  # the group of the hosts that hold accounts
 
     def choose(self, hosts: Sequence[str], provider: str) -> str:
-        """Return which of the hosts with the duty takes changes; provider: mail_directory_provider, or empty."""
+        """Return which of the hosts with the function takes changes; provider: mail_directory_provider, or empty."""
         return hosts[0]
 
     def place(self, site: Site) -> Host | None:
         """Return the host that takes changes."""
-        names = [host.name for host in site.hosts_with(self.duty)]
+        names = [host.name for host in site.hosts_with(self.function)]
         return site.hosts[self.choose(names, site.core.mail_directory_provider or "")] if names else None
 
     @abc.abstractmethod

@@ -32,7 +32,7 @@ class SystemStore(AccountStore):
     """Accounts are the users of the site's one host that mail_accounts lists."""
 
     code = "system"
-    duty = "mail_store"
+    function = "mail_store"
 
     def check(self, site: Site, asked: Asked) -> Iterator[Problem]:
         if asked.state in ("absent", "purged"):

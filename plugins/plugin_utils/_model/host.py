@@ -25,8 +25,8 @@ RELEASES: dict[str, dict[str, str]] = {
     "trixie": {"postfix": "3.10", "dovecot": "2.4", "slapd": "2.6"},
 }
 ARCHITECTURES = ("amd64", "arm64")
-Duty = t.Literal["mail_mx", "mail_submission", "mail_filter", "mail_store", "mail_directory", "mail_client"]
-DUTIES: dict[Duty, str] = {  # the groups below `mail`, and what a host in one of them does
+Function = t.Literal["mail_mx", "mail_submission", "mail_filter", "mail_store", "mail_directory", "mail_client"]
+FUNCTIONS: dict[Function, str] = {  # the groups below `mail`, and what a host in one of them does
     "mail_mx": "port 25 from the world",
     "mail_submission": "ports 587 and 465 from users",
     "mail_filter": "amavis and ClamAV",
@@ -35,7 +35,7 @@ DUTIES: dict[Duty, str] = {  # the groups below `mail`, and what a host in one o
     "mail_client": "another server, which hands its mail to the site's submission hosts",
 }
 CLIENT: t.Final = "mail_client"
-FALLS_TO: dict[Duty, Duty] = {
+FALLBACK: dict[Function, Function] = {
     "mail_submission": "mail_mx",
     "mail_filter": "mail_mx",
     "mail_directory": "mail_store",
@@ -83,14 +83,14 @@ class Host:
     inventory_name: str
     name: HostName
     addresses: tuple[str, ...]
-    duties: frozenset[Duty]
+    functions: frozenset[Function]
     look: Look
     client_senders: tuple[Address, ...] = ()
     link_named: bool = True  # whether its certificate has the name by which other hosts know its links
 
-    def does(self, duty: Duty) -> bool:
-        """Tell whether the host has a duty such as mail_store."""
-        return duty in self.duties
+    def has(self, function: Function) -> bool:
+        """Tell whether the host has a function such as mail_store."""
+        return function in self.functions
 
     def version(self, program: str) -> tuple[int, int]:
         """Return major and minor version of a program: the installed one, else the release's."""
@@ -104,16 +104,16 @@ def client_secret(host: Host) -> str:
     return f"client:{host.name}"
 
 
-def duties_of(groups_of: Mapping[str, Sequence[str]]) -> dict[str, frozenset[Duty]]:
+def functions_of(groups_of: Mapping[str, Sequence[str]]) -> dict[str, frozenset[Function]]:
     """Return what each host does: by its groups, and by those that were left out; a host alone does everything."""
-    placed = {name: {duty for duty in DUTIES if duty in groups} for name, groups in groups_of.items()}
+    placed = {name: {function for function in FUNCTIONS if function in groups} for name, groups in groups_of.items()}
     servers = [name for name, groups in placed.items() if CLIENT not in groups]
     if len(servers) == 1 and not placed[servers[0]]:
-        placed[servers[0]] = set(DUTIES) - {CLIENT}
+        placed[servers[0]] = set(FUNCTIONS) - {CLIENT}
     held = set().union(*placed.values())
-    for duty, other in FALLS_TO.items():
-        if duty not in held:
+    for function, other in FALLBACK.items():
+        if function not in held:
             for groups in placed.values():
                 if other in groups:
-                    groups.add(duty)
+                    groups.add(function)
     return {name: frozenset(groups) for name, groups in placed.items()}

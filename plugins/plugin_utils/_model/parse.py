@@ -15,11 +15,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import account_problems
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
     ARCHITECTURES,
-    DUTIES,
+    FUNCTIONS,
     RELEASES,
     Host,
     HostInput,
-    duties_of,
+    functions_of,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.renamed import successor
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
@@ -100,12 +100,12 @@ def parse_site(
 
 
 def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str, Host]:
-    duties = duties_of({name: item.groups for name, item in inputs.items()})
+    functions = functions_of({name: item.groups for name, item in inputs.items()})
     hosts: dict[str, Host] = {}
     for name, item in inputs.items():
         for group in item.groups:
-            if group.startswith("mail_") and group not in DUTIES:
-                allowed = f"is no group of the site{nearest(group, DUTIES)} (known: {', '.join(DUTIES)})"
+            if group.startswith("mail_") and group not in FUNCTIONS:
+                allowed = f"is no group of the site{nearest(group, FUNCTIONS)} (known: {', '.join(FUNCTIONS)})"
                 problems.append(Problem(f"group {group} of host {name}", None, allowed))
         if item.look.release not in RELEASES:
             known = ", ".join(RELEASES)
@@ -127,7 +127,7 @@ def _hosts(inputs: Mapping[str, HostInput], problems: list[Problem]) -> dict[str
         if twin:
             problems.append(Problem(f"mail_host_name of host {name}", full, f"is {twin.inventory_name}'s name already"))
         addresses = tuple(said.mail_host_addresses or item.look.addresses)
-        hosts[name] = Host(name, full, addresses, duties[name], item.look, tuple(said.mail_client_senders))
+        hosts[name] = Host(name, full, addresses, functions[name], item.look, tuple(said.mail_client_senders))
     if not inputs:
         problems.append(Problem("group mail", None, "must hold at least one host"))
     return hosts

@@ -11,7 +11,13 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import CLIENT, DUTIES, Duty, Host, client_secret
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
+    CLIENT,
+    FUNCTIONS,
+    Function,
+    Host,
+    client_secret,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Domain, HostName
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, SiteVariables
 
@@ -154,11 +160,11 @@ class Site:
 
     def sends(self, host: Host) -> bool:
         """Tell whether a host hands mail to mailboxes and to the world: each that takes it from outside or users."""
-        return host.does("mail_mx") or host.does("mail_submission")
+        return host.has("mail_mx") or host.has("mail_submission")
 
     def hands_over(self, host: Host) -> bool:
         """Tell whether a host's own mail goes to those that send: a server of the site that does not send itself."""
-        return bool(host.duties) and not self.sends(host) and not host.does(CLIENT)
+        return bool(host.functions) and not self.sends(host) and not host.has(CLIENT)
 
     @functools.cached_property
     def senders(self) -> list[Host]:
@@ -166,7 +172,7 @@ class Site:
 
     def shows_public(self, host: Host) -> bool:
         """Tell whether users or other servers are shown a certificate by a host."""
-        return self.sends(host) or host.does("mail_store")
+        return self.sends(host) or host.has("mail_store")
 
     @functools.cached_property
     def provider(self) -> Host | None:
@@ -186,13 +192,13 @@ class Site:
         return [*LOOPBACK, *(address for host in self.hosts.values() for address in host.addresses)]
 
     @functools.cached_property
-    def _by_duty(self) -> dict[Duty, list[Host]]:
-        return {duty: [host for host in self.hosts.values() if host.does(duty)] for duty in DUTIES}
+    def _by_function(self) -> dict[Function, list[Host]]:
+        return {function: [host for host in self.hosts.values() if host.has(function)] for function in FUNCTIONS}
 
-    def hosts_with(self, duty: Duty) -> list[Host]:
-        return self._by_duty[duty]
+    def hosts_with(self, function: Function) -> list[Host]:
+        return self._by_function[function]
 
-    def is_empty(self, group: Duty) -> bool:
+    def is_empty(self, group: Function) -> bool:
         """Tell whether the inventory has a group, and no host in it."""
         return group in self._groups and not self._groups[group]
 

@@ -6,41 +6,47 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import CLIENT, DUTIES, FALLS_TO, Duty, Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
+    CLIENT,
+    FALLBACK,
+    FUNCTIONS,
+    Function,
+    Host,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_HOME, VMAIL_UID, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import domain_of
 
 
-def nobody(duty: Duty) -> Problem:
+def nobody(function: Function) -> Problem:
     """Return what is wrong with a group that the inventory has, and that holds no host."""
-    allowed = f"must hold a host, or be left out: then the hosts of {FALLS_TO[duty]} do it"
-    return Problem(f"group {duty}", None, f"{allowed} ({DUTIES[duty]})")
+    allowed = f"must hold a host, or be left out: then the hosts of {FALLBACK[function]} do it"
+    return Problem(f"group {function}", None, f"{allowed} ({FUNCTIONS[function]})")
 
 
 def topology_problems(site: Site) -> Iterable[Problem]:
     """Yield what is wrong with who does what."""
-    unplaced = [host.inventory_name for host in site.hosts.values() if not host.duties]
+    unplaced = [host.inventory_name for host in site.hosts.values() if not host.functions]
     if len(unplaced) == len(site.hosts):
-        allowed = f"hold {len(unplaced)} hosts: put each into the groups of what it does ({', '.join(DUTIES)})"
+        allowed = f"hold {len(unplaced)} hosts: put each into the groups of what it does ({', '.join(FUNCTIONS)})"
         yield Problem("group mail", None, allowed)
         return
-    losses: dict[Duty, str] = {"mail_mx": "no mail comes in", "mail_store": "there are no mailboxes"}
-    for duty, loss in losses.items():
-        if not site.hosts_with(duty):
-            yield Problem(f"group {duty}", None, f"must hold a host: without one {loss}")
+    losses: dict[Function, str] = {"mail_mx": "no mail comes in", "mail_store": "there are no mailboxes"}
+    for function, loss in losses.items():
+        if not site.hosts_with(function):
+            yield Problem(f"group {function}", None, f"must hold a host: without one {loss}")
     stores = site.hosts_with("mail_store")
     if len(stores) > 1:
         yield Problem("group mail_store", ", ".join(host.name for host in stores), "must hold exactly one host")
-    for duty in sorted(duty for duty in FALLS_TO if site.is_empty(duty)):
-        if duty != "mail_filter":  # which may be empty where nothing filters (_concerns/filter/content_filter.py)
-            yield nobody(duty)
+    for function in sorted(function for function in FALLBACK if site.is_empty(function)):
+        if function != "mail_filter":  # which may be empty where nothing filters (_concerns/filter/content_filter.py)
+            yield nobody(function)
     for host in site.clients:
         for sender in host.client_senders:
             if domain_of(sender) not in site.domains:
                 allowed = f"must be in one of mail_domains ({', '.join(site.domains)})"
                 yield Problem(f"mail_client_senders of host {host.inventory_name}", sender, allowed)
-        others = ", ".join(sorted(host.duties - {CLIENT}))
+        others = ", ".join(sorted(host.functions - {CLIENT}))
         if others:
             allowed = f"is in {others} too: a client hands its mail on and does nothing else"
             yield Problem(f"group {CLIENT} of host {host.inventory_name}", None, allowed)

@@ -73,7 +73,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
                 raise ComposeError(f"sasl_settings: {unknown}")
             concern = min(concern for concern, part in parts if name in part.settings)
             raise ConcernError(f"concern {concern}: {unknown}")
-    enabled = host.does("mail_submission") and bool(parts)
+    enabled = host.has("mail_submission") and bool(parts)
     return make_plan(
         enabled=enabled,
         # Postfix's package brings its group and its chroot, where the socket lies.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ansible.errors import AnsibleError
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import unfit_passwords
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import DUTIES, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -96,7 +96,7 @@ def derive(
     for name in host_names:
         variables.pop(name, None)
     variables, problems = _with_source(action, variables, DataFiles.of(task_vars))
-    listed = {group: list(names) for group, names in groups.items() if group in DUTIES}
+    listed = {group: list(names) for group, names in groups.items() if group in FUNCTIONS}
     try:
         found = compose.concerns().values()
         site = parse_site(variables, hosts, found, groups=listed, moving=moving)

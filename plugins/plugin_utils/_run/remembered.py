@@ -110,7 +110,7 @@ def still_asked(site: Site, state: State, reached: t.Collection[str], remember: 
     if provider is None or len(site.hosts) == 1:
         return {}
     known = _remembered(state, ASKED_FILE)
-    asking = [name for name, host in site.hosts.items() if site.shows_public(host) or host.does("mail_directory")]
+    asking = [name for name, host in site.hosts.items() if site.shows_public(host) or host.has("mail_directory")]
     now = {name: provider.inventory_name if name in reached else known.get(name, "") for name in asking}
     if remember and now != known:
         state.write(ASKED_FILE, json.dumps(now, indent=1, sort_keys=True).encode(), secret=False)

@@ -43,7 +43,7 @@ def check(site: Site) -> Iterator[Problem]:
 
 
 def applies(site: Site, host: Host) -> bool:
-    return site.lookups.directory and host.does("mail_directory")
+    return site.lookups.directory and host.has("mail_directory")
 
 
 def ldap(site: Site, host: Host) -> Ldap:

@@ -24,7 +24,7 @@ class Variables:
 
 
 def applies(site: Site, host: Host) -> bool:
-    return host.does("mail_mx")
+    return host.has("mail_mx")
 
 
 def postfix(site: Site, host: Host) -> Postfix:

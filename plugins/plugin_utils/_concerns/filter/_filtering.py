@@ -46,7 +46,7 @@ def before_queue(site: Site) -> bool:
 
 def filters(site: Site, host: Host) -> bool:
     """Tell whether a host filters mail."""
-    return is_on(site) and host.does("mail_filter")
+    return is_on(site) and host.has("mail_filter")
 
 
 @functools.lru_cache(maxsize=1)  # each host of the site asks

@@ -41,7 +41,7 @@ _SERVICES = {
 
 
 def applies(site: Site, host: Host) -> bool:
-    return bool(host.duties)
+    return bool(host.functions)
 
 
 def postfix(site: Site, host: Host) -> Postfix:

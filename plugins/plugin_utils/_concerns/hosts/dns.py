@@ -43,7 +43,7 @@ def check(site: Site) -> Iterator[Problem]:
 def dns(site: Site, domain: str) -> Iterator[Record]:
     """Return the addresses of the hosts whose names are in the domain, and who sends its mail (SPF, RFC 7208)."""
     for host in site.hosts.values():
-        for owner in {str(host.name)} | ({str(site.server_name)} if host.does("mail_store") else set()):
+        for owner in {str(host.name)} | ({str(site.server_name)} if host.has("mail_store") else set()):
             if owner == domain or owner.endswith(f".{domain}"):
                 yield from (address(owner, text) for text in published(host))
     yield Record(domain, "TXT", " ".join(f'"{part}"' for part in re.findall(".{1,255}", _spf(site))))
@@ -51,7 +51,7 @@ def dns(site: Site, domain: str) -> Iterator[Record]:
 
 def _spf(site: Site) -> str:
     """Return who sends the site's mail, and no word on others where a host relays that nobody has named."""
-    senders = [f"a:{host.name}" for host in site.hosts_with("mail_submission") if not host.does("mail_mx")]
+    senders = [f"a:{host.name}" for host in site.hosts_with("mail_submission") if not host.has("mail_mx")]
     includes = [f"include:{name}" for name in site.of(Variables).mail_spf_includes]
     return " ".join(["v=spf1", "mx", *senders, *includes, "?all" if _unnamed_relay(site) else "-all"])
 

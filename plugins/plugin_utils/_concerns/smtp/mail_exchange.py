@@ -14,7 +14,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
 
 
 def applies(site: Site, host: Host) -> bool:
-    return host.does("mail_mx")
+    return host.has("mail_mx")
 
 
 def postfix(site: Site, host: Host) -> Postfix:

@@ -46,9 +46,9 @@ def links(site: Site, host: Host) -> Links:
 
 def postfix(site: Site, host: Host) -> Postfix | None:
     """Set up a loopback-only Postfix without mailboxes (Postfix's STANDARD_CONFIGURATION_README), or let clients in."""
-    if host.does("mail_submission"):
+    if host.has("mail_submission"):
         # Where there is no port 25 for everybody, the host's own programs have it on loopback.
-        services = {} if host.does("mail_mx") else {"127.0.0.1:smtp/inet": _TRUSTING}
+        services = {} if host.has("mail_mx") else {"127.0.0.1:smtp/inet": _TRUSTING}
         tables = _senders(site)
         if called(site, host, "relay"):
             services[f"{_SOCKET}/unix"] = _HANDED_OVER
@@ -57,7 +57,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         return Postfix(services=services, tables=tables)
     if site.sends(host):
         return None
-    hop = _login(site, host) if host.does(CLIENT) else _link()
+    hop = _login(site, host) if host.has(CLIENT) else _link()
     own = [str(host.name), "localhost", f"localhost.{host.name.partition('.')[2]}"]
     reader = site.postmaster
     return Postfix(

@@ -38,7 +38,7 @@ _OPTIONS: dict[str, Value] = {
 
 
 def applies(site: Site, host: Host) -> bool:
-    return host.does("mail_submission")
+    return host.has("mail_submission")
 
 
 def postfix(site: Site, host: Host) -> Postfix:
@@ -86,7 +86,7 @@ def postfix(site: Site, host: Host) -> Postfix:
 
 def dns(site: Site, domain: str) -> list[Record]:
     """Say where users submit (RFC 6186, RFC 8314): where that is not where their mail is, those hosts' own names."""
-    elsewhere = [str(host.name) for host in site.hosts_with("mail_submission") if not host.does("mail_store")]
+    elsewhere = [str(host.name) for host in site.hosts_with("mail_submission") if not host.has("mail_store")]
     return [
         service(name, domain, port, target)
         for target in elsewhere or [str(site.server_name)]

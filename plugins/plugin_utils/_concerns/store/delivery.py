@@ -28,9 +28,9 @@ _PORT = 941
 
 
 def links(site: Site, host: Host) -> Links:
-    elsewhere = site.sends(host) and not host.does("mail_store")
+    elsewhere = site.sends(host) and not host.has("mail_store")
     stores = tuple(site.hosts_with("mail_store"))
-    senders = hosts_except(site.senders, host) if host.does("mail_store") else ()
+    senders = hosts_except(site.senders, host) if host.has("mail_store") else ()
     return Links(
         [Outgoing("lmtp", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
         [Incoming("lmtp", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
@@ -38,7 +38,7 @@ def links(site: Site, host: Host) -> Links:
 
 
 def postfix(site: Site, host: Host) -> Postfix:
-    socket = SOCKET if host.does("mail_store") else _LINK
+    socket = SOCKET if host.has("mail_store") else _LINK
     # A line that is cut has a blank more: signatures of the message are broken then.
     return Postfix(parameters={"virtual_transport": f"lmtp:unix:{socket}", "lmtp_line_length_limit": 0})
 

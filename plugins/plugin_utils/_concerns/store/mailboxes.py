@@ -50,7 +50,7 @@ def _shares(path: str) -> bool:
 
 
 def applies(site: Site, host: Host) -> bool:
-    return host.does("mail_store")
+    return host.has("mail_store")
 
 
 def dovecot(site: Site, host: Host) -> Dovecot:

@@ -59,9 +59,9 @@ class Variables:
 
 
 def links(site: Site, host: Host) -> Links:
-    elsewhere = site.sends(host) and not host.does("mail_store")
+    elsewhere = site.sends(host) and not host.has("mail_store")
     stores = tuple(site.hosts_with("mail_store"))
-    senders = hosts_except(site.senders, host) if host.does("mail_store") else ()
+    senders = hosts_except(site.senders, host) if host.has("mail_store") else ()
     return Links(
         [Outgoing("quota", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
         [Incoming("quota", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
@@ -69,7 +69,7 @@ def links(site: Site, host: Host) -> Links:
 
 
 def postfix(site: Site, host: Host) -> Postfix:
-    socket = _SOCKET if host.does("mail_store") else _LINK
+    socket = _SOCKET if host.has("mail_store") else _LINK
     # While Dovecot is away mail is taken and waits in the queue, as it does for every other mailbox then.
     return Postfix(policies=[PolicyService(f"unix:{socket}", slot="quota", unanswered="DUNNO")])
 

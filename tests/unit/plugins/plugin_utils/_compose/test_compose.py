@@ -41,14 +41,14 @@ def asked(
 
 
 def test_a_concern_contributes_where_it_applies(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
-    one = concern(postfix=lambda site, host: Postfix(), applies=lambda site, host: host.does("mail_submission"))
+    one = concern(postfix=lambda site, host: Postfix(), applies=lambda site, host: host.has("mail_submission"))
     two = concern(postfix=lambda site, host: Postfix(), applies=lambda site, host: False)
     assert asked(monkeypatch, site, "postfix", "mx.example.org", one=one, two=two) == ["one"]
 
 
 def test_a_program_runs_where_one_concern_says(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     """The others need not know: what they would add to a program that does not run is dropped."""
-    store = concern(RUNS=("dovecot",), applies=lambda site, host: host.does("mail_store"), dovecot=lambda *_: Dovecot())
+    store = concern(RUNS=("dovecot",), applies=lambda site, host: host.has("mail_store"), dovecot=lambda *_: Dovecot())
     more = concern(dovecot=lambda *_: Dovecot())
     assert asked(monkeypatch, site, "dovecot", "store.example.org", more=more, store=store) == ["more", "store"]
     assert asked(monkeypatch, site, "dovecot", "mx.example.org", more=more, store=store) == []

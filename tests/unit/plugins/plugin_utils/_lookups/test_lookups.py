@@ -72,7 +72,7 @@ class ListStore(AccountStore):
     """The store's half on the controller."""
 
     code = "rows"
-    duty = "mail_store"
+    function = "mail_store"
 
     def check(self, site: Site, asked: Asked) -> Iterator[Problem]:
         if asked.state == "purged":

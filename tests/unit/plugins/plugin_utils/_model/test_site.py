@@ -50,7 +50,7 @@ def test_the_smallest_site() -> None:
     assert found.server_name == "mail.example.org"
     assert found.postmaster == "alice@example.org"
     assert found.all_aliases[Address("postmaster@example.org")] == ["alice@example.org"]
-    assert found.hosts["mail.example.org"].does("mail_store")
+    assert found.hosts["mail.example.org"].has("mail_store")
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def provider(found: Site) -> str:
     return str(found.provider.name)
 
 
-def duties(groups: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {str(host.name).partition(".")[0]: sorted(host.duties) for host in site(groups).hosts.values()}
+def functions(groups: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {str(host.name).partition(".")[0]: sorted(host.functions) for host in site(groups).hosts.values()}
 
 
 def message(groups: dict[str, list[str]], empty: tuple[str, ...] = (), **variables: t.Any) -> str:
@@ -48,19 +48,19 @@ def message(groups: dict[str, list[str]], empty: tuple[str, ...] = (), **variabl
 
 
 def test_a_host_alone_does_everything() -> None:
-    assert duties({"mail": ["a"]}) == {
+    assert functions({"mail": ["a"]}) == {
         "a": ["mail_directory", "mail_filter", "mail_mx", "mail_store", "mail_submission"]
     }
 
 
 def test_clients_do_not_take_anything_from_a_host_alone() -> None:
-    found = duties({"mail": ["a"], "mail_client": ["b"]})
+    found = functions({"mail": ["a"], "mail_client": ["b"]})
     assert found["b"] == ["mail_client"]
     assert "mail_store" in found["a"]
 
 
 def test_groups_that_are_left_out_fall_to_others() -> None:
-    assert duties({"mail_mx": ["a", "b"], "mail_store": ["c"]}) == {
+    assert functions({"mail_mx": ["a", "b"], "mail_store": ["c"]}) == {
         "a": ["mail_filter", "mail_mx", "mail_submission"],
         "b": ["mail_filter", "mail_mx", "mail_submission"],
         "c": ["mail_directory", "mail_store"],
@@ -70,7 +70,7 @@ def test_groups_that_are_left_out_fall_to_others() -> None:
 def test_a_host_in_no_group_does_nothing() -> None:
     found = site({"mail": ["a"], "mail_mx": ["b"], "mail_store": ["b"]})
     left = found.hosts["a.example.org"]
-    assert left.duties == frozenset()
+    assert left.functions == frozenset()
     for program in ("postfix", "dovecot", "amavis", "clamav", "sasl", "ldap"):
         plan = compose.plan(program, found, left)
         assert not plan["wanted"] and not any(unit["running"] for unit in plan["units"]), program

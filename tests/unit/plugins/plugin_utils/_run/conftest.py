@@ -47,8 +47,8 @@ def task_in(tmp_path: Path) -> Callable[..., Task]:
     ) -> Task:
         loader = DataLoader()
         *first, last = hosts
-        duties = {"mail_mx": first, "mail_submission": first, "mail_store": [last]} if first else {}
-        groups = {group: {"hosts": dict.fromkeys(names)} for group, names in {"mail": hosts, **duties}.items()}
+        functions = {"mail_mx": first, "mail_submission": first, "mail_store": [last]} if first else {}
+        groups = {group: {"hosts": dict.fromkeys(names)} for group, names in {"mail": hosts, **functions}.items()}
         source, playbook = tmp_path / "hosts.yml", tmp_path / "playbook.yml"
         source.write_text(json.dumps({"all": {"hosts": hosts, "children": groups}}))
         task = {"ansible.builtin.meta": "noop", "check_mode": check_mode}
