@@ -53,14 +53,23 @@ def concerns() -> dict[str, types.ModuleType]:
         for word, value in vars(concern).items():
             own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__
             if own and not word.startswith("_") and word not in allowed:
-                raise ConcernError(f"concern {name}: function {word} is no program ({', '.join(sorted(allowed))})")
+                known = ", ".join(sorted(allowed))
+                raise ConcernError(f"concern {name}: function {word} is neither a program nor asked for ({known})")
         for word in (*getattr(concern, "RUNS", ()), *getattr(concern, "EVERYWHERE", ())):
             if not hasattr(concern, word) or word not in programs():
                 raise ConcernError(f"concern {name}: RUNS or EVERYWHERE names {word}, to which it contributes nothing")
+        for word in getattr(concern, "EVERYWHERE", ()):
+            if not hasattr(programs()[word], "in_full"):
+                raise ConcernError(f"concern {name}: EVERYWHERE names {word}, which is the same on all its hosts")
     for program in programs():
         running = [name for name, concern in found.items() if program in getattr(concern, "RUNS", ())]
         if len(running) > 1:
             raise ConcernError(f"concerns {' and '.join(running)} both say where {program} runs (RUNS)")
+    owner: dict[str, str] = {}
+    for name, concern in found.items():
+        for field in getattr(getattr(concern, "Variables", None), "__dataclass_fields__", ()):
+            if owner.setdefault(field, name) != name:
+                raise ConcernError(f"concerns {owner[field]} and {name} both have variable {field}")
     saying = [name for name, concern in found.items() if hasattr(concern, "lookups")]
     if len(saying) > 1:
         raise ConcernError(f"concerns {' and '.join(saying)} both say where accounts live (function lookups)")
@@ -75,16 +84,16 @@ def contributions(program: str, site: Site, host: Host) -> Contributions:
     """
     full = getattr(programs()[program], "in_full", None)
     handing_on = full is not None and not full(site, host)
-    found, running = [], True
+    runs = next((name for name, concern in concerns().items() if program in getattr(concern, "RUNS", ())), None)
+    if runs and _asked(concerns()[runs], program, site, host) is None:
+        return []
+    found = []
     for name, concern in concerns().items():
-        answer = None
         if not handing_on or program in getattr(concern, "EVERYWHERE", ()):
             answer = _asked(concern, program, site, host)
-        if answer is not None:
-            found.append((name, answer))
-        elif program in getattr(concern, "RUNS", ()):
-            running = False
-    return found if running else []
+            if answer is not None:
+                found.append((name, answer))
+    return found
 
 
 def _asked(concern: types.ModuleType, program: str, site: Site, host: Host) -> t.Any:

@@ -7,7 +7,7 @@ TLS: both ends show certificates of the site's CA, each verifies the other's nam
 need it. So no other program listens for other hosts, whatever it can do about TLS. A site of one host has no links.
 
 A concern that needs a link says so in its function links(site, host), for both ends. Ports are below 1024, where no
-user's program can listen, and assigned to nobody (IANA's registry): 941 to 949 are taken.
+user's program can listen, and assigned to nobody (IANA's registry): 940 to 949 are taken.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Outgoing:
     """A socket of this host that leads to other hosts.
 
     bind: an absolute path, or ADDRESS:PORT; owner: who alone may use the path; also: further paths with their owners;
-    local: where the same service listens on this host (a path or ADDRESS:PORT), asked first; to: the other hosts;
+    local: the path of the socket where the same service listens on this host, asked first; to: the other hosts;
     spread: whether they share the work, otherwise the first that works is asked; check: how it is found out whether one
     works, by connecting with TLS or by an answer of LDAP.
     """
@@ -60,9 +60,9 @@ class Outgoing:
 class Incoming:
     """A port of this host that takes links of other hosts.
 
-    target: the socket where the service listens on this host; targets: the one for each caller, by its name, where the
-    service has to know who calls; reject: whether a link ends before it begins while nobody listens, so that the caller
-    asks another host.
+    target: the path of the socket where the service listens on this host; targets: the one for each caller, by its
+    name, where the service has to know who calls; reject: whether a link ends before it begins while nobody listens, so
+    that the caller asks another host.
     """
 
     name: str
@@ -86,22 +86,44 @@ def outgoing(site: Site, host: Host) -> list[Outgoing]:
     found = [(concern, link) for concern, said in site.asked("links", host) for link in said.outgoing]
     _refuse_twice(host, "name", [(concern, link.name) for concern, link in found])
     _refuse_twice(host, "socket", [(concern, bind) for concern, link in found for bind in (link.bind, *link.also)])
-    return sorted((link for _concern, link in found), key=lambda link: _place(link.name, _BEGINNINGS))
+    _refuse_ports(site, host)
+    for concern, link in found:
+        _refuse_no_path(concern, [link.local])
+    return sorted((link for _concern, link in found), key=lambda link: _place(link, _BEGINNINGS))
 
 
 def incoming(site: Site, host: Host) -> list[Incoming]:
     """Return the ports at which a host takes links; one that nobody calls is not opened."""
     found = [(concern, link) for concern, said in site.asked("links", host) for link in said.incoming]
     _refuse_twice(host, "name", [(concern, link.name) for concern, link in found])
-    _refuse_twice(host, "port", [(concern, str(link.port)) for concern, link in found])
+    _refuse_ports(site, host)
+    for concern, link in found:
+        _refuse_no_path(concern, [link.target, *link.targets.values()])
     called = (link for _concern, link in found if link.callers)
-    return sorted(called, key=lambda link: _place(link.name, _ENDS))
+    return sorted(called, key=lambda link: _place(link, _ENDS))
 
 
-def _place(name: str, order: tuple[str, ...]) -> tuple[int, str]:
-    kind = name.partition("-")[0]
-    # those of one kind stay as their concern says them
-    return (order.index(kind), "") if kind in order else (len(order), name)
+def _refuse_no_path(concern: str, sockets: Iterable[str]) -> None:
+    """Refuse a port of loopback: any user of the host could listen there while the service is away."""
+    for socket in sockets:
+        if socket and not socket.startswith("/"):
+            raise ConcernError(f"concern {concern}: a link must end at the path of a socket, not at {socket}")
+
+
+def _refuse_ports(site: Site, host: Host) -> None:
+    """Refuse a port that two want: where links of other hosts come in, or where one of this host begins."""
+    taken = [("links", str(OWN))]
+    for concern, said in site.asked("links", host):
+        taken += [(concern, str(link.port)) for link in said.incoming]
+        binds = (link.bind.rpartition(":") for link in said.outgoing)
+        taken += [(concern, port) for _address, colon, port in binds if colon and port.isdigit()]
+    _refuse_twice(host, "port", taken)
+
+
+def _place(link: Outgoing | Incoming, order: tuple[str, ...]) -> tuple[int, int, str]:
+    kind = link.name.partition("-")[0]
+    # those of one kind and port stay as their concern says them
+    return (order.index(kind), link.port, "") if kind in order else (len(order), 0, link.name)
 
 
 def _refuse_twice(host: Host, what: str, said: Iterable[tuple[str, str]]) -> None:
@@ -109,7 +131,8 @@ def _refuse_twice(host: Host, what: str, said: Iterable[tuple[str, str]]) -> Non
     for concern, value in said:
         if value in owner:
             one, other = sorted((owner[value], concern))
-            raise ConcernError(f"link of host {host.name}: concerns {one} and {other} both take {what} {value}")
+            who = f"concerns {one} and {other} both take" if one != other else f"concern {one} takes twice"
+            raise ConcernError(f"link of host {host.name}: {who} {what} {value}")
         owner[value] = concern
 
 

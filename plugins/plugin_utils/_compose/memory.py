@@ -38,7 +38,7 @@ def rest(site: Site, host: Host) -> int:
 
 
 def _fixed(site: Site, host: Host) -> list[Memory]:
-    return [one for _concern, one in site.asked("memory", host)]
+    return sorted((one for _concern, one in site.asked("memory", host)), key=lambda one: (one.whose, one.what))
 
 
 def _all(site: Site, host: Host) -> list[Memory]:
@@ -46,6 +46,7 @@ def _all(site: Site, host: Host) -> list[Memory]:
 
 
 def needed(site: Site, host: Host) -> int:
+    """Return how many bytes the system and all daemons take."""
     return SYSTEM + sum(one.size for one in _all(site, host))
 
 

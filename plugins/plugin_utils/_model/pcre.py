@@ -42,7 +42,7 @@ def groups_of(pattern: str) -> int | None:
         try:
             with warnings.catch_warnings(action="ignore"):  # of what Python may mean by it one day
                 return re.compile(pattern).groups
-        except re.error:
+        except (re.error, OverflowError, RecursionError):
             return None
     text = pattern.encode()
     error, place = ctypes.c_int(), ctypes.c_size_t()

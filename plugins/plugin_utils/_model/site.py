@@ -96,10 +96,13 @@ class Site:
         return t.cast(T, self._parts[variables])
 
     def asked(self, what: str, host: Host) -> list[tuple[str, t.Any]]:
-        """Return what each concern that has such a function says of a host: its links, the memory that it takes."""
-        saying = [concern for concern in self._concerns if hasattr(concern, what)]
+        """Return what concerns that apply to a host say of it, by the name of a function: links, memory."""
+        saying = [concern for concern in self._concerns if hasattr(concern, what) and self._applies(concern, host)]
         found = [(one.__name__.rpartition(".")[2], getattr(one, what)(self, host)) for one in saying]
         return [(name, answer) for name, answer in found if answer is not None]
+
+    def _applies(self, concern: t.Any, host: Host) -> bool:
+        return not hasattr(concern, "applies") or bool(concern.applies(self, host))
 
     @property
     def suffix(self) -> str:

@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Milters and policy services in Postfix's words: each in its slot, at the services that take the mail it is to see.
 
-What sees the mail of strangers is in main.cf. A service that takes other mail has a list of its own where that differs,
-and one that takes no mail as it comes (filtered mail that comes back) has none of them.
+What sees the mail of strangers is in main.cf, and what sees users' mail in the mua_ lists that users' ports name. A
+service has a list of its own where neither says what its mail is to pass; one that takes no mail as it comes (filtered
+mail that comes back) has none of them.
 """
 
 from __future__ import annotations
@@ -11,35 +12,54 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ConcernError,
     Contributions,
+    disagree,
     slotted,
 )
 
 MILTERS, NON_SMTPD = "smtpd_milters", "non_smtpd_milters"
-_SOCKET = re.compile(r"inet:[^\s:,{}]+:\d+|unix:[^\s,{}]+")
+_SOCKET = re.compile(r"inet:(?:\[[0-9A-Fa-f:.]+\]|[^\s:,{}\[\]]+):\d{1,5}|unix:[^\s,{}]+")
+_ACTION = re.compile(r"[A-Za-z0-9][^\n{},]*")
+_WORDS = re.compile(r"\{[^}]*\}|[^,\s]+")  # of a restriction list: "{ service, option = value }" is one
 Lists = dict[str, dict[str, list[str]]]
 
 
 def seen(
-    parts: Contributions, services: Mapping[str, t.Any], orders: Mapping[str, t.Any]
+    parts: Contributions, services: Mapping[str, t.Any], orders: Mapping[str, t.Any], said: Container[str] = ()
 ) -> tuple[Contributions, dict[str, t.Any]]:
-    """Return contributions and services in which milters and policy services stand in lists."""
-    _refuse_sockets(parts)
+    """Return contributions and services in which milters and policy services stand in lists.
+
+    orders: the slots of each list; said: parameters that the user sets in main.cf, of which services that take mail
+    have no list of their own then.
+    """
+    parts = [
+        (concern, dataclasses.replace(part, milters=tuple(part.milters), policies=tuple(part.policies)))
+        for concern, part in parts
+    ]
+    _refuse_wrong(parts)
     if not any(part.milters or part.policies for _concern, part in parts):
         return parts, dict(services)
     listed = [(concern, dataclasses.replace(part, lists=_main_lists(part, services))) for concern, part in parts]
-    return listed, {key: _with_own_lists(key, service, parts, orders) for key, service in services.items()}
+    return listed, {key: _with_own_lists(key, service, parts, orders, said) for key, service in services.items()}
 
 
-def _refuse_sockets(parts: Contributions) -> None:
+def _refuse_wrong(parts: Contributions) -> None:
+    """Refuse what Postfix would not read, and two concerns that ask the same and want different things of silence."""
+    wants: dict[tuple[str, str], tuple[str, str]] = {}
     for concern, part in parts:
         for one in (*part.milters, *part.policies):
             if not _SOCKET.fullmatch(one.socket):
                 raise ConcernError(f"concern {concern}: socket {one.socket!r} must be inet:HOST:PORT or unix:PATH")
+            if not _ACTION.fullmatch(one.unanswered):
+                raise ConcernError(f"concern {concern}: unanswered {one.unanswered!r} must be an action in one line")
+            kind = f"policy service at {one.stage}" if hasattr(one, "stage") else "milter"
+            known = wants.setdefault((kind, one.socket), (concern, one.unanswered))
+            if known[1] != one.unanswered:
+                raise disagree(f"Postfix {kind}, {one.socket}, unanswered", known, (concern, one.unanswered))
 
 
 def _entries(part: t.Any, mail: str) -> Iterator[tuple[str, str, str]]:
@@ -56,37 +76,61 @@ def _entries(part: t.Any, mail: str) -> Iterator[tuple[str, str, str]]:
 def _filled(lists: Mapping[str, Mapping[str, list[str]]], entries: Iterator[tuple[str, str, str]]) -> Lists:
     found = {name: {slot: [*items] for slot, items in slots.items()} for name, slots in lists.items()}
     for name, slot, entry in entries:
-        found.setdefault(name, {}).setdefault(slot, []).append(entry)
+        items = found.setdefault(name, {}).setdefault(slot, [])
+        if entry not in items:
+            items.append(entry)
     return found
 
 
 def _main_lists(part: t.Any, services: Mapping[str, t.Any]) -> Lists:
     """Return a concern's lists of main.cf: what sees strangers' mail, what users' lists name, and pickup's milters."""
     found = _filled(part.lists, _entries(part, "world"))
-    named = " ".join(str(value) for one in services.values() if one.takes == "users" for value in one.options.values())
-    users = ((_twin(name), slot, entry) for name, slot, entry in _entries(part, "users"))
-    found = _filled(found, (one for one in users if f"${one[0]}" in named))
+    ports = [service for service in services.values() if service.takes == "users"]
+    users = [
+        (_twin(name), slot, entry)
+        for name, slot, entry in _entries(part, "users")
+        if any(_names_twin(name, port.options.get(name)) for port in ports)
+    ]
     own = ((NON_SMTPD, slot, entry) for name, slot, entry in _entries(part, "hosts") if name == MILTERS)
-    return _filled(found, own)
+    return _filled(_filled(found, iter(users)), own)
 
 
 def _twin(name: str) -> str:
     return re.sub(r"^smtpd_", "mua_", name)
 
 
-def _with_own_lists(key: str, service: t.Any, parts: Contributions, orders: Mapping[str, t.Any]) -> t.Any:
-    """Return a service with the lists in which its mail is not strangers'."""
-    if service.command.split()[0] != "smtpd" or service.takes == "world":
+def _names_twin(name: str, said: t.Any) -> bool:
+    """Tell whether a service's list is the one of users' ports in main.cf, such as $mua_recipient_restrictions."""
+    return re.search(rf"\$[{{(]?{_twin(name)}\b", str(said)) is not None
+
+
+def _with_own_lists(
+    key: str, service: t.Any, parts: Contributions, orders: Mapping[str, t.Any], said: Container[str]
+) -> t.Any:
+    """Return a service with the lists in which main.cf does not say what its mail is to pass."""
+    if service.command.split()[0] != "smtpd":
         return service
     names = {name for _concern, part in parts for mail in ("world", service.takes) for name, *_ in _entries(part, mail)}
     options: dict[str, t.Any] = {}
     for name in sorted(names):
-        said = service.options.get(name)
-        if said is None:
-            options[name] = _list_for(service.takes, name, parts, orders) or ""
-        elif f"${_twin(name)}" not in str(said):
-            more = [entry for _c, part in parts for one, _slot, entry in _entries(part, service.takes) if one == name]
-            options[name] = _before_the_end(key, name, said, sorted(more)) if more else said
+        own = service.options.get(name)
+        wanted = _list_for(service.takes, name, parts, orders)
+        if own is None:
+            differs = wanted != _list_for("world", name, parts, orders)
+            if differs and not (service.takes and name in said):
+                options[name] = wanted or ""
+            continue
+        if service.takes == "users" and _names_twin(name, own):
+            continue
+        asking = {
+            entry: concern
+            for concern, part in parts
+            for one, _slot, entry in _entries(part, service.takes)
+            if one == name
+        }
+        if asking:
+            asked = [entry for entry in wanted if entry in asking]
+            options[name] = _before_the_end(key, name, own, asked, [*asking.values()])
     return dataclasses.replace(service, options={**service.options, **options})
 
 
@@ -96,13 +140,23 @@ def _list_for(mail: str, name: str, parts: Contributions, orders: Mapping[str, t
     for concern, part in parts:
         lists = _filled(part.lists, _entries(part, mail))
         found.append((concern, dataclasses.replace(part, lists={name: lists[name]} if name in lists else {})))
-    return slotted(found, "lists", orders, "Postfix list").get(name, [])
+    return [*dict.fromkeys(slotted(found, "lists", orders, "Postfix list").get(name, []))]
 
 
-def _before_the_end(key: str, name: str, said: t.Any, more: list[str]) -> list[str]:
-    """Return a service's own list with more entries, which a permit before them would make useless."""
-    words = [said] if isinstance(said, str) and said else list(said or [])
+def _before_the_end(key: str, name: str, own: t.Any, asked: list[str], concerns: list[str]) -> list[str]:
+    """Return a service's own list with what concerns want asked, before a last reject."""
+    who = " and ".join(f"concern {concern}" for concern in sorted(set(concerns)))
+    if name == MILTERS:
+        raise ConcernError(f"Postfix service {key} has {name} of its own, and {who} wants its mail seen as well")
+    words = [word for item in ([own] if isinstance(own, str) else own) for word in _WORDS.findall(str(item))]
     end = len(words) - (words[-1:] == ["reject"])
     if any(word.startswith("permit") for word in words[:end]):
-        raise ConcernError(f"Postfix service {key}: {name} permits before it would ask {', '.join(more)}")
-    return [*words[:end], *more, *words[end:]]
+        raise ConcernError(f"Postfix service {key}: {name} permits mail before it would ask for {who}")
+    return [*_items(own, end, words), *asked, *words[end:]]
+
+
+def _items(own: t.Any, end: int, words: list[str]) -> list[str]:
+    """Return a list's entries without its last reject, as they were written where they were a list."""
+    if isinstance(own, str):
+        return words[:end]
+    return [*own] if end == len(words) else [*own][:-1]

@@ -46,10 +46,10 @@ HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debi
 
 # The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.
 SLOTS: dict[str, tuple[str, ...]] = {
-    "smtpd_client_restrictions": ("permit", "access"),
-    "smtpd_helo_restrictions": ("permit", "syntax", "own"),
-    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "domain"),
-    "smtpd_relay_restrictions": ("networks", "authenticated", "destination"),
+    "smtpd_client_restrictions": ("permit", "policy*", "access"),
+    "smtpd_helo_restrictions": ("permit", "syntax", "own", "policy*"),
+    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "policy*", "domain"),
+    "smtpd_relay_restrictions": ("networks", "authenticated", "policy*", "destination"),
     "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
     "smtpd_data_restrictions": ("pipelining", "bounce", "policy*"),
     "smtpd_end_of_data_restrictions": ("policy*",),
@@ -226,7 +226,7 @@ def configuration(
     """Return what main.cf and master.cf say, the user's own included."""
     settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
     version = host.version("postfix")
-    parts, lines = checks.seen(parts, services_of(parts), SLOTS)
+    parts, lines = checks.seen(parts, services_of(parts), SLOTS, settings)
     brought = {**_parameters(parts), **_lists(parts)}
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
     changed = settings or own_services
@@ -304,9 +304,10 @@ def _greetings(
         name, kind = key.rsplit("/", 1)
         address, _colon, word = name.rpartition(":")
         port = int(word) if word.isdigit() else _PORTS.get(word)
-        if kind != "inet" or service.command.split()[0] != "smtpd" or not port:
+        behind = _answers(services, service)
+        if kind != "inet" or behind is None or not port:
             continue
-        settings = {**parameters, **service.options}
+        settings = {**parameters, **service.options, **behind.options}
         level = text_of(settings.get("smtpd_tls_security_level") or "none")
         wrapped = text_of(settings.get("smtpd_tls_wrappermode") or False) == "yes"
         where: dict[str, t.Any] = {"port": port, "tls": "implicit" if wrapped else "none"}
@@ -317,6 +318,15 @@ def _greetings(
         if address:
             where["address"] = address.strip("[]")
         yield HealthCheck("smtp_greeting", where), settings
+
+
+def _answers(services: Mapping[str, Service], service: Service) -> Service | None:
+    """Return the smtpd that answers at a service: itself, or the one to which postscreen(8) hands connections."""
+    command = service.command.split()[0]
+    if command == "postscreen":
+        service = services.get(f"{text_of(service.options.get('smtpd_service_name', 'smtpd'))}/pass", service)
+        command = service.command.split()[0]
+    return service if command == "smtpd" else None
 
 
 def _someone(site: Site) -> list[str]:
@@ -333,7 +343,8 @@ def _lists(parts: Contributions) -> dict[str, list[str]]:
     """Return the lists that concerns fill together; one that is a parameter of another as well is an error."""
     given = {name for _concern, part in parts for name in part.lists}
     orders = SLOTS | {name: SLOTS[twin] for name in given if (twin := re.sub(r"^mua_", "smtpd_", name)) in SLOTS}
-    lists = slotted(parts, "lists", orders, "Postfix list")
+    filled = slotted(parts, "lists", orders, "Postfix list")
+    lists = {name: [*dict.fromkeys(entries)] for name, entries in filled.items()}  # nobody is asked twice
     for name in lists:
         asking = [(concern, part.parameters[name]) for concern, part in parts if name in part.parameters]
         filling = [(concern, dict(part.lists[name])) for concern, part in parts if name in part.lists]

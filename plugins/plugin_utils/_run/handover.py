@@ -54,12 +54,22 @@ def tried_plans(
             except ComposeError as error:
                 problems.update({str(problem): problem for problem in map(_problem, error.sentences)})
                 faults.update(dict.fromkeys(error.faults if isinstance(error, ConcernError) else ()))
+    faults.update(dict.fromkeys(_written_twice(plans)))
     if faults:
         said = [str(SiteError(problems.values()))] if problems else []
         raise ConcernError([*said, "faults of the collection, not of the site's variables:", *faults])
     if problems:
         raise SiteError(problems.values())
     return plans
+
+
+def _written_twice(plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]]) -> Iterable[str]:
+    """Yield a sentence for each file of a host that two programs write: each run would write both in turn."""
+    owner: dict[tuple[str, str], str] = {}
+    for (host, program), (_overrides, plan) in plans.items():
+        for file in plan["files"]:
+            if owner.setdefault((host, file["path"]), program) != program:
+                yield f"{file['path']} of host {host}: {owner[host, file['path']]} and {program} both write it"
 
 
 def tried_plan(

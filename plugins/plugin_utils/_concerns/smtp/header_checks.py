@@ -54,7 +54,9 @@ def check(site: Site) -> Iterator[Problem]:
     for index, item in enumerate(site.of(Variables).mail_header_checks):
         where = f"mail_header_checks[{index}]"
         try:
-            groups = groups_of(item.match)
+            if r"\Q" in item.match or re.search(r"(?<!\\)(\\\\)*\\\Z", item.match):
+                raise Refused("must not have \\Q, nor end in a backslash: the table has it between slashes")
+            groups = groups_of(_within_slashes(item.match))
         except Refused as refused:
             yield Problem(f"{where}.match", item.match, str(refused))
             continue
@@ -63,7 +65,8 @@ def check(site: Site) -> Iterator[Problem]:
         filled = {int(number) for number in re.findall(r"\$[{(]?([0-9]+)", item.text.replace("$$", ""))}
         there = filled if groups is None else set(range(1, groups + 1))
         if not re.fullmatch(rf"(?:[^$]|{_FILLED})*", item.text) or not filled <= there:
-            allowed = f"must have $$ for a dollar; match has {groups} pairs of parentheses for $1 and so on"
+            pairs = "some" if groups is None else groups
+            allowed = f"must have $$ for a dollar; match has {pairs} pairs of parentheses for $1 and so on"
             yield Problem(f"{where}.text", item.text, allowed)
         elif item.action in _FORMS and not re.fullmatch(_FORMS[item.action][0], item.text):
             allowed = f"must be {_FORMS[item.action][1]}, which action {item.action} needs"

@@ -69,7 +69,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         },
         # What is for users of the host, root and cron's included, a person reads.
         lists={**hop.lists, "virtual_alias_maps": {"host": [table("own_mail", "lmdb")]}},
-        services={"smtp/inet": Service("smtpd", private="n")},
+        services={"smtp/inet": Service("smtpd", private="n", takes="hosts")},
         extensions=hop.extensions,
         tables={**hop.tables, "own_mail": Table("lmdb", {f"@{name}": str(reader) for name in own} if reader else {})},
         packages=hop.packages,

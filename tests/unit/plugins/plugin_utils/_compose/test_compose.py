@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 import typing as t
 
@@ -94,3 +95,15 @@ def test_each_program_has_a_place_where_it_runs(site: Site) -> None:
         "mx.example.org": {"certificates", "haproxy", "nftables", "postfix", "sasl"},
         "store.example.org": {"certificates", "dovecot", "haproxy", "ldap", "nftables", "postfix"},
     }
+
+
+def test_a_variable_has_one_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclasses.dataclass
+    class Variables:
+        mail_foo: bool = True
+
+    found = {name: concern(Variables=Variables) for name in ("one", "two")}
+    programs = compose.programs()
+    monkeypatch.setattr(compose, "_modules", lambda folder: programs if folder == "_programs" else found)
+    with pytest.raises(ComposeError, match="concerns one and two both have variable mail_foo"):
+        compose.concerns.__wrapped__()

@@ -152,3 +152,26 @@ def test_two_concerns_that_take_the_same_are_both_named(one: t.Any, two: t.Any, 
         site = with_links(*zip(order, parts, strict=True))
         with pytest.raises(ComposeError, match=f"link of host mail.example.org: concerns x and y both take {what}"):
             links.linked(site, one_host(site))
+
+
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        (links.Incoming("a", 940, ()), "concerns links and x both take port 940"),
+        (links.Outgoing("a", "127.0.0.1:940", 950, ()), "concerns links and x both take port 940"),
+        (links.Incoming("a", 950, (), "127.0.0.1:10023"), "concern x: a link must end at the path of a socket"),
+        (links.Outgoing("a", "/a", 950, (), local="127.0.0.1:10023"), "concern x: a link must end at the path of"),
+    ],
+)
+def test_what_no_link_may_be(link: t.Any, sentence: str) -> None:
+    begins = isinstance(link, links.Outgoing)
+    site = with_links(("x", links.Links([link], []) if begins else links.Links([], [link])))
+    with pytest.raises(ComposeError, match=sentence):
+        links.linked(site, one_host(site))
+
+
+def test_a_concern_that_does_not_apply_has_no_links() -> None:
+    one = links.Links([links.Outgoing("grey", "/run/grey", 950, ())], [])
+    concern = Concern("x", links=lambda site, host: one, applies=lambda site, host: False)
+    site = parse_site({"mail_domains": ["example.org"]}, {"mail.example.org": HostInput()}, [concern])
+    assert not links.linked(site, one_host(site))

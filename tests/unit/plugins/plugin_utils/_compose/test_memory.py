@@ -38,7 +38,7 @@ def test_what_concerns_take_adds_up() -> None:
     assert memory.needed(found, host) == 650 * MB
     assert memory.rest(found, host) == 350 * MB
     assert memory.sentence(found, host) == (
-        "web, lists: 650 of 1000 MB: 350 MB for the system and mail, one 100 MB, two 200 MB"
+        "lists, web: 650 of 1000 MB: 350 MB for the system and mail, two 200 MB, one 100 MB"
     )
 
 

@@ -35,3 +35,9 @@ def test_without_the_library_postfix_judges(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(pcre, "_library", lambda: None)
     assert pcre.groups_of("(a)(b)") == 2
     assert pcre.groups_of("(?|(a)|(b)") is None
+
+
+@pytest.mark.parametrize("pattern", ["a{99999999999}", "(" * 3000 + ")" * 3000])
+def test_without_the_library_odd_patterns_are_left_to_postfix(monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    monkeypatch.setattr(pcre, "_library", lambda: None)
+    assert pcre.groups_of(pattern) is None

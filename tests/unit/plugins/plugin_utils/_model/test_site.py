@@ -237,6 +237,9 @@ def test_the_smallest_site() -> None:
                 ("x", "redirect", "nobody", "text is 'nobody': must be a mail address, which action redirect needs"),
                 ("x", "prepend", "no header", "must be a header line such as X-Checked: yes"),
                 ("x", "filter", "amavis", "must be transport:destination"),
+                ("a\\", "hold", "", "must not have \\Q, nor end in a backslash"),
+                (r"\Qa/b\E", "hold", "", "must not have \\Q, nor end in a backslash"),
+                ("(", "hold", "", "must be a regular expression of PCRE: missing closing parenthesis at offset 1"),
             )
         ),
     ],

@@ -14,6 +14,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import p
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+    Front,
     Mail,
     Milter,
     PolicyService,
@@ -25,12 +26,14 @@ NAME = "mail.example.org"
 SMTPD = {"world": "smtp/inet", "users": "submission/inet", "back": "filtered/unix"}
 
 
-def composed(**said: Postfix) -> tuple[dict[str, t.Any], dict[str, Service]]:
+def composed(
+    settings: dict[str, t.Any] | None = None, /, **said: Postfix
+) -> tuple[dict[str, t.Any], dict[str, Service]]:
     """Return main.cf and master.cf of a whole mail server, with what further concerns say."""
     given = {"mail_domains": ["example.org"], "mail_content_filter": "after_queue"}
     site = parse_site(given, {NAME: HostInput(look=Look(memory=Count(8 << 30)))}, compose.concerns().values())
     parts = compose.contributions("postfix", site, site.hosts[NAME])
-    return postfix.configuration(site.hosts[NAME], [*parts, *said.items()], {})
+    return postfix.configuration(site.hosts[NAME], [*parts, *said.items()], {"settings": settings or {}})
 
 
 def milters_at(found: tuple[dict[str, t.Any], dict[str, Service]]) -> dict[str, t.Any]:
@@ -105,7 +108,9 @@ def test_a_service_of_the_site_s_own_programs_is_asked_as_well() -> None:
     assert postfix.text_of(services["127.0.0.1:smtp/inet"].options["smtpd_recipient_restrictions"]).endswith(ASKED)
     assert ASKED not in str(services["submission/inet"].options)
     early = Postfix(policies=[PolicyService("inet:127.0.0.1:10023", stage="client", mail=("hosts",))])
-    with pytest.raises(ComposeError, match="smtpd_client_restrictions permits before it would ask"):
+    with pytest.raises(
+        ComposeError, match="smtpd_client_restrictions permits mail before it would ask for concern one"
+    ):
         postfix.configuration(site.hosts["out.example.org"], [*parts, ("one", early)], {})
 
 
@@ -120,3 +125,71 @@ def test_two_concerns_in_one_slot_are_both_named() -> None:
     said = Postfix(policies=[PolicyService("unix:other", slot="quota")])
     with pytest.raises(ComposeError, match="concerns one and quota both fill slot quota"):
         composed(one=said)
+
+
+def test_what_the_user_says_in_main_cf_counts_at_every_service_that_takes_mail() -> None:
+    said = Postfix(milters=[Milter("unix:one", "sign")], policies=[PolicyService("unix:two", stage="data")])
+    for own in (None, "inet:127.0.0.1:9"):
+        main, services = composed({"smtpd_milters": own, "smtpd_data_restrictions": own and []}, one=said)
+        assert main.get("smtpd_milters") == own
+        for key in ("smtp/inet", "submission/inet", "submissions/inet"):
+            assert "smtpd_milters" not in services[key].options
+
+
+def test_a_service_with_a_list_of_its_own_asks_as_well() -> None:
+    lists = {"smtpd_recipient_restrictions": "reject_unlisted_recipient, reject"}
+    more = Service("smtpd", private="n", takes="world", options=lists)
+    policy = Postfix(policies=[PolicyService("inet:127.0.0.1:10023")])
+    _main, services = composed(one=policy, other=Postfix(services={"2525/inet": more}))
+    words = postfix.text_of(services["2525/inet"].options["smtpd_recipient_restrictions"])
+    assert words.startswith(f"reject_unlisted_recipient, {ASKED}, check_policy_service {{ unix:")
+    assert words.endswith(", reject")
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "sentence"),
+    [
+        (
+            {"smtpd_recipient_restrictions": "permit_sasl_authenticated, reject"},
+            Postfix(policies=[PolicyService("unix:two")]),
+            "2525/inet: smtpd_recipient_restrictions permits mail before it would ask for concern one and concern quota",
+        ),
+        (
+            {"smtpd_milters": "inet:127.0.0.1:9"},
+            Postfix(milters=[Milter("unix:one", "sign")]),
+            "2525/inet has smtpd_milters of its own, and concern one wants its mail seen as well",
+        ),
+    ],
+)
+def test_a_service_that_would_pass_a_check_by_is_refused(
+    options: dict[str, t.Any], said: Postfix, sentence: str
+) -> None:
+    more = Service("smtpd", private="n", takes="world", options=options)
+    with pytest.raises(ComposeError, match=sentence):
+        composed(one=said, other=Postfix(services={"2525/inet": more}))
+
+
+@pytest.mark.parametrize("stage", ["client", "helo", "sender", "relay", "recipient", "data", "end_of_data"])
+def test_each_stage_has_a_place_for_policy_services(stage: t.Any) -> None:
+    main, _services = composed(one=Postfix(policies=[PolicyService("unix:two", stage=stage, mail=("world",))]))
+    words = postfix.text_of(main[f"smtpd_{stage}_restrictions"])
+    assert words.count("check_policy_service { unix:two, default_action=DUNNO }") == 1
+
+
+def test_what_two_concerns_want_of_the_same_milter() -> None:
+    both = Postfix(milters=iter([Milter("unix:a", "check"), Milter("unix:b", "check")]))
+    one = Postfix(milters=[Milter("unix:a", "check")])
+    found = milters_at(composed(x=both, y=one))["world"]
+    assert found == [f"{{ unix:{name}, default_action=tempfail }}" for name in "ab"], "each is asked once"
+    other = Postfix(milters=[Milter("unix:a", "check", "accept")])
+    sentence = "milter, unix:a, unanswered: concern y wants 'tempfail', concern z wants 'accept'"
+    with pytest.raises(ComposeError, match=sentence):
+        composed(y=one, z=other)
+    with pytest.raises(ComposeError, match="concern y: unanswered '451 {x' must be an action in one line"):
+        composed(y=Postfix(policies=[PolicyService("unix:a", unanswered="451 {x")]))
+
+
+def test_port_25_is_asked_through_the_daemon_before_it() -> None:
+    front = Front(Service("postscreen", private="n", maxproc="1"), "smtpd/pass")
+    before, after = (composed(**said) for said in ({}, {"postscreen": Postfix(fronts={"smtp/inet": front})}))
+    assert postfix.serves(*before) == postfix.serves(*after) and postfix.serves(*after)
