@@ -152,7 +152,7 @@ def test_a_service_with_a_list_of_its_own_asks_as_well() -> None:
         (
             {"smtpd_recipient_restrictions": "permit_sasl_authenticated, reject"},
             Postfix(policies=[PolicyService("unix:two")]),
-            "2525/inet: smtpd_recipient_restrictions permits mail before it would ask for concern one and concern quota",
+            "2525/inet: smtpd_recipient_restrictions permits mail before it would ask for concern one and concern q",
         ),
         (
             {"smtpd_milters": "inet:127.0.0.1:9"},
