@@ -1,0 +1,78 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The worked examples of docs/architecture.md do what the page says."""
+
+from __future__ import annotations
+
+import re
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+    Milter,
+    PolicyService,
+    Postfix,
+    Service,
+)
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+NAME = "mail.example.org"
+
+
+def example(heading: str, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Return the first block of code below a heading, as a module."""
+    section = PAGE[PAGE.index(f"### Worked example: {heading}") :]
+    block = re.search(r"(?:^    .*\n|^\n(?=(?:\n)*    ))+", section, re.MULTILINE)
+    assert block
+    module = types.ModuleType("greeting")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look for it
+    vars(module).update(Site=Site, Host=Host, Postfix=Postfix, Milter=Milter, PolicyService=PolicyService)
+    exec(compile(textwrap.dedent(block[0]), "architecture.md", "exec"), vars(module))
+    return module
+
+
+@pytest.fixture
+def concern(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    found = example("add a concern", monkeypatch)
+    concerns = {**compose.concerns(), "greeting": found}
+    monkeypatch.setattr(compose, "concerns", lambda: concerns)
+    return found
+
+
+def greeting(**variables: object) -> object:
+    given = {"mail_domains": ["example.org"], **variables}
+    site = parse_site(given, {NAME: HostInput()}, compose.concerns().values())
+    host = site.hosts[NAME]
+    return postfix.services_of(compose.contributions("postfix", site, host))["smtp/inet"].options.get("smtpd_banner")
+
+
+def test_the_concern_contributes_what_it_says(concern: types.ModuleType) -> None:
+    assert greeting() is None
+    assert greeting(mail_greeting="NO UCE") == "$myhostname ESMTP NO UCE"
+    with pytest.raises(SiteError, match=r"mail_greeting is '\$x': must be printable ASCII without \$"):
+        greeting(mail_greeting="$x")
+
+
+def test_the_milter_and_the_policy_service_are_asked_about_their_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    site = parse_site({"mail_domains": ["example.org"]}, {NAME: HostInput()}, compose.concerns().values())
+    host = site.hosts[NAME]
+    said: Postfix = example("add a milter or a policy service", monkeypatch).postfix(site, host)
+    parts = [*compose.contributions("postfix", site, host), ("greeting", said)]
+    main, services = postfix.configuration(host, parts, {})
+
+    def at(service: Service, name: str) -> str:
+        return postfix.text_of(service.options.get(name, main.get(name, "")))
+
+    assert "8891" in at(services["submission/inet"], "smtpd_milters")
+    assert "8891" not in at(services["smtp/inet"], "smtpd_milters")
+    assert "10023" in at(services["smtp/inet"], "smtpd_recipient_restrictions")
+    assert "10023" not in postfix.text_of(main["mua_recipient_restrictions"])
