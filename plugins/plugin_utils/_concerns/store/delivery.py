@@ -6,16 +6,13 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import (
     CHROOT,
-    DOVECOT_FOLDER,
     USER,
-    Incoming,
     Links,
-    Outgoing,
     called,
-    hosts_except,
     packages,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import Directory, HealthCheck
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.store._links import to_store
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
@@ -28,13 +25,7 @@ _PORT = 941
 
 
 def links(site: Site, host: Host) -> Links:
-    elsewhere = site.sends(host) and not host.has("mail_store")
-    stores = tuple(site.hosts_with("mail_store"))
-    senders = hosts_except(site.senders, host) if host.has("mail_store") else ()
-    return Links(
-        [Outgoing("lmtp", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
-        [Incoming("lmtp", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
-    )
+    return to_store(site, host, "lmtp", _PORT, _LINK, _FOR_LINKS)
 
 
 def postfix(site: Site, host: Host) -> Postfix:

@@ -12,14 +12,11 @@ import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import (
     CHROOT,
-    DOVECOT_FOLDER,
     USER,
-    Incoming,
     Links,
-    Outgoing,
     called,
-    hosts_except,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.store._links import to_store
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Size, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -59,13 +56,7 @@ class Variables:
 
 
 def links(site: Site, host: Host) -> Links:
-    elsewhere = site.sends(host) and not host.has("mail_store")
-    stores = tuple(site.hosts_with("mail_store"))
-    senders = hosts_except(site.senders, host) if host.has("mail_store") else ()
-    return Links(
-        [Outgoing("quota", f"{CHROOT}/{_LINK}", _PORT, stores, "postfix")] if elsewhere else [],
-        [Incoming("quota", _PORT, senders, f"{DOVECOT_FOLDER}/{_FOR_LINKS}")],
-    )
+    return to_store(site, host, "quota", _PORT, _LINK, _FOR_LINKS)
 
 
 def postfix(site: Site, host: Host) -> Postfix:
