@@ -72,6 +72,8 @@ class Site:
     ) -> None:
         self.core = core
         self._concerns = concerns
+        self._answers_of = ""  # the last host of asked()
+        self._answers: dict[str, list[tuple[str, t.Any]]] = {}
         self.lookups = lookups
         self.hosts = hosts
         self.secrets = secrets
@@ -96,10 +98,18 @@ class Site:
         return t.cast(T, self._parts[variables])
 
     def asked(self, what: str, host: Host) -> list[tuple[str, t.Any]]:
-        """Return what concerns that apply to a host say of it, by the name of a function: links, memory."""
-        saying = [concern for concern in self._concerns if hasattr(concern, what) and self._applies(concern, host)]
-        found = [(one.__name__.rpartition(".")[2], getattr(one, what)(self, host)) for one in saying]
-        return [(name, answer) for name, answer in found if answer is not None]
+        """Return what concerns that apply to a host say of it, by the name of a function: links, memory.
+
+        The answers for the last host are kept: whoever derives its plans asks several times.
+        """
+        if self._answers_of != host.inventory_name:
+            self._answers_of, self._answers = host.inventory_name, {}
+        answers = self._answers
+        if what not in answers:
+            saying = [one for one in self._concerns if hasattr(one, what) and self._applies(one, host)]
+            found = [(one.__name__.rpartition(".")[2], getattr(one, what)(self, host)) for one in saying]
+            answers[what] = [(name, answer) for name, answer in found if answer is not None]
+        return answers[what]
 
     def _applies(self, concern: t.Any, host: Host) -> bool:
         return not hasattr(concern, "applies") or bool(concern.applies(self, host))
