@@ -152,17 +152,17 @@ def check(site: Site, asked: Asked) -> t.Iterator[Problem]:
         return
     everybody = asked.state in ("listed", "purged")
     if everybody and asked.account:
-        yield Problem("state", asked.state, "goes for all accounts: leave account out, or name another state")
+        yield Problem("state", asked.state, "works on all accounts: leave account out, or name another state")
         return
     if not everybody and not asked.account:
         yield Problem("account", None, "must name an account: -e account=ADDRESS")
         return
     for name in asked.said if asked.state != "present" else ():
-        yield Problem(name, None, "can be said with state=present only")
+        yield Problem(name, None, "is allowed with state=present only")
     listed = next((one for one in site.accounts if one.address == asked.account), None)
     if asked.state == "disabled" and listed and postmaster_is_off(site, listed.address):
         yield Problem(
-            "account", asked.account, "reads mail to root and postmaster: let mail_postmaster name another one"
+            "account", asked.account, "reads mail to root and postmaster: name another account in mail_postmaster"
         )
     elif asked.state == "enabled" and listed and not listed.enabled:
         yield Problem("account", asked.account, "is disabled in the inventory: take enabled: false out there")

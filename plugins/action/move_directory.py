@@ -48,7 +48,7 @@ class ActionModule(ActionBase):
         if source == goal:
             return self._say(f"the directory is on {goal.name} already") if (here, step) == (goal, "take") else {}
         if here != (goal if step == "bring" else source):
-            return {"skipped": True, "skip_reason": f"step {step} is another host's"}
+            return {"skipped": True, "skip_reason": f"step {step} is for another host"}
         if self._task.check_mode:
             said = f"would move the directory to {goal.name}; its database would stay here"
             return {**(self._say(said) if step == "take" else {}), "changed": True}

@@ -27,6 +27,6 @@ class ActionModule(ActionBase):
             self._display.display(f"{name}: left in place: {what}: {path}")
         if ran := result.get("ran"):
             self._display.display(
-                f"{name}: what ran before is not started by this; systemctl enable --now {' '.join(ran)} does it"
+                f"{name}: units that ran before are not started again: run systemctl enable --now {' '.join(ran)}"
             )
         return result

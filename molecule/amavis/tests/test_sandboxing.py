@@ -60,7 +60,7 @@ def test_a_daemon_that_does_not_start_with_its_limits_is_given_back_what_it_had(
         # An administrator's own line, which the limits do not allow
         host.check_output(f"printf '[Service]\\nExecStartPre=touch /usr/written\\n' > {folder}/zz-own.conf")
         host.check_output("systemctl daemon-reload && systemctl restart slapd")
-        assert "its unit is the old one again, with which it serves" in play(tags="ldap").message
+        assert "its old unit is back, and slapd serves with it" in play(tags="ldap").message
         host.check_output("ldapwhoami -Q -Y EXTERNAL -H ldapi:///")
         assert "ProtectSystem" not in host.file(f"{folder}/postamt-sandbox.conf").content_string
     finally:

@@ -126,8 +126,8 @@ class Users(AccountStore):
         if user and not self.is_person(user):
             least, most = self.request["uids"]
             raise Failed(
-                f"user {name} has number {user.uid}, and people have {least} to {most}: it belongs to the system and "
-                "has no mail"
+                f"user {name} has number {user.uid}, and people have {least} to {most}: a user of the system has no "
+                "mail"
             )
         return user
 
@@ -209,14 +209,14 @@ class Users(AccountStore):
         options = to_disable(user, self.today)
         if options:
             self.modify(user, *options)
-            self.say("disable", "disabled", f"user {user.name}: no login, by key neither")
+            self.say("disable", "disabled", f"user {user.name}: no login, not even by key")
         if not self.dry:
             kick(user.name)  # who is logged in would stay so
         if options and user.expires is not None and not user.expired(self.today):
             day = datetime.date(1970, 1, 1) + datetime.timedelta(days=user.expires)
             self.note(f"user {user.name} was going to expire on {day}: set that date again when it is enabled")
         elif self.accounts[address]["enabled"]:
-            self.note(f"mail to {address} still arrives: enabled: false in mail_accounts has it refused")
+            self.note(f"mail to {address} still arrives: to refuse it, set enabled: false in mail_accounts")
 
     def set_password(self, address: str) -> None:
         user = self.known(address)
@@ -225,4 +225,4 @@ class Users(AccountStore):
         self.say("set", "set", f"the password of {address}")
         if disabled:
             self.modify(user, "--lock")  # chpasswd(8) has unlocked it
-            self.note(f"user {user.name} is disabled: the password is for when it is enabled")
+            self.note(f"user {user.name} is disabled: the password works once the user is enabled")

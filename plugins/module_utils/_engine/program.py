@@ -526,7 +526,7 @@ class Transaction:
             for path in reversed(self.made):  # no record names them
                 with contextlib.suppress(OSError):
                     files.remove_folder(path)
-            state = "what an earlier run left half done is so still" if self.journal else "nothing was changed"
+            state = "the change of an earlier run is still half done" if self.journal else "nothing was changed"
             self.fail(f"{self.program.title}: {error}; {state}")
         since = f"@{int(time.time())}"
         try:
@@ -877,7 +877,7 @@ def refusal(paths: Iterable[str], differences: str = "") -> str:
     """Return why a run stops before somebody else's configuration."""
     return (
         f"neither Debian's nor this collection's on this host: {', '.join(paths)}. Nothing was changed. With "
-        f"mail_adopt: true this collection's configuration takes their place, and what it replaces is kept in "
+        f"mail_adopt: true this collection's configuration takes their place, and the replaced files are kept in "
         f"{STATE}/<program>/originals; mailboxes, /etc/aliases and the queue stay."
         + (f" {DIFFERENCES}\n{differences}" if differences else "")
     )

@@ -67,8 +67,8 @@ class Dovecot(Program):
         problems, notes = [], []
         if old.users != new.users:
             notes.append(
-                f"Dovecot's accounts came from {old.users or 'nowhere'} and will come from {new.users}: mailboxes "
-                "go on only where the new account has the same home and owner"
+                f"Dovecot's accounts came from {old.users or 'nowhere'} and will come from {new.users}: an account "
+                "keeps its mailbox only if it has the same home and owner there"
             )
         elif old.place.startswith("mbox:"):
             if new.place != old.place and (boxes := _mboxes()):
@@ -79,7 +79,7 @@ class Dovecot(Program):
         elif old.place and old.place != new.place:
             problems.append(
                 f"mailboxes lie in {old.place}, and this site's in {new.place}: set mail_maildir to that path, or "
-                "have dovecot_settings say the same as now where it is no plain Maildir"
+                "keep the present settings by dovecot_settings if it is no plain Maildir"
             )
         elif old.separator != new.separator:
             notes.append(

@@ -143,7 +143,7 @@ def merge(
     result.changes, result.record["withdrawn"] = expanded(result.changes, actual, record)
     if result.theirs:
         listed = names(sorted(set(result.theirs)))
-        result.notes.append(f"addresses of others that do not stay (mail_accounts_exclusive): {listed}")
+        result.notes.append(f"addresses that are not in the inventory are removed (mail_accounts_exclusive): {listed}")
     return result
 
 

@@ -393,7 +393,7 @@ class Transaction(program.Transaction):
                     files.remove(target.path)
             self.reload_unit_files(target.path for target in self.changes)
             units.act("restart", "slapd.service")
-            raise Failed(f"{error}; its unit is the old one again, with which it serves") from None
+            raise Failed(f"{error}; its old unit is back, and slapd serves with it") from None
         if self.manifest:  # a run that fails later restarts it no more
             self.manifest = {**self.manifest, "files": {path: files.digest(path) for path in self.files_of_ours()}}
             files.save(self.manifest_file, self.manifest)
@@ -630,12 +630,12 @@ class Transaction(program.Transaction):
             at_provider = self.provider()
             goal = state(at_provider, suffix)
         except Failed:
-            self.notes.append(f"{provider}, which takes changes of accounts, does not answer: they come when it does")
+            self.notes.append(f"the provider {provider} does not answer: changes come when it answers again")
             return
         end = time.monotonic() + (_PATIENCE if self.changed else 2)
         while state(self.connection, suffix) < goal:
             if time.monotonic() > end:
-                self.notes.append(f"the directory here is behind that of {provider}; it goes on catching up")
+                self.notes.append(f"the directory here lacks changes of {provider} still; it goes on fetching them")
                 return
             time.sleep(0.1)
         if not self.dry and files.exists(host.ARRIVING):
@@ -800,8 +800,8 @@ def late(change: str, now: float) -> str:
     if behind <= _CLOCKS:
         return ""
     return (
-        f"the clock here is {behind} seconds behind the directory's last change, and replicas take none that looks "
-        "older: set the clock right (timedatectl(1)), here or where it was wrong, and run again"
+        f"the clock here is {behind} seconds behind the directory's last change, and replicas ignore changes that "
+        "look older: set the clock right (timedatectl(1)), here or where it was wrong, and run again"
     )
 
 

@@ -149,7 +149,7 @@ def reserved(where: str, names: Iterable[str | None]) -> Iterable[Problem]:
     """Yield the names that only ends of links may have: a certificate for users with one of them would open a link."""
     for name in names:
         if f".{name}".endswith(f".{DOMAIN}"):
-            yield Problem(where, name, f"ends in {DOMAIN}, as only the links between hosts are called")
+            yield Problem(where, name, f"must not end in {DOMAIN}: these names are for the links between hosts")
 
 
 def linked(site: Site, host: Host) -> bool:

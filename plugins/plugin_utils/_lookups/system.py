@@ -46,7 +46,7 @@ class SystemLookups(Lookups):
 
     def check(self, site: Site) -> Iterator[Problem]:
         if len(site.hosts) > 1:
-            yield Problem("mail_accounts_backend", "system", "is for a site of one host; several share a directory")
+            yield Problem("mail_accounts_backend", "system", "is for a site of one host: several need the directory")
         for account in site.accounts:
             if account.renamed_from:
                 allowed = "is for accounts in the directory; on the host, rename the user (usermod -l)"
@@ -136,8 +136,8 @@ def _strange_users(accounts: Iterable[Account]) -> Iterator[Problem]:
         where = f"mail_accounts {account.address}"
         if name in users:
             allowed = (
-                f"is user {name} of the host, as {users[name]} is, and so the same mailbox: make it one of that "
-                "account's aliases, or have accounts in the directory (mail_accounts_backend)"
+                f"is user {name} of the host, and {users[name]} is the same user with the same mailbox: make it an "
+                "alias of that account, or have accounts in the directory (mail_accounts_backend)"
             )
             yield Problem(where, None, allowed)
         users.setdefault(name, account.address)
@@ -145,7 +145,7 @@ def _strange_users(accounts: Iterable[Account]) -> Iterator[Problem]:
             if getattr(account, key) is not None:
                 yield Problem(f"{where}: {key}", None, allowed)
         if len(name) > _USER_LENGTH or name.startswith("~"):
-            allowed = f"is no name of a user: at most {_USER_LENGTH} characters, the first no ~ (useradd(8))"
+            allowed = f"is no name of a user: at most {_USER_LENGTH} characters, and no ~ at its beginning (useradd(8))"
             yield Problem(where, None, allowed)
 
 

@@ -16,7 +16,7 @@ _REMOVED = (
     "is for accounts in the directory; a user of the host has a home and files of its own: take the account out of "
     "mail_accounts, run postamt.mail.site, and remove the user there with deluser(8)"
 )
-_INVENTORY = "of a user of the host is said in the inventory only: change it in mail_accounts and run postamt.mail.site"
+_INVENTORY = "is set in the inventory only for users of the host: change it in mail_accounts and run postamt.mail.site"
 _REFUSED = {
     **dict.fromkeys(("aliases", "forward", "keep_copy"), _INVENTORY),
     "quota": "is for accounts in the directory; for users of the host, mail_quota is the limit of each",
@@ -45,7 +45,7 @@ class SystemStore(AccountStore):
             yield Problem("account", asked.account, f"is an alias: name its account, {owner}")
         elif account is None:
             hint = nearest(asked.account, [one.address for one in site.accounts])
-            allowed = "is not in mail_accounts, which says who of the host's users has mail: add it there and run "
+            allowed = "is not in mail_accounts, and only users of the host listed there have mail: add it and run "
             yield Problem("account", asked.account, f"{allowed}postamt.mail.site first{hint}")
         elif asked.state == "present" and not account.enabled:
             yield Problem("account", asked.account, "is disabled in the inventory: take enabled: false out there")

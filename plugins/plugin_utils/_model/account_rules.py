@@ -89,7 +89,7 @@ def unfit_passwords(site: Site) -> Iterable[Problem]:
         if len(password) < fewest:
             yield Problem(where, None, f"must have at least {fewest} characters (mail_password_min_length)")
         if len(password.encode()) > PASSWORD_BYTES:
-            yield Problem(where, None, f"must have at most {PASSWORD_BYTES} bytes: no longer one logs in over SMTP")
+            yield Problem(where, None, f"must have at most {PASSWORD_BYTES} bytes: SMTP logins fail with a longer one")
         if "\t" in password:
             yield Problem(where, None, "must have no tab: Dovecot refuses a login with one")
 
@@ -105,7 +105,8 @@ def _renames(site: Site, owner: Mapping[str, str]) -> Iterable[Problem]:
         elif former in owner and owner[former] != f"mail_accounts {account.address}":
             yield Problem(where, former, f"is an address of {owner[former]} now: remove renamed_from")
     for twice in _twice([account.renamed_from for account in site.accounts if account.renamed_from]):
-        yield Problem("mail_accounts: renamed_from", twice, "stands with two accounts")
+        allowed = "is named by two accounts: only one of them can have had this address"
+        yield Problem("mail_accounts: renamed_from", twice, allowed)
 
 
 def _targets(site: Site, local: set[Domain], known: set[str]) -> Iterable[Problem]:

@@ -28,7 +28,7 @@ def topology_problems(site: Site) -> Iterable[Problem]:
     """Yield what is wrong with who does what."""
     unplaced = [host.inventory_name for host in site.hosts.values() if not host.functions]
     if len(unplaced) == len(site.hosts):
-        allowed = f"hold {len(unplaced)} hosts: put each into the groups of what it does ({', '.join(FUNCTIONS)})"
+        allowed = f"hold {len(unplaced)} hosts: put each into the groups for its work ({', '.join(FUNCTIONS)})"
         yield Problem("group mail", None, allowed)
         return
     losses: dict[Function, str] = {"mail_mx": "no mail comes in", "mail_store": "there are no mailboxes"}
@@ -78,7 +78,7 @@ def directory_left(site: Site) -> Iterable[Problem]:
         yield Problem(where, provider.inventory_name, allowed)
     elif len(holders) > 1:
         allowed = (
-            "each hold accounts and passwords that are changed there: decide on one, and on the others rename "
+            "each hold a directory that takes changes: keep one, and on the others rename "
             "/var/lib/postamt/ldap/applied.json; their databases stay where they are"
         )
         yield Problem(where, names, allowed)
@@ -91,8 +91,8 @@ def mailboxes_left(site: Site) -> Iterable[Problem]:
         if "mailboxes" in host.look.holds and stores and host not in stores:
             copy = f"rsync -aHAX --numeric-ids {VMAIL_HOME}/ root@{stores[0].name}:{VMAIL_HOME}/"
             allowed = (
-                f"would leave the mailboxes of {host.inventory_name} behind: put it back; or stop Dovecot there, copy "
-                f"them (on {host.name}: {copy}), and say that it is done by renaming the folder "
+                f"would leave the mailboxes of {host.inventory_name} behind: put this host back; or stop Dovecot on "
+                f"it, copy the mailboxes (on {host.name}: {copy}), and rename the folder when that is done "
                 f"(mv {VMAIL_HOME} {VMAIL_HOME}.moved)"
             )
             yield Problem("group mail_store", stores[0].inventory_name, allowed)
@@ -104,7 +104,8 @@ def owner_kept_out(site: Site) -> Iterable[Problem]:
         if host.look.in_the_way:
             allowed = (
                 f"must be user and group number {VMAIL_UID}, so that mailboxes can move to another host, but there "
-                f"{', '.join(host.look.in_the_way)}. Renumber while nothing of theirs runs: groupmod -g and usermod "
-                "-u, then chown for their files, which find -user and find -group with the old number list"
+                f"{', '.join(host.look.in_the_way)}. Stop the programs of that user or group and give it another "
+                "number (usermod -u, groupmod -g); find its files with find -user and find -group and the old number, "
+                "and chown them"
             )
             yield Problem(f"{VMAIL} of host {host.inventory_name}", None, allowed)

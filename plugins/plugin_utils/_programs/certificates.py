@@ -112,7 +112,7 @@ def _by_acme(name: str, names: tuple[str, ...], specs: Mapping[str, CertificateS
         known = ", ".join(sorted(set(specs) - {INTERNAL}))
         raise ComposeError(f"mail_acme.{name}: is no certificate that ACME may bring (known: {known})")
     if item.files or item.elsewhere:
-        raise ComposeError(f"mail_acme.{name}: mail_certificates.{name} says already where it comes from")
+        raise ComposeError(f"mail_acme.{name}: must not be set where mail_certificates.{name} has files or a hook")
     return dataclasses.replace(item, names=names, elsewhere=True)
 
 

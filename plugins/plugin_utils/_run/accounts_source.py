@@ -103,7 +103,7 @@ def _content(path: str, text: str) -> t.Any:
     except (ValueError, RecursionError, csv.Error, yaml.YAMLError) as error:
         line = getattr(error, "lineno", None) or getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         place = f", wrong in line {line}" if line else ""
-        raise _refusal("file", path, f"is not what its extension {kind} says{place}") from None
+        raise _refusal("file", path, f"is no valid {kind} file{place}") from None
 
 
 def _csv(text: str) -> list[dict[str, str]]:

@@ -83,7 +83,7 @@ def tried_plan(
     problems = []
     units = [unit["name"] for unit in plan["units"] if plan["wanted"] and unit["running"]]
     for unit in (unit for unit in units if unit in site.hosts[name].look.masked):
-        allowed = f"is masked there, and would not start: allow it with systemctl unmask {unit}"
+        allowed = f"is masked there, and would not start: run systemctl unmask {unit}"
         problems.append(Problem(f"{unit} of host {name}", None, allowed))
     module = compose.programs()[program]
     if hasattr(module, "supplied"):
@@ -184,9 +184,9 @@ def plan_for(
 
 
 _UNTRIED = (
-    "is not what postamt.mail.site has tried before anything was touched. Say it where all tasks of the run read it "
-    "(in the inventory, for the play, with -e) and not at one role or task; a value that a template makes anew each "
-    "time cannot be tried"
+    "is not the value that postamt.mail.site has tried before anything was changed. Set it where all tasks of the run "
+    "read it (in the inventory, for the play, with -e) and not at one role or task. A value that a template makes anew "
+    "each time cannot be tried"
 )
 
 

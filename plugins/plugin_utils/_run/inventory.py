@@ -132,7 +132,7 @@ def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str], also: Itera
     known = {f"{program}_{kind}" for program in compose.programs() for kind in KINDS}
     known |= {"inventory_hostname", "inventory_dir", "inventory_file", *also}
     allowed = (
-        "is among the host's facts, and facts decide nothing here: the site's variables come from the inventory, the "
+        "is among the host's facts, and facts may not set the site's variables: these come from the inventory, the "
         "play or the command line. Find out what set the fact (a module, a fact cache, set_fact with cacheable)"
     )
     everyone = {name: task_vars["hostvars"].raw_get(name) for name in names}

@@ -96,8 +96,8 @@ def away(action: t.Any, task_vars: Mapping[str, t.Any], site: Site, looks: t.Col
     whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"] and not task_vars.get("ansible_skip_tags")
     former = still_asked(site, state_of(action, site), looks, remember=whole and not action._task.check_mode)
     found = [
-        f"{name} was not reached and still asks the directory of {old}, which is not the site's any more: until a run "
-        f"reaches {name}, passwords and accounts there are what {old} says. Make sure that {old} never serves again"
+        f"{name} was not reached and still asks the directory of {old}, but the site's directory is elsewhere now: "
+        f"until a run reaches {name}, its accounts and passwords come from {old}. {old} must never serve again"
         for name, old in former.items()
     ]
     quiet = [name for name in task_vars.get("ansible_play_hosts_all", ()) if name not in looks and name not in former]

@@ -155,7 +155,7 @@ class State:
             mark = getattr(error, "problem_mark", None)  # the error's own text would quote the line, password included
             line = f" (line {mark.line + 1})" if mark else ""
             raise StateError(
-                f"{place} is no YAML file of plain values{line}; vault all of it, not single values"
+                f"{place} must be a YAML file of plain values{line}; vault all of it, not single values"
             ) from None
         passwords = content.setdefault(SECRETS_VARIABLE, {}) if isinstance(content, dict) else None
         if passwords is None and isinstance(content, dict):

@@ -77,7 +77,7 @@ def memory(site: Site, host: Host) -> Memory | None:
     if not filtering.scans(site, host):
         return None
     size = (_OFFICIAL if site.of(filtering.Variables).mail_clamav_official else _OWN) * MB
-    instead = "set mail_antivirus: false, or mail_clamav_server: ADDRESS where clamd of another host does it"
+    instead = "set mail_antivirus: false, or mail_clamav_server: ADDRESS to use clamd of another host"
     return Memory(size, f"clamd {size // MB} MB", "content filter", instead, doubles=True)
 
 

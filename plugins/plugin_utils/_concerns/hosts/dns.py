@@ -83,6 +83,6 @@ def dns_warnings(site: Site) -> Iterator[str]:
             )
     if _unnamed_relay(site):
         yield (
-            "the zones' SPF records end in ?all, since nothing says from which addresses mail_relayhost sends: ask its "
-            "provider what to include, and say so in mail_spf_includes"
+            "the zones' SPF records end in ?all, since the addresses from which mail_relayhost sends are not known: "
+            "ask its provider which name to include, and add it to mail_spf_includes"
         )

@@ -34,9 +34,9 @@ def check(site: Site) -> Iterable[Problem]:
         if opened:
             found = ", ".join(host.look.firewall)
             allowed = (
-                f"must be set, since host {host.inventory_name} has a firewall ({found}), which has to let through "
-                f"{'; '.join(map(_needed, opened))}. Let it, then say true: a table of this collection's own, beside "
-                "yours, keeps everybody else from these ports; or false: yours does"
+                f"must be set, since host {host.inventory_name} has a firewall ({found}). Open in it "
+                f"{'; '.join(map(_needed, opened))}. Then set true, and a table of this collection, beside your "
+                "firewall, closes these ports to everybody else; or set false, and your firewall has to do that"
             )
             yield Problem("mail_firewall", None, allowed)
 

@@ -55,7 +55,7 @@ def check(site: Site) -> Iterator[Problem]:
         where = f"mail_header_checks[{index}]"
         try:
             if r"\Q" in item.match or re.search(r"(?<!\\)(\\\\)*\\\Z", item.match):
-                raise Refused("must not have \\Q, nor end in a backslash: the table has it between slashes")
+                raise Refused("must not have \\Q, nor end in a backslash: in Postfix's table it stands between slashes")
             groups = groups_of(_within_slashes(item.match))
         except Refused as refused:
             yield Problem(f"{where}.match", item.match, str(refused))

@@ -54,11 +54,11 @@ def check(site: Site) -> Iterator[Problem]:
         yield Problem(
             "mail_relayhost.username",
             relay.username,
-            "must have no : and no blank around it: Postfix's table ends it there",
+            "must have no : and no blanks around it: in Postfix's table it would end there",
         )
     if relay and relay.password and relay.password != relay.password.strip():
         yield Problem(
-            "mail_relayhost.password", None, "must have no blank around it, which Postfix's table does not keep"
+            "mail_relayhost.password", None, "must have no blanks around it: Postfix's table does not keep them"
         )
 
 

@@ -65,10 +65,10 @@ def store(on: Site) -> AccountStore:
             {"forward": ["dora+x@example.org"], "keep_copy": True},
             "forward: point in a circle: mail to",
         ),
-        ("disabled", DORA, {"quota": 1024}, "quota: can be said with state=present only"),
+        ("disabled", DORA, {"quota": 1024}, "quota: is allowed with state=present only"),
         ("disabled", ANNA, {}, f"account is '{ANNA}': reads mail to root and postmaster"),
         ("password", None, {}, "account: must name an account: -e account=ADDRESS"),
-        ("purged", DORA, {}, "state is 'purged': goes for all accounts"),
+        ("purged", DORA, {}, "state is 'purged': works on all accounts"),
     ],
 )
 def test_what_cannot_be_is_said(state: str, address: str | None, more: dict[str, t.Any], sentence: str) -> None:
@@ -121,7 +121,7 @@ USERS = {
 @pytest.mark.parametrize(
     ("state", "address", "more", "sentence"),
     [
-        ("present", DORA, {}, f"account is '{DORA}': is not in mail_accounts, which says who of the host's users"),
+        ("present", DORA, {}, f"account is '{DORA}': is not in mail_accounts, and only users of the host listed there"),
         ("password", "ana@example.org", {}, "postamt.mail.site first; did you mean anna@example.org?"),
         ("disabled", "root@example.org", {}, "account is 'root@example.org': is not in mail_accounts"),
         ("password", "a@example.org", {}, f"account is 'a@example.org': is an alias: name its account, {ANNA}"),
@@ -131,9 +131,9 @@ USERS = {
             {"quota": 1024},
             "quota: is for accounts in the directory; for users of the host, mail_quota",
         ),
-        ("present", ANNA, {"aliases": []}, "aliases: of a user of the host is said in the inventory only"),
-        ("present", ANNA, {"forward": [BEN]}, "forward: of a user of the host is said in the inventory only"),
-        ("present", ANNA, {"keep_copy": True}, "keep_copy: of a user of the host is said in the inventory only"),
+        ("present", ANNA, {"aliases": []}, "aliases: is set in the inventory only for users of the host"),
+        ("present", ANNA, {"forward": [BEN]}, "forward: is set in the inventory only for users of the host"),
+        ("present", ANNA, {"keep_copy": True}, "keep_copy: is set in the inventory only for users of the host"),
         ("present", ANNA, {"name": "A:B"}, "name is 'A:B': must not have : , = or control characters"),
         ("present", BEN, {}, f"account is '{BEN}': is disabled in the inventory"),
         ("enabled", BEN, {}, f"account is '{BEN}': is disabled in the inventory"),

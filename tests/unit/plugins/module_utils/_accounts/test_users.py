@@ -169,7 +169,7 @@ def test_a_user_that_is_there_is_left_alone(host: Host) -> None:
 def test_check_mode_says_it_all_and_does_nothing(host: Host) -> None:
     host.check_mode = True
     assert host.ask("present", "dora@example.org").actions == ["would add user dora for dora@example.org"]
-    assert host.ask("disabled", "anna@example.org").actions == ["would disable user anna: no login, by key neither"]
+    assert host.ask("disabled", "anna@example.org").actions == ["would disable user anna: no login, not even by key"]
     assert host.ask("enabled", "ben@example.org").actions == ["would enable user ben"]
     assert host.ask("password", "anna@example.org").actions == ["would set the password of anna@example.org"]
     assert host.commands == []

@@ -358,7 +358,8 @@ def test_an_exclusive_inventory_lets_nothing_else_be(directory: Directory) -> No
     same = {"aliases": {"info@example.org": [ANNA]}}
     assert verbs(directory.run(wish({ANNA: account("a@example.org")}, **same))) == []
     done = directory.run(wish({ANNA: account("a@example.org")}, exclusive=True, **same))
-    assert done.notes == [f"addresses of others that do not stay (mail_accounts_exclusive): {BEN}, theirs@example.org"]
+    gone = f"{BEN}, theirs@example.org"
+    assert done.notes == [f"addresses that are not in the inventory are removed (mail_accounts_exclusive): {gone}"]
     assert verbs(done) == [
         ("change", "alias", "info@example.org"),
         ("remove", "alias", "list@example.org"),

@@ -88,7 +88,7 @@ def test_the_smallest_site() -> None:
         ),
         (
             {"mail_accounts": [{"address": f"{x}@example.org", "renamed_from": "c@example.org"} for x in "ab"]},
-            "renamed_from is 'c@example.org': stands with two accounts",
+            "renamed_from is 'c@example.org': is named by two accounts",
         ),
         (
             {
@@ -187,7 +187,7 @@ def test_the_smallest_site() -> None:
                 "mail_domains": ["example.org", "example.net"],
                 "mail_accounts": [{"address": "info@example.org"}, {"address": "Info@example.net"}],
             },
-            "mail_accounts info@example.net: is user info of the host, as info@example.org is",
+            "mail_accounts info@example.net: is user info of the host, and info@example.org is the same",
         ),
         ({"mail_accounts_backend": "system", "mail_accounts": [{"address": "~x@example.org"}]}, "is no name of a user"),
         *(
@@ -266,7 +266,7 @@ def test_every_problem_is_listed_at_once() -> None:
         (
             HostInput(look=looked(in_the_way=["user deploy has 5000"])),
             "vmail of host mail.example.org: must be user and group number 5000, so that mailboxes can move to another "
-            "host, but there user deploy has 5000. Renumber",
+            "host, but there user deploy has 5000. Stop the programs",
         ),
         (
             HostInput(look=looked(architecture="i386")),
@@ -457,7 +457,7 @@ def holding(
         ((["directory"], []), {"directory": (B,)}, f"group mail_directory is '{B}': would be an empty directory"),
         ((["directory"], ["arriving"]), {"directory": (B,)}, "Run the playbook postamt.mail.move_directory"),
         (([], ["arriving"]), {}, f"the accounts and passwords are on {B}"),
-        ((["directory"], ["directory"]), {}, f"is '{A}, {B}': each hold accounts"),
+        ((["directory"], ["directory"]), {}, f"is '{A}, {B}': each hold a directory that takes changes"),
         (([], ["mailboxes"]), {}, f"would leave the mailboxes of {B} behind"),
         ((["mailboxes"], []), {"store": B}, "rsync -aHAX --numeric-ids /var/vmail/ root@b.example.org:/var/vmail/"),
     ],

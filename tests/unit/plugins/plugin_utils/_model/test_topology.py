@@ -79,7 +79,7 @@ def test_a_host_in_no_group_does_nothing() -> None:
 @pytest.mark.parametrize(
     ("groups", "sentence"),
     [
-        ({"mail": ["a", "b"]}, "group mail: hold 2 hosts: put each into the groups of what it does (mail_mx, "),
+        ({"mail": ["a", "b"]}, "group mail: hold 2 hosts: put each into the groups for its work (mail_mx, "),
         ({"mail_mx": ["a"], "mail_filter": ["b"]}, "group mail_store: must hold a host: without one there are no"),
         ({"mail_store": ["a"], "mail_filter": ["b"]}, "group mail_mx: must hold a host: without one no mail comes in"),
         ({"mail_mx": ["a"], "mail_store": ["a", "b"]}, "group mail_store is 'a.example.org, b.example.org': must hold"),

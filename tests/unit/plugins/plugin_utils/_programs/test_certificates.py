@@ -103,7 +103,7 @@ def test_names_and_key_are_the_users_choice() -> None:
         ({"public": {"key_type": "dsa"}}, "mail_certificates.public.key_type is 'dsa': must be one of ec, rsa"),
         ({"public": {"names": ["a.b.c", "a.b.c"]}}, "mail_certificates.public.names is 'a.b.c': is listed twice"),
         ({"public": {"certificate": "a", "key": "b", "hook": True}}, "mail_certificates.public.hook: cannot be where"),
-        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': ends in link.internal"),
+        ({"public": {"names": ["a.b.link.internal"]}}, "names is 'a.b.link.internal': must not end in link.internal"),
         ({"internal": {"hook": True}}, "mail_certificates.internal: takes key_type only"),
     ],
 )
@@ -127,7 +127,7 @@ def test_what_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
 def test_no_name_is_one_that_ends_of_links_have(said: dict[str, t.Any], where: str) -> None:
     with pytest.raises(SiteError) as caught:
         plan(**said)
-    assert f"{where}: ends in link.internal, as only the links" in str(caught.value)
+    assert f"{where}: must not end in link.internal: these names are for the links" in str(caught.value)
 
 
 def test_days_that_cannot_be_are_refused() -> None:
@@ -423,7 +423,7 @@ def test_acme_that_cannot_be_is_refused(said: t.Any, sentence: str) -> None:
     [
         ("internal", {}, r"mail_acme.internal: is no certificate that ACME may bring \(known: public\)"),
         ("sni", {}, r"mail_acme.sni: is no certificate"),
-        ("public", {"public": {"hook": True}}, "mail_acme.public: mail_certificates.public says already where"),
+        ("public", {"public": {"hook": True}}, "mail_acme.public: must not be set where mail_certificates.public has"),
     ],
 )
 def test_acme_for_what_it_may_not_bring_is_refused(name: str, more: t.Any, sentence: str) -> None:

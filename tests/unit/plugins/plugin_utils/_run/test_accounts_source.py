@@ -138,11 +138,11 @@ def test_each_problem_has_one_sentence(tmp_path: Path) -> None:
     assert "cannot be read" in refused(str(tmp_path / "a.json" / "x.csv"))
     assert "must have one of the extensions .csv, .json" in refused(write(tmp_path, "a.xlsx", "x"))
     assert "must be UTF-8 text" in refused(write(tmp_path, "a.csv", "name\nÄ\n".encode("cp1252")))
-    assert "extension .json says, wrong in line 2" in refused(write(tmp_path, "b.json", "[\n?"))
-    assert "extension .yml says, wrong in line 2" in refused(write(tmp_path, "b.yml", "a: 1\nb: ]\n"))
-    assert "extension .json says" in refused(write(tmp_path, "c.json", "[" * 200_000))
-    assert "is not what its extension .csv says" in refused(write(tmp_path, "b.csv", 'a,b\n"x'))
-    assert "is not what its extension .cf says" in refused(write(tmp_path, "b.cf", "a@example.org\n"))
+    assert "is no valid .json file, wrong in line 2" in refused(write(tmp_path, "b.json", "[\n?"))
+    assert "is no valid .yml file, wrong in line 2" in refused(write(tmp_path, "b.yml", "a: 1\nb: ]\n"))
+    assert "is no valid .json file" in refused(write(tmp_path, "c.json", "[" * 200_000))
+    assert "is no valid .csv file" in refused(write(tmp_path, "b.csv", 'a,b\n"x'))
+    assert "is no valid .cf file" in refused(write(tmp_path, "b.cf", "a@example.org\n"))
 
 
 def test_a_missing_jmespath_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,7 +130,8 @@ def test_what_was_not_tried_is_refused(
     with pytest.raises(SiteError) as refused:
         handover.plan_for(action, task_vars, "postfix", said)
     (problem,) = refused.value.problems
-    assert str(problem).startswith(f"postfix_{next(iter(said))} of host b.example.org: is not what postamt.mail.site")
+    start = f"postfix_{next(iter(said))} of host b.example.org: is not the value that postamt.mail.site has tried"
+    assert str(problem).startswith(start)
 
 
 def test_a_role_alone_tries_what_it_is_told(

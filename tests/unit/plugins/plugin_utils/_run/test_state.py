@@ -94,7 +94,7 @@ def test_a_vaulted_file_without_its_secret_is_named(state: State, vault: VaultLi
         ("- a\n", "must hold a mapping mail_generated_passwords"),
         ("mail_generated_passwords: {a: 12}\n", "from names to passwords in quotes"),
         ("mail_generated_passwords: {a: !vault hunter2}\n", "vault all of it, not single values"),
-        ("mail_generated_passwords:\n  a: 'hunter2\n", "is no YAML file"),
+        ("mail_generated_passwords:\n  a: 'hunter2\n", "must be a YAML file"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_without_its_content(state: State, content: str, sentence: str) -> None:
