@@ -110,7 +110,9 @@ def _with_own_lists(
     """Return a service with the lists in which main.cf does not say what its mail is to pass."""
     if service.command.split()[0] != "smtpd":
         return service
-    names = {name for _concern, part in parts for mail in ("world", service.takes) for name, *_ in _entries(part, mail)}
+    names = {
+        name for _concern, part in parts for mail in ("world", service.takes) for name, *_rest in _entries(part, mail)
+    }
     options: dict[str, t.Any] = {}
     for name in sorted(names):
         own = service.options.get(name)
