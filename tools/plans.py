@@ -5,7 +5,7 @@
 
     tools/plans.py before                      at one commit
     tools/plans.py after; diff -r before after at another: a change of the code's structure changes no plan
-    tools/plans.py --inventory site.yml folder inventories of one's own
+    tools/plans.py folder --inventory mine/hosts.yml   inventories of one's own, each in a folder of its own
 
 Generated passwords and addresses are made up, and the same each time.
 """

@@ -193,3 +193,10 @@ def test_port_25_is_asked_through_the_daemon_before_it() -> None:
     front = Front(Service("postscreen", private="n", maxproc="1"), "smtpd/pass")
     before, after = (composed(**said) for said in ({}, {"postscreen": Postfix(fronts={"smtp/inet": front})}))
     assert postfix.serves(*before) == postfix.serves(*after) and postfix.serves(*after)
+
+
+def test_a_login_does_not_pass_a_policy_service_by() -> None:
+    """Users' ports permit whoever has logged in; what is asked before that is asked never too late."""
+    main, _services = composed(one=Postfix(policies=[PolicyService("unix:two", stage="relay", mail=("users",))]))
+    words = postfix.text_of(main["mua_relay_restrictions"])
+    assert words.index("unix:two") < words.index("permit_sasl_authenticated")
