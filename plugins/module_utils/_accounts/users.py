@@ -55,10 +55,13 @@ class User:
 
 
 def parse(passwd: str, shadow: str) -> dict[str, User]:
-    """Return the users that are in both files, by name; lines of another form are nobody's."""
-    secret = {line.split(":")[0]: line.split(":") for line in shadow.splitlines() if line.count(":") == 8}
+    """Return the users that are in both files, by name; lines of another form are nobody's.
+
+    A line ends with a line feed alone: users may have other separators, such as U+2028, in their full names.
+    """
+    secret = {line.split(":")[0]: line.split(":") for line in shadow.split("\n") if line.count(":") == 8}
     found: dict[str, User] = {}
-    for words in (line.split(":") for line in passwd.splitlines() if line.count(":") == 6):
+    for words in (line.split(":") for line in passwd.split("\n") if line.count(":") == 6):
         kept = secret.get(words[0])
         if kept and words[0] and words[2].isdecimal():
             expires = int(kept[7]) if kept[7].isdecimal() else None
@@ -163,7 +166,7 @@ class Users(AccountStore):
                 rules = (f"UID_MIN={least}", f"UID_MAX={most}", "HOME_MODE=0700")  # login.defs(5)
                 options = [word for rule in rules for word in ("-K", rule)]
                 options += ["--comment", said["name"]] if said.get("name") else []
-                units.output("useradd", "--create-home", "--user-group", *options, "--", name)
+                self.useradd(name, options)
             self.say("add", "added", f"user {name} for {address}")
             self.give_password(name)
             return
@@ -171,6 +174,18 @@ class Users(AccountStore):
             self.modify(user, "--comment", "".join((said["name"], *user.comment.partition(",")[1:])))
             self.say("change", "changed", f"the full name of user {name}")
         self.note_missing_password(user)
+
+    def useradd(self, name: str, options: list[str]) -> None:
+        try:
+            units.output("useradd", "--create-home", "--user-group", *options, "--", name)
+        except Failed as error:
+            self.look()
+            if name not in self.users:
+                raise
+            self.actions.append(f"added user {name}, not completely")
+            raise Failed(
+                f"{error}; user {name} is there, without a password: remove it by deluser, and try again"
+            ) from None
 
     def refuse_unfit(self, name: str) -> None:
         """Raise Failed for a name that useradd(8) would refuse, or would give somebody else's group or files."""
@@ -221,8 +236,16 @@ class Users(AccountStore):
     def set_password(self, address: str) -> None:
         user = self.known(address)
         disabled = user.expires == DISABLED or (user.locked and user.has_password)
+        opens = disabled and not user.expired(self.today)
+        if opens:
+            self.modify(user, "--expiredate", str(DISABLED))  # chpasswd(8) unlocks: nobody logs in meanwhile
         self.give_password(user.name)
         self.say("set", "set", f"the password of {address}")
         if disabled:
-            self.modify(user, "--lock")  # chpasswd(8) has unlocked it
+            self.modify(user, "--lock")
+            if opens:
+                self.modify(user, "--expiredate", "" if user.expires is None else str(user.expires))
+        if user.expired(self.today) and user.expires != DISABLED:
+            self.note(f"user {user.name} has expired: the password is for when it has another date")
+        elif disabled:
             self.note(f"user {user.name} is disabled: the password works once the user is enabled")

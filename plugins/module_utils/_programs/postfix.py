@@ -116,7 +116,9 @@ class Postfix(Program):
             old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
             if target.path in self.last:
                 after = listed(" ".join(entry) for entry in forms.entries(target.path, self.planned(target.path)))
-                told += unified(target.path, files.without_passwords(entries(old)), "wanted", after)
+                told += unified(
+                    target.path, files.without_passwords(entries(old)), "wanted", files.without_passwords(after)
+                )
             else:
                 told += target.unified()
         return told
@@ -156,7 +158,9 @@ class Postfix(Program):
         if MAIN not in new:
             return []
         before = parameters(old.get(MAIN) or "")
-        after = {name: " ".join(value.split()) for name, value in self.planned(MAIN).items()}
+        # a value may have comments between its lines, which Postfix passes over
+        plain = {name: re.sub(r"\n[ \t]*#[^\n]*", "", value) for name, value in self.planned(MAIN).items()}
+        after = {name: " ".join(value.split()) for name, value in plain.items()}
         both = ((name, *(side.get(name, "(default)") for side in (before, after))) for name in {*before, *after})
         return sorted((name, was, now) for name, was, now in both if was != now)
 

@@ -149,7 +149,11 @@ def do_left(module: AnsibleModule) -> None:
         root, name = os.path.split(home)
         if home and (root != module.params["request"]["mailboxes"] or name.startswith(".") or not name):
             module.fail_json(msg=f"{home} is no mailbox", actions=actions)
-        if there := delete_mail(address, home, left.get("maildir", ""), dry):
+        try:
+            there = delete_mail(address, home, left.get("maildir", ""), dry)
+        except (Failed, OSError) as error:
+            module.fail_json(msg=str(error), changed=bool(actions), actions=actions)
+        if there:
             actions.append(f"{'would delete' if dry else 'deleted'} the mail of {address} in {there}")
     module.exit_json(changed=bool(actions), actions=actions)
 

@@ -19,13 +19,20 @@ import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
 from ansible import constants
+from ansible.errors import AnsibleError
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, ConcernError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import Overrides, overrides_of, site_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import (
+    Overrides,
+    from_facts,
+    overrides_of,
+    seen,
+    site_for,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.values import plain
 
@@ -43,8 +50,15 @@ def tried_plans(
     plans: dict[tuple[str, str], tuple[Overrides, compose.Plan]] = {}
     problems: dict[str, Problem] = {}
     faults: dict[str, None] = {}  # of concerns: nothing that the site's administrator has said
+    reached = seen(task_vars)
     for name in site.hosts:
-        given = overrides_of(action, task_vars, name)
+        try:
+            given = overrides_of(action, task_vars, name)
+        except AnsibleError as error:  # a template that means what this run has not
+            if name in reached or not reached:
+                problem = Problem(f"variables of host {name}", None, f"cannot be read: {error}")
+                problems[str(problem)] = problem
+            given = {program: {} for program in compose.programs()}
         for program in compose.programs():
             try:
                 plan = tried_plan(action, task_vars, site, name, program, given[program])
@@ -170,6 +184,8 @@ def plan_for(
     name = str(task_vars["inventory_hostname"])
     given: Overrides = _as_left(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
+    if left and (wrong := from_facts(task_vars, [])):  # a host that calls itself another one gets no plan of it
+        raise SiteError(wrong)
     if left:
         tried = left["overrides"]
         other = [kind for kind, value in given.items() if (value or None) != (tried.get(kind) or None)]

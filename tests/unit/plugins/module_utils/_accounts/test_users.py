@@ -89,6 +89,7 @@ class Host:
 
     def __init__(self) -> None:
         self.broken = ""
+        self.half = False  # whether useradd fails when the user is there
         self.commands: list[list[str]] = []
         self.inputs: list[str] = []
         self.users = dict(FOUND)
@@ -104,6 +105,8 @@ class Host:
             self.inputs.append(data)
         if words[0] == "useradd":
             self.users[words[-1]] = User(words[-1], 1020, "", "!")
+            if self.half:
+                return 12, "", "cannot create directory"
         elif words[0] == "chpasswd" and data:
             name, _colon, _word = data.partition(":")
             self.users[name] = User(name, self.users[name].uid, "", HASH, self.users[name].expires)
@@ -262,3 +265,32 @@ def test_the_list_says_who_logs_in(host: Host) -> None:
         "past": ("past", False), "svc": ("svc", False), "nobody": ("nobody", False),
         **dict.fromkeys(("dora", "staff", "12", "a&b"), ("", False)),
     }  # fmt: skip
+
+
+def test_a_full_name_breaks_no_line() -> None:
+    """chfn(1) takes U+2028 and U+0085, which are line breaks to Python."""
+    found = users.parse("ann:x:1001:1001:x\u2028y\x85z,,,:/:/bin/sh\n", "ann:$y$z:1:0:9:7:::\n")
+    assert found["ann"].full_name == "x\u2028y\x85z"
+
+
+def test_nobody_logs_in_while_a_locked_user_gets_a_password(host: Host) -> None:
+    host.users["ben"] = User("ben", 1002, "", f"!{HASH}", None)
+    host.ask("password", "ben@example.org")
+    assert host.commands == [
+        ["usermod", "--expiredate", "1", "--", "ben"],
+        ["chpasswd"],
+        ["usermod", "--lock", "--", "ben"],
+        ["usermod", "--expiredate", "", "--", "ben"],
+    ]
+
+
+def test_a_user_who_has_expired_is_not_said_to_log_in(host: Host) -> None:
+    host.users["past"] = User("past", 1005, "", HASH, TODAY - 5)
+    assert "has expired" in host.ask("password", "past@example.org").answer["note"]
+
+
+def test_half_a_user_is_said_to_be_there(host: Host) -> None:
+    host.half = True
+    with pytest.raises(Failed, match="cannot create directory; user dora is there, without a password: remove it"):
+        host.ask("present", "dora@example.org")
+    assert host.call.actions == ["added user dora, not completely"]

@@ -132,3 +132,10 @@ def test_somebody_elses_services_are_compared_with_those_of_the_plan() -> None:
         "-smtp inet n - y - - smtpd -o { a = b }",
         "+smtp inet n - y - 1 postscreen -o { a = b }",
     ]
+
+
+def test_a_comment_within_a_value_is_no_change() -> None:
+    program = Postfix()
+    program.plan = planned(MAIN, {"inet_interfaces": "127.0.0.1,\n  # office\n  10.0.0.1"})
+    old = {MAIN: "inet_interfaces = 127.0.0.1,\n  # office\n  10.0.0.1\n"}
+    assert not program.needs_restart(old, {MAIN: "x"})

@@ -150,3 +150,37 @@ def test_a_role_alone_tries_what_it_is_told(
         alone("postfix", settings={"smtp_helo": "mine"})
     with pytest.raises(SiteError, match=r"dovecot.service of host a.example.org: is masked there"):
         alone("dovecot")
+
+
+def test_a_template_that_lacks_what_only_a_run_knows_stops_no_other_host(task_in: Callable[..., t.Any]) -> None:
+    said = {"mail_domains": ["example.org"], "mail_host_name": "{{ inventory_hostname }}.example.org"}
+    play = {"postfix_settings": {"smtp_helo_name": "{{ seen_name }}"}}
+    hosts = {"a": {**said, "seen_name": "a.example.org"}, "b": said}
+    action, task_vars = task_in(hosts, play)
+    site = inventory.derive(action, task_vars, {})
+    with pytest.raises(SiteError, match="variables of host b: cannot be read: 'seen_name' is undefined"):
+        handover.tried_plans(action, task_vars, site)
+    answer = {"look": {"release": "trixie"}}
+    task_vars["hostvars"]._variable_manager.set_nonpersistent_facts("a", {inventory.LOOK: answer})
+    plans = handover.tried_plans(action, task_vars, site)
+    assert plans["a", "postfix"][0] == {"settings": {"smtp_helo_name": "a.example.org"}}
+    assert plans["b", "postfix"][0] == {}
+
+
+def test_a_host_that_calls_itself_another_one_gets_no_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    site = parse_site({"mail_domains": ["example.org"]}, {"mx.example.org": HERE}, compose.concerns().values())
+    plans: dict[tuple[str, str], tuple[inventory.Overrides, compose.Plan]] = {
+        ("mx.example.org", name): ({}, compose.plan(name, site, site.hosts["mx.example.org"]))
+        for name in compose.programs()
+    }
+    token = handover.hand_over(site, plans)
+    facts = {"ansible_facts": {"inventory_hostname": "mx.example.org"}}
+    said = {
+        handover.SITE_RESULT: {"site_token": token},
+        "inventory_hostname": "mx.example.org",
+        "hostvars": types.SimpleNamespace(raw_get=lambda name: {}),
+        **facts,
+    }
+    with pytest.raises(SiteError, match="inventory_hostname of host mx.example.org: is among the host's facts"):
+        handover.plan_for(None, said, "postfix")
