@@ -39,14 +39,16 @@ def batch() -> list[dict[str, Any]]:
     used: set[str] = set()
 
     @settings(
-        max_examples=6000, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+        max_examples=12000, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
     )
     @given(accounts)
     def collect(one: dict[str, Any]) -> None:
+        if len(found) == MOST:
+            return
         problems: list[schema.Problem] = []
         account = schema.parse(Account, one, "account", problems)
         words = {account.address, *account.aliases, account.password} if not problems else set()
-        if len(words) == 3 and not words & used and len(found) < MOST:
+        if len(words) == 3 and not words & used:
             used.update(words)
             found.append(one)
 
