@@ -84,13 +84,14 @@ def contributions(program: str, site: Site, host: Host) -> Contributions:
     """
     full = getattr(programs()[program], "in_full", None)
     handing_on = full is not None and not full(site, host)
-    runs = next((name for name, concern in concerns().items() if program in getattr(concern, "RUNS", ())), None)
-    if runs and _asked(concerns()[runs], program, site, host) is None:
+    runner = next((name for name, concern in concerns().items() if program in getattr(concern, "RUNS", ())), "")
+    needed = _asked(concerns()[runner], program, site, host) if runner else None
+    if runner and needed is None:
         return []
     found = []
     for name, concern in concerns().items():
         if not handing_on or program in getattr(concern, "EVERYWHERE", ()):
-            answer = _asked(concern, program, site, host)
+            answer = needed if name == runner else _asked(concern, program, site, host)
             if answer is not None:
                 found.append((name, answer))
     return found
@@ -98,8 +99,7 @@ def contributions(program: str, site: Site, host: Host) -> Contributions:
 
 def _asked(concern: types.ModuleType, program: str, site: Site, host: Host) -> t.Any:
     function: Callable[[Site, Host], t.Any] | None = getattr(concern, program, None)
-    applies: Callable[[Site, Host], bool] | None = getattr(concern, "applies", None)
-    return function(site, host) if function and (applies is None or applies(site, host)) else None
+    return function(site, host) if function and site.applies(concern, host) else None
 
 
 def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | None = None) -> Plan:

@@ -106,12 +106,13 @@ class Site:
             self._answers_of, self._answers = host.inventory_name, {}
         answers = self._answers
         if what not in answers:
-            saying = [one for one in self._concerns if hasattr(one, what) and self._applies(one, host)]
+            saying = [one for one in self._concerns if hasattr(one, what) and self.applies(one, host)]
             found = [(one.__name__.rpartition(".")[2], getattr(one, what)(self, host)) for one in saying]
             answers[what] = [(name, answer) for name, answer in found if answer is not None]
         return answers[what]
 
-    def _applies(self, concern: t.Any, host: Host) -> bool:
+    def applies(self, concern: t.Any, host: Host) -> bool:
+        """Tell whether a concern contributes to a host: to every one, if it has no function applies."""
         return not hasattr(concern, "applies") or bool(concern.applies(self, host))
 
     @property

@@ -184,9 +184,9 @@ def plan_for(
     name = str(task_vars["inventory_hostname"])
     given: Overrides = _as_left(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
-    if left and (wrong := from_facts(task_vars, [])):  # a host that calls itself another one gets no plan of it
-        raise SiteError(wrong)
     if left:
+        if wrong := from_facts(task_vars, []):  # a host that calls itself another one gets no plan of that one
+            raise SiteError(wrong)
         tried = left["overrides"]
         other = [kind for kind, value in given.items() if (value or None) != (tried.get(kind) or None)]
         if other:
