@@ -25,9 +25,7 @@ PROGRAMS = {
 def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparison:
     """Return how one program of the host differs from its plan."""
     request = {"plan": plan}
-    transaction = (
-        ldap.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name](), module, request)
-    )
+    transaction = ldap.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name], module, request)
     return transaction.compare()
 
 

@@ -38,18 +38,25 @@ Contents = Mapping[str, "str | None"]  # texts by path, None for no file
 
 
 class Program:
-    """What differs from program to program; the defaults suit one that has no checker of its own."""
+    """What differs from program to program; the hooks suit one that has no checker of its own.
 
-    name = ""  # as in paths and results
-    title = ""  # as in sentences
-    checker = ""  # the command that check() needs, empty where there is none
-    last: tuple[str, ...] = ()  # files that make the others take effect: swapped last, in this order
-    dry = False  # whether this run only predicts
-    plan: Mapping[str, Any] = {}  # what is brought about
-    leaving: Iterable[str] = ()  # files of earlier runs that this one removes
-    reads_folders = False  # whether it uses whatever files lie in a folder, so that a removed one means a reload
-    patience = 5.0  # seconds after which it should answer once it was started
-    age = 0.0  # seconds by which the modification time of files is set back
+    plan: what is brought about; what its `program` says is in plugin_utils/_compose/program.py. dry: whether this run
+    only predicts.
+    """
+
+    def __init__(self, plan: Mapping[str, Any], dry: bool = False) -> None:
+        self.plan = plan
+        self.dry = dry
+        said = plan["program"]
+        self.name: str = said["name"]
+        self.title: str = said["title"]
+        self.checker: str = said["checker"]
+        self.last: tuple[str, ...] = tuple(said["last"])
+        self.restarts: bool = said["restarts"]
+        self.reads_folders: bool = said["reads_folders"]
+        self.patience: float = said["patience"]
+        self.age: float = said["age"]
+        self.leaving: Iterable[str] = ()  # files of earlier runs that this one removes
 
     def planned(self, path: str) -> Any:
         """Return what a file of the plan says: text, or the data that is written as text (forms.py)."""
@@ -114,7 +121,7 @@ class Program:
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """Tell whether changed files take effect by a restart only; contents by path, None for no file."""
-        return False
+        return self.restarts
 
     def reload(self, names: list[str]) -> None:
         """Have running services read their files again, and return when they have; raises Failed."""
@@ -216,9 +223,9 @@ class Comparison:
     notes: list[str] = dataclasses.field(default_factory=list)
 
 
-def run(program: Program, module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    execute(Transaction(program, module))
+def run(kind: type[Program], module: AnsibleModule) -> None:
+    """Apply the plan of the module's request to a program of this kind; ends the module."""
+    execute(Transaction(kind, module))
 
 
 def execute(transaction: Transaction) -> None:
@@ -252,14 +259,12 @@ def alone(program: str) -> Iterator[None]:
 class Transaction:
     """One run of one program's plan: `look` finds out what is due, `commit` does it or says it would."""
 
-    def __init__(self, program: Program, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
-        self.program = program
+    def __init__(self, kind: type[Program], module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
         self.module = module
         self.dry: bool = module.check_mode
-        program.dry = self.dry
         self.request: dict[str, Any] = request or module.params["request"]
         self.plan: dict[str, Any] = self.request["plan"]
-        program.plan = self.plan
+        self.program = program = kind(self.plan, self.dry)
         self.enabled: bool = self.plan["wanted"]  # whether the host is to have the program
         self.changed = False
         self.actions: list[str] = []

@@ -21,12 +21,6 @@ SHIPPED = ("/usr/share/amavis/conf.d", "/etc/amavis/conf.d")  # as Debian's amav
 
 
 class Amavis(Program):
-    name = "amavis"
-    title = "amavis"
-    checker = "/usr/sbin/amavisd"
-    last = (MAIN,)
-    patience = 60.0  # it reads all of SpamAssassin's rules before it answers
-
     def superseded_files(self) -> list[str]:
         """Return what is read before this collection's file, which has the last word."""
         return [path for path in _numbered(SHIPPED[1]) if path != MAIN]
@@ -97,4 +91,4 @@ def _numbered(folder: str) -> list[str]:
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    run(Amavis(), module)
+    run(Amavis, module)

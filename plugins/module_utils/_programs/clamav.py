@@ -30,13 +30,6 @@ WAYS_OUT = (
 
 
 class Clamav(Program):
-    name = "clamav"
-    title = "ClamAV"
-    checker = "/usr/sbin/clamd"
-    last = (MAIN,)
-    reads_folders = True
-    patience = 300.0  # for the official signatures, which it may have to fetch before
-
     def check(self, stage: str) -> list[str]:
         """Have clamconf read the options, and clamscan load the signatures that are new."""
         problems = []
@@ -87,4 +80,4 @@ def reason(said: str) -> str:
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    run(Clamav(), module)
+    run(Clamav, module)

@@ -26,12 +26,6 @@ MAIN = "/etc/dovecot/dovecot.conf"
 
 
 class Dovecot(Program):
-    name = "dovecot"
-    title = "Dovecot"
-    checker = "/usr/bin/doveconf"
-    last = (MAIN,)
-    age = 5.0  # a Sieve script must be older than what sievec made of it
-
     def product(self, build: str, path: str) -> str:
         return f"{path.removesuffix('.sieve')}.svbin"
 
@@ -187,4 +181,4 @@ def _mboxes() -> list[str]:
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    run(Dovecot(), module)
+    run(Dovecot, module)

@@ -21,12 +21,6 @@ DEBIANS_UNIT, DEBIANS_CONFIGURATION = "haproxy.service", "/etc/haproxy/haproxy.c
 
 
 class Haproxy(Program):
-    name = "haproxy"
-    title = "HAProxy"
-    checker = "/usr/sbin/haproxy"
-    last = (CONFIGURATION,)
-    patience = 20.0
-
     def check(self, stage: str) -> list[str]:
         """Have HAProxy read the configuration, with the certificate beside it."""
         path = stage + CONFIGURATION
@@ -89,7 +83,8 @@ def apply(module: AnsibleModule) -> None:
     The package enables its own unit. On the first run it is disabled, unless an administrator uses it.
     """
     plan = module.params["request"]["plan"]
-    installed = files.exists(Haproxy.checker)
-    if plan["wanted"] and installed and not files.exists(f"{STATE}/{Haproxy.name}/manifest.json") and _unused():
+    said = plan["program"]
+    installed, first = files.exists(said["checker"]), not files.exists(f"{STATE}/{said['name']}/manifest.json")
+    if plan["wanted"] and installed and first and _unused():
         plan["units"].insert(0, {"name": DEBIANS_UNIT, "running": False})
-    run(Haproxy(), module)
+    run(Haproxy, module)

@@ -13,11 +13,6 @@ TABLE = "postamt"
 
 
 class Nftables(Program):
-    name = "nftables"
-    title = "the firewall"
-    checker = "/usr/sbin/nft"
-    last = (CONFIGURATION,)
-
     def staged(self, path: str, content: str) -> str:
         """Return the rules for a table of another name: nobody but its owner, the daemon, may even try the real one."""
         return (
@@ -35,4 +30,4 @@ class Nftables(Program):
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    run(Nftables(), module)
+    run(Nftables, module)

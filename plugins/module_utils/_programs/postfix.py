@@ -40,13 +40,6 @@ ASKED = (
 
 
 class Postfix(Program):
-    name = "postfix"
-    title = "Postfix"
-    checker = SMTPD
-    last = (MASTER, MAIN)
-    # A main.cf or LDAP table younger than a second makes each program of Postfix 3.10 wait until it has settled.
-    age = 5.0
-
     def companion_units(self, unit: str) -> tuple[str, ...]:
         return ("postfix@-.service",) if unit == "postfix.service" and files.exists(INSTANCES) else ()
 
@@ -241,4 +234,4 @@ def _idle() -> set[str]:
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    run(Postfix(), module)
+    run(Postfix, module)

@@ -9,19 +9,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Program, run
 
 UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
 ALIAS = f"{DEBIANS} another name of {UNIT}"
 
 
 class Sasl(Program):
-    name = "sasl"
-    title = "saslauthd"
-
-    def needs_restart(self, old: Contents, new: Contents) -> bool:
-        return True
-
     def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         leads = files.readlink(UNIT_FILES + DEBIANS)
         return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
@@ -38,4 +32,4 @@ class Sasl(Program):
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    run(Sasl(), module)
+    run(Sasl, module)

@@ -61,11 +61,6 @@ PAST = {
 }  # fmt: skip
 
 
-class Slapd(program.Program):
-    name = "ldap"
-    title = "slapd"
-
-
 class Connection:
     """An LDAP connection through a socket, as root (SASL EXTERNAL) or by a login: DN and password."""
 
@@ -200,7 +195,7 @@ class Transaction(program.Transaction):
     """One run of slapd's plan."""
 
     def __init__(self, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
-        super().__init__(Slapd(), module, request)
+        super().__init__(program.Program, module, request)
         self.record_file = RECORD
         self.needed: list[str] = []
         self.notes: list[str] = []

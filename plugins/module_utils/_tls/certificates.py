@@ -15,14 +15,6 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_c
 ACME = "postamt-acme.service"
 
 
-class Upkeep(program.Program):
-    """The command and the units that keep what is served the same as what is on disk."""
-
-    name = "certificates"
-    title = "the upkeep of certificates"
-    last = ("/usr/local/sbin/postamt-certificates",)  # what it reads is there before
-
-
 class Transaction(program.Transaction):
     """One call of the module. Its request's `state` says which.
 
@@ -31,7 +23,7 @@ class Transaction(program.Transaction):
     """
 
     def __init__(self, module: AnsibleModule) -> None:
-        super().__init__(Upkeep(), module)
+        super().__init__(program.Program, module)
         try:
             gid = grp.getgrnam(host.GROUP).gr_gid
         except KeyError:

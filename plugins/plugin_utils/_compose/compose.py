@@ -40,7 +40,7 @@ def _modules(folder: str) -> dict[str, types.ModuleType]:
 
 @functools.cache
 def programs() -> dict[str, types.ModuleType]:
-    """Return the programs by name; each has `plan(site, host, contributions, overrides)`."""
+    """Return the programs by name; each has PROGRAM (program.py), and `plan(site, host, contributions, overrides)`."""
     return _modules("_programs")
 
 
@@ -111,9 +111,10 @@ def plan(program: str, site: Site, host: Host, overrides: Mapping[str, t.Any] | 
         if said and not isinstance(said, Mapping):
             raise ComposeError(f"{program}_{kind}: must be a mapping, not a {type(said).__name__}")
     parts = contributions(program, site, host)
-    found = programs()[program].plan(site, host, parts, overrides or {})
+    module = programs()[program]
+    found = module.plan(site, host, parts, overrides or {})
     _refuse_second_files(program, [file["path"] for file in found["files"]], parts)
-    return {**found, "adopt": site.core.mail_adopt}
+    return {**found, "program": module.PROGRAM.for_host(program), "adopt": site.core.mail_adopt}
 
 
 def _refuse_second_files(program: str, paths: list[str], parts: Contributions) -> None:

@@ -31,6 +31,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Unit,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
@@ -54,6 +55,12 @@ QUIT = r"""
 }
 """
 NAME = re.compile(r"[$@%][A-Za-z_]\w*(\{[^{}]+\})*\Z")
+PROGRAM = Program(
+    title="amavis",
+    checker="/usr/sbin/amavisd",
+    last=(MAIN,),
+    patience=60.0,  # it reads all of SpamAssassin's rules before it answers
+)
 
 
 @dataclasses.dataclass(frozen=True)

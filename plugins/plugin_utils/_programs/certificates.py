@@ -34,6 +34,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     library,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
@@ -120,6 +121,7 @@ INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
 LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
+PROGRAM = Program(title="the upkeep of certificates", last=(COMMAND,))  # what the command reads is there before
 
 _PATH = """\
 {head}

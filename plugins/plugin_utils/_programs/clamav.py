@@ -24,6 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Unit,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -35,6 +36,13 @@ SIGNATURES = "/var/lib/clamav"
 TEST_SIGNATURE = f"{SIGNATURES}/postamt-test.ndb"  # by which the filter's test finds something
 ONCE = ("clamav-freshclam-once.timer", "clamav-freshclam-once.service")  # fetch at each boot, whatever the site wants
 TYPES = ("ndb", "hdb", "hsb", "mdb", "ldb", "fp", "ign2", "yar", "yara")  # signatures that are text
+PROGRAM = Program(
+    title="ClamAV",
+    checker="/usr/sbin/clamd",
+    last=(MAIN,),
+    reads_folders=True,
+    patience=300.0,  # for the official signatures, which it may have to fetch before
+)
 
 Value = str | int | bool | list[str]
 

@@ -32,6 +32,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     make_plan,
     shown_at,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _dovecot_names as names
@@ -41,6 +42,12 @@ Tree = Mapping[str, t.Any]
 
 FOLDER = "/etc/dovecot"
 MAIN = f"{FOLDER}/dovecot.conf"
+PROGRAM = Program(
+    title="Dovecot",
+    checker="/usr/bin/doveconf",
+    last=(MAIN,),
+    age=5.0,  # a Sieve script must be older than what sievec made of it
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Unit,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
@@ -36,6 +37,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
 WATCH = "/etc/postamt/haproxy.lua"
+PROGRAM = Program(title="HAProxy", checker="/usr/sbin/haproxy", last=(CONFIGURATION,), patience=20.0)
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
 GATE = "/usr/local/lib/postamt/directory-in-step"
 GATE_UNIT = "postamt-directory-in-step.service"

@@ -35,6 +35,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Unit,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import PASSWORD_BYTES
@@ -53,6 +54,7 @@ Values = list[str]
 Attributes = dict[str, Values]
 
 DATABASE = "/var/lib/ldap-mail"  # not below Debian's own database, whose folder the package moves in upgrades
+PROGRAM = Program(title="slapd")
 ROOT = "gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth"  # root through ldapi:/// (SASL EXTERNAL)
 
 # Argon2 (RFC 9106) withstands graphics cards because it needs memory; OpenLDAP ships it in both releases. The cost is

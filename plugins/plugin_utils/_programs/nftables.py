@@ -23,6 +23,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     command,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -31,6 +32,7 @@ CONFIGURATION = "/etc/postamt/nftables.conf"
 UNIT = "postamt-firewall.service"
 DAEMON = "/usr/local/lib/postamt/firewall"
 TABLE = "inet postamt"
+PROGRAM = Program(title="the firewall", checker="/usr/sbin/nft", last=(CONFIGURATION,))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -32,6 +32,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     make_plan,
     shown_at,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_checks as checks
@@ -43,6 +44,13 @@ MAILS: tuple[Mail, ...] = t.get_args(Mail)
 FOLDER = "/etc/postfix"
 DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
+PROGRAM = Program(
+    title="Postfix",
+    checker="/usr/lib/postfix/sbin/smtpd",
+    last=(f"{FOLDER}/master.cf", f"{FOLDER}/main.cf"),
+    # A main.cf or LDAP table younger than a second makes each program of Postfix 3.10 wait until it has settled.
+    age=5.0,
+)
 
 # The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.
 SLOTS: dict[str, tuple[str, ...]] = {

@@ -30,6 +30,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Unit,
     make_plan,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import nearest
@@ -39,6 +40,7 @@ CHROOT = "/var/spool/postfix"
 FOLDER = f"{CHROOT}/var/run/saslauthd"  # as smtpd sees it from its chroot: /var/run/saslauthd, the library's default
 UNIT = "saslauthd-postfix.service"
 CONFIGURATION = "/etc/saslauthd-postfix.conf"
+PROGRAM = Program(title="saslauthd", restarts=True)
 
 # saslauthd/LDAP_SASLAUTHD of Cyrus SASL 2.1.28. saslauthd itself passes over what it does not know.
 KNOWN = (

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed, UnitState
+from ansible_collections.postamt.mail.tests.lib.described import described
 
 
 @pytest.fixture
 def change(tmp_path: Path) -> Any:
     found: Any = program.Transaction.__new__(program.Transaction)
-    found.program = program.Program()
+    found.program = program.Program(described("dovecot"))
     found.actions, found.running, found.targets = [], [], []
     found.pending = str(tmp_path / "pending")
     return found

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs.amavis import MAIN, Amavis
+from ansible_collections.postamt.mail.tests.lib.described import described
 
 SOCKETS = {"$inet_socket_port": "[10024, 9998]", "@listen_sockets": "('/run/a;b')"}
 THERE = """\
@@ -28,7 +29,7 @@ $inet_socket_port = [10024, 9998];
     ],
 )
 def test_other_sockets_need_a_restart(there: str | None, restart: bool) -> None:
-    program = Amavis()
+    program = Amavis(described("amavis"))
     program.plan = {"sockets": SOCKETS}
     assert program.needs_restart({MAIN: there}, {MAIN: "what the plan has"}) == restart
     assert not program.needs_restart({"/x": there}, {"/x": ""})

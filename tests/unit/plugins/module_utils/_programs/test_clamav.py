@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import units
 from ansible_collections.postamt.mail.plugins.module_utils._programs import clamav
+from ansible_collections.postamt.mail.tests.lib.described import described
 
 # as freshclam 1.4 says it
 SAID = """\
@@ -47,7 +48,7 @@ def test_signatures_are_fetched_where_there_are_none(
         "files": [{"path": f"{tmp_path}/{name}"} for name in brought],
         "units": [{"name": clamav.UPDATES, "running": running}],
     }
-    program = clamav.Clamav()
+    program = clamav.Clamav(described("clamav"))
     program.leaving = [f"{tmp_path}/leaving.ndb"]
     assert bool(program.missing_artifacts(plan)) == lacking
 
@@ -55,7 +56,7 @@ def test_signatures_are_fetched_where_there_are_none(
 def test_the_reason_is_freshclams_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(units, "as_user", lambda *_words, **_how: units.Output(58, SAID, ""))
     with pytest.raises(units.Failed) as failed:
-        clamav.Clamav().create(clamav.FIRST)
+        clamav.Clamav(described("clamav")).create(clamav.FIRST)
     said = str(failed.value)
     assert said.startswith(
         "freshclam cannot fetch signatures: Could not resolve hostname; Update failed for database: daily; "

@@ -9,6 +9,7 @@ import dataclasses
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot
 from ansible_collections.postamt.mail.plugins.module_utils._programs.dovecot import MAIN, Dovecot, Mailboxes, listeners
+from ansible_collections.postamt.mail.tests.lib.described import described
 
 OLD = """\
 mail_location = maildir:~/Maildir/
@@ -70,7 +71,7 @@ def test_what_users_would_miss_is_said(
 ) -> None:
     monkeypatch.setattr(dovecot, "in_force", lambda: old)
     monkeypatch.setattr(dovecot, "_mboxes", lambda: ["/var/mail/anna"])
-    program = Dovecot()
+    program = Dovecot(described("dovecot"))
     program.plan = {"mailboxes": dataclasses.asdict(dovecot.mailboxes(new))}
     problems, notes = program.adoption_blockers({})
     assert problem in "".join(problems) and bool(problem) == bool(problems)
@@ -116,4 +117,4 @@ def test_only_enabled_protocols_listen(protocols: str) -> None:
 
 def test_a_change_is_told_by_its_lines() -> None:
     old, new = {MAIN: "a = 1\nb = 2\n"}, {MAIN: "a = 3\nb = 2\n", "/etc/dovecot/x": "secret"}
-    assert Dovecot().changed_settings(old, new) == ["a = 3", "no more a = 1", "/etc/dovecot/x"]
+    assert Dovecot(described("dovecot")).changed_settings(old, new) == ["a = 3", "no more a = 1", "/etc/dovecot/x"]

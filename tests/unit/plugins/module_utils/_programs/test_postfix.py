@@ -11,6 +11,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.files import 
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Target
 from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postfix import MAIN, MASTER, Postfix
+from ansible_collections.postamt.mail.tests.lib.described import described
 
 SHIPPED = "biff = no\nsmtpd_banner = $myhostname ESMTP $mail_name (Debian)\nsmtpd_tls_security_level=may\n"
 GENERATED = f"""\
@@ -94,7 +95,7 @@ def planned(path: str, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_some_parameters_need_a_restart() -> None:
-    program = Postfix()
+    program = Postfix(described("postfix"))
     old = {MAIN: "inet_protocols = all\nbiff = no\n", MASTER: "x"}
     new = {MAIN: "what the plan's data are written as"}
     program.plan = planned(MAIN, {"inet_protocols": " all", "biff": "yes"})
@@ -110,8 +111,8 @@ def test_some_parameters_need_a_restart() -> None:
 def test_a_stage_asks_no_running_proxymap() -> None:
     text = "virtual_mailbox_maps = proxy:ldap:$config_directory/tables/mailboxes, proxy:unix:passwd.byname\n"
     expected = "virtual_mailbox_maps = ldap:$config_directory/tables/mailboxes, unix:passwd.byname\n"
-    assert Postfix().staged(MAIN, text) == expected
-    assert Postfix().staged("/etc/postfix/tables/x", text) == text
+    assert Postfix(described("postfix")).staged(MAIN, text) == expected
+    assert Postfix(described("postfix")).staged("/etc/postfix/tables/x", text) == text
 
 
 def test_entries_compare_whatever_their_layout() -> None:
@@ -124,7 +125,7 @@ def test_somebody_elses_services_are_compared_with_those_of_the_plan() -> None:
     there = b"# mine\nsmtp inet n - y - - smtpd\n  -o  { a = b }\npickup unix n - y 60 1 pickup\n"
     seen = Seen(there, 0o644, 0, 0)
     target = Target(MASTER, b"", 0o644, "root", "root", False, "", "", seen, foreign=True)
-    program = Postfix()
+    program = Postfix(described("postfix"))
     service = {"columns": ["n", "-", "y", "-", "1", "postscreen"], "options": {"a": "b"}}
     program.plan = planned(MASTER, {"smtp/inet": service})
     assert program.differences({}, [target], []).splitlines()[3:] == [
@@ -135,7 +136,7 @@ def test_somebody_elses_services_are_compared_with_those_of_the_plan() -> None:
 
 
 def test_a_comment_within_a_value_is_no_change() -> None:
-    program = Postfix()
+    program = Postfix(described("postfix"))
     program.plan = planned(MAIN, {"inet_interfaces": "127.0.0.1,\n  # office\n  10.0.0.1"})
     old = {MAIN: "inet_interfaces = 127.0.0.1,\n  # office\n  10.0.0.1\n"}
     assert not program.needs_restart(old, {MAIN: "x"})
