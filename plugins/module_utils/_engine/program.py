@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, lock, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
+from ansible_collections.postamt.mail.plugins.module_utils._tls import shown
 
 if TYPE_CHECKING:
     from ansible_collections.postamt.mail.plugins.module_utils._engine.health import Answer
@@ -249,10 +249,10 @@ def alone(program: str) -> Iterator[None]:
     """
     whose = f"a run of postamt.mail, {program}"
     with files.open_lock(f"{RUNTIME}/{program}.lock") as file:
-        if not postamt_certificates.locked(file, whose):
-            holder = postamt_certificates.holder(file)
+        if not lock.locked(file, whose):
+            holder = lock.holder(file)
             raise Failed(f"another run is changing it on this host right now ({holder}); nothing was done")
-        with postamt_certificates.lock(60, whose=whose):
+        with lock.lock(60, whose=whose):
             yield
 
 
@@ -409,9 +409,9 @@ class Transaction:
         serves = self.plan["serves"]
         if not changed or not serves:
             return changed
-        if not postamt_certificates.behind(self.program.name, serves, loaded):
+        if not shown.behind(serves, loaded, self.plan["program"]["workers"]):
             return []
-        bad = postamt_certificates.unusable(serves)
+        bad = shown.unusable(serves)
         if bad and not self.dry:
             raise Failed(f"{'; '.join(bad)}; nothing was changed (the role certificates puts it right)")
         return changed
@@ -765,7 +765,7 @@ class Transaction:
     def see_served(self) -> None:
         """See that a new certificate is shown; the journal stays where it is not, so that the next run tries again."""
         if self.changed_watches and self.plan["serves"] and not self.dry:
-            remaining = postamt_certificates.settled(self.plan["serves"])
+            remaining = shown.settled(self.plan["serves"])
             if remaining:
                 self.fail(
                     f"{self.program.title} shows another certificate than the one on disk after its "
@@ -850,11 +850,16 @@ class Transaction:
             "ran": self.ran,
             "watch": self.watched,
             "serves": self.plan["serves"],
+            **self.reloading(),
         }
+
+    def reloading(self) -> dict[str, Any]:
+        """Return how the command postamt-certificates has the program read its certificates again."""
+        return {key: self.plan["program"][key] for key in ("title", "reload", "workers")}
 
     def claim_outdated(self) -> bool:
         """Tell it without reading each file once more: a second run asks this, and has found all files right."""
-        now = {"units": self.units_of_ours(), "watch": self.watched, "serves": self.plan["serves"]}
+        now = {"units": self.units_of_ours(), "watch": self.watched, "serves": self.plan["serves"], **self.reloading()}
         names = sorted(self.manifest.get("files", ()))
         return names != self.files_of_ours() or any(self.manifest.get(key) != value for key, value in now.items())
 

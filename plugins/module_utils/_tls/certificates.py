@@ -10,7 +10,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import program, units
-from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates as host
+from ansible_collections.postamt.mail.plugins.module_utils._tls import reload
+from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
+from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHAIN, FOLDER, GROUP, Store
 
 ACME = "postamt-acme.service"
 
@@ -25,10 +27,10 @@ class Transaction(program.Transaction):
     def __init__(self, module: AnsibleModule) -> None:
         super().__init__(program.Program, module)
         try:
-            gid = grp.getgrnam(host.GROUP).gr_gid
+            gid = grp.getgrnam(GROUP).gr_gid
         except KeyError:
             gid = -1  # its package is missing yet
-        self.store = host.Store(host.FOLDER, gid, module.run_command)
+        self.store = Store(FOLDER, gid, module.run_command)
         self.result: dict[str, Any] = {}
 
     def apply(self) -> None:
@@ -43,16 +45,16 @@ class Transaction(program.Transaction):
                 self.result = {"requests": self.store.requested(self.request["certificates"])}
             else:
                 self.store.installed(self.request["ca"], self.request["certificates"], self.request["removed"])
-                reloaded, left = host.serve()
+                reloaded, left = reload.serve()
                 # What is left is for the roles of the programs, which come later and say more.
                 self.result = {"reloaded": sorted(reloaded), "left": left}
-        except host.CertificateError as error:
+        except CertificateError as error:
             raise units.Failed(str(error)) from None
 
     def shown_by(self) -> dict[str, list[str]]:
         """Return by certificate the titles of the programs that would be reloaded for it."""
-        chains = {name: f"{host.FOLDER}/{name}/{host.CHAIN}" for name in self.store.names()}
-        known = host.programs()
+        chains = {name: f"{FOLDER}/{name}/{CHAIN}" for name in self.store.names()}
+        known = reload.programs()
         return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
 
     def look_at_units(self) -> None:

@@ -19,6 +19,7 @@ Plan = dict[str, t.Any]
 
 HEAD = forms.HEAD
 UNITS = "/etc/systemd/system"
+LIBRARY = "/usr/local/lib/postamt"  # what the collection's own commands read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,18 +38,26 @@ class File:
     build: str = ""  # "lmdb" where postmap makes a table of it, "sieve" where sievec compiles it
 
 
-_FOLDERS = re.compile(r"module_utils\.[\w.]+ import")
+_COLLECTION = r"from ansible_collections\.postamt\.mail\.plugins\.module_utils"
+# What a file imports lies beside it on a host, in one folder.
+_BESIDE = (
+    (re.compile(rf"(?m)^{_COLLECTION}\.\w+ import"), "import"),
+    (re.compile(rf"(?m)^{_COLLECTION}\.\w+\.(\w+) import"), r"from \1 import"),
+    # of a command that chooses by itself: a file that moves within the collection changes nothing on a host
+    (re.compile(r"module_utils\.[\w.]+ import"), "module_utils import"),
+)
 
 
 def library(module: str) -> str:
-    """Return a file of module_utils as a host gets it for its own commands."""
+    """Return a file of module_utils as a host gets it for its own commands, such as _engine/files."""
     source = (pathlib.Path(__file__).parents[2] / "module_utils" / f"{module}.py").read_text("utf-8")
-    # without the collection's folders: a file that moves here changes nothing on a host
-    return f"{HEAD}\n{_FOLDERS.sub('module_utils import', source)}"
+    for pattern, replacement in _BESIDE:
+        source = pattern.sub(replacement, source)
+    return f"{HEAD}\n{source}"
 
 
 def command(module: str) -> str:
-    """Return a file of module_utils as a command of the host: it needs files.py and Python's standard library."""
+    """Return a file of module_utils as a command of the host, which lies beside what it imports."""
     return f"#!/usr/bin/python3\n{library(module)}"
 
 

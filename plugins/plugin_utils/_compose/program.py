@@ -9,6 +9,17 @@ import typing as t
 
 
 @dataclasses.dataclass(frozen=True)
+class Workers:
+    """Processes that take further clients with the certificate that they read when they started.
+
+    pid_file: that of their parent. names: as in proc(5).
+    """
+
+    pid_file: str
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Program:
     """What the engine on a host has to know of a program, beside what a plan wants of it.
 
@@ -17,6 +28,9 @@ class Program:
     restarts: whether any change of a file needs a restart. reads_folders: whether the program uses whatever files lie
     in a folder, so that a removed one means a reload. patience: seconds after which it should answer once it was
     started. age: seconds by which the modification time of its files is set back.
+
+    Of a program that shows certificates, reload: the command that has it read them again, connections being kept;
+    workers: its processes that have to be younger than the certificates, where there are such.
     """
 
     title: str
@@ -26,7 +40,16 @@ class Program:
     reads_folders: bool = False
     patience: float = 5.0
     age: float = 0.0
+    reload: tuple[str, ...] = ()
+    workers: Workers | None = None
 
     def for_host(self, name: str) -> dict[str, t.Any]:
         """Return it as plain data; name: of the program's file, as in paths and results."""
-        return {"name": name, **dataclasses.asdict(self), "last": list(self.last)}
+        workers = {**dataclasses.asdict(self.workers), "names": list(self.workers.names)} if self.workers else {}
+        return {
+            "name": name,
+            **dataclasses.asdict(self),
+            "last": list(self.last),
+            "reload": list(self.reload),
+            "workers": workers,
+        }

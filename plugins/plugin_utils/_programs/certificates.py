@@ -26,11 +26,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
     HEAD,
+    LIBRARY,
     UNITS,
     File,
     Plan,
     Unit,
-    command,
     library,
     make_plan,
 )
@@ -119,10 +119,31 @@ def _by_acme(name: str, names: tuple[str, ...], specs: Mapping[str, CertificateS
 
 INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
-LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
+# Each of these imports none but those before it, and the last has main().
+_LIBRARY = (
+    "_engine/files",
+    "_engine/lock",
+    "_tls/commands",
+    "_tls/store",
+    "_tls/shown",
+    "_tls/reload",
+    "_tls/warn",
+    "_tls/postamt_certificates",
+)
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
 PROGRAM = Program(title="the upkeep of certificates", last=(COMMAND,))  # what the command reads is there before
 
+_COMMAND = """\
+#!/usr/bin/python3 -IB
+{head}
+import sys
+
+sys.path.insert(0, "{library}")
+
+from postamt_certificates import main
+
+sys.exit(main())
+"""
 _PATH = """\
 {head}
 [Unit]
@@ -182,8 +203,8 @@ def _files(specs: t.Iterable[str]) -> list[File]:
         "postamt-certificates-warn.service": _WARN.format(head=HEAD, command=COMMAND, limits=sandbox(**_WARNS)),
     }
     return [
-        File(LIBRARY, library("_engine/files")),
-        File(COMMAND, command("_tls/postamt_certificates"), "0755"),
+        *(File(f"{LIBRARY}/{module.rpartition('/')[2]}.py", library(module)) for module in _LIBRARY),
+        File(COMMAND, _COMMAND.format(head=HEAD, library=LIBRARY), "0755"),
         *(File(f"{UNITS}/{name}", content) for name, content in units.items()),
         timer(
             "postamt-certificates-warn",

@@ -47,6 +47,7 @@ PROGRAM = Program(
     checker="/usr/bin/doveconf",
     last=(MAIN,),
     age=5.0,  # a Sieve script must be older than what sievec made of it
+    reload=("systemctl", "reload", "dovecot.service"),
 )
 
 

@@ -37,7 +37,13 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
 WATCH = "/etc/postamt/haproxy.lua"
-PROGRAM = Program(title="HAProxy", checker="/usr/sbin/haproxy", last=(CONFIGURATION,), patience=20.0)
+PROGRAM = Program(
+    title="HAProxy",
+    checker="/usr/sbin/haproxy",
+    last=(CONFIGURATION,),
+    patience=20.0,
+    reload=("systemctl", "reload", UNIT),
+)
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
 GATE = "/usr/local/lib/postamt/directory-in-step"
 GATE_UNIT = "postamt-directory-in-step.service"

@@ -28,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
     united,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
+    LIBRARY,
     Directory,
     File,
     Plan,
@@ -54,7 +55,8 @@ Values = list[str]
 Attributes = dict[str, Values]
 
 DATABASE = "/var/lib/ldap-mail"  # not below Debian's own database, whose folder the package moves in upgrades
-PROGRAM = Program(title="slapd")
+RELOADER = f"{LIBRARY}/reload-slapd"  # the concern directory brings it
+PROGRAM = Program(title="slapd", reload=(RELOADER,))
 ROOT = "gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth"  # root through ldapi:/// (SASL EXTERNAL)
 
 # Argon2 (RFC 9106) withstands graphics cards because it needs memory; OpenLDAP ships it in both releases. The cost is

@@ -32,7 +32,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     make_plan,
     shown_at,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program, Workers
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_checks as checks
@@ -50,6 +50,8 @@ PROGRAM = Program(
     last=(f"{FOLDER}/master.cf", f"{FOLDER}/main.cf"),
     # A main.cf or LDAP table younger than a second makes each program of Postfix 3.10 wait until it has settled.
     age=5.0,
+    reload=("postfix", "reload"),
+    workers=Workers("/var/spool/postfix/pid/master.pid", ("smtpd", "tlsproxy")),
 )
 
 # The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.

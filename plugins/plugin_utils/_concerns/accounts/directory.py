@@ -7,11 +7,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, command
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import Ldap, Reader, suffix_problem
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import Certificates
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import RELOADER, Ldap, Reader, suffix_problem
 
 RUNS = ("ldap",)  # it runs where this concern contributes to it
 
@@ -70,3 +71,8 @@ def ldap(site: Site, host: Host) -> Ldap:
         everywhere=site.of(Variables).mail_directory_public,
         files=[File(f"{UNITS}/slapd.service.d/postamt-clock.conf", _CLOCK)],
     )
+
+
+def certificates(site: Site, host: Host) -> Certificates:
+    """Return what has slapd read a new certificate; it comes with the command that calls it."""
+    return Certificates(files=[File(RELOADER, command("_slapd/reload_slapd"), "0755")])

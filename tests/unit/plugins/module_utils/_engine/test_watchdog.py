@@ -13,15 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, watchdog
-from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, lock, watchdog
 
 HANGS = """
 import subprocess, sys
-from ansible_collections.postamt.mail.plugins.module_utils._tls import postamt_certificates
+from ansible_collections.postamt.mail.plugins.module_utils._engine import lock
 from ansible_collections.postamt.mail.plugins.module_utils._engine import watchdog
 watchdog.start("clamav on this host", 1.5)
-with postamt_certificates.lock(1, sys.argv[1], "a run of postamt.mail, clamav"):
+with lock.lock(1, sys.argv[1], "a run of postamt.mail, clamav"):
     subprocess.run(["sh", "-c", "trap '' TERM; echo begun >&2; sleep 77.5; :"])
 """
 
@@ -32,8 +31,8 @@ def test_what_hangs_ends_with_its_children_and_leaves_no_lock(tmp_path: Path) ->
     module = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert module.stderr and module.stderr.readline() == b"begun\n"
     with files.open_lock(path) as file:
-        assert not postamt_certificates.locked(file, "me")
-        assert postamt_certificates.holder(file) == f"process {module.pid}, a run of postamt.mail, clamav"
+        assert not lock.locked(file, "me")
+        assert lock.holder(file) == f"process {module.pid}, a run of postamt.mail, clamav"
     until = time.monotonic() + 5
     while not (children := watchdog.descendants(module.pid)) and time.monotonic() < until:
         time.sleep(0.01)
@@ -46,7 +45,7 @@ def test_what_hangs_ends_with_its_children_and_leaves_no_lock(tmp_path: Path) ->
     )
     assert "sleep 77.5" in answer["msg"]
     assert children and not any(files.exists(f"/proc/{child}/exe") for child in children)
-    with postamt_certificates.lock(0.1, path):
+    with lock.lock(0.1, path):
         pass
 
 
@@ -65,7 +64,7 @@ def test_it_ends_where_nobody_reads_what_it_says(tmp_path: Path, full: bool) -> 
     module = subprocess.Popen(words, env=env, stdout=writer, stderr=subprocess.DEVNULL)
     try:
         assert module.wait(timeout=20) == 1
-        with postamt_certificates.lock(0.1, path):
+        with lock.lock(0.1, path):
             pass
     finally:
         for pid in watchdog.descendants(module.pid):

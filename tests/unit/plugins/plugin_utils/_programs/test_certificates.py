@@ -7,12 +7,15 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import os
+import re
 import subprocess
+import sys
 import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._tls.postamt_certificates import CertificateError, Store
+from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
+from ansible_collections.postamt.mail.plugins.module_utils._tls.store import Store
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
@@ -438,3 +441,25 @@ def test_what_acme_has_not_brought_yet_is_known(lab: Lab, tmp_path: Path) -> Non
     assert certificates.stand_ins(wanted, lab.store.seen()) == ["public"]
     bring(lab, tmp_path)
     assert certificates.stand_ins(wanted, lab.store.seen()) == []
+
+
+def test_the_command_runs_with_nothing_but_what_the_host_gets(tmp_path: Path) -> None:
+    place = "/usr/local/lib/postamt"
+    for file in plan()["files"]:
+        if file["path"].startswith(f"{place}/") or file["path"] == certificates.COMMAND:
+            assert "ansible_collections" not in file["content"]
+            path = Path(f"{tmp_path}{file['path']}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file["content"].replace(f'"{place}"', f'"{tmp_path}{place}"'))
+    code, out, _err = run([sys.executable, "-IBS", f"{tmp_path}{certificates.COMMAND}", "warn", "--help"])
+    assert (code, out.split()[:3]) == (0, ["usage:", "postamt-certificates", "warn"])
+
+
+def test_what_is_replaced_first_needs_nothing_that_comes_later() -> None:
+    """A run may be killed between two files, and the command be called then."""
+    found = [file for file in plan()["files"] if file["path"].startswith("/usr/local/lib/postamt/")]
+    names = [Path(file["path"]).stem for file in found]
+    for position, file in enumerate(found):
+        used = re.findall(r"(?m)^(?:from (\w+) )?import ([\w, ]+)", file["content"])
+        words = {word for module, listed in used for word in ([module] if module else re.split(r"\W+", listed))}
+        assert words & set(names) <= set(names[:position])

@@ -1,0 +1,131 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which certificate each port shows, asked at the ports themselves.
+
+A host has this file as /usr/local/lib/postamt/shown.py.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import struct
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files
+from ansible_collections.postamt.mail.plugins.module_utils._tls import commands
+from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHAIN, FOLDER, KEY, Store, chain_of
+
+PATIENCE = 10.0  # seconds in which a reloaded program shows its new certificate
+
+Serves = Mapping[str, Any]  # plugin_utils/_compose/plan.py: port, protocol, tls, certificates, address
+
+
+def listening(port: int, tables: Sequence[str] = ("/proc/net/tcp", "/proc/net/tcp6")) -> list[str]:
+    """Return the addresses at which somebody listens on a port, loopback for all of a family (proc(5))."""
+    found = []
+    for table in tables:
+        for row in [line.split() for line in files.text(table).splitlines()[1:]]:
+            words, number = row[1].split(":")
+            if row[3] == "0A" and int(number, 16) == port:
+                raw = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
+                found.append(socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw))
+    loopback6 = f"{1:032x}" in files.text("/proc/net/if_inet6")
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1" if loopback6 else "127.0.0.1"}
+    return sorted({everywhere.get(address, address) for address in found if not address.startswith("fe80:")})
+
+
+def wrong(serves: Iterable[Serves]) -> list[str]:
+    """Return the ports that do not show the certificate on disk, such as "port 993 of ::1"; all are asked at once.
+
+    A port at which nobody listens is not wrong: whoever starts there reads what is on disk.
+    """
+    serves = list(serves)
+    own = {(item["port"], item["address"]) for item in serves if item["address"]}
+    asked = []
+    for item in serves:
+        heard = listening(item["port"])
+        others = [address for address in heard if (item["port"], address) not in own]
+        addresses = others if not item["address"] else [item["address"]] if heard else []
+        asked += [(item, address, _client(item, address)) for address in addresses]
+    found = []
+    for item, address, client in asked:
+        shown = chain_of(client.communicate()[0].decode("ascii", "replace"))
+        wanted = [chain_of(files.text(path)) for path in item["certificates"]]
+        # OpenSSL may add the CA that it knows to a chain that ends below it.
+        if not any(chain and shown[: len(chain)] == chain for chain in wanted):
+            found.append(f"port {item['port']} of {address}")
+    return found
+
+
+def unusable(serves: Iterable[Serves], folder: str = FOLDER) -> list[str]:
+    """Return what is wrong with the certificates on disk; whoever read them now could not serve any longer.
+
+    folder: that of this host's certificates. What lies elsewhere is not looked at.
+    """
+    store = Store(folder, -1, commands.run)
+    found = []
+    for path in sorted({path for item in serves for path in item["certificates"]}):
+        generation, name = os.path.split(path)
+        if os.path.dirname(generation) == folder and name == CHAIN:
+            if not chain_of(files.text(path)):
+                found.append(f"{path} holds no certificate")
+            elif not store.matches(generation):
+                found.append(f"{path} and {KEY} beside it do not belong together")
+    return found
+
+
+def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
+    where = f"[{address}]:{item['port']}" if ":" in address else f"{address}:{item['port']}"
+    command = ["timeout", "15", "openssl", "s_client", "-connect", where, "-showcerts", "-noservername"]
+    command += ["-starttls", item["protocol"], "-name", "localhost"] if item["tls"] == "starttls" else []
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=commands.ENVIRONMENT)
+
+
+def behind(serves: Sequence[Serves], watch: Mapping[str, str], workers: Mapping[str, Any]) -> list[str]:
+    """Return what of a program does not use the certificates on disk: ports, or processes that are older.
+
+    watch: digests of the files when the program last read them. workers: pid_file and names of its processes that take
+    clients with what they read when they started, or nothing.
+    """
+    found = wrong(serves)
+    # A busy process does not answer, and afterwards takes more clients with what it read when it started.
+    if not found and workers and any(files.digest(path) != known for path, known in watch.items()):
+        since = max((_changed(path) for path in watch), default=0.0)
+        if any(started < since for started in _starts(workers["pid_file"], workers["names"])):
+            found = ["a process that is older than the certificate"]
+    return found
+
+
+def _changed(path: str) -> float:
+    """Return when a path came to mean what it means: its file, or a link on the way, was changed."""
+    parts = path.split("/")
+    folders = ["/".join(parts[:end]) for end in range(2, len(parts))]
+    links = [found for folder in folders if (found := files.status(folder)) and stat.S_ISLNK(found.st_mode)]
+    times = [found.st_ctime for found in (*links, files.status(path, follow=True)) if found]
+    return max(times, default=0.0)
+
+
+def _starts(pid_file: str, names: Sequence[str]) -> list[float]:
+    """Return when each child of these names was started, in seconds since the epoch; pid_file: their parent's."""
+    parent = files.text(pid_file).strip()
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = []
+    for pid in files.text(f"/proc/{parent}/task/{parent}/children").split():
+        name, _parenthesis, rest = files.text(f"/proc/{pid}/stat").partition("(")[2].rpartition(")")
+        if name in names:
+            found.append(booted + int(rest.split()[19]) / os.sysconf("SC_CLK_TCK"))
+    return found
+
+
+def settled(serves: Sequence[Serves], wait: float = PATIENCE) -> list[str]:
+    """Return the ports that are still wrong after so many seconds."""
+    until = time.monotonic() + wait
+    while (left := wrong(serves)) and time.monotonic() < until:
+        time.sleep(0.2)
+    return left
