@@ -21,7 +21,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._accounts.store impor
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._engine.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, ldap
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, ldap, targets
 
 INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
 
@@ -186,7 +186,7 @@ class Accounts(AccountStore):
     def look(self) -> None:
         tree = self.connection.search(self.desired["suffix"], "subtree", names=ldap.ENTRY_ATTRIBUTES)
         self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
-        self.current = entries.whole(self.actual, self.record)
+        self.current = targets.whole(self.actual, self.record)
 
     def listed(self) -> list[dict[str, Any]]:
         return listed(self.desired, self.current, self.record)
@@ -197,10 +197,10 @@ class Accounts(AccountStore):
 
     def send(self, change: entries.EntryRequest) -> None:
         """Send a change of one account, and of the aliases and forwards that point to it, and say so; raises Failed."""
-        wrong = entries.circle_in(self.current, [change])
-        if wrong and not entries.circle_in(self.current, ()):
+        wrong = targets.circle_in(self.current, [change])
+        if wrong and not targets.circle_in(self.current, ()):
             raise Failed(f"aliases and forwards would {wrong}; nothing was changed")
-        changes, withdrawn = entries.expanded([change], self.actual, self.record)
+        changes, withdrawn = targets.expanded([change], self.actual, self.record)
         if not self.dry:  # before the first change: what is lost of it would be lost for good
             self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
             files.save(ldap.RECORD, self.record)

@@ -30,6 +30,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, entries
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.merge import merge, united
 
 SOCKET = "/run/slapd/ldapi"
 PID_FILE = "/run/slapd/slapd.pid"
@@ -598,22 +599,22 @@ class Transaction(program.Transaction):
         if self.database_there:
             tree = self.connection.search(desired["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
         current = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
-        merge = entries.merge(desired, current, self.record, stored_digest)
-        self.notes += merge.notes
-        if self.plan["followed"] and self.database_there and (merge.changes or merge.needed):
+        result = merge(desired, current, self.record, stored_digest)
+        self.notes += result.notes
+        if self.plan["followed"] and self.database_there and (result.changes or result.needed):
             refuse_late(self.connection, desired["suffix"])
-        self.tell(merge.changes)
-        if merge.changes and not self.dry:
+        self.tell(result.changes)
+        if result.changes and not self.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's
             self.under_way = True
-            self.record.update(entries.united(self.record, merge.record))
+            self.record.update(united(self.record, result.record))
             self.keep_record()
-            roots = [request for request in merge.changes if request.kind == "branch"]
-            rest = [request for request in merge.changes if request.kind != "branch"]
+            roots = [request for request in result.changes if request.kind == "branch"]
+            rest = [request for request in result.changes if request.kind != "branch"]
             self.connection.all_of(map(self.connection.entry_request, roots))
             self.connection.all_of(map(self.connection.entry_request, rest), _WINDOW)
-        self.record.update(merge.record)
-        self.set_passwords(merge.needed)
+        self.record.update(result.record)
+        self.set_passwords(result.needed)
 
     def note_lag(self) -> None:
         """Say if a replica is not in step with the provider after a while; it does not need this run to catch up."""
