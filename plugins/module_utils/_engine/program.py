@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, lock, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._tls import shown
+from ansible_collections.postamt.mail.plugins.module_utils._tls import lock, shown
 
 if TYPE_CHECKING:
     from ansible_collections.postamt.mail.plugins.module_utils._engine.health import Answer

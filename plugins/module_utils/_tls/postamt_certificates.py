@@ -19,8 +19,8 @@ import time
 from collections.abc import Sequence
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
-from ansible_collections.postamt.mail.plugins.module_utils._engine.lock import lock
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError, call, run
+from ansible_collections.postamt.mail.plugins.module_utils._tls.lock import lock
 from ansible_collections.postamt.mail.plugins.module_utils._tls.reload import STATE, serve
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import FOLDER, GROUP, Store
 from ansible_collections.postamt.mail.plugins.module_utils._tls.warn import WARN_DAYS, warn

@@ -122,7 +122,7 @@ COMMAND = "/usr/local/sbin/postamt-certificates"
 # Each of these imports none but those before it, and the last has main().
 _LIBRARY = (
     "_engine/files",
-    "_engine/lock",
+    "_tls/lock",
     "_tls/commands",
     "_tls/store",
     "_tls/shown",

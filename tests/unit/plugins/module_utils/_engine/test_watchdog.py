@@ -13,11 +13,12 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, lock, watchdog
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, watchdog
+from ansible_collections.postamt.mail.plugins.module_utils._tls import lock
 
 HANGS = """
 import subprocess, sys
-from ansible_collections.postamt.mail.plugins.module_utils._engine import lock
+from ansible_collections.postamt.mail.plugins.module_utils._tls import lock
 from ansible_collections.postamt.mail.plugins.module_utils._engine import watchdog
 watchdog.start("clamav on this host", 1.5)
 with lock.lock(1, sys.argv[1], "a run of postamt.mail, clamav"):

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine.lock import lock
+from ansible_collections.postamt.mail.plugins.module_utils._tls.lock import lock
 
 
 def test_the_lock_waits_and_says_so(tmp_path: Path) -> None:
