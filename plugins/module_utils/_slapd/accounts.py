@@ -21,7 +21,14 @@ from ansible_collections.postamt.mail.plugins.module_utils._accounts.store impor
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._engine.circles import without_plus
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, ldap, targets
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import entries, targets
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import (
+    ENTRY_ATTRIBUTES,
+    Connection,
+    stored_digest,
+)
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.paths import RECORD
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.replica import refuse_late
 
 INVENTORY, LEFT, BY_HAND = "inventory", "left the inventory", "by hand"
 
@@ -170,21 +177,21 @@ class Accounts(AccountStore):
         self.today = datetime.datetime.now(datetime.UTC).date()
 
     def execute(self) -> None:
-        self.record = files.load(ldap.RECORD)
+        self.record = files.load(RECORD)
         if not self.record:
             raise Failed("this host holds no directory of the site yet: run postamt.mail.site first")
         self.kept = dict(self.record)
-        self.connection = ldap.Connection()
+        self.connection = Connection()
         if self.request["state"] != "listed" and self.request["followed"]:
-            ldap.refuse_late(self.connection, self.desired["suffix"])
+            refuse_late(self.connection, self.desired["suffix"])
         super().execute()
 
     def finish(self) -> None:
         if self.record != self.kept and not self.dry:
-            files.save(ldap.RECORD, self.record)
+            files.save(RECORD, self.record)
 
     def look(self) -> None:
-        tree = self.connection.search(self.desired["suffix"], "subtree", names=ldap.ENTRY_ATTRIBUTES)
+        tree = self.connection.search(self.desired["suffix"], "subtree", names=ENTRY_ATTRIBUTES)
         self.actual = {dn: entries.Entry(dn, attributes) for dn, attributes in tree.items()}
         self.current = targets.whole(self.actual, self.record)
 
@@ -192,7 +199,7 @@ class Accounts(AccountStore):
         return listed(self.desired, self.current, self.record)
 
     def did(self, verb: entries.Verb, what: str) -> bool:
-        self.actions.append(f"would {verb} {what}" if self.dry else f"{ldap.PAST[verb]} {what}")
+        self.actions.append(f"would {verb} {what}" if self.dry else f"{entries.PAST[verb]} {what}")
         return not self.dry
 
     def send(self, change: entries.EntryRequest) -> None:
@@ -203,7 +210,7 @@ class Accounts(AccountStore):
         changes, withdrawn = targets.expanded([change], self.actual, self.record)
         if not self.dry:  # before the first change: what is lost of it would be lost for good
             self.record["withdrawn"] = entries.both(self.record.get("withdrawn", {}), withdrawn)
-            files.save(ldap.RECORD, self.record)
+            files.save(RECORD, self.record)
         for one in changes:
             if self.did(one.verb, f"{one.kind} {one.name}"):
                 self.connection.all_of([self.connection.entry_request(one)])
@@ -322,7 +329,7 @@ class Accounts(AccountStore):
             for part in ("accounts", "passwords"):
                 self.record[part] = {name: kept for name, kept in self.record.get(part, {}).items() if name != address}
             self.record["leaving"] = {dn: day for dn, day in self.record["leaving"].items() if dn != entry.dn}
-            files.save(ldap.RECORD, self.record)
+            files.save(RECORD, self.record)
 
     def deleter(self, dn: str) -> Any:
         return lambda: self.connection.delete(dn)
@@ -342,7 +349,7 @@ class Accounts(AccountStore):
         stored = passwords.get(address, {}).get("stored", "")
         if mine:
             found = self.connection.search(entry.dn, "base", names=["userPassword"])
-            stored = ldap.stored_digest(found[entry.dn].get("userPassword", []))
+            stored = stored_digest(found[entry.dn].get("userPassword", []))
         print_of = mine or self.desired["fingerprints"][address]
         self.record["passwords"] = {**passwords, address: {"fingerprint": print_of, "stored": stored}}
 

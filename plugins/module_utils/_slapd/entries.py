@@ -11,6 +11,11 @@ from typing import Any, Literal
 Attributes = dict[str, list[str]]
 Verb = Literal["add", "change", "remove", "disable", "enable", "rename", "delete"]
 
+PAST: dict[Verb, str] = {
+    "add": "added", "change": "changed", "remove": "removed", "disable": "disabled", "enable": "enabled",
+    "rename": "renamed", "delete": "deleted",
+}  # fmt: skip
+
 ACCOUNT = ("inetOrgPerson", "PostfixBookMailAccount")
 FORWARD = "PostfixBookMailForward"
 _SINGLE = ("mailQuota",)

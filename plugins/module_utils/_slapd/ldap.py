@@ -1,195 +1,38 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Apply the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection.
-
-A change of cn=config is tried first on a second slapd, which has a copy of the configuration and answers on a socket in
-a private folder only: the real thing, certificates and access rules included. (slapmodify(8) on a copy takes any
-access rule and any cipher list, and cannot add a database.)
-"""
+"""Apply the plan of slapd: cn=config and the entries, looked at and changed over one ldapi connection."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import dataclasses
-import datetime
 import hashlib
-import importlib
 import os
 import re
 import shutil
 import socket
 import ssl
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, entries
-from ansible_collections.postamt.mail.plugins.module_utils._slapd.merge import merge, united
-
-SOCKET = "/run/slapd/ldapi"
-PID_FILE = "/run/slapd/slapd.pid"
-CONFIG = "/etc/ldap/slapd.d"
-DEFAULTS = "/etc/default/slapd"
-REHEARSAL = "/run/postamt-ldap"  # root's, with folders of openldap in it, so not below the one that is root's alone
-REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
-USER = "openldap"
-RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
-
-_CONFIG_FILTER = (
-    "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(objectClass=olcOverlayConfig)"
-    "(cn=*postfixbook))"
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, entries, offline, rehearsal, replica
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import (
+    CONFIG_FILTER,
+    ENTRY_ATTRIBUTES,
+    Connection,
+    send,
+    stored_digest,
 )
-ENTRY_ATTRIBUTES = (
-    "objectClass", "o", "ou", "dc", "cn", "sn", "uid", "mail", "mailAlias", "mailForwardingAddress", "mailEnabled",
-    "mailQuota", "mailHomeDirectory", "mailUidNumber", "mailGidNumber", "mailStorageDirectory", "userPassword",
-    "authzTo", "pwdAttribute", "pwdMinLength", "pwdMaxLength", "pwdCheckQuality", "pwdSafeModify",
-)  # fmt: skip
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.merge import merge, united
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.paths import CONFIG, DEFAULTS, PID_FILE, RECORD, USER
+
 FOLLOWS = ("olcSyncrepl", "olcUpdateRef")  # what makes a database a replica
-# What slapd derives by itself, and does not take
-_DERIVED = ("entryDN", "subschemaSubentry", "hasSubordinates")
 _PATIENCE = 30  # seconds for a new replica to have all entries; 20,000 take about half as long
-_CLOCKS = 2  # seconds by which clocks may differ
 _WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
-PAST = {
-    "add": "added", "change": "changed", "remove": "removed", "disable": "disabled", "enable": "enabled",
-    "rename": "renamed", "delete": "deleted",
-}  # fmt: skip
-
-
-class Connection:
-    """An LDAP connection through a socket, as root (SASL EXTERNAL) or by a login: DN and password."""
-
-    def __init__(self, path: str = SOCKET, wait: float = 5.0, login: tuple[str, str] | None = None) -> None:
-        try:
-            ldap = importlib.import_module("ldap")
-        except ImportError:
-            raise Failed("python3-ldap is there, but not for this Python: use Debian's own, /usr/bin/python3") from None
-        self.ldap: Any = ldap
-        self.link: Any = ldap.initialize(f"ldapi://{quote(path, safe='')}")
-        self.link.set_option(ldap.OPT_NETWORK_TIMEOUT, 10.0)
-        if login:  # at another host
-            self.link.set_option(ldap.OPT_TIMEOUT, 60.0)
-        end = time.monotonic() + wait
-        while True:
-            try:
-                if login:
-                    self.link.simple_bind_s(*login)
-                else:
-                    self.link.sasl_non_interactive_bind_s("EXTERNAL")
-                return
-            except ldap.SERVER_DOWN:
-                if time.monotonic() > end:
-                    raise Failed(f"slapd does not answer on {path}") from None
-                time.sleep(0.05)
-            except ldap.LDAPError as error:
-                who = login[0] if login else "root"
-                raise Failed(f"slapd does not let {who} in on {path}: {explained(error)}") from None
-
-    def search(self, base: str, scope: str, query: str = "(objectClass=*)", names: Iterable[str] = ()) -> config.Tree:
-        """Return entries by DN, values as text; nothing where the base does not exist."""
-        scopes = {"base": self.ldap.SCOPE_BASE, "subtree": self.ldap.SCOPE_SUBTREE}
-        try:
-            found = self.link.search_s(base, scopes[scope], query, list(names) or None)
-        except self.ldap.NO_SUCH_OBJECT:
-            return {}
-        except self.ldap.LDAPError as error:
-            raise Failed(f"slapd does not answer a search below {base}: {explained(error)}") from None
-        return {
-            dn: {name: [value.decode("utf-8", "surrogateescape") for value in values] for name, values in have.items()}
-            for dn, have in found
-            if dn is not None
-        }
-
-    def add(self, dn: str, attributes: config.Attributes) -> int:
-        return int(self.link.add_ext(dn, [(name, _bytes(values)) for name, values in attributes.items()]))
-
-    def modify(self, dn: str, modifications: Iterable[config.Modification]) -> int:
-        verbs = {"add": self.ldap.MOD_ADD, "delete": self.ldap.MOD_DELETE, "replace": self.ldap.MOD_REPLACE}
-        sent = [(verbs[verb], name, _bytes(values) or None) for verb, name, values in modifications]
-        return int(self.link.modify_ext(dn, sent))
-
-    def delete(self, dn: str) -> int:
-        return int(self.link.delete_ext(dn))
-
-    def password(self, dn: str, clear: str) -> int:
-        """Have slapd hash and store a password (RFC 3062)."""
-        return int(self.link.passwd(dn, None, clear))
-
-    def entry_request(self, request: entries.EntryRequest) -> tuple[str, Callable[[], int]]:
-        """Return what sends a change of an entry, and what it is called if slapd refuses it."""
-        what = f"to {request.verb} {request.kind} {request.name}"
-        if request.after is None:
-            return what, lambda: self.delete(request.dn)
-        if request.before is None:
-            return what, lambda: self.add(request.dn, request.after or {})
-        new = request.modifications()
-        return what, lambda: self.modify(request.dn, [("replace", name, new[name]) for name in new])
-
-    def all_of(self, requests: Iterable[tuple[str, Callable[[], int]]], window: int = 1) -> None:
-        """Send requests, several at a time, and wait for all; raises Failed naming the one that was refused."""
-        under_way: deque[tuple[str, int]] = deque()
-
-        def finish() -> None:
-            what, number = under_way.popleft()
-            try:
-                self.link.result3(number)
-            except self.ldap.LDAPError as error:
-                raise Failed(f"slapd refuses {what}: {explained(error)}") from None
-
-        for what, send in requests:
-            if len(under_way) >= window:
-                finish()
-            under_way.append((what, send()))
-        while under_way:
-            finish()
-
-
-class Files(Connection):
-    """What slapd would say if it ran, read from its files by slapcat(8); nothing where it is not installed."""
-
-    def __init__(self) -> None:
-        """Connect to nothing."""
-
-    def search(self, base: str, scope: str, query: str = "", names: Iterable[str] = ()) -> config.Tree:
-        if not shutil.which("slapcat"):
-            return {}
-        place = ("-n", "0") if base == config.GLOBAL else ("-b", base)
-        found: config.Tree = {}
-        for block in _slapcat(*place).split("\n\n"):
-            pairs = [line.partition(":") for line in block.splitlines() if line and not line.startswith("#")]
-            entry: config.Attributes = {}
-            for name, _colon, value in pairs:
-                text = (
-                    base64.b64decode(value[1:]).decode("utf-8", "surrogateescape")
-                    if value.startswith(":")
-                    else value[1:]
-                )
-                entry.setdefault(name, []).append(text)
-            if "dn" in entry:
-                found[entry["dn"][0]] = entry
-        return found
-
-
-def _bytes(values: Iterable[str]) -> list[bytes]:
-    return [value.encode("utf-8", "surrogateescape") for value in values]
-
-
-def explained(error: Exception) -> str:
-    """Return what an LDAP error says, on one line."""
-    said = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-    words = [said.get("desc", type(error).__name__), said.get("info", "")]
-    return ": ".join(" ".join(word.split()) for word in words if word)
-
-
-def stored_digest(values: Iterable[str]) -> str:
-    """Return what tells whether the stored (hashed) password is still the one that was set."""
-    return hashlib.sha256("\0".join(sorted(values)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 class Transaction(program.Transaction):
@@ -241,16 +84,16 @@ class Transaction(program.Transaction):
         self.run_slapd()
         absent = self.missing.get("packages", [])
         if self.dry and (not served or "python3-ldap" in absent):
-            self.connection: Connection = Files()
+            self.connection: Connection = offline.Files()
             if absent:
                 self.actions.append(f"the new configuration was not checked: not installed are {', '.join(absent)}")
         else:
             self.connection = Connection()
         kept = dict(self.record)
         if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
-            if self.foreign_suffixes(Files().search(config.GLOBAL, "subtree")):
+            if self.foreign_suffixes(offline.Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
-            self.keep_original("/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
+            self.keep_original("/cn=config.ldif", files.Seen(offline.slapcat("-n", "0").encode(), 0o600, 0, 0))
         self.take_over()
         self.configure(self.plan["config"])
         self.fill()
@@ -280,12 +123,12 @@ class Transaction(program.Transaction):
         """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
         if not self.enabled or files.load(self.record_file) or not shutil.which("slapcat"):
             return program.Comparison()
-        tree = Files().search(config.GLOBAL, "subtree")
+        tree = offline.Files().search(config.GLOBAL, "subtree")
         shared = [c for c in config.changes(self.plan["config"], tree, {}) if c.dn in (config.GLOBAL, config.FRONTEND)]
         used = self.foreign_suffixes(tree)
         if not used and not any(request.before for request in shared):
             return program.Comparison()
-        listens, listen = _services(_text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
+        listens, listen = _services(text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
         lines = [f"-{DEFAULTS}: {listens}\n", f"+{DEFAULTS}: {listen}\n"] if listens != listen else []
         lines += [f"-{line}\n" for request in shared for line in request.before]
         lines += [f"+{line}\n" for request in shared for line in request.after]
@@ -296,7 +139,11 @@ class Transaction(program.Transaction):
         """Return the suffixes of databases that serve somebody else's entries: one that does not run serves nobody."""
         suffixes = [suffix for entry in tree.values() for suffix in entry.get("olcSuffix", [])]
         running = units.states(["slapd.service"])["slapd.service"].active
-        return [suffix for suffix in suffixes if running and suffix != self.plan["config"]["suffix"] and _used(suffix)]
+        return [
+            suffix
+            for suffix in suffixes
+            if running and suffix != self.plan["config"]["suffix"] and offline.used(suffix)
+        ]
 
     def claim(self) -> dict[str, Any]:
         return {**super().claim(), "shared": self.shared}
@@ -327,7 +174,7 @@ class Transaction(program.Transaction):
     def refuse_taken_ports(self) -> None:
         """Stop where somebody has a port: slapd starts without it, and who asks there would ask somebody else."""
         listen = self.plan["listen"]
-        if self.starts or _services(_text_of(DEFAULTS)) != _services(f'SLAPD_SERVICES="{listen}"'):
+        if self.starts or _services(text_of(DEFAULTS)) != _services(f'SLAPD_SERVICES="{listen}"'):
             taken = units.taken(places(listen), ("slapd.service",))
             if taken:
                 raise Failed(f"{'; '.join(taken)}; nothing was changed")
@@ -335,7 +182,7 @@ class Transaction(program.Transaction):
     def run_slapd(self) -> None:
         """Have slapd listen as the plan says and run in the group that may read its key."""
         listen = self.plan["listen"]
-        seen, before = files.see(DEFAULTS), _text_of(DEFAULTS)
+        seen, before = files.see(DEFAULTS), text_of(DEFAULTS)
         after, count = re.subn(r"(?m)^SLAPD_SERVICES=.*$", lambda _: f'SLAPD_SERVICES="{listen}"', before)
         after = after if count else f'{before}SLAPD_SERVICES="{listen}"\n'
         if before != after:
@@ -414,7 +261,7 @@ class Transaction(program.Transaction):
 
     def configure(self, desired: dict[str, Any]) -> None:
         """Make cn=config as desired, have renewed certificates read, and ask."""
-        tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
+        tree = self.connection.search(config.GLOBAL, "subtree", CONFIG_FILTER)
         recorded = self.record.get("config", {})
         try:
             found = config.changes(desired, tree, recorded)
@@ -426,7 +273,7 @@ class Transaction(program.Transaction):
             self.show(f"cn=config: {request.what}", request.before, request.after)
         if found or (renewed and not told):
             if not self.missing.get("packages") and "absent" not in self.watched.values():
-                rehearse(found, self.plan["key_group"])
+                rehearsal.rehearse(found, self.plan["key_group"])
             healthy = not self.dry and not self.complaint()
             if found:
                 if not self.dry:
@@ -516,21 +363,21 @@ class Transaction(program.Transaction):
         A replica that filled while it serves would deny accounts that have not come yet. Where the provider does not
         answer, the replica follows with what it has: without entries nobody can log in to ask it.
         """
-        replica, suffix = self.plan["replica"], self.plan["config"]["suffix"]
-        if replica and "accounts" in self.record:
+        follow, suffix = self.plan["replica"], self.plan["config"]["suffix"]
+        if follow and "accounts" in self.record:
             raise Failed(
                 "this host holds accounts and passwords that are changed here: run postamt.mail.move_directory"
             )
-        arrived = {} if replica or "accounts" in self.record else files.load(host.ARRIVING)
-        tree = self.connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER) if replica else {}
+        arrived = {} if follow or "accounts" in self.record else files.load(host.ARRIVING)
+        tree = self.connection.search(config.GLOBAL, "subtree", CONFIG_FILTER) if follow else {}
         follows = any("olcSyncrepl" in entry for entry in tree.values() if entry.get("olcSuffix") == [suffix])
-        if not arrived and (not replica or follows) and not self.record.get("loading"):
+        if not arrived and (not follow or follows) and not self.record.get("loading"):
             return
         where = f"brought from {arrived['from']}" if arrived else f"of {self.plan['provider']}"
         ldif = arrived.get("ldif", "")
-        if replica and not ldif:
+        if follow and not ldif:
             try:
-                ldif = as_ldif(self.provider(), suffix)
+                ldif = replica.as_ldif(self.provider(), suffix)
             except Failed:
                 if not self.record.get("loading"):
                     return
@@ -553,8 +400,8 @@ class Transaction(program.Transaction):
 
     def provider(self) -> Connection:
         """Return a connection to the provider; raises Failed where it does not answer."""
-        replica = self.plan["replica"]
-        return Connection(replica["socket"], 1.0, (replica["dn"], replica["password"]))
+        follow = self.plan["replica"]
+        return Connection(follow["socket"], 1.0, (follow["dn"], follow["password"]))
 
     def load(self, ldif: str) -> None:
         """Have the database hold these entries, or again what it held where there are none; slapd stops meanwhile.
@@ -563,7 +410,7 @@ class Transaction(program.Transaction):
         """
         folder = self.plan["config"]["database"]["olcDbDirectory"][0]
         before = f"{folder}.before"
-        pid = _text_of(PID_FILE).strip()
+        pid = text_of(PID_FILE).strip()
         if not self.record.get("loading"):  # noted while slapd runs: a full disk must not keep it stopped
             files.remove_tree(before)
             self.record["loading"] = True
@@ -578,9 +425,9 @@ class Transaction(program.Transaction):
             files.rename(folder, before)
         files.remove_tree(folder)
         if ldif:
-            _make_folder(folder)
+            offline.make_folder(folder)
             suffix = self.plan["config"]["suffix"]
-            _as_slapd("slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
+            offline.as_slapd("slapadd", "-q", "-F", CONFIG, "-b", suffix, data=ldif)
         else:
             files.rename(before, folder)
         os.sync()
@@ -602,7 +449,7 @@ class Transaction(program.Transaction):
         result = merge(desired, current, self.record, stored_digest)
         self.notes += result.notes
         if self.plan["followed"] and self.database_there and (result.changes or result.needed):
-            refuse_late(self.connection, desired["suffix"])
+            replica.refuse_late(self.connection, desired["suffix"])
         self.tell(result.changes)
         if result.changes and not self.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's
@@ -624,12 +471,12 @@ class Transaction(program.Transaction):
         suffix = self.plan["config"]["suffix"]
         try:
             at_provider = self.provider()
-            goal = state(at_provider, suffix)
+            goal = replica.state(at_provider, suffix)
         except Failed:
             self.notes.append(f"the provider {provider} does not answer: changes come when it answers again")
             return
         end = time.monotonic() + (_PATIENCE if self.changed else 2)
-        while state(self.connection, suffix) < goal:
+        while replica.state(self.connection, suffix) < goal:
             if time.monotonic() > end:
                 self.notes.append(f"the directory here lacks changes of {provider} still; it goes on fetching them")
                 return
@@ -644,11 +491,11 @@ class Transaction(program.Transaction):
         A change that the provider makes while its clock is behind counts as an old one, and is sent to nobody.
         """
         for _again in range(3):  # a change may come in between
-            at = state(provider, suffix)
-            theirs, ours = _changes_of(provider, suffix), _changes_of(self.connection, suffix)
+            at = replica.state(provider, suffix)
+            theirs, ours = replica.changes_of(provider, suffix), replica.changes_of(self.connection, suffix)
             if theirs == ours:
                 return
-            if state(provider, suffix) == at == state(self.connection, suffix):
+            if replica.state(provider, suffix) == at == replica.state(self.connection, suffix):
                 break
             time.sleep(0.5)
         else:
@@ -656,7 +503,7 @@ class Transaction(program.Transaction):
         differ = sum(theirs.get(dn) != ours.get(dn) for dn in {**theirs, **ours})
         many = "1 entry" if differ == 1 else f"{differ} entries"
         if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({many} differed)"):
-            ldif = as_ldif(provider, suffix)
+            ldif = replica.as_ldif(provider, suffix)
             try:
                 self.load(ldif)
             except (Failed, OSError) as error:  # a full disk, perhaps; few entries that differ are better than none
@@ -667,7 +514,7 @@ class Transaction(program.Transaction):
 
     def tell(self, requests: list[entries.EntryRequest]) -> None:
         """Say what becomes of which entries, in one sentence a verb and kind."""
-        groups: dict[tuple[str, str], list[entries.EntryRequest]] = {}
+        groups: dict[tuple[entries.Verb, str], list[entries.EntryRequest]] = {}
         for request in requests:
             groups.setdefault((request.verb, request.kind), []).append(request)
         for (verb, kind), group in groups.items():
@@ -676,7 +523,7 @@ class Transaction(program.Transaction):
                 continue
             plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
             word = kind if len(group) == 1 else f"{len(group)} {plural}"
-            self.did(PAST[verb], verb, f"{word}: {entries.names(request.name for request in group)}")
+            self.did(entries.PAST[verb], verb, f"{word}: {entries.names(request.name for request in group)}")
         if requests and self.module._diff:
             before = [line for request in requests for line in request.lines(request.before)]
             after = [line for request in requests for line in request.lines(request.after)]
@@ -724,7 +571,7 @@ class Transaction(program.Transaction):
         return what, lambda: self.connection.password(dn, password["clear"])
 
 
-def _text_of(path: str) -> str:
+def text_of(path: str) -> str:
     seen = files.see(path)
     return seen.content.decode("utf-8", "replace") if seen else ""
 
@@ -732,19 +579,6 @@ def _text_of(path: str) -> str:
 def _services(text: str) -> str:
     found = re.search(r"(?m)^SLAPD_SERVICES=.*$", text)
     return found[0] if found else ""
-
-
-def _as_slapd(*command: str, check: bool = True, data: str | None = None) -> str:
-    """Run a command as slapd's user, and return what it prints.
-
-    What lies in that user's folders, links and modules to load among it, never acts with the rights of root.
-    """
-    return units.as_user(USER, *command, check=check, data=data).stdout
-
-
-def _slapcat(*place: str) -> str:
-    """Return what a database has, as LDIF, from slapd's files; place: options of slapcat(8) that name it."""
-    return _as_slapd("slapcat", "-o", "ldif-wrap=no", *place, check=False)
 
 
 def places(listen: str) -> list[tuple[str, int]]:
@@ -757,149 +591,8 @@ def places(listen: str) -> list[tuple[str, int]]:
     return found
 
 
-def _used(suffix: str) -> bool:
-    """Tell whether a database holds more than the entries that Debian's package makes."""
-    listed = _slapcat("-b", suffix).splitlines()
-    found = {line.partition(" ")[2].casefold() for line in listed if line.startswith("dn:")}
-    return bool(found - {suffix.casefold(), f"cn=admin,{suffix}".casefold()})
-
-
-def as_ldif(connection: Connection, suffix: str) -> str:
-    """Return all entries as slapadd(8) takes them, with what they are at (entryUUID, entryCSN, contextCSN)."""
-    tree = connection.search(suffix, "subtree", names=["*", "+"])
-    blocks = []
-    for dn, attributes in sorted(tree.items(), key=lambda item: item[0].count(",")):
-        pairs = [("dn", dn), *((n, v) for n, values in attributes.items() if n not in _DERIVED for v in values)]
-        coded = ((name, base64.b64encode(v.encode("utf-8", "surrogateescape")).decode()) for name, v in pairs)
-        blocks.append("".join(f"{name}:: {value}\n" for name, value in coded))
-    return "\n".join(blocks)
-
-
-def state(connection: Connection, suffix: str) -> str:
-    """Return at which change a directory is (contextCSN of RFC 4533's authors), empty where it has none."""
-    found = connection.search(suffix, "base", names=["contextCSN"])
-    return max((value for entry in found.values() for value in entry.get("contextCSN", [])), default="")
-
-
-def _changes_of(connection: Connection, suffix: str) -> dict[str, list[str]]:
-    """Return by DN at which change each entry is."""
-    found = connection.search(suffix, "subtree", names=["entryCSN"])
-    return {dn: entry.get("entryCSN", []) for dn, entry in found.items()}
-
-
-def late(change: str, now: float) -> str:
-    """Return what is wrong with a clock that says `now` where a directory is at a change, empty if nothing."""
-    if not change:
-        return ""
-    last = datetime.datetime.strptime(change[:14], "%Y%m%d%H%M%S").replace(tzinfo=datetime.UTC)
-    behind = round(last.timestamp() - now)
-    if behind <= _CLOCKS:
-        return ""
-    return (
-        f"the clock here is {behind} seconds behind the directory's last change, and replicas ignore changes that "
-        "look older: set the clock right (timedatectl(1)), here or where it was wrong, and run again"
-    )
-
-
-def refuse_late(connection: Connection, suffix: str) -> None:
-    """Raise Failed where a change that is made now would be sent to no replica."""
-    if wrong := late(state(connection, suffix), time.time()):
-        raise Failed(wrong)
-
-
 def _touches_tls(request: config.ConfigRequest) -> bool:
     return any(name in config.TLS for _verb, name, _values in request.modifications)
-
-
-def send(connection: Connection, request: config.ConfigRequest) -> None:
-    """Send one request about cn=config; raises Failed."""
-    add = request.add
-    if request.gone is not None:
-        connection.all_of([(f"to remove {request.what}", lambda: connection.delete(request.dn))])
-    elif add is not None:
-        connection.all_of([(request.what, lambda: connection.add(request.dn, add))])
-    else:
-        connection.all_of([(request.about, lambda: connection.modify(request.dn, request.modifications))])
-
-
-# --- the rehearsal
-
-
-def rehearse(requests: list[config.ConfigRequest], group: str) -> None:
-    """Make the changes on a second slapd that has a copy of cn=config; raises Failed with what slapd says."""
-    if not requests:
-        return
-    with _second_slapd(group) as connection:
-        for request in requests:
-            try:
-                send(connection, _elsewhere(request))
-            except Failed as error:
-                raise Failed(f"{error}; nothing was changed") from None
-
-
-def _elsewhere(request: config.ConfigRequest) -> config.ConfigRequest:
-    """Return a change so that the copy has an empty database of its own, and does not begin to follow the provider."""
-    quiet = {"olcSyncrepl": lambda values: list(map(_of_nobody, values))}
-    modifications = [(verb, name, quiet.get(name, list)(values)) for verb, name, values in request.modifications]
-    add = request.add and {name: quiet.get(name, list)(values) for name, values in request.add.items()}
-    if add and "olcDbDirectory" in add:
-        add["olcDbDirectory"] = [_new_folder("database")]
-    return dataclasses.replace(request, add=add, modifications=modifications)
-
-
-def _of_nobody(value: str) -> str:
-    """Return olcSyncrepl with a provider that nobody is."""
-    return re.sub(r"provider=\S+", "provider=ldapi://%2Fnonexistent", value)
-
-
-def _new_folder(name: str) -> str:
-    """Make a folder of slapd's user; nobody but root can exchange it for something else."""
-    path = os.path.join(REHEARSAL, name)
-    _make_folder(path)
-    return path
-
-
-def _make_folder(path: str) -> None:
-    files.make_folder(path, 0o700, program.number(files.uid_of, USER), program.number(files.gid_of, USER))
-
-
-@contextlib.contextmanager
-def _second_slapd(group: str) -> Iterator[Connection]:
-    units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)  # of a killed run
-    files.private_folder(REHEARSAL, empty=True)
-    try:
-        files.make_folder(REHEARSAL, 0o711)
-        place, path = _new_folder("slapd.d"), os.path.join(_new_folder("run"), "socket")
-        _as_slapd("slapadd", "-n", "0", "-F", place, data=detached(_slapcat("-n", "0"), _new_folder))
-        # systemd ends it after a while where this run is killed
-        units.output(
-            *("systemd-run", "--quiet", "--collect", f"--unit={REHEARSAL_UNIT}", "--property=RuntimeMaxSec=60"),
-            *(f"--property=User={USER}", f"--property=SupplementaryGroups={group}", "--property=StandardError=null"),
-            *("--", "/usr/sbin/slapd", "-d", "0", "-s", "0", "-h", f"ldapi://{quote(path, safe='')}", "-F", place),
-        )
-        yield Connection(path)
-    finally:
-        units.output("systemctl", "stop", REHEARSAL_UNIT, check=False)
-        files.remove_tree(REHEARSAL)
-
-
-def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
-    """Return cn=config without what touches the pid file, the databases and the provider of the real slapd.
-
-    ldif: unwrapped, as slapcat(8) prints it. new_folder: makes a folder for a database and returns its path.
-    """
-    lines = []
-    for number, line in enumerate(ldif.splitlines()):
-        name, _colon, value = line.partition(":")
-        if name in ("olcPidFile", "olcArgsFile"):
-            continue
-        if name == "olcDbDirectory":
-            line = f"{name}: {new_folder(f'data-{number}')}"
-        if name == "olcSyncrepl":
-            text = base64.b64decode(value[1:]).decode() if value.startswith(":") else value[1:]
-            line = f"{name}:: {base64.b64encode(_of_nobody(text).encode()).decode()}"
-        lines.append(line)
-    return "\n".join([*lines, ""])
 
 
 def apply(module: AnsibleModule) -> None:

@@ -18,7 +18,9 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, ldap
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, replica
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import Connection, send
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.paths import RECORD
 
 MOVED = os.path.join(program.STATE, "ldap", "moved.json")  # what the record said of entries that are elsewhere now
 
@@ -39,36 +41,36 @@ def take(suffix: str, name: str) -> dict[str, Any]:
 
     name: this host's, for people.
     """
-    record = files.load(ldap.RECORD)
+    record = files.load(RECORD)
     if "accounts" not in record:
         return files.load(host.ARRIVING)  # it was on its way to this host
     if record.get("under_way"):
         raise Failed(
             "an earlier run was interrupted here: let postamt.mail.site finish it with the old inventory first"
         )
-    connection = ldap.Connection()
-    ldap.refuse_late(connection, suffix)
+    connection = Connection()
+    replica.refuse_late(connection, suffix)
     (place,) = connection.search(config.GLOBAL, "subtree", f"(olcSuffix={suffix})", ["1.1"]) or [""]
     if not place:
         raise Failed(f"slapd has no database {suffix}")
     settings = record["config"]["database"]
     if "olcReadOnly" not in settings:  # as something that was set, so that a run of the old inventory takes it back
         settings.append("olcReadOnly")
-        files.save(ldap.RECORD, record)
+        files.save(RECORD, record)
     closing = config.ConfigRequest(
         place, "a directory that is moved", None, [("replace", "olcReadOnly", ["TRUE"])], [], [], []
     )
-    ldap.send(connection, closing)
+    send(connection, closing)
     kept = {name: value for name, value in record.items() if name != "config"}
-    change = ldap.state(connection, suffix)
-    return {"from": name, "ldif": ldap.as_ldif(connection, suffix), "record": kept, "state": change}
+    change = replica.state(connection, suffix)
+    return {"from": name, "ldif": replica.as_ldif(connection, suffix), "record": kept, "state": change}
 
 
 def import_entries(content: dict[str, Any]) -> None:
     """Keep entries and record for the next run."""
-    if "accounts" in files.load(ldap.RECORD):
+    if "accounts" in files.load(RECORD):
         raise Failed("this host holds accounts of its own, which are not overwritten")
-    if wrong := ldap.late(content.get("state", ""), time.time()):
+    if wrong := replica.late(content.get("state", ""), time.time()):
         raise Failed(wrong)
     files.private_folder(os.path.dirname(host.ARRIVING))
     files.save(host.ARRIVING, content)
@@ -76,10 +78,10 @@ def import_entries(content: dict[str, Any]) -> None:
 
 def close() -> None:
     """Say of this host that its entries are elsewhere now; its database stays."""
-    record = files.load(ldap.RECORD)
+    record = files.load(RECORD)
     if "accounts" in record:
         files.save(MOVED, record)
-        files.save(ldap.RECORD, {"config": record["config"]})
+        files.save(RECORD, {"config": record["config"]})
     elif files.exists(host.ARRIVING):
         files.remove(host.ARRIVING)
 

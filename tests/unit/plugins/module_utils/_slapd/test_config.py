@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, ldap
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config
 
 DEBIAN = ["to attrs=userPassword by self write by anonymous auth by * none", "to * by * read"]
 DATABASE = "olcDatabase={2}mdb,cn=config"
@@ -182,25 +181,3 @@ def test_a_replicas_password_is_in_no_line(converged: config.Tree) -> None:
     (change,) = config.changes(follow("other"), converged, {})
     assert change.before != change.after  # that it changed is to be seen, and neither of both
     assert "s3cret" not in str(change.before)
-
-
-def test_a_copy_touches_nothing_of_the_real_slapd() -> None:
-    secret = base64.b64encode(b'{0}rid=001 provider=ldapi://%2Frun%2Fp credentials="\xc3\xa4"').decode()
-    copied = ldap.detached(
-        "dn: cn=config\nolcPidFile: /run/slapd/slapd.pid\nolcArgsFile: /run/slapd/slapd.args\nolcLocalSSF: 128\n\n"
-        f"dn: {DATABASE}\nolcDbDirectory: /var/lib/ldap-mail\nolcSyncrepl:: {secret}\nolcAccess: {{0}}to * by * none\n",
-        lambda name: f"/copy/{name}",
-    )
-    lines = copied.splitlines()
-    (follows,) = [base64.b64decode(line[14:]).decode() for line in lines if line.startswith("olcSyncrepl:: ")]
-    assert follows == '{0}rid=001 provider=ldapi://%2Fnonexistent credentials="ä"'
-    assert [line for line in lines if not line.startswith("olcSyncrepl")] == [
-        "dn: cn=config", "olcLocalSSF: 128", "", f"dn: {DATABASE}", "olcDbDirectory: /copy/data-6",
-        "olcAccess: {0}to * by * none",
-    ]  # fmt: skip
-
-
-def test_a_clock_that_is_behind_the_last_change_is_named() -> None:
-    change, then = "20261127003000.123456Z#000000#000#000000", 1795739400.0
-    assert ldap.late(change, then) == ldap.late(change, then - 2) == ldap.late("", 0) == ""
-    assert ldap.late(change, then - 600).startswith("the clock here is 600 seconds behind the directory's last")

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap, offline
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import replica as replica_module
 
 
 @pytest.fixture
@@ -22,12 +23,12 @@ def acts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What systemd is asked for."""
     asked: list[str] = []
     monkeypatch.setattr(units, "act", lambda verb, *_names: asked.append(verb))
-    monkeypatch.setattr(ldap, "_make_folder", lambda path: Path(path).mkdir())
-    monkeypatch.setattr(ldap, "_text_of", lambda _path: "")
+    monkeypatch.setattr(offline, "make_folder", lambda path: Path(path).mkdir())
+    monkeypatch.setattr(ldap, "text_of", lambda _path: "")
     monkeypatch.setattr(ldap, "Connection", lambda *_words: "connection")
-    monkeypatch.setattr(ldap, "state", lambda *_words: "20261127")
-    monkeypatch.setattr(ldap, "_changes_of", lambda connection, _suffix: {"o=mail": [connection]})
-    monkeypatch.setattr(ldap, "as_ldif", lambda *_words: "dn: o=mail\n")
+    monkeypatch.setattr(replica_module, "state", lambda *_words: "20261127")
+    monkeypatch.setattr(replica_module, "changes_of", lambda connection, _suffix: {"o=mail": [connection]})
+    monkeypatch.setattr(replica_module, "as_ldif", lambda *_words: "dn: o=mail\n")
     return asked
 
 
@@ -55,14 +56,14 @@ def test_a_full_disk_leaves_the_entries_that_there_were(
         (replica.folder / "data.mdb").write_text(data[:2])
         raise Failed("slapadd: No space left on device")
 
-    monkeypatch.setattr(ldap, "_as_slapd", full)
+    monkeypatch.setattr(offline, "as_slapd", full)
     with pytest.raises(Failed, match="No space left on device; it serves with the entries that it had"):
         replica.change.compare_entries("provider", "o=mail")
     assert (replica.folder / "data.mdb").read_text() == "old"
     assert acts == ["stop", "stop", "start"]
     assert files.load(replica.change.record_file) == {"loading": True}  # the next run tries again
 
-    monkeypatch.setattr(ldap, "_as_slapd", lambda *_words, data: (replica.folder / "data.mdb").write_text(data))
+    monkeypatch.setattr(offline, "as_slapd", lambda *_words, data: (replica.folder / "data.mdb").write_text(data))
     replica.change.compare_entries("provider", "o=mail")
     assert (replica.folder / "data.mdb").read_text() == "dn: o=mail\n"
     assert files.load(replica.change.record_file) == {}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
-from ansible_collections.postamt.mail.plugins.module_utils._slapd.ldap import ENTRY_ATTRIBUTES
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import ENTRY_ATTRIBUTES
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
