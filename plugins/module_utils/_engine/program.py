@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._tls import lock, shown
 
@@ -175,10 +175,10 @@ class Target:
     def shown(self) -> tuple[str, str]:
         """Return what stood there and what shall, as a diff may show it."""
         seen = self.seen
-        before = files.shown(seen.content if seen else None, self.secret)
+        before = secrecy.shown(seen.content if seen else None, self.secret)
         if self.foreign:
-            before = files.without_passwords(before)
-        after = files.shown(self.content, self.secret)
+            before = secrecy.without_passwords(before)
+        after = secrecy.shown(self.content, self.secret)
         if seen and before == after:
             before += f"(owner {seen.uid}:{seen.gid}, mode {seen.mode:04o})\n"
             after += f"(owner {self.owner}:{self.group}, mode {self.mode:04o})\n"
@@ -205,7 +205,7 @@ def superseded_text(path: str) -> str:
     """Return what a file says that is not going to count any more, for a message."""
     seen = files.see(path)
     said = settings(seen.content.decode("utf-8", "replace")) if seen else ""
-    return unified(path, files.without_passwords(said), "no longer in force", "")
+    return unified(path, secrecy.without_passwords(said), "no longer in force", "")
 
 
 def settings(text: str) -> str:
@@ -601,8 +601,8 @@ class Transaction:
 
     def changed_settings(self) -> list[str]:
         """Return what the change is about, as details of a message."""
-        old = {t.path: files.shown(t.seen.content, t.secret) if t.seen else None for t in self.changes}
-        new = {t.path: files.shown(t.content, t.secret) for t in self.changes}
+        old = {t.path: secrecy.shown(t.seen.content, t.secret) if t.seen else None for t in self.changes}
+        new = {t.path: secrecy.shown(t.content, t.secret) for t in self.changes}
         changed = self.program.changed_settings(old, new)
         more = [f"changed: and {len(changed) - MOST} more"] if len(changed) > MOST else []
         return [*(f"changed: {text}" for text in changed[:MOST]), *more]

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
     Contents,
     Program,
@@ -52,7 +52,7 @@ class Dovecot(Program):
         rest = super().differences(desired, [target for target in targets if target.path != MAIN], [])
         if not now:
             return super().differences(desired, targets, superseded)
-        texts = [files.without_passwords(settings(text)) for text in (now, desired[MAIN])]
+        texts = [secrecy.without_passwords(settings(text)) for text in (now, desired[MAIN])]
         return rest + unified("doveconf -n", texts[0], MAIN, texts[1])
 
     def adoption_blockers(self, desired: Mapping[str, str]) -> tuple[list[str], list[str]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
     Contents,
     Program,
@@ -110,7 +110,7 @@ class Postfix(Program):
             if target.path in self.last:
                 after = listed(" ".join(entry) for entry in forms.entries(target.path, self.planned(target.path)))
                 told += unified(
-                    target.path, files.without_passwords(entries(old)), "wanted", files.without_passwords(after)
+                    target.path, secrecy.without_passwords(entries(old)), "wanted", secrecy.without_passwords(after)
                 )
             else:
                 told += target.unified()

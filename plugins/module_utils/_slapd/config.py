@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files
+from ansible_collections.postamt.mail.plugins.module_utils._engine import secrecy
 
 Attributes = dict[str, list[str]]
 Tree = dict[str, Attributes]  # DN -> attributes
@@ -64,7 +64,7 @@ def same(left: Iterable[str], right: Iterable[str], ordered: bool) -> bool:
 
 def _line(what: str, name: str, value: str) -> str:
     """Return a line for people, without the password by which a replica logs in."""
-    hidden = _CREDENTIALS.sub(lambda found: found[1] + files.fingerprint(found[2].encode()).rstrip(), value)
+    hidden = _CREDENTIALS.sub(lambda found: found[1] + secrecy.fingerprint(found[2].encode()).rstrip(), value)
     return f"{what}: {name}: {hidden}"
 
 

@@ -121,6 +121,7 @@ INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
 # Each of these imports none but those before it, and the last has main().
 _LIBRARY = (
+    "_engine/walk",
     "_engine/files",
     "_tls/lock",
     "_tls/commands",

@@ -41,7 +41,9 @@ COMMANDS = {
     "rmdir", "rsync", "runuser", "sed", "setfacl", "sh", "su", "tar", "tee", "touch", "truncate", "unlink", "unzip",
 }  # fmt: skip
 SOURCES = sorted(
-    path for path in (*FOLDER.rglob("*.py"), *(FOLDER.parent / "modules").glob("*.py")) if path.name != "files.py"
+    path
+    for path in (*FOLDER.rglob("*.py"), *(FOLDER.parent / "modules").glob("*.py"))
+    if path.name not in ("files.py", "walk.py")
 )
 
 
