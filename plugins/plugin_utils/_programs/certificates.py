@@ -121,7 +121,14 @@ INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
 LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
-PROGRAM = Program(title="the upkeep of certificates", last=(COMMAND,))  # what the command reads is there before
+PROGRAM = Program(
+    title="the upkeep of certificates",
+    last=(COMMAND,),  # what the command reads is there before
+    order=10,
+    stays={"keys and certificates": TLS_FOLDER},
+    about="Keys and certificates of the mail hosts",
+    task="Keys and certificates",
+)
 
 _PATH = """\
 {head}

@@ -37,7 +37,19 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
 WATCH = "/etc/postamt/haproxy.lua"
-PROGRAM = Program(title="HAProxy", checker="/usr/sbin/haproxy", last=(CONFIGURATION,), patience=20.0)
+PROGRAM = Program(
+    title="HAProxy",
+    checker="/usr/sbin/haproxy",
+    last=(CONFIGURATION,),
+    patience=20.0,
+    order=20,
+    about="Links between the hosts of a mail site (HAProxy)",
+    task="Links to the site's other hosts",
+    options={
+        "settings": "Keywords of HAProxy by section, V(global) and V(defaults), such as C(maxconn). V(true) writes the "
+        "keyword alone."
+    },
+)
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
 GATE = "/usr/local/lib/postamt/directory-in-step"
 GATE_UNIT = "postamt-directory-in-step.service"
