@@ -3,8 +3,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Write from each program's description what Ansible's conventions want of it, and the table by which hosts find code.
 
-For each file of plugins/plugin_utils/_programs: documentation of its module, its role, its routing to the one action, its
-place in playbooks/site.yml. The texts are those of PROGRAM. A file <name>.md beside it may say more: its YAML
+For each file of plugins/plugin_utils/_programs: documentation of its module, its role, its routing to the one action,
+and its place in playbooks/site.yml. The texts are those of PROGRAM. A file <name>.md beside it may say more: its YAML
 front matter has `role` and `module` (keys of argument_specs and of DOCUMENTATION), `examples`, `sample` (of actions)
 and `return` (further keys of RETURN), and its text is the role's README.
 """

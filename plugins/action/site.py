@@ -48,11 +48,13 @@ def due(
 ) -> dict[str, list[str]]:
     """Return by host the programs whose tasks have something to do or to look after there.
 
-    Those that the host is to have, and those that this collection or somebody else has set up there.
+    Those that the host is to have, those that this collection has set up there, and those of somebody else of which
+    the plan stops a unit.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {name: [] for name, _program in plans}
     for (name, program), (_overrides, plan) in plans.items():
         look = looks.get(name, {})
-        there = (*look.get("claimed", ()), *look.get("unclaimed", ()))
-        found.setdefault(name, []).extend([program] if plan["wanted"] or program in there else [])
+        stopped = program in look.get("unclaimed", ()) and plan["units"]
+        if plan["wanted"] or stopped or program in look.get("claimed", ()):
+            found[name].append(program)
     return found

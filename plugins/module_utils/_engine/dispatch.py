@@ -29,7 +29,13 @@ def transaction(name: str, module: AnsibleModule, request: dict[str, Any]) -> pr
     if own:
         made: program.Transaction = own(module, request)
         return made
-    return program.Transaction(_own(name, program.Program) or program.Program, module, request)
+    return program.Transaction(hooks(name), module, request)
+
+
+def hooks(name: str) -> type[program.Program]:
+    """Return the class that says in what a program differs from others."""
+    found: type[program.Program] = _own(name, program.Program) or program.Program
+    return found
 
 
 def stays(name: str) -> dict[str, str]:
