@@ -60,8 +60,9 @@ bench: $(TOOLS) ## Measure runs: with 10 to 20,000 accounts, 1 to 1,000 hosts, a
 bench-mail: $(TOOLS) ## Measure the content filter: messages per second, latency, memory
 	@tools/bench_mail.py
 
-docs: $(TOOLS) ## Write the generated reference
-	@if [ -x tools/docs.py ]; then tools/docs.py; fi
+generate: $(TOOLS) ## Write what follows from the declarations in plugins/: modules and roles of programs, the reference
+	@tools/generate.py
+	@tools/docs.py
 
 build: $(READY) ## Build the collection's tarball into .cache/build
 	@ansible-galaxy collection build --force --output-path .cache/build
@@ -88,4 +89,4 @@ $(TOOLS): $(READY) requirements-dev.txt
 	@touch $@
 	@echo "... done"
 
-.PHONY: help announce demo demo-down demo-hosts demo-hosts-down test soak lint test-unit sanity molecule bench bench-mail docs build changelog venv
+.PHONY: help announce demo demo-down demo-hosts demo-hosts-down test soak lint test-unit sanity molecule bench bench-mail generate build changelog venv

@@ -28,11 +28,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model import (
     schema,  # noqa: E402
     variables,  # noqa: E402
 )
+from ansible_collections.postamt.mail.tools.generate import MARKUP, as_yaml  # noqa: E402
 
 HEAD = """\
 # Reference
 
-Written by `make docs` from the declarations in `plugins/`; change those instead.
+Written by `make generate` from the declarations in `plugins/`; change those instead.
 
 Variables of the site are set in the inventory, for group `mail`. Names of your own start with `mail_x_`.
 `ansible-doc -t role postamt.mail.site` shows them in a terminal.
@@ -40,7 +41,7 @@ Variables of the site are set in the inventory, for group `mail`. Names of your 
 
 SPECS = REPOSITORY / "roles" / "site" / "meta" / "argument_specs.yml"
 SPECS_HEAD = """\
-# Written by `make docs` from the declarations in `plugins/`; change those instead.
+# Written by `make generate` from the declarations in `plugins/`; change those instead.
 # No entry point is called main: so Ansible checks nothing by this file. The playbook checks, and shows no secret.
 ---
 """
@@ -84,8 +85,6 @@ mail:
 }
 OPTION_TYPES = {bool: "bool", int: "int", float: "float", schema.Path: "path", t.Any: "raw"}
 ANY_NUMBER: range = inspect.signature(schema.var).parameters["within"].default
-
-MARKUP = re.compile(r"\b[CIV]\(((?:[^()]|\([^()]*\))*)\)")  # of Ansible's documentation: code, italics, values
 
 
 def title(name: str, about: str) -> str:
@@ -275,22 +274,6 @@ def marked(text: str) -> str:
     return re.sub(r"`([^`]*)`", r"C(\1)", text)
 
 
-class Writer(yaml.SafeDumper):
-    """Writes YAML as this repository does: lists indented, several lines as they are."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: t.Any) -> bool:
-        return True
-
-
-Writer.add_representer(
-    str,
-    lambda writer, text: writer.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None),
-)
-
-
 def declared() -> dict[str, list[type]]:
     """Return the declarations of the variables by entry point."""
     concerns = [concern.Variables for concern in compose.concerns().values() if hasattr(concern, "Variables")]
@@ -307,8 +290,7 @@ def specs() -> str:
             "options": {key: value for kind in declared()[name] for key, value in options(kind).items()},
             "examples": said["examples"].removeprefix("---\n"),
         }
-    text: str = yaml.dump({"argument_specs": found}, Dumper=Writer, sort_keys=False, width=100, allow_unicode=True)
-    return SPECS_HEAD + text
+    return SPECS_HEAD + as_yaml({"argument_specs": found})
 
 
 def main() -> None:

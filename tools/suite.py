@@ -46,8 +46,10 @@ LINT = {
         "python -m galaxy_importer.main .cache/build/postamt-mail-*.tar.gz"
     ),
     "lint-generated": (
-        "rm -rf .cache/docs && mkdir .cache/docs && cp -a docs roles/site .cache/docs && make --silent docs && "
-        "diff -r .cache/docs/docs docs && diff -r .cache/docs/site roles/site"
+        "rm -rf .cache/generated && mkdir .cache/generated && "
+        "cp -a docs meta playbooks plugins roles .cache/generated && make --silent generate && "
+        "for folder in docs meta playbooks plugins roles; do "
+        "diff -r -x __pycache__ .cache/generated/$folder $folder || exit 1; done"
     ),
 }
 WORLD = (REPOSITORY / "tools" / "try_host.py", "--list")  # kinds of hosts, for `make soak`

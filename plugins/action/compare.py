@@ -27,6 +27,8 @@ class ActionModule(ActionBase):
             plans = self._plans(variables)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
+        if not plans:
+            return {**result, "changed": False}
         secrets = [secret for plan in plans.values() for secret in plan["secrets"]]
         answer = remote.on_host(self, variables, "compare", {"plans": plans}, secrets)
         if answer.get("failed"):
@@ -52,4 +54,4 @@ class ActionModule(ActionBase):
         }
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
-        return plans
+        return {name: plan for name, plan in plans.items() if plan["wanted"] or plan["units"]}

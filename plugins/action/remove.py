@@ -7,8 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import sentence
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import sentence
 
 
 class ActionModule(ActionBase):
@@ -17,7 +18,10 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
         result: dict[str, t.Any] = super().run(tmp, variables)
-        result.update(remote.on_host(self, variables, "remove"))
+        programs = compose.ordered()
+        stays = {what: path for program in programs.values() for what, path in program.stays.items()}
+        request = {"order": [*reversed(programs)], "stays": stays}
+        result.update(remote.on_host(self, variables, "remove", request))
         name = variables.get("inventory_hostname")
         if actions := result.get("actions"):
             self._display.display(f"{name}: {sentence(actions)}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import links
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remembered, remote
@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
                     self._display.display(f"{name}: {note}")
             for sentence in remote.wrong_clocks(looks):
                 self._display.warning(sentence)
-            result["linked"] = [name for name, host in site.hosts.items() if links.linked(site, host)]
+            result["due"] = due(plans, looks)
             result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
@@ -41,3 +41,20 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
         result["changed"] = False
         return result
+
+
+def due(
+    plans: t.Mapping[tuple[str, str], tuple[t.Any, compose.Plan]], looks: t.Mapping[str, t.Mapping[str, t.Any]]
+) -> dict[str, list[str]]:
+    """Return by host the programs whose tasks have something to do or to look after there.
+
+    Those that the host is to have, those that this collection has set up there, and those of somebody else of which
+    the plan stops a unit.
+    """
+    found: dict[str, list[str]] = {name: [] for name, _program in plans}
+    for (name, program), (_overrides, plan) in plans.items():
+        look = looks.get(name, {})
+        stopped = program in look.get("unclaimed", ()) and plan["units"]
+        if plan["wanted"] or stopped or program in look.get("claimed", ()):
+            found[name].append(program)
+    return found

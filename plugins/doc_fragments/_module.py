@@ -27,14 +27,6 @@ attributes:
     support: full
 """
 
-    # the option by which a role's variable reaches every setting of its program; the module says which these are
-    SETTINGS = r"""
-options:
-  settings:
-    type: dict
-    default: {}
-"""
-
     # does one thing that somebody asks for
     DEED = r"""
 attributes:

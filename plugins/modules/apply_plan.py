@@ -14,26 +14,8 @@ description:
 extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program]
 options:
   program:
-    description: Whose code runs, a file of this name in C(module_utils).
+    description: The program, or the job that is none, such as C(host).
     type: str
-    choices:
-      [
-        accounts,
-        amavis,
-        certificates,
-        clamav,
-        compare,
-        dovecot,
-        haproxy,
-        host,
-        ldap,
-        move_directory,
-        nftables,
-        postfix,
-        quarantine,
-        remove,
-        sasl,
-      ]
     required: true
   request:
     description: What the program's code is asked for, its C(plan) among it.
@@ -70,72 +52,15 @@ passwords_needed:
 """
 
 import os
-from types import ModuleType
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import units, watchdog
-
-
-def code_of(program: str) -> ModuleType:
-    """Return the code of a program. Ansible sends what is imported by name, and a call needs one of these only."""
-    code: ModuleType
-    if program == "accounts":
-        from ansible_collections.postamt.mail.plugins.module_utils._accounts import accounts as code
-    elif program == "amavis":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis as code
-    elif program == "clamav":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import clamav as code
-    elif program == "certificates":
-        from ansible_collections.postamt.mail.plugins.module_utils._tls import certificates as code
-    elif program == "compare":
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import compare as code
-    elif program == "dovecot":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot as code
-    elif program == "haproxy":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy as code
-    elif program == "host":
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import host as code
-    elif program == "ldap":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap as code
-    elif program == "move_directory":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import move_directory as code
-    elif program == "nftables":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import nftables as code
-    elif program == "postfix":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix as code
-    elif program == "quarantine":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import quarantine as code
-    elif program == "remove":
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import remove as code
-    else:
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import sasl as code
-    return code
+from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, units, watchdog
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "program": {
-                "type": "str",
-                "choices": [
-                    "accounts",
-                    "amavis",
-                    "certificates",
-                    "clamav",
-                    "compare",
-                    "dovecot",
-                    "haproxy",
-                    "host",
-                    "ldap",
-                    "move_directory",
-                    "nftables",
-                    "postfix",
-                    "quarantine",
-                    "remove",
-                    "sasl",
-                ],
-                "required": True,
-            },
+            "program": {"type": "str", "required": True},
             "request": {"type": "dict", "default": {}},
             "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
@@ -146,7 +71,7 @@ def main() -> None:
     units.set_runner(module)
     os.umask(0o022)  # for the commands that it calls: the login's may be stricter
     try:
-        code_of(program).apply(module)
+        dispatch.apply(program, module)
     except OSError as error:
         module.fail_json(msg=f"{program}: {error}")
 

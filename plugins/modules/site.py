@@ -33,11 +33,13 @@ site_token:
   description: Names what was derived, for the tasks of the roles in the same run.
   returned: success
   type: str
-linked:
-  description: Hosts, by their inventory names, that have links with other hosts of the site.
+due:
+  description:
+    - By the names of the hosts, the programs that a host is to have, and those that are set up there. The roles of
+      other programs have nothing to do there.
   returned: success
-  type: list
-  elements: str
+  type: dict
+  sample: {mail.example.org: [certificates, ldap, sasl, dovecot, postfix]}
 away:
   description: >-
     A sentence on each host that this run does not reach, and whether it asks a directory that is the site's no more.

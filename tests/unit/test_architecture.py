@@ -8,13 +8,16 @@ import re
 import sys
 import textwrap
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, registry
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program as HostProgram
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, Word
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
@@ -23,20 +26,31 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     Postfix,
     Service,
 )
+from ansible_collections.postamt.mail.tools import generate
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
 NAME = "mail.example.org"
 
 
+def examples(heading: str) -> list[str]:
+    """Return the blocks of code below a heading."""
+    section = PAGE[PAGE.index(f"### Worked example: {heading}") :].partition("\n### ")
+    below = "".join(section)[4:].partition("\n### ")[0]
+    found = re.findall(r"(?:^    .*\n|^\n(?=(?:\n)*    ))+", below, re.MULTILINE)
+    assert found
+    return [textwrap.dedent(block) for block in found]
+
+
 def example(heading: str, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """Return the first block of code below a heading, as a module."""
-    section = PAGE[PAGE.index(f"### Worked example: {heading}") :]
-    block = re.search(r"(?:^    .*\n|^\n(?=(?:\n)*    ))+", section, re.MULTILINE)
-    assert block
     module = types.ModuleType("greeting")
-    monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look for it
     vars(module).update(Site=Site, Host=Host, Postfix=Postfix, Milter=Milter, PolicyService=PolicyService)
-    exec(compile(textwrap.dedent(block[0]), "architecture.md", "exec"), vars(module))
+    return run(examples(heading)[0], module, monkeypatch)
+
+
+def run(code: str, module: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where imports and dataclasses look for it
+    exec(compile(code, "architecture.md", "exec"), vars(module))
     return module
 
 
@@ -76,3 +90,36 @@ def test_the_milter_and_the_policy_service_are_asked_about_their_mail(monkeypatc
     assert "8891" not in at(services["smtp/inet"], "smtpd_milters")
     assert "10023" in at(services["smtp/inet"], "smtpd_recipient_restrictions")
     assert "10023" not in postfix.text_of(main["mua_recipient_restrictions"])
+
+
+def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, contributing, on_host = examples("add a program")
+    package = "ansible_collections.postamt.mail.plugins"
+    program = run(own, types.ModuleType(f"{package}.plugin_utils._programs.unbound"), monkeypatch)
+    concern = run(contributing, types.ModuleType("resolver"), monkeypatch)
+    programs, concerns = {**compose.programs(), "unbound": program}, {**compose.concerns(), "resolver": concern}
+    monkeypatch.setattr(compose, "programs", lambda: programs)
+    monkeypatch.setattr(compose, "concerns", lambda: concerns)
+
+    def plan(claimed: Sequence[str] = (), **said: object) -> compose.Plan:
+        look = Look(claimed=[Word(name) for name in claimed])
+        site = parse_site({"mail_domains": ["example.org"], **said}, {NAME: HostInput(look=look)}, concerns.values())
+        return compose.plan("unbound", site, site.hosts[NAME], {"settings": {"cache-max-ttl": 3600}})
+
+    wanted = plan(mail_resolver=True)
+    (file,) = wanted["files"]
+    assert "server:\n    cache-max-ttl: 3600\n    interface: 127.0.0.1\n    port: 53\n" in file["content"]
+    assert (wanted["packages"], wanted["units"]) == (["unbound"], [{"name": "unbound.service", "running": True}])
+    assert wanted["questions"] == [{"kind": "listens", "arguments": {"port": 53, "address": "127.0.0.1"}}]
+    assert plan()["units"] == [] and not plan()["wanted"]
+    assert plan(claimed=["unbound"])["units"] == [{"name": "unbound.service", "running": False}]
+
+    order = list(compose.ordered())
+    assert order.index("nftables") < order.index("unbound") < order.index("ldap")
+    role = generate.role("unbound", program.PROGRAM)
+    assert 'settings: "{{ unbound_settings }}"' in role["tasks/main.yml"]
+    assert "when: \"'unbound' in __mail_site.due[inventory_hostname]\"" in generate.tasks(compose.ordered())
+
+    code = run(on_host, types.ModuleType("unbound_on_host"), monkeypatch)
+    monkeypatch.setattr(registry, "code_of", {"unbound": code}.get)
+    assert dispatch.hooks("unbound") is code.Unbound and dispatch.hooks("other") is HostProgram

@@ -4,29 +4,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison, Transaction
+from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, rivals
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis, clamav, dovecot, postfix, sasl
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
-
-PROGRAMS = {
-    "amavis": amavis.Amavis,
-    "clamav": clamav.Clamav,
-    "dovecot": dovecot.Dovecot,
-    "postfix": postfix.Postfix,
-    "sasl": sasl.Sasl,
-}
-
-
-def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparison:
-    """Return how one program of the host differs from its plan."""
-    request = {"plan": plan}
-    transaction = ldap.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name], module, request)
-    return transaction.compare()
 
 
 def apply(module: AnsibleModule) -> None:
@@ -36,7 +17,7 @@ def apply(module: AnsibleModule) -> None:
     try:
         servers = rivals.found() if any("postfix" in plan["packages"] for plan in plans.values()) else []
         for name, plan in plans.items():
-            found[name] = compared(name, module, plan)
+            found[name] = dispatch.transaction(name, module, {"plan": plan}).compare()
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

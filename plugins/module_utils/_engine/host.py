@@ -17,7 +17,7 @@ import socket
 import ssl
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -31,20 +31,10 @@ RECORD = f"{STATE}/ldap/applied.json"  # names accounts where this host's direct
 ARRIVING = f"{STATE}/ldap/arriving.json"  # a directory that was brought here and is to be taken up
 MAILBOXES = "/var/vmail"
 FSCK = "lost+found"  # where a file system begins
-# What a program reads, by its name here
-CONFIGURATIONS = {
-    "ldap": "/etc/ldap/slapd.d",
-    "sasl": "/etc/pam.d/smtp",
-    "dovecot": "/etc/dovecot/dovecot.conf",
-    "clamav": "/etc/clamav/clamd.conf",
-    "amavis": "/etc/amavis/conf.d",
-    "postfix": "/etc/postfix/main.cf",
-}
 UNITS = "/etc/systemd/system"
 OWN_TABLE = "inet postamt"
 # Tables and chains of runtimes of containers and virtual machines, and of fail2ban and sshguard
 FOREIGN_CHAINS = re.compile(r"(?i)(netavark|cni|docker|kube|cali|flannel|libvirt|lxc|lxd|incus|f2b|sshguard)")
-PACKAGES = {"postfix": "postfix", "dovecot-core": "dovecot", "slapd": "slapd"}
 
 
 def output(module: AnsibleModule, *command: str) -> str:
@@ -74,11 +64,13 @@ def upstream(version: str) -> str:
     return re.split(r"[-+~]", number, maxsplit=1)[0]
 
 
-def versions(module: AnsibleModule) -> dict[str, str]:
-    """Return the versions of the installed mail programs."""
+def versions(module: AnsibleModule, packages: Mapping[str, str]) -> dict[str, str]:
+    """Return the versions of the mail programs that are installed; packages: the programs by their packages."""
+    if not packages:
+        return {}
     asked = "${db:Status-Status} ${Package} ${Version}\n"
-    lines = [line.split(" ") for line in output(module, "dpkg-query", "-W", "-f", asked, *PACKAGES).splitlines()]
-    return {PACKAGES[package]: upstream(version) for status, package, version in lines if status == "installed"}
+    lines = [line.split(" ") for line in output(module, "dpkg-query", "-W", "-f", asked, *packages).splitlines()]
+    return {packages[package]: upstream(version) for status, package, version in lines if status == "installed"}
 
 
 def addresses(module: AnsibleModule) -> list[str]:
@@ -142,15 +134,17 @@ def ca() -> str:
         return ""
 
 
-def unclaimed() -> list[str]:
+def unclaimed(configurations: Mapping[str, str], mail_servers: Iterable[str] = ()) -> list[str]:
     """Return the programs that are configured here and that this collection has never set up.
 
-    What another mail server does is Postfix's to take over.
+    configurations: by program, a path that is there then; mail_servers: programs to which it falls to take over what
+    another mail server does.
     """
-    found = [program for program in CONFIGURATIONS if not files.exists(f"{STATE}/{program}/manifest.json")]
-    there = {program for program in found if files.exists(CONFIGURATIONS[program])}
-    if "postfix" in found and "postfix" not in there and rivals.found():
-        there.add("postfix")
+    found = [program for program in configurations if not files.exists(f"{STATE}/{program}/manifest.json")]
+    there = {program for program in found if files.exists(configurations[program])}
+    waiting = set(mail_servers) & set(found) - there
+    if waiting and rivals.found():
+        there |= waiting
     return [program for program in found if program in there]
 
 
@@ -253,7 +247,8 @@ def holds() -> list[str]:
 
 def apply(module: AnsibleModule) -> None:
     """Return the look; ends the module."""
-    owner = module.params["request"].get("owner")
+    request = module.params["request"]
+    owner = request.get("owner")
     module.exit_json(
         changed=False,
         look={
@@ -266,12 +261,12 @@ def apply(module: AnsibleModule) -> None:
             "ipv6": ipv6(),
             "ca": ca(),
             "clock": round(time.time()),
-            "unclaimed": unclaimed(),
+            "unclaimed": unclaimed(request.get("configurations", {}), request.get("mail_servers", ())),
             "claimed": claimed(),
-            "firewall": firewall(module) if module.params["request"].get("firewall") else [],
+            "firewall": firewall(module) if request.get("firewall") else [],
             "holds": holds(),
             "in_the_way": in_the_way(*owner) if owner else [],
             "masked": masked(),
-            "versions": versions(module),
+            "versions": versions(module, request.get("versions", {})),
         },
     )

@@ -8,16 +8,14 @@ Only files that the collection wrote go, and those that it replaced come back. M
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import RUNTIME, STATE, UNIT_FILES, alone
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
-FIRST = ("postfix", "amavis", "clamav", "sasl", "dovecot")  # so that no mail comes in while the rest goes away
 CONFIG = "/cn=config.ldif"  # among slapd's originals, and no file of its own
 
 
@@ -130,28 +128,18 @@ class Removal:
         files.remove_empty(self.home)
 
 
-def claimed() -> list[str]:
-    """Return the programs of which there is a record, in the order in which they go."""
+def claimed(order: Sequence[str]) -> list[str]:
+    """Return the programs of which there is a record, in the order in which they go; unknown ones come last."""
     records = ("manifest.json", "pending/mark.json")
     found = {name for name in files.names(STATE) if any(files.exists(f"{STATE}/{name}/{one}") for one in records)}
-    return [*(name for name in FIRST if name in found), *sorted(found - set(FIRST))]
+    return [*(name for name in order if name in found), *sorted(found - set(order))]
 
 
-def places(mail: str) -> dict[str, str]:
-    """Return what stays on the host, and where it lies; mail: where Dovecot kept mailboxes."""
+def places(known: Mapping[str, str]) -> dict[str, str]:
+    """Return what stays on the host, and where it lies; known: what may stay."""
     places_of = (f"{STATE}/{name}/changed" for name in files.names(STATE))
     changed = ", ".join(path for path in places_of if files.exists(path))
-    found = {
-        "mailboxes": mail,
-        "mailboxes of the directory's accounts": "/var/vmail",
-        "the queue": "/var/spool/postfix",
-        "the directory": "/var/lib/ldap-mail",
-        "what was applied to the directory, for another install": f"{STATE}/ldap/applied.json",
-        "cn=config from before": f"{STATE}/ldap/originals{CONFIG}",
-        "keys and certificates": "/etc/postamt/tls",
-        "quarantined mail": "/var/lib/amavis/virusmails",
-    }
-    there = {what: path for what, path in found.items() if path and (not path.startswith("/") or _full(path))}
+    there = {what: path for what, path in known.items() if path and (not path.startswith("/") or _full(path))}
     return {**there, "files that somebody has changed": changed} if changed else there
 
 
@@ -171,21 +159,13 @@ def _full(path: str) -> bool:
         return True
 
 
-def _mail_place() -> str:
-    """Return where Dovecot keeps mail, in its words."""
-    if not shutil.which("doveconf"):
-        return ""
-    named = (("mail_location",), ("mail_driver", "mail_path"))  # 2.3; 2.4, to which the other is empty
-    said = (units.output("doveconf", "-h", *names, check=False).stdout.split() for names in named)
-    return next((":".join(words) for words in said if words), "")
-
-
 def apply(module: AnsibleModule) -> None:
-    """Take everything away; ends the module."""
+    """Take everything away; ends the module. The request says in which order, and what may stay."""
+    request = module.params["request"]
     actions: list[str] = []
     ran: list[str] = []
-    programs = claimed()
-    mail = _mail_place() if programs else ""
+    programs = claimed(request["order"])
+    known = {what: path for name in programs for what, path in dispatch.stays(name).items()} | request["stays"]
     try:
         for program in programs:
             with alone(program):
@@ -201,5 +181,5 @@ def apply(module: AnsibleModule) -> None:
         files.remove_tree(RUNTIME)
         files.remove_empty(STATE)
     module.exit_json(
-        changed=bool(programs), actions=actions, stays=places(mail) if programs else {}, ran=sorted(set(ran))
+        changed=bool(programs), actions=actions, stays=places(known) if programs else {}, ran=sorted(set(ran))
     )

@@ -9,9 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
 
 MAIN = "/etc/amavis/conf.d/60-postamt"
 RULES = "/etc/spamassassin/postamt.cf"
@@ -87,8 +86,3 @@ class Amavis(Program):
 def _numbered(folder: str) -> list[str]:
     """Return the files of a folder that amavisd reads, in order."""
     return [f"{folder}/{name}" for name in files.names(folder) if name[0].isdigit()]
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    run(Amavis, module)

@@ -10,9 +10,8 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
 
 MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"
@@ -76,8 +75,3 @@ def reason(said: str) -> str:
     lines = [line for line in said.splitlines() if line.startswith("ERROR") or "Message:" in line]
     words = dict.fromkeys(re.sub(r"^.*(?:ERROR|WARNING):\s*(?:Message:\s*)?", "", line).strip(" .") for line in lines)
     return f"freshclam cannot fetch signatures: {'; '.join(words) or f'nothing came within {FETCHING} seconds'}"
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    run(Clamav, module)

@@ -11,13 +11,11 @@ import shutil
 import stat
 from collections.abc import Iterable, Mapping
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
     Contents,
     Program,
     Target,
-    run,
     settings,
     unified,
 )
@@ -179,6 +177,10 @@ def _mboxes() -> list[str]:
     return found
 
 
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    run(Dovecot, module)
+def stays() -> dict[str, str]:
+    """Return where Dovecot keeps mail, in its words: that stays on a host that the collection leaves."""
+    if not shutil.which("doveconf"):
+        return {}
+    named = (("mail_location",), ("mail_driver", "mail_path"))  # 2.3; 2.4, to which the other is empty
+    said = (units.output("doveconf", "-h", *names, check=False).stdout.split() for names in named)
+    return {"mailboxes": next((":".join(words) for words in said if words), "")}

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
 
 CONFIGURATION = "/etc/postamt/nftables.conf"
 TABLE = "postamt"
@@ -26,8 +25,3 @@ class Nftables(Program):
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """A reload is for the rules."""
         return any(path != CONFIGURATION for path in new)
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    run(Nftables, module)

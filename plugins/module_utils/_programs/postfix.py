@@ -11,13 +11,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
     Contents,
     Program,
     Target,
-    run,
     settings,
     unified,
 )
@@ -230,8 +228,3 @@ def _idle() -> set[str]:
     master = files.text("/var/spool/postfix/pid/master.pid").strip()
     children = files.text(f"/proc/{master}/task/{master}/children").split()
     return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    run(Postfix, module)

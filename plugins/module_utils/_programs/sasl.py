@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Program
 
 UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
 ALIAS = f"{DEBIANS} another name of {UNIT}"
@@ -28,8 +27,3 @@ class Sasl(Program):
         if debians.enabled:
             units.act("disable", DEBIANS)
         units.act("enable", UNIT)
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    run(Sasl, module)

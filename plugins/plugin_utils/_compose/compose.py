@@ -20,6 +20,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
     ConcernError,
     Contributions,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
@@ -42,6 +43,12 @@ def _modules(folder: str) -> dict[str, types.ModuleType]:
 def programs() -> dict[str, types.ModuleType]:
     """Return the programs by name; each has PROGRAM (program.py), and `plan(site, host, contributions, overrides)`."""
     return _modules("_programs")
+
+
+def ordered() -> dict[str, Program]:
+    """Return what each program says of itself, in the order in which a run sets the programs up."""
+    said = {name: module.PROGRAM for name, module in programs().items()}
+    return dict(sorted(said.items(), key=lambda item: (item[1].order, item[0])))
 
 
 @functools.cache

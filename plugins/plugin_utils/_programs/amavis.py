@@ -60,6 +60,12 @@ PROGRAM = Program(
     checker="/usr/sbin/amavisd",
     last=(MAIN,),
     patience=60.0,  # it reads all of SpamAssassin's rules before it answers
+    order=80,
+    configuration="/etc/amavis/conf.d",
+    stays={"quarantined mail": QUARANTINE},
+    about="Content filter (amavis, SpamAssassin)",
+    task="Content filter",
+    options={"settings": "Variables of amavis with their sigil, such as V($max_requests) (I(amavisd-new(8)))."},
 )
 
 

@@ -132,7 +132,14 @@ _LIBRARY = (
     "_tls/postamt_certificates",
 )
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
-PROGRAM = Program(title="the upkeep of certificates", last=(COMMAND,))  # what the command reads is there before
+PROGRAM = Program(
+    title="the upkeep of certificates",
+    last=(COMMAND,),  # what the command reads is there before
+    order=10,
+    stays={"keys and certificates": TLS_FOLDER},
+    about="Keys and certificates of the mail hosts",
+    task="Keys and certificates",
+)
 
 _COMMAND = """\
 #!/usr/bin/python3 -IB

@@ -42,6 +42,12 @@ PROGRAM = Program(
     last=(MAIN,),
     reads_folders=True,
     patience=300.0,  # for the official signatures, which it may have to fetch before
+    order=70,
+    configuration=MAIN,
+    goes_on_without="virus scanner",  # mail waits where nobody scans it, and everything else can be set up
+    about="Virus scanner (ClamAV)",
+    task="Virus scanner",
+    options={"settings": "Options of C(clamd.conf) (I(clamd.conf(5))), such as V(MaxScanTime)."},
 )
 
 Value = str | int | bool | list[str]

@@ -48,6 +48,16 @@ PROGRAM = Program(
     last=(MAIN,),
     age=5.0,  # a Sieve script must be older than what sievec made of it
     reload=("systemctl", "reload", "dovecot.service"),
+    order=60,
+    configuration=MAIN,
+    versions={"dovecot-core": "dovecot"},
+    stays={"mailboxes of the directory's accounts": "/var/vmail"},
+    about="Mailboxes, IMAP, POP3, ManageSieve and LMTP (Dovecot)",
+    task="Mailboxes",
+    options={
+        "settings": "Settings of C(dovecot.conf) as a tree; a block is a mapping under its name, such as "
+        "V(service lmtp)."
+    },
 )
 
 

@@ -43,6 +43,13 @@ PROGRAM = Program(
     last=(CONFIGURATION,),
     patience=20.0,
     reload=("systemctl", "reload", UNIT),
+    order=20,
+    about="Links between the hosts of a mail site (HAProxy)",
+    task="Links to the site's other hosts",
+    options={
+        "settings": "Keywords of HAProxy by section, V(global) and V(defaults), such as C(maxconn). V(true) writes the "
+        "keyword alone."
+    },
 )
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
 GATE = "/usr/local/lib/postamt/directory-in-step"

@@ -56,7 +56,24 @@ Attributes = dict[str, Values]
 
 DATABASE = "/var/lib/ldap-mail"  # not below Debian's own database, whose folder the package moves in upgrades
 RELOADER = f"{LIBRARY}/reload-slapd"  # the concern directory brings it
-PROGRAM = Program(title="slapd", reload=(RELOADER,))
+PROGRAM = Program(
+    title="slapd",
+    reload=(RELOADER,),
+    order=40,
+    configuration="/etc/ldap/slapd.d",
+    versions={"slapd": "slapd"},
+    stays={
+        "the directory": DATABASE,
+        "what was applied to the directory, for another install": "/var/lib/postamt/ldap/applied.json",
+        "cn=config from before": "/var/lib/postamt/ldap/originals/cn=config.ldif",
+    },
+    about="The site's directory (OpenLDAP)",
+    task="Directory",
+    options={
+        "settings": "Attributes of C(cn=config) (I(slapd-config(5)), I(slapd-mdb(5))) by section, which are "
+        "V(global), V(frontend) and V(database). A value may be text, a number, a boolean or a list."
+    },
+)
 ROOT = "gidNumber=0+uidNumber=0,cn=peercred,cn=external,cn=auth"  # root through ldapi:/// (SASL EXTERNAL)
 
 # Argon2 (RFC 9106) withstands graphics cards because it needs memory; OpenLDAP ships it in both releases. The cost is

@@ -32,7 +32,14 @@ CONFIGURATION = "/etc/postamt/nftables.conf"
 UNIT = "postamt-firewall.service"
 DAEMON = "/usr/local/lib/postamt/firewall"
 TABLE = "inet postamt"
-PROGRAM = Program(title="the firewall", checker="/usr/sbin/nft", last=(CONFIGURATION,))
+PROGRAM = Program(
+    title="the firewall",
+    checker="/usr/sbin/nft",
+    last=(CONFIGURATION,),
+    order=30,
+    about="Firewall of the internal ports of a mail site (nftables)",
+    task="Firewall of the internal ports",
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,6 +52,19 @@ PROGRAM = Program(
     age=5.0,
     reload=("postfix", "reload"),
     workers=Workers("/var/spool/postfix/pid/master.pid", ("smtpd", "tlsproxy")),
+    order=90,
+    configuration=f"{FOLDER}/main.cf",
+    versions={"postfix": "postfix"},
+    mail_server=True,
+    stays={"the queue": "/var/spool/postfix"},
+    about="Postfix for the site's mail",
+    task="Postfix",
+    options={
+        "settings": "Parameters of C(main.cf) (I(postconf(5))). A value may be text, a number, a boolean or a list.",
+        "services": "Services of C(master.cf) (I(master(5))) by name and type, such as V(submission/inet). Each is a "
+        "mapping with C(command), and optionally C(private), C(unprivileged), C(chroot), C(wakeup), C(maxproc) and "
+        "C(options).",
+    },
 )
 
 # The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.

@@ -40,7 +40,17 @@ CHROOT = "/var/spool/postfix"
 FOLDER = f"{CHROOT}/var/run/saslauthd"  # as smtpd sees it from its chroot: /var/run/saslauthd, the library's default
 UNIT = "saslauthd-postfix.service"
 CONFIGURATION = "/etc/saslauthd-postfix.conf"
-PROGRAM = Program(title="saslauthd", restarts=True)
+PROGRAM = Program(
+    title="saslauthd",
+    restarts=True,
+    order=50,
+    configuration="/etc/pam.d/smtp",
+    about="Password checks for Postfix (saslauthd)",
+    task="Password checks for Postfix",
+    options={
+        "settings": "Settings of C(saslauthd) for LDAP (its document C(LDAP_SASLAUTHD)), such as C(ldap_timeout)."
+    },
+)
 
 # saslauthd/LDAP_SASLAUTHD of Cyrus SASL 2.1.28. saslauthd itself passes over what it does not know.
 KNOWN = (

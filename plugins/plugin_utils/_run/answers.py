@@ -39,24 +39,24 @@ def clean(value: str) -> str:
     return _UNSEEN.sub("?", str.__str__(value).replace("\r\n", "\n"))
 
 
-def _text(value: object, where: str) -> str:
+def text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise Wrong(f"{where} must be text")
     return clean(value)
 
 
-def _line(value: object, where: str) -> str:
+def line(value: object, where: str) -> str:
     """Return text that is shown as a line: after a line break another host could seem to speak."""
-    return _text(value, where).replace("\n", "?")
+    return text(value, where).replace("\n", "?")
 
 
-def _flag(value: object, where: str) -> bool:
+def flag(value: object, where: str) -> bool:
     if not isinstance(value, bool):
         raise Wrong(f"{where} must be true or false")
     return value
 
 
-def _number(value: object, where: str) -> int:
+def number(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 33:
         raise Wrong(f"{where} must be a whole number")
     return int(value)
@@ -106,14 +106,14 @@ def _cleaned(value: object) -> t.Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Whole:
+class Whole:
     """A mapping that has all of its keys."""
 
     keys: Mapping[str, t.Any]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Each:
+class Each:
     """A mapping whose keys are not known beforehand."""
 
     key: t.Any
@@ -123,70 +123,57 @@ class _Each:
 _FAR = 1 << 40  # seconds
 _MANY = 1000  # items of a list that becomes lines of other hosts' configurations
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
-_word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
+word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
 _folder = _matching(r"(/[^/.\x00-\x1f][^/\x00-\x1f]*)+", "the path of a folder")
 _COMMON: dict[str, t.Any] = {
-    "failed": _flag,
-    "msg": _text,
-    "changed": _flag,
-    "actions": [_line],
-    "diff": [{"before": _text, "after": _text, "before_header": _line, "after_header": _line}],
+    "failed": flag,
+    "msg": text,
+    "changed": flag,
+    "actions": [line],
+    "diff": [{"before": text, "after": text, "before_header": line, "after_header": line}],
     "missing": {
-        "packages": [_word],
-        "users": [_Whole({"name": _word, "uid": _or_nothing(_number), "home": _folder, "groups": [_word]})],
-        "groups": [_word],
-        "stopped": [_word],
+        "packages": [word],
+        "users": [Whole({"name": word, "uid": _or_nothing(number), "home": _folder, "groups": [word]})],
+        "groups": [word],
+        "stopped": [word],
     },
-    "unmade": [_line],
+    "unmade": [line],
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "host": {"look": look},
-    "compare": {"rivals": _text, "what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
-    "ldap": {"notes": [_line], "passwords_needed": [_line]},
-    "move_directory": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
-    "certificates": {
-        "served": _Each(_word, _Whole({"chain": _text, "matches": _flag, "guarded": _flag})),
-        "ca": _text,
-        "shown_by": _Each(_word, [_line]),
-        "requests": _Each(_word, _text),
-        "reloaded": [_line],
-        "left": [_line],
-        "obtained": _flag,
-        "why": _line,
-    },
+    "compare": {"rivals": text, "what": [line], "difference": text, "problems": [text], "notes": [line]},
+    "move_directory": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": number},
     "accounts": {
         "accounts": [
-            _Whole(
+            Whole(
                 {
-                    "address": _line,
-                    "enabled": _flag,
-                    "aliases": [_line],
-                    "forward": [_line],
-                    "quota": _line,
-                    "source": _line,
-                    "dn": _line,
-                    "user": _line,
-                    "delete_from": _or_nothing(_line),
+                    "address": line,
+                    "enabled": flag,
+                    "aliases": [line],
+                    "forward": [line],
+                    "quota": line,
+                    "source": line,
+                    "dn": line,
+                    "user": line,
+                    "delete_from": _or_nothing(line),
                 }
             )
         ],
-        "note": _line,
-        "password_set": _flag,
-        "deleted": [_line],
+        "note": line,
+        "password_set": flag,
+        "deleted": [line],
         "left": {
-            "kick": [_line],
-            "delete": _Each(_line, lambda value, where: value if value == "" else _folder(value, where)),
+            "kick": [line],
+            "delete": Each(line, lambda value, where: value if value == "" else _folder(value, where)),
         },
     },
     "quarantine": {
         "mails": [
-            _Whole(
-                {"id": _line, "time": _digits, "reason": _line, "sender": _line, "recipients": _line, "subject": _line}
-            )
+            Whole({"id": line, "time": _digits, "reason": line, "sender": line, "recipients": line, "subject": line})
         ],
-        "notes": [_line],
+        "notes": [line],
     },
-    "remove": {"stays": _Each(_line, _line), "ran": [_word]},
+    "remove": {"stays": Each(line, line), "ran": [word]},
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
     "host": ("look",),
@@ -194,17 +181,24 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "accounts": ("actions",),
     "quarantine": ("mails",),
     "remove": ("actions", "stays", "ran"),
-    "certificates": ("changed",),
     "move_directory": ("changed",),
 }
-_STOCK = {"failed": _flag, "msg": _text, "changed": _flag}
+_STOCK = {"failed": flag, "msg": text, "changed": flag}
 
 
-def checked(program: str, answer: Mapping[str, t.Any]) -> Answer:
-    """Return a program's answer, or raise Wrong; program: one of postamt.mail.apply_plan."""
+def checked(
+    job: str,
+    answer: Mapping[str, t.Any],
+    also: Mapping[str, t.Any] | None = None,
+    required: tuple[str, ...] = ("changed", "actions"),
+) -> Answer:
+    """Return the answer of a program or a job, or raise Wrong.
+
+    also, required: what a program's host may answer besides, and what it has to answer (exchange.py).
+    """
     found = {key: value for key, value in answer.items() if key not in _ANSIBLES and not key.startswith("_ansible_")}
-    parsed: Answer = _parsed({**_COMMON, **_ANSWERS.get(program, {})}, found, "")
-    absent = [key for key in _REQUIRED.get(program, ("changed", "actions")) if key not in parsed]
+    parsed: Answer = _parsed({**_COMMON, **_ANSWERS.get(job, {}), **(also or {})}, found, "")
+    absent = [key for key in _REQUIRED.get(job, required) if key not in parsed]
     if absent and not parsed.get("failed"):
         raise Wrong(f"{absent[0]} is missing")
     if not answer.get("failed") or parsed.get("msg"):
@@ -226,7 +220,7 @@ def _parsed(kind: t.Any, value: object, where: str) -> t.Any:
         return [_parsed(kind[0], item, f"{where}[{index}]") for index, item in enumerate(value)]
     if not isinstance(value, Mapping):
         raise Wrong(f"{where or 'the answer'} must be a mapping")
-    if isinstance(kind, _Whole):
+    if isinstance(kind, Whole):
         whole: Answer = _parsed(kind.keys, value, where)
         for key in kind.keys:
             if key not in whole:
@@ -235,7 +229,7 @@ def _parsed(kind: t.Any, value: object, where: str) -> t.Any:
     found = {}
     for key, item in value.items():
         place = f"{where}.{key}" if where else clean(str(key))
-        if isinstance(kind, _Each):
+        if isinstance(kind, Each):
             found[kind.key(key, clean(place))] = _parsed(kind.value, item, clean(place))
         elif key in kind:
             found[str(key)] = _parsed(kind[key], item, place)

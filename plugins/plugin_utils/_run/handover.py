@@ -24,8 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, ConcernError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import (
     Overrides,
     from_facts,
@@ -125,11 +125,10 @@ def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compo
     os.mkdir(_folder(token), 0o700)
     for (host, program), (overrides, plan) in plans.items():
         _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
+        beside = exchange_of(program).beside(site, plan)
+        if beside is not None:
+            _leave(token, f"{host}/{program}/beside", beside)
     _leave(token, "state_dir", state_dir(site))
-    provider = site.provider
-    if provider:
-        names = list(plans[provider.inventory_name, "ldap"][1]["entries"]["fingerprints"])
-        _leave(token, "passwords", ldap.applied_passwords(site, names))
     return token
 
 
@@ -164,12 +163,12 @@ def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
 class Handed:
     """What a role's task works with: its host's plan, and the controller's folder for the site's state.
 
-    passwords: what tells accounts' and services' passwords by name, for whom the host asks for them.
+    beside: returns what its exchange with the host needs of the site besides (exchange.py), secrets perhaps.
     """
 
     plan: compose.Plan
     state_dir: str
-    passwords: Callable[[Iterable[str]], dict[str, dict[str, str]]]
+    beside: Callable[[], t.Any]
 
 
 def plan_for(
@@ -192,11 +191,11 @@ def plan_for(
         if other:
             raise SiteError([Problem(f"{program}_{kind} of host {name}", None, _UNTRIED) for kind in other])
         folder = str(handed(task_vars, "state_dir"))
-        return Handed(left["plan"], folder, lambda names: _left_passwords(task_vars, names))
+        return Handed(left["plan"], folder, lambda: handed(task_vars, f"{name}/{program}/beside"))
     site = site_for(action, task_vars)
     overrides = {**overrides_of(action, task_vars, name)[program], **given}
     plan = tried_plan(action, task_vars, site, name, program, overrides)
-    return Handed(plan, state_dir(site), lambda names: ldap.applied_passwords(site, [*names]))
+    return Handed(plan, state_dir(site), lambda: exchange_of(program).beside(site, plan))
 
 
 _UNTRIED = (
@@ -209,8 +208,3 @@ _UNTRIED = (
 def _as_left(overrides: Overrides) -> Overrides:
     """Return a program's own variables as they are read from the file that holds them."""
     return t.cast(Overrides, json.loads(json.dumps(overrides, default=str)))
-
-
-def _left_passwords(task_vars: Mapping[str, t.Any], names: Iterable[str]) -> dict[str, dict[str, str]]:
-    left = handed(task_vars, "passwords")
-    return {name: left[name] for name in names}

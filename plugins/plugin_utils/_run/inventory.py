@@ -32,7 +32,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.stored_secrets import StoredSecrets, secret_names
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.values import literal, plain
 
-KINDS = ("settings", "services")  # of a program's own variables, such as postfix_settings and postfix_services
 Overrides = dict[str, t.Any]  # a program's own variables by kind
 LOOK = "__mail_look"  # registered by playbooks/site.yml: what each host is like
 
@@ -54,10 +53,11 @@ def variables_of(
 def overrides_of(action: t.Any, task_vars: Mapping[str, t.Any], name: str) -> dict[str, Overrides]:
     """Return each program's own variables on a host (postfix_settings, postfix_services, ...), templated there."""
     variables, template = variables_of(action, task_vars, name)
-    return {
-        program: {kind: template(variables[word]) for kind in KINDS if (word := f"{program}_{kind}") in variables}
-        for program in compose.programs()
-    }
+    found: dict[str, Overrides] = {}
+    for program, said in compose.ordered().items():
+        words = {kind: f"{program}_{kind}" for kind in said.options}
+        found[program] = {kind: template(variables[word]) for kind, word in words.items() if word in variables}
+    return found
 
 
 def derive(
@@ -129,7 +129,7 @@ def from_facts(task_vars: Mapping[str, t.Any], names: Iterable[str], also: Itera
     also: further variables that a playbook reads. The host's own name is one of all: with another's, a host would get
     what is meant for that one, passwords included.
     """
-    known = {f"{program}_{kind}" for program in compose.programs() for kind in KINDS}
+    known = {f"{program}_{kind}" for program, said in compose.ordered().items() for kind in said.options}
     known |= {"inventory_hostname", "inventory_dir", "inventory_file", *also}
     allowed = (
         "is among the host's facts, and facts may not set the site's variables: these come from the inventory, the "

@@ -8,6 +8,7 @@ import time
 import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_UID
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers
 
@@ -21,17 +22,19 @@ def on_host(
     program: str,
     request: Mapping[str, t.Any] | None = None,
     secrets: Iterable[str] = (),
+    also: Mapping[str, t.Any] | None = None,
+    required: tuple[str, ...] = ("changed", "actions"),
 ) -> dict[str, t.Any]:
     """Run a program's code on the task's host and return its answer: what this program may answer, and nothing else.
 
-    Module arguments would otherwise reach the host's journal, secrets included.
+    also, required: see answers.checked(). Module arguments would otherwise reach the host's journal, secrets included.
     """
     answer: dict[str, t.Any] = action._execute_module(
         module_name="postamt.mail.apply_plan",
         module_args={"program": program, "request": dict(request or {}), "secrets": list(secrets)},
         task_vars={**task_vars, "ansible_no_target_syslog": True},
     )
-    return answer_of(action, task_vars, answer, lambda said: answers.checked(program, said))
+    return answer_of(action, task_vars, answer, lambda said: answers.checked(program, said, also, required))
 
 
 def stock(action: t.Any, task_vars: Mapping[str, t.Any], name: str, arguments: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -74,7 +77,15 @@ def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
     several = len(task_vars["groups"].get(GROUP, ())) > 1
     before = time.time()
-    answer = on_host(action, task_vars, "host", {"firewall": several, "owner": [VMAIL, VMAIL_UID]})
+    said = compose.ordered()
+    request = {
+        "firewall": several,
+        "owner": [VMAIL, VMAIL_UID],
+        "configurations": {name: program.configuration for name, program in said.items() if program.configuration},
+        "mail_servers": [name for name, program in said.items() if program.mail_server],
+        "versions": {package: name for program in said.values() for package, name in program.versions.items()},
+    }
+    answer = on_host(action, task_vars, "host", request)
     if not answer.get("failed"):
         answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())
     return answer

@@ -17,8 +17,11 @@ PACKAGE = "ansible_collections.postamt.mail.plugins.plugin_utils"
 ABOVE = {
     "_compose.compose",
     "_compose.zone",
-    *(f"_run.{name}" for name in ("accounts_source", "answers", "stored_secrets", "values", "remembered", "remote")),
-    *(f"_run.{name}" for name in ("inventory", "handover", "program_action", "show")),
+    *(
+        f"_run.{name}"
+        for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
+    ),
+    *(f"_run.{name}" for name in ("inventory", "handover", "show")),
 }
 # Those of a run that ask nobody, and may be used from below
 BESIDE = {"_run.data_files", "_run.pki", "_run.state"}

@@ -59,7 +59,7 @@ def test_only_ours_goes_and_the_original_comes_back(etc: Path) -> None:
     kept = f"state/postfix/changed{etc}/edited"
     assert contents(etc.parent) == {"etc/main.cf": "before us\n", "etc/other": STRANGE, kept: STRANGE}
     assert [words.split(" ", 2)[2] for words in predicted.actions] == [words.split(" ", 1)[1] for words in done.actions]
-    assert remove.claimed() == []
+    assert remove.claimed([]) == []
 
 
 def test_a_killed_removal_is_finished(etc: Path) -> None:
@@ -96,7 +96,7 @@ def test_links_of_a_service_are_left_and_keep_nothing_from_going(etc: Path, tmp_
     assert [words.split(",")[0].removeprefix(f"left {service}/") for words in left] == ["fifo", "site/file", "site"]
     assert left == [words for words in predicted.actions if words.startswith("left ")]
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
-    assert remove.claimed() == []
+    assert remove.claimed([]) == []
 
 
 def test_folders_of_a_service_keep_nothing_from_going(etc: Path, tmp_path: Path) -> None:

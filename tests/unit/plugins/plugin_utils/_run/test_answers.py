@@ -8,6 +8,7 @@ import typing as t
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
 
 LOOK: dict[str, t.Any] = {
     "release": "trixie",
@@ -18,6 +19,12 @@ LOOK: dict[str, t.Any] = {
     "versions": {"postfix": "3.10.13", "dovecot": "2.3.19.1"},
 }  # fmt: skip
 DONE: dict[str, t.Any] = {"changed": True, "actions": ["wrote /etc/x"], "diff": [{"before": "", "after": "x\n"}]}
+
+
+def checked(job: str, said: dict[str, t.Any]) -> answers.Answer:
+    """Check an answer as the action of a program does, or as the action of a job."""
+    kind = exchange_of(job)
+    return answers.checked(job, said, kind.answers, kind.required)
 
 
 def test_an_honest_look_passes_as_it_is() -> None:
@@ -127,7 +134,7 @@ def test_what_is_shown_as_a_line_is_one() -> None:
 )
 def test_an_item_without_its_keys_is_refused(program: str, said: dict[str, t.Any], missing: str) -> None:
     with pytest.raises(answers.Wrong) as refused:
-        answers.checked(program, said)
+        checked(program, said)
     assert str(refused.value) == f"{missing} is missing"
 
 
@@ -171,4 +178,4 @@ def test_of_ansibles_own_modules_nothing_but_success_is_heard() -> None:
 )
 def test_each_programs_own_keys_are_typed(program: str, wrong: dict[str, t.Any]) -> None:
     with pytest.raises(answers.Wrong, match=f"^{next(iter(wrong))}"):
-        answers.checked(program, {**DONE, **wrong})
+        checked(program, {**DONE, **wrong})

@@ -1,20 +1,32 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""slapd: passwords go to the host only where it asks for them; fingerprints tell it for whom."""
 
 from __future__ import annotations
 
+import typing as t
+
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers, exchange
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 
-class ActionModule(ProgramAction):
-    program = "ldap"
+class Exchange(exchange.Exchange):
+    answers: t.ClassVar = {"notes": [answers.line], "passwords_needed": [answers.line]}
 
-    def _apply(self, plan: Plan) -> Result:
+    @staticmethod
+    def beside(site: Site, plan: Plan) -> t.Any:
+        """Return the passwords of all that the directory's entries are made of, by name."""
+        names = list((plan.get("entries") or {}).get("fingerprints", ()))
+        return ldap.applied_passwords(site, names) if names else None
+
+    def apply(self, plan: Plan) -> Result:
         """Run the module, and once more with the passwords that it asks for: fingerprints travel, passwords seldom."""
-        answer = super()._apply(plan)
+        answer = super().apply(plan)
         names = answer.pop("passwords_needed", None)
         if not answer.get("failed") and not self._task.check_mode:
             self._forget_former_names(plan)
@@ -24,8 +36,9 @@ class ActionModule(ProgramAction):
         strange = sorted(set(names) - known)
         if strange:
             wrong = f"passwords_needed has {strange[0]}, which is no account or service of its directory"
-            return {**answer, **wrongly(self, self._vars, wrong)}
-        given = self._handed.passwords(names)
+            return {**answer, **wrongly(self._action, self._vars, wrong)}
+        passwords = self._handed.beside()
+        given = {name: passwords[name] for name in names}
         secrets = [word for known in given.values() for word in known.values()]
         again = self._on_host({"plan": plan, "passwords": given}, secrets)
         again.pop("passwords_needed", None)
@@ -42,7 +55,7 @@ class ActionModule(ProgramAction):
         former = {item["from"] for item in entries.get("renamed", {}).values()} - set(entries.get("accounts", {}))
         if not former:
             return
-        state = State(self._handed.state_dir, self._loader._vault)
+        state = State(self._handed.state_dir, self._action._loader._vault)
         gone = former & set(state.known_secrets())
         if gone:
             state.set_secrets(dict.fromkeys(gone))
@@ -57,7 +70,6 @@ class ActionModule(ProgramAction):
             actions.append(f"added user openldap to group {group}")
         return None
 
-    def _tell(self, result: Result) -> None:
-        super()._tell(result)
-        for note in result.get("notes") or []:
-            self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {note}")
+    def tell(self, result: Result) -> t.Iterable[str]:
+        yield from super().tell(result)
+        yield from result.get("notes") or []

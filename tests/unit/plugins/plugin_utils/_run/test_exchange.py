@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the action of a role does on its own, and the line that a run shows for a program."""
+"""What is done for a program before its plan is applied, and the line that a run shows for a program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import packages
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, sentence
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import Exchange, sentence
 
 
 def test_actions_of_one_kind_share_their_verb() -> None:
@@ -31,7 +31,7 @@ def bring(answers: list[dict[str, Any]], **missing: list[str]) -> tuple[Any, lis
         asked.append(wish)
         return answers[len(asked) - 1]
 
-    action: Any = ProgramAction.__new__(ProgramAction)
+    action: Any = Exchange.__new__(Exchange)
     action._stock = stock
     actions: list[str] = []
     return action._packages({"packages": ["postfix"], **missing}, actions), actions, asked

@@ -4,26 +4,27 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.action.ldap import ActionModule
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import exchange
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchanges.ldap import Exchange
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import Handed
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction
 
 PLAN = {"secrets": [], "entries": {"accounts": {}, "fingerprints": {"anna@example.org": "x", "service:postfix": "y"}}}
 
 
-class Asked(ActionModule):
-    """The action on a host that asks for passwords; what it is given is kept."""
+class Asked(Exchange):
+    """The exchange with a host that asks for passwords; what it is given is kept."""
 
     def __init__(self, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._task: Any = type("Task", (), {"check_mode": False, "delegate_to": None})
-        self._vars = {"inventory_hostname": "directory1"}
-        self._handed = Handed({}, "", lambda names: {name: {"clear": "secret"} for name in names})
+        action = types.SimpleNamespace(_task=types.SimpleNamespace(check_mode=False, delegate_to=None))
+        secrets = {"anna@example.org": {"clear": "secret"}, "service:postfix": {"clear": "other"}}
+        super().__init__("ldap", action, {"inventory_hostname": "directory1"}, Handed({}, "", lambda: secrets))
         self.given: list[Any] = []
         first = {"changed": True, "actions": ["wrote entries"], "diff": [], "passwords_needed": names}
-        monkeypatch.setattr(ProgramAction, "_apply", lambda self, plan: dict(first))
+        monkeypatch.setattr(exchange.Exchange, "apply", lambda self, plan: dict(first))
 
     def _on_host(self, request: Any, secrets: Any) -> Any:
         self.given.append(request["passwords"])
@@ -32,13 +33,13 @@ class Asked(ActionModule):
 
 def test_passwords_of_the_plan_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
     action = Asked(["anna@example.org"], monkeypatch)
-    assert action._apply(PLAN)["actions"] == ["wrote entries", "set passwords"]
+    assert action.apply(PLAN)["actions"] == ["wrote entries", "set passwords"]
     assert action.given == [{"anna@example.org": {"clear": "secret"}}]
 
 
 @pytest.mark.parametrize("plan", [PLAN, {**PLAN, "entries": {}}, {"secrets": []}])
 def test_no_others_are_whatever_a_host_asks_for(plan: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     action = Asked(["client:app1.example.org"], monkeypatch)
-    answer = action._apply(plan)
+    answer = action.apply(plan)
     assert answer["failed"] and not action.given
     assert answer["msg"].startswith("host directory1 answered wrongly: passwords_needed has client:app1.example.org")

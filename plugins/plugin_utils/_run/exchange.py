@@ -1,47 +1,54 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The action of a role: derive the plan, bring what is missing with stock modules, run the program's module."""
+"""What passes between the controller and a host while a program's plan is applied there.
+
+A program with more to exchange than plan and answer has a subclass in `exchanges/`, in a file of the program's name.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pathlib
 import typing as t
+from collections.abc import Iterable, Mapping
 
-from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import packages
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan, concerns
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import on_host, stock
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
+
+if t.TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import Handed
 
 Result = dict[str, t.Any]
 
-concerns()  # Ansible imports an action before it forks for the task: found here, they need not be found in each fork
-
+FOLDER = pathlib.Path(__file__).parent / "exchanges"
+PACKAGE = "ansible_collections.postamt.mail.plugins.plugin_utils._run.exchanges"
 FRESH = 86400  # seconds for which the host's package lists count as fresh
 
 
-class ProgramAction(ActionBase):
-    """A subclass names its program and the task's options, which are the program's own variables."""
+class Exchange:
+    """Bring what is missing with stock modules, and have the plan applied.
 
-    program = ""
-    options: tuple[str, ...] = ("settings",)
-    TRANSFERS_FILES = False
+    answers: what a host may say beside what hosts say of all programs (answers.py); required: the keys that it has.
+    """
 
-    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
-        result: Result = super().run(tmp, task_vars)
-        self._vars: Result = {**(task_vars or {}), "ansible_no_target_syslog": True}
-        self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in self.options})
-        try:
-            self._handed = plan_for(self, self._vars, self.program, self._task.args)
-            result.update(self._apply(self._handed.plan))
-        except (SiteError, ComposeError, StateError) as error:
-            return {**result, "failed": True, "msg": str(error)}
-        self._tell(result)
-        return result
+    answers: t.ClassVar[Mapping[str, t.Any]] = {}
+    required: t.ClassVar[tuple[str, ...]] = ("changed", "actions")
 
-    def _apply(self, plan: Plan) -> Result:
+    def __init__(self, program: str, action: t.Any, task_vars: Mapping[str, t.Any], handed: Handed) -> None:
+        self._program, self._action, self._handed = program, action, handed
+        self._vars: Result = {**task_vars, "ansible_no_target_syslog": True}
+        self._task = action._task
+
+    @staticmethod
+    def beside(site: Site, plan: Plan) -> t.Any:
+        """Return what the exchange needs of the site beside the plan, as plain data; None where it needs nothing."""
+        return None
+
+    def apply(self, plan: Plan) -> Result:
+        """Return what was done, or would be."""
         answer = self._module(plan)
         missing = answer.get("missing") or {}
         if answer.get("failed") or not missing or self._task.check_mode:
@@ -62,11 +69,11 @@ class ProgramAction(ActionBase):
     def _module(self, plan: Plan) -> Result:
         return self._on_host({"plan": plan}, plan["secrets"])
 
-    def _on_host(self, request: Result, secrets: t.Iterable[str]) -> Result:
-        return on_host(self, self._vars, self.program, request, secrets)
+    def _on_host(self, request: Result, secrets: Iterable[str]) -> Result:
+        return on_host(self._action, self._vars, self._program, request, secrets, self.answers, self.required)
 
     def _stock(self, name: str, arguments: Result) -> Result:
-        return stock(self, self._vars, name, arguments)
+        return stock(self._action, self._vars, name, arguments)
 
     def _packages(self, missing: Result, actions: list[str]) -> Result | None:
         names = missing.get("packages")
@@ -116,11 +123,20 @@ class ProgramAction(ActionBase):
             actions.append(f"created user {name}")
         return None
 
-    def _tell(self, result: Result) -> None:
-        """Say in one line what was done; the stock callbacks show nothing of a task that went well."""
+    def tell(self, result: Result) -> Iterable[str]:
+        """Yield what a run shows: in one line what was done; stock callbacks show nothing of a task that went well."""
         done = result.get("actions") or ([] if result.get("failed") else ["nothing to do"])
         if done:
-            self._display.display(f"{self._vars.get('inventory_hostname')}: {self.program}: {sentence(done)}")
+            yield sentence(done)
+
+
+@functools.cache
+def exchange_of(program: str) -> type[Exchange]:
+    """Return the class for a program: its own, in a file of its name, or the plain one."""
+    if not (FOLDER / f"{program}.py").is_file():
+        return Exchange
+    own: type[Exchange] = importlib.import_module(f"{PACKAGE}.{program}").Exchange
+    return own
 
 
 def sentence(actions: list[str]) -> str:

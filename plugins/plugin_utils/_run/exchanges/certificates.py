@@ -1,29 +1,43 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 
+"""Certificates: hosts ask, the controller signs or brings what the user supplies, hosts install."""
+
 from __future__ import annotations
 
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import certificates
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers, exchange
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
 
-class ActionModule(ProgramAction):
+class Exchange(exchange.Exchange):
     """The module is called as often as the exchange with the controller needs: once where nothing is to do."""
 
-    program = "certificates"
-    options = ()
+    answers: t.ClassVar = {
+        "served": answers.Each(
+            answers.word, answers.Whole({"chain": answers.text, "matches": answers.flag, "guarded": answers.flag})
+        ),
+        "ca": answers.text,
+        "shown_by": answers.Each(answers.word, [answers.line]),
+        "requests": answers.Each(answers.word, answers.text),
+        "reloaded": [answers.line],
+        "left": [answers.line],
+        "obtained": answers.flag,
+        "why": answers.line,
+    }
+    required = ("changed",)
 
-    def _apply(self, plan: Plan) -> Result:
+    def apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)
         files = DataFiles.of(self._vars)
-        given = self._given = certificates.supplied(plan, lambda path: controller_file(self, files, path))
-        state = State(self._handed.state_dir, self._loader._vault)
+        given = self._given = certificates.supplied(plan, lambda path: controller_file(self._action, files, path))
+        state = State(self._handed.state_dir, self._action._loader._vault)
         self._plan = plan
         seen = self._call(state="seen")
         actions: list[str] = []
@@ -35,7 +49,7 @@ class ActionModule(ProgramAction):
             return seen
         for key in ("actions", "diff", "served", "ca"):
             if key not in seen:
-                return wrongly(self, self._vars, f"{key} is missing")
+                return wrongly(self._action, self._vars, f"{key} is missing")
         answer = certificates.provision(plan, state, given, seen, self._call, check_mode=check_mode)
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]

@@ -1,0 +1,45 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The action of every program's module: meta/runtime.yml sends them here, and the task's name says which it is."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
+
+Result = dict[str, t.Any]
+
+compose.concerns()  # Ansible imports an action before it forks for the task: found here, each fork has them
+for _name in compose.programs():
+    exchange_of(_name)
+
+
+class ActionModule(ActionBase):
+    """The options of a task are the program's own variables."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: Result | None = None) -> Result:
+        result: Result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        name = self._task.action.rpartition(".")[2]
+        if name not in compose.programs():
+            return {**result, "failed": True, "msg": f"{name} is called by this collection's actions, not by playbooks"}
+        options = compose.programs()[name].PROGRAM.options
+        self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in options})
+        try:
+            handed = plan_for(self, variables, name, self._task.args)
+            exchange = exchange_of(name)(name, self, variables, handed)
+            result.update(exchange.apply(handed.plan))
+        except (SiteError, ComposeError, StateError) as error:
+            return {**result, "failed": True, "msg": str(error)}
+        for line in exchange.tell(result):
+            self._display.display(f"{variables.get('inventory_hostname')}: {name}: {line}")
+        return result

@@ -1,0 +1,44 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What follows from the programs' descriptions is what was generated from them."""
+
+from __future__ import annotations
+
+import yaml
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
+from ansible_collections.postamt.mail.tools import generate
+
+
+def test_nothing_has_to_be_generated_anew() -> None:
+    wrong = [path for path, text in generate.everything().items() if path.read_text(encoding="utf-8") != text]
+    assert wrong == [], "run make generate"
+
+
+def test_a_run_sets_up_first_what_others_need() -> None:
+    order = [*compose.ordered()]
+    assert order.index("certificates") == 0
+    assert order.index("ldap") < order.index("sasl") < order.index("postfix")
+    assert order.index("clamav") < order.index("amavis") < order.index("postfix")
+
+
+def test_a_small_program_needs_no_words_but_its_own() -> None:
+    program = Program("Example", about="An example", description=("Runs C(example).",), options={"settings": "Words."})
+    spec = yaml.safe_load(generate.role("example", program)["meta/argument_specs.yml"])["argument_specs"]["main"]
+    assert spec["options"]["example_settings"]["description"] == ["Words.", generate.LAST]
+    module = generate.module("example", program)
+    namespace: dict[str, str] = {}
+    exec(module, namespace)
+    documentation = yaml.safe_load(namespace["DOCUMENTATION"])
+    assert (documentation["short_description"], documentation["description"]) == ("An example", ["Runs C(example)."])
+    assert yaml.safe_load(namespace["EXAMPLES"]) == [{"name": "An example", "postamt.mail.example": None}]
+    assert "Runs `example`. It has one task" in generate.role("example", program)["README.md"]
+
+
+def test_a_run_that_can_go_on_without_a_program_fails_at_its_end() -> None:
+    programs = {"example": Program("Example", about="An example", goes_on_without="thing")}
+    (block,) = yaml.safe_load(generate.tasks(programs))
+    assert block["when"] == "'example' in __mail_site.due[inventory_hostname]"
+    assert block["rescue"][1]["register"] == "__mail_without_example"
+    (last,) = yaml.safe_load(generate.failures(programs))
+    assert (last["name"], last["when"]) == ("Fail where there is no thing", "__mail_without_example is defined")
