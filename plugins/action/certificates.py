@@ -8,6 +8,7 @@ import typing as t
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import as_left
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.program_action import ProgramAction, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
@@ -18,6 +19,18 @@ class ActionModule(ProgramAction):
 
     program = "certificates"
     options = ()
+
+    def _as_left(self) -> Result | None:
+        """Judge the certificates that the look has seen: they expire, and the controller's files may be others."""
+        plan = self._take_plan()
+        seen = dict(as_left(self._vars, "certificates").get(str(self._vars["inventory_hostname"]), {}))
+        if not seen or certificates.stand_ins(plan, seen):
+            return None
+        files = DataFiles.of(self._vars)
+        given = certificates.supplied(plan, lambda path: controller_file(self, files, path))
+        state = State(self._handed.state_dir, self._loader._vault)
+        answer = certificates.provision(plan, state, given, seen, self._call, check_mode=True)
+        return None if answer["changed"] else answer
 
     def _apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)

@@ -14,5 +14,5 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(remote.look_at(self, task_vars or {}))
+        result.update(remote.look_at(self, task_vars or {}, settled=True))
         return result

@@ -94,7 +94,7 @@ def code_of(program: str) -> ModuleType:
     elif program == "haproxy":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy as code
     elif program == "host":
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import host as code
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import look as code
     elif program == "ldap":
         from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap as code
     elif program == "move_directory":

@@ -251,27 +251,24 @@ def holds() -> list[str]:
     return found
 
 
-def apply(module: AnsibleModule) -> None:
-    """Return the look; ends the module."""
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """Return what the site model has to know of this host."""
     owner = module.params["request"].get("owner")
-    module.exit_json(
-        changed=False,
-        look={
-            "release": release(),
-            "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
-            "memory": memory("MemTotal"),
-            "swap": memory("SwapTotal"),
-            "cores": len(os.sched_getaffinity(0)),
-            "addresses": addresses(module),
-            "ipv6": ipv6(),
-            "ca": ca(),
-            "clock": round(time.time()),
-            "unclaimed": unclaimed(),
-            "claimed": claimed(),
-            "firewall": firewall(module) if module.params["request"].get("firewall") else [],
-            "holds": holds(),
-            "in_the_way": in_the_way(*owner) if owner else [],
-            "masked": masked(),
-            "versions": versions(module),
-        },
-    )
+    return {
+        "release": release(),
+        "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
+        "memory": memory("MemTotal"),
+        "swap": memory("SwapTotal"),
+        "cores": len(os.sched_getaffinity(0)),
+        "addresses": addresses(module),
+        "ipv6": ipv6(),
+        "ca": ca(),
+        "clock": round(time.time()),
+        "unclaimed": unclaimed(),
+        "claimed": claimed(),
+        "firewall": firewall(module) if module.params["request"].get("firewall") else [],
+        "holds": holds(),
+        "in_the_way": in_the_way(*owner) if owner else [],
+        "masked": masked(),
+        "versions": versions(module),
+    }

@@ -15,6 +15,7 @@ import dataclasses
 import datetime
 import hashlib
 import importlib
+import json
 import os
 import re
 import shutil
@@ -59,6 +60,38 @@ PAST = {
     "add": "added", "change": "changed", "remove": "removed", "disable": "disabled", "enable": "enabled",
     "rename": "renamed", "delete": "deleted",
 }  # fmt: skip
+
+
+class Slapd(program.Program):
+    """What tells that the directory is as a run left it."""
+
+    evidence_needs = ("suffix",)
+
+    def evidence(self) -> dict[str, Any]:
+        """Return digests of cn=config, of the changes that all entries are at, and of the process."""
+        if not self.plan["wanted"]:
+            return {}
+        connection = Connection(wait=0.0)
+        tree = connection.search(config.GLOBAL, "subtree", _CONFIG_FILTER)
+        process = files.text(PID_FILE).strip()
+        said = files.text(f"/proc/{process}/status")
+        return {
+            "cn=config": _digest_of(tree),
+            # contextCSN alone may stay the same while entries differ
+            "the directory": _digest_of(connection.search(self.plan["suffix"], "subtree", names=["entryCSN"])),
+            "what slapd runs with": [
+                files.text(f"/proc/{process}/cmdline"),
+                re.findall(r"(?m)^Groups:.*$", said),
+                files.readlink(f"/proc/{process}/exe").endswith(" (deleted)"),
+            ],
+            "the record of the directory": files.digest(RECORD),
+            "a directory to be taken up": files.exists(host.ARRIVING),
+        }
+
+
+def _digest_of(tree: config.Tree) -> str:
+    said = json.dumps(tree, sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 class Connection:
@@ -195,7 +228,7 @@ class Transaction(program.Transaction):
     """One run of slapd's plan."""
 
     def __init__(self, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
-        super().__init__(program.Program, module, request)
+        super().__init__(Slapd, module, request)
         self.record_file = RECORD
         self.needed: list[str] = []
         self.notes: list[str] = []
@@ -299,6 +332,9 @@ class Transaction(program.Transaction):
 
     def claim(self) -> dict[str, Any]:
         return {**super().claim(), "shared": self.shared}
+
+    def applied(self) -> dict[str, Any]:
+        return {} if self.needed or self.under_way else super().applied()
 
     def look_for_missing(self) -> dict[str, list[Any]]:
         """Return also which group slapd's user has to join."""

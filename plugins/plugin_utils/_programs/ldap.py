@@ -158,6 +158,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             Serves(389, "ldap", "starttls", (certificate.chain,)),
             Serves(636, "ldap", "implicit", (certificate.chain,)),
         ],
+        suffix=site.suffix,
         listen=_listen(any(part.everywhere for _concern, part in parts)),
         config=config(site, host, parts, overrides.get("settings") or {}),
         entries=entries(site, services) if host == provider else None,  # the others get theirs from the provider

@@ -125,6 +125,8 @@ _MANY = 1000  # items of a list that becomes lines of other hosts' configuration
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
 _word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
 _folder = _matching(r"(/[^/.\x00-\x1f][^/\x00-\x1f]*)+", "the path of a folder")
+_digest = _matching(r"[0-9a-f]{64}", "a digest in hexadecimal")
+_SERVED = _Each(_word, _Whole({"chain": _text, "matches": _flag, "guarded": _flag}))
 _COMMON: dict[str, t.Any] = {
     "failed": _flag,
     "msg": _text,
@@ -140,12 +142,17 @@ _COMMON: dict[str, t.Any] = {
     "unmade": [_line],
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
-    "host": {"look": look},
+    "host": {
+        "look": look,
+        "settled": _Each(_word, _digest),
+        "doubts": _Each(_word, [_line]),
+        "certificates": _Whole({"ca": _text, "served": _SERVED}),
+    },
     "compare": {"rivals": _text, "what": [_line], "difference": _text, "problems": [_text], "notes": [_line]},
     "ldap": {"notes": [_line], "passwords_needed": [_line]},
     "move_directory": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": _number},
     "certificates": {
-        "served": _Each(_word, _Whole({"chain": _text, "matches": _flag, "guarded": _flag})),
+        "served": _SERVED,
         "ca": _text,
         "shown_by": _Each(_word, [_line]),
         "requests": _Each(_word, _text),

@@ -70,11 +70,14 @@ def wrongly(action: t.Any, task_vars: Mapping[str, t.Any], why: str) -> dict[str
     return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {why}"}
 
 
-def look_at(action: t.Any, task_vars: Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall."""
+def look_at(action: t.Any, task_vars: Mapping[str, t.Any], settled: bool = False) -> dict[str, t.Any]:
+    """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall.
+
+    settled: whether it is asked, too, which programs are as the last run left them.
+    """
     several = len(task_vars["groups"].get(GROUP, ())) > 1
     before = time.time()
-    answer = on_host(action, task_vars, "host", {"firewall": several, "owner": [VMAIL, VMAIL_UID]})
+    answer = on_host(action, task_vars, "host", {"firewall": several, "owner": [VMAIL, VMAIL_UID], "settled": settled})
     if not answer.get("failed"):
         answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())
     return answer
