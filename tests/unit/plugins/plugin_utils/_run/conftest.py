@@ -34,7 +34,8 @@ def task_in(tmp_path: Path) -> Callable[..., Task]:
     """Return a task of a play over all hosts, as its action gets it on one of them.
 
     hosts: variables by host, all in group mail; of several, the last one has the mailboxes and the others take mail.
-    functions: hosts by group, where it is otherwise. play: the play's own variables. extra: those of the command line. on: the task's host, by default the first one.
+    functions: hosts by group, where it is otherwise. play: the play's own variables. extra: those of the command line.
+    on: the task's host, by default the first one.
     """
 
     def made(
