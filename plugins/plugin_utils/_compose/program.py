@@ -16,7 +16,8 @@ class Program:
     it nothing can be checked yet. last: files that make the others take effect; they are swapped last, in this order.
     restarts: whether any change of a file needs a restart. reads_folders: whether the program uses whatever files lie
     in a folder, so that a removed one means a reload. patience: seconds after which it should answer once it was
-    started. age: seconds by which the modification time of its files is set back.
+    started. age: seconds by which the modification time of its files is set back. expires: whether what a run brought
+    may have to be renewed though nobody has changed it.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Program:
     reads_folders: bool = False
     patience: float = 5.0
     age: float = 0.0
+    expires: bool = False
 
     def for_host(self, name: str) -> dict[str, t.Any]:
         """Return it as plain data; name: of the program's file, as in paths and results."""

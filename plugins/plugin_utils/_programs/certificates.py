@@ -121,7 +121,11 @@ INTERNAL = "internal"
 COMMAND = "/usr/local/sbin/postamt-certificates"
 LIBRARY = "/usr/local/lib/postamt/files.py"  # which the commands read
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
-PROGRAM = Program(title="the upkeep of certificates", last=(COMMAND,))  # what the command reads is there before
+PROGRAM = Program(
+    title="the upkeep of certificates",
+    last=(COMMAND,),  # what the command reads is there before
+    expires=True,
+)
 
 _PATH = """\
 {head}

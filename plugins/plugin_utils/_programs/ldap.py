@@ -366,7 +366,7 @@ def access(site: Site, services: Mapping[str, Reader]) -> Values:
 
 def fingerprint(key: str, kind: str, name: str, value: str) -> str:
     """Return what tells whether a password changed without telling the password (HMAC, RFC 2104)."""
-    return hmac.new(key.encode(), "\0".join((kind, name, value)).encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key.encode(), "\0".join((kind, name, value)).encode(), "sha256").hex()[:32]
 
 
 def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:

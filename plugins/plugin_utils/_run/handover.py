@@ -149,13 +149,15 @@ def hand_over(
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
+    idle = [key for key in plans if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)]
     for (host, program), (overrides, plan) in plans.items():
-        _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
-        if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, host, program):
+        if (host, program) in idle:
             _leave(token, f"{host}/{program}/settled", {"overrides": overrides})
+        if (host, program) not in idle or plan["program"]["expires"]:
+            _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
     _leave(token, "state_dir", state_dir(site))
     provider = site.provider
-    if provider:
+    if provider and (provider.inventory_name, "ldap") not in idle:
         names = list(plans[provider.inventory_name, "ldap"][1]["entries"]["fingerprints"])
         _leave(token, "passwords", ldap.applied_passwords(site, names))
     return token
