@@ -31,7 +31,7 @@ HOST = PLUGINS / "module_utils"
 JOBS = {
     "accounts": "_accounts",
     "compare": "_engine",
-    "host": "_engine",
+    "look": "_engine",
     "move_directory": "_slapd",
     "quarantine": "_programs",
     "remove": "_engine",

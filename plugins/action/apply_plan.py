@@ -10,8 +10,9 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.handover import plan_for
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import as_left
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -35,11 +36,25 @@ class ActionModule(ActionBase):
         options = compose.programs()[name].PROGRAM.options
         self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in options})
         try:
-            handed = plan_for(self, variables, name, self._task.args)
-            exchange = exchange_of(name)(name, self, variables, handed)
-            result.update(exchange.apply(handed.plan))
+            result.update(self._as_left(variables, name) or self._applied(variables, name))
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
-        for line in exchange.tell(result):
+        for line in exchange_of(name).tell(result):
             self._display.display(f"{variables.get('inventory_hostname')}: {name}: {line}")
         return result
+
+    def _as_left(self, variables: Result, name: str) -> Result | None:
+        """Return the answer of a host that is as the last run left it; None where the plan has to be applied."""
+        if not handover.settled(variables, name, self._task.args):
+            return None
+        if not compose.programs()[name].PROGRAM.expires:
+            return {"changed": False, "actions": [], "diff": []}
+        seen = as_left(variables, "seen").get(str(variables["inventory_hostname"]), {}).get(name)
+        if seen is None:
+            return None
+        handed = handover.plan_for(self, variables, name, self._task.args)
+        return exchange_of(name)(name, self, variables, handed).as_left(handed.plan, seen)
+
+    def _applied(self, variables: Result, name: str) -> Result:
+        handed = handover.plan_for(self, variables, name, self._task.args)
+        return exchange_of(name)(name, self, variables, handed).apply(handed.plan)

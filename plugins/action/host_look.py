@@ -6,7 +6,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
 
 
 class ActionModule(ActionBase):
@@ -14,5 +16,5 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(remote.look_at(self, task_vars or {}))
+        result.update(remote.look_at(self, task_vars or {}, {n: exchange_of(n).answers for n in compose.programs()}))
         return result

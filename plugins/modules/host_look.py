@@ -98,4 +98,19 @@ look:
         absent.
       type: dict
       sample: {postfix: 3.10.13, dovecot: 2.4.1, slapd: 2.6.10}
+settled:
+  description: >-
+    Digests of the plans, by program, that were applied last and as which the host still is: files, packages, users,
+    units, ports, certificates on the wire and the directory are as they were left.
+  returned: success
+  type: dict
+doubts:
+  description: Why other programs may not be as the last run left them, in sentences by program.
+  returned: success
+  type: dict
+  sample: {postfix: [/etc/postfix/main.cf is not as it was written]}
+certificates:
+  description: The certificates on the host, where they are as the last run left them.
+  returned: where C(settled) has C(certificates)
+  type: dict
 """

@@ -245,28 +245,25 @@ def holds() -> list[str]:
     return found
 
 
-def apply(module: AnsibleModule) -> None:
-    """Return the look; ends the module."""
+def look(module: AnsibleModule) -> dict[str, Any]:
+    """Return what the site model has to know of this host."""
     request = module.params["request"]
     owner = request.get("owner")
-    module.exit_json(
-        changed=False,
-        look={
-            "release": release(),
-            "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
-            "memory": memory("MemTotal"),
-            "swap": memory("SwapTotal"),
-            "cores": len(os.sched_getaffinity(0)),
-            "addresses": addresses(module),
-            "ipv6": ipv6(),
-            "ca": ca(),
-            "clock": round(time.time()),
-            "unclaimed": unclaimed(request.get("configurations", {}), request.get("mail_servers", ())),
-            "claimed": claimed(),
-            "firewall": firewall(module) if request.get("firewall") else [],
-            "holds": holds(),
-            "in_the_way": in_the_way(*owner) if owner else [],
-            "masked": masked(),
-            "versions": versions(module, request.get("versions", {})),
-        },
-    )
+    return {
+        "release": release(),
+        "architecture": output(module, "dpkg", "--print-architecture").strip() or platform.machine(),
+        "memory": memory("MemTotal"),
+        "swap": memory("SwapTotal"),
+        "cores": len(os.sched_getaffinity(0)),
+        "addresses": addresses(module),
+        "ipv6": ipv6(),
+        "ca": ca(),
+        "clock": round(time.time()),
+        "unclaimed": unclaimed(request.get("configurations", {}), request.get("mail_servers", ())),
+        "claimed": claimed(),
+        "firewall": firewall(module) if request.get("firewall") else [],
+        "holds": holds(),
+        "in_the_way": in_the_way(*owner) if owner else [],
+        "masked": masked(),
+        "versions": versions(module, request.get("versions", {})),
+    }

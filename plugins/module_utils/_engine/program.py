@@ -18,11 +18,11 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, rivals, secrecy, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, last, rivals, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._tls import lock, shown
 
@@ -43,6 +43,8 @@ class Program:
     plan: what is brought about; what its `program` says is in plugin_utils/_compose/program.py. dry: whether this run
     only predicts.
     """
+
+    evidence_needs: tuple[str, ...] = ()  # keys of the plan, beside the common ones, that evidence() reads
 
     def __init__(self, plan: Mapping[str, Any], dry: bool = False) -> None:
         self.plan = plan
@@ -118,6 +120,13 @@ class Program:
     def create(self, what: str) -> None:
         """Create one thing that missing_artifacts() named; raises Failed."""
         raise NotImplementedError(what)
+
+    def evidence(self) -> dict[str, Any]:
+        """Return what else tells that the program is as a run left it: what a run would look at that is no file of it.
+
+        It is kept, and compared at the next look, where `plan` holds no more than `evidence_needs` names.
+        """
+        return dict.fromkeys(self.missing_artifacts(self.plan), "missing")
 
     def needs_restart(self, old: Contents, new: Contents) -> bool:
         """Tell whether changed files take effect by a restart only; contents by path, None for no file."""
@@ -327,9 +336,8 @@ class Transaction:
         found: dict[str, list[Any]] = {}
         names = self.plan["packages"]
         if names:
-            listed = units.output("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *names, check=False)
-            installed = {line.split()[1] for line in listed.stdout.splitlines() if line.startswith("installed ")}
-            found["packages"] = [name for name in names if name not in installed]
+            there = installed(names)
+            found["packages"] = [name for name in names if name not in there]
         found["users"] = [user for user in self.plan["users"] if not has_user(user)]
         if self.dry and found.get("packages"):
             self.did("installed", "install", packages(found["packages"]))
@@ -495,11 +503,8 @@ class Transaction:
 
     def renewed(self, unit: units.UnitState) -> bool:
         """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
-        names = {name for name in self.plan["packages"] if name.startswith(self.program.name)}
-        lists = (name for name in files.names(DPKG) if name.endswith(".list"))
-        mine = (files.status(f"{DPKG}/{name}") for name in lists if name[:-5].partition(":")[0] in names)
-        began = time.time() - (time.monotonic() - unit.since)
-        return any(one and one.st_mtime > began for one in mine)
+        own = {name for name in self.plan["packages"] if name.startswith(self.program.name)}
+        return any(came > began(unit) for came in packages_since(own).values())
 
     def due(self) -> bool:
         """Tell whether anything has to be done."""
@@ -851,7 +856,12 @@ class Transaction:
             "watch": self.watched,
             "serves": self.plan["serves"],
             **self.reloading(),
+            "last": self.applied(),
         }
+
+    def applied(self) -> dict[str, Any]:
+        """Return what the next look at this host compares (unchanged.py)."""
+        return last.record(self.plan, self.program, self.files_of_ours(), self.all_folders())
 
     def reloading(self) -> dict[str, Any]:
         """Return how the command postamt-certificates has the program read its certificates again."""
@@ -860,6 +870,7 @@ class Transaction:
     def claim_outdated(self) -> bool:
         """Tell it without reading each file once more: a second run asks this, and has found all files right."""
         now = {"units": self.units_of_ours(), "watch": self.watched, "serves": self.plan["serves"], **self.reloading()}
+        now["last"] = self.applied()
         names = sorted(self.manifest.get("files", ()))
         return names != self.files_of_ours() or any(self.manifest.get(key) != value for key, value in now.items())
 
@@ -899,6 +910,28 @@ def number(lookup: Callable[[str], int | None], name: str) -> int:
     if found is None:
         raise Failed(f"there is no {'user' if lookup is files.uid_of else 'group'} {name} on this host")
     return found
+
+
+def installed(names: Iterable[str]) -> set[str]:
+    """Return those of some packages that are installed, by one call of dpkg-query(1)."""
+    names = list(names)
+    if not names:
+        return set()
+    listed = units.output("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n", *names, check=False)
+    return {line.split()[1] for line in listed.stdout.splitlines() if line.startswith("installed ")}
+
+
+def packages_since(names: Collection[str]) -> dict[str, float]:
+    """Return when packages were installed or upgraded last, in seconds since the epoch, for those that are there."""
+    lists = (name for name in files.names(DPKG) if name.endswith(".list"))
+    mine = [(name[:-5].partition(":")[0], name) for name in lists if name[:-5].partition(":")[0] in names]
+    states = {package: files.status(f"{DPKG}/{name}") for package, name in mine}
+    return {package: state.st_mtime for package, state in states.items() if state}
+
+
+def began(unit: units.UnitState) -> float:
+    """Return when a unit was started, in seconds since the epoch."""
+    return time.time() - (time.monotonic() - unit.since)
 
 
 def has_user(user: Mapping[str, Any]) -> bool:

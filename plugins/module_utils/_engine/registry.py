@@ -40,14 +40,14 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy
 
         return haproxy
-    if name == "host":
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import host
-
-        return host
     if name == "ldap":
         from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
 
         return ldap
+    if name == "look":
+        from ansible_collections.postamt.mail.plugins.module_utils._engine import look
+
+        return look
     if name == "move_directory":
         from ansible_collections.postamt.mail.plugins.module_utils._slapd import move_directory
 

@@ -8,7 +8,7 @@ import dataclasses
 import re
 import time
 import typing as t
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 
@@ -75,6 +75,12 @@ def output(*command: str, check: bool = True, data: str | None = None, **variabl
         words = (found.stderr or found.stdout).strip() or f"exit code {found.returncode}"
         raise Failed(f"{' '.join(command)}: {words}")
     return found
+
+
+def run(arguments: Sequence[str]) -> tuple[int, str, str]:
+    """Run a command in the C locale; returns its exit code, what it printed, and what it complained of."""
+    found = output(*arguments, check=False)
+    return found.returncode, found.stdout, found.stderr
 
 
 def as_user(user: str, *command: str, check: bool = True, data: str | None = None, **variables: str) -> Output:
@@ -151,25 +157,56 @@ def complaints(names: Collection[str], since: str, most: int = 5) -> list[str]:
     return sorted(dict.fromkeys(lines), key=lambda line: "fatal" not in line and "error" not in line)[:most]
 
 
+@dataclasses.dataclass(frozen=True)
+class Listener:
+    """A socket on which somebody waits for connections. place: its address, `*` or that of a family for all."""
+
+    place: str
+    port: int
+    process: str = ""  # its number, empty where nobody says
+    command: str = ""
+
+    def holds(self, address: str, port: int) -> bool:
+        """Tell whether who connects to an address, empty for any of the host's, and a port gets this one."""
+        return port == self.port and (not address or self.place in (address, "0.0.0.0", "::", "*"))
+
+    @property
+    def unit(self) -> str:
+        return _unit_of(self.process) if self.process else ""
+
+    @property
+    def who(self) -> str:
+        """The process as a message names it."""
+        if not self.process:
+            return "somebody"
+        return f"{self.command} (process {self.process}{f' of {self.unit}' if self.unit else ''})"
+
+
+def listeners() -> list[Listener]:
+    """Return the sockets of TCP that listen on this host (ss(8)); raises OSError where there is no iproute2."""
+    found = []
+    for row in (line.split() for line in output("ss", "-Hltnp").stdout.splitlines()):
+        place, _colon, number = row[3].rpartition(":")
+        process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
+        command, pid = (process[1], process[2]) if process else ("", "")
+        found.append(Listener(place.strip("[]").partition("%")[0], int(number), pid, command))
+    return found
+
+
 def taken(endpoints: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:
     """Return who else listens where a server of the units `mine` wants to, one sentence for each listener.
 
     endpoints: address, empty for all of the host's, and port.
     """
     try:
-        listed = output("ss", "-Hltnp").stdout
+        there = listeners()
     except OSError:  # no iproute2: then the program's own start tells
         return []
     found = []
-    for row in (line.split() for line in listed.splitlines()):
-        place, _colon, number = row[3].rpartition(":")
-        place = place.strip("[]").partition("%")[0]
-        meant = [a for a, port in endpoints if str(port) == number and (not a or place in (a, "0.0.0.0", "::", "*"))]
-        process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
-        unit = _unit_of(process[2]) if process and meant else ""
-        if meant and unit not in mine:
-            who = f"{process[1]} (process {process[2]}{f' of {unit}' if unit else ''})" if process else "somebody"
-            found.append(f"port {number}{f' of {meant[0]}' if meant[0] else ''} is taken by {who}")
+    for one in there:
+        meant = [address for address, port in endpoints if one.holds(address, port)]
+        if meant and one.unit not in mine:
+            found.append(f"port {one.port}{f' of {meant[0]}' if meant[0] else ''} is taken by {one.who}")
     return list(dict.fromkeys(found))
 
 

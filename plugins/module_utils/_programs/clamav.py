@@ -48,12 +48,13 @@ class Clamav(Program):
 
     def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
         """Signatures, without which clamd does not start, where they are to be fetched."""
-        # Not below it, where freshclam downloads, and leaves what it had when it was killed.
-        found = (f"{SIGNATURES}{name}" for name in files.names(SIGNATURES) if not name.endswith(".dat"))
-        there = {path for path in found if (status := files.status(path)) and stat.S_ISREG(status.st_mode)} - {TEST}
+        there = signatures()
         brought = {file["path"] for file in plan["files"] if file["path"].startswith(SIGNATURES)}
         fetched = any(unit["name"] == UPDATES and unit["running"] for unit in plan["units"])
         return [FIRST] if fetched and not (there - {*self.leaving}) | (brought - {TEST}) else []
+
+    def evidence(self) -> dict[str, Any]:
+        return {"that there are signatures": bool(signatures())}
 
     def create(self, what: str) -> None:
         """Fetch them now, since clamd's own unit would try for ever, and say less of it."""
@@ -68,6 +69,13 @@ class Clamav(Program):
 
     def reload(self, names: list[str]) -> None:
         units.act("reload", "clamav-daemon.service")
+
+
+def signatures() -> set[str]:
+    """Return the files of signatures on this host, but for the one by which the filter is tested."""
+    # Not below it, where freshclam downloads, and leaves what it had when it was killed.
+    found = (f"{SIGNATURES}{name}" for name in files.names(SIGNATURES) if not name.endswith(".dat"))
+    return {path for path in found if (status := files.status(path)) and stat.S_ISREG(status.st_mode)} - {TEST}
 
 
 def reason(said: str) -> str:

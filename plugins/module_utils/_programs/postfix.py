@@ -38,6 +38,8 @@ ASKED = (
 
 
 class Postfix(Program):
+    evidence_needs = ("host_aliases",)
+
     def companion_units(self, unit: str) -> tuple[str, ...]:
         return ("postfix@-.service",) if unit == "postfix.service" and files.exists(INSTANCES) else ()
 

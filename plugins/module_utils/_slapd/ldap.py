@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -35,11 +36,42 @@ _PATIENCE = 30  # seconds for a new replica to have all entries; 20,000 take abo
 _WINDOW = 4  # requests under way at once: enough to keep slapd busy, and it logs when a connection has many
 
 
+class Slapd(program.Program):
+    """What tells that the directory is as a run left it."""
+
+    evidence_needs = ("suffix",)
+
+    def evidence(self) -> dict[str, Any]:
+        """Return digests of cn=config, of the changes that all entries are at, and of the process."""
+        if not self.plan["wanted"]:
+            return {}
+        connection = Connection(wait=0.0)
+        tree = connection.search(config.GLOBAL, "subtree", CONFIG_FILTER)
+        process = files.text(PID_FILE).strip()
+        said = files.text(f"/proc/{process}/status")
+        return {
+            "cn=config": _digest_of(tree),
+            # contextCSN alone may stay the same while entries differ
+            "the directory": _digest_of(connection.search(self.plan["suffix"], "subtree", names=["entryCSN"])),
+            "what slapd runs with": [
+                files.text(f"/proc/{process}/cmdline"),
+                re.findall(r"(?m)^Groups:.*$", said),
+                files.readlink(f"/proc/{process}/exe").endswith(" (deleted)"),
+            ],
+            "the record of the directory": files.digest(RECORD),
+            "a directory to be taken up": files.exists(host.ARRIVING),
+        }
+
+
+def _digest_of(tree: config.Tree) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
 class Transaction(program.Transaction):
     """One run of slapd's plan."""
 
     def __init__(self, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
-        super().__init__(program.Program, module, request)
+        super().__init__(Slapd, module, request)
         self.record_file = RECORD
         self.needed: list[str] = []
         self.notes: list[str] = []
@@ -147,6 +179,9 @@ class Transaction(program.Transaction):
 
     def claim(self) -> dict[str, Any]:
         return {**super().claim(), "shared": self.shared}
+
+    def applied(self) -> dict[str, Any]:
+        return {} if self.needed or self.under_way else super().applied()
 
     def look_for_missing(self) -> dict[str, list[Any]]:
         """Return also which group slapd's user has to join."""

@@ -9,12 +9,37 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
 from ansible_collections.postamt.mail.plugins.module_utils._tls import reload
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
-from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHAIN, FOLDER, GROUP, Store
+from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CA, CHAIN, FOLDER, GROUP, KEY, Store
 
 ACME = "postamt-acme.service"
+
+
+class Upkeep(program.Program):
+    """What tells that the certificates are as a run left them."""
+
+    def evidence(self) -> dict[str, Any]:
+        """Return digests of each certificate's chain and key, and of the site's CA."""
+        places = {name: f"{FOLDER}/{name}" for name in _store().names()}
+        pairs = {name: [f"{place}/{part}" for part in (CHAIN, KEY)] for name, place in places.items()}
+        found = {f"certificate {name}": [*map(files.digest, paths)] for name, paths in pairs.items()}
+        return {**found, "the site's CA": files.digest(f"{FOLDER}/{CA}")}
+
+
+def _store() -> Store:
+    """Return the certificates of this host."""
+    try:
+        gid = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        gid = -1  # its package is missing yet
+    return Store(FOLDER, gid, units.run)
+
+
+def seen() -> dict[str, Any]:
+    """Return what lies here, where the evidence is that of a run which has found that keys and chains match."""
+    return _store().seen(matched=True)
 
 
 class Transaction(program.Transaction):
@@ -25,12 +50,8 @@ class Transaction(program.Transaction):
     """
 
     def __init__(self, module: AnsibleModule) -> None:
-        super().__init__(program.Program, module)
-        try:
-            gid = grp.getgrnam(GROUP).gr_gid
-        except KeyError:
-            gid = -1  # its package is missing yet
-        self.store = Store(FOLDER, gid, module.run_command)
+        super().__init__(Upkeep, module)
+        self.store = _store()
         self.result: dict[str, Any] = {}
 
     def apply(self) -> None:
@@ -46,10 +67,22 @@ class Transaction(program.Transaction):
             else:
                 self.store.installed(self.request["ca"], self.request["certificates"], self.request["removed"])
                 reloaded, left = reload.serve()
+                self.keep_evidence()
                 # What is left is for the roles of the programs, which come later and say more.
                 self.result = {"reloaded": sorted(reloaded), "left": left}
         except CertificateError as error:
             raise units.Failed(str(error)) from None
+
+    def applied(self) -> dict[str, Any]:
+        fine = all(one["matches"] and one["guarded"] for one in self.store.seen()["served"].values())
+        return super().applied() if fine else {}
+
+    def keep_evidence(self) -> None:
+        """Have the next look at this host expect the certificates that were installed now."""
+        manifest = files.load(self.manifest_file)
+        if manifest.get("last"):
+            manifest["last"]["evidence"] = self.program.evidence()
+            files.save(self.manifest_file, manifest)
 
     def shown_by(self) -> dict[str, list[str]]:
         """Return by certificate the titles of the programs that would be reloaded for it."""

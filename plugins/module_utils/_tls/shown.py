@@ -20,23 +20,32 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._tls import commands
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHAIN, FOLDER, KEY, Store, chain_of
 
+TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 PATIENCE = 10.0  # seconds in which a reloaded program shows its new certificate
 
 Serves = Mapping[str, Any]  # plugin_utils/_compose/plan.py: port, protocol, tls, certificates, address
 
 
-def listening(port: int, tables: Sequence[str] = ("/proc/net/tcp", "/proc/net/tcp6")) -> list[str]:
-    """Return the addresses at which somebody listens on a port, loopback for all of a family (proc(5))."""
-    found = []
-    for table in tables:
-        for row in [line.split() for line in files.text(table).splitlines()[1:]]:
-            words, number = row[1].split(":")
-            if row[3] == "0A" and int(number, 16) == port:
-                raw = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
-                found.append(socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw))
+def listening(port: int, tables: Sequence[str] = TABLES) -> list[str]:
+    """Return the addresses at which somebody listens on a port, loopback for all of a family."""
+    return listeners(tables).get(port, [])
+
+
+def listeners(tables: Sequence[str] = TABLES) -> dict[int, list[str]]:
+    """Return the addresses at which somebody listens, by port, loopback for all of a family (proc(5))."""
     loopback6 = f"{1:032x}" in files.text("/proc/net/if_inet6")
     everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1" if loopback6 else "127.0.0.1"}
-    return sorted({everywhere.get(address, address) for address in found if not address.startswith("fe80:")})
+    found: dict[int, set[str]] = {}
+    for table in tables:
+        for row in [line.split() for line in files.text(table).splitlines()[1:]]:
+            if row[3] != "0A":
+                continue
+            words, number = row[1].split(":")
+            raw = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
+            address = socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
+            if not address.startswith("fe80:"):
+                found.setdefault(int(number, 16), set()).add(everywhere.get(address, address))
+    return {port: sorted(addresses) for port, addresses in found.items()}
 
 
 def wrong(serves: Iterable[Serves]) -> list[str]:
@@ -45,10 +54,11 @@ def wrong(serves: Iterable[Serves]) -> list[str]:
     A port at which nobody listens is not wrong: whoever starts there reads what is on disk.
     """
     serves = list(serves)
+    there = listeners() if serves else {}
     own = {(item["port"], item["address"]) for item in serves if item["address"]}
     asked = []
     for item in serves:
-        heard = listening(item["port"])
+        heard = there.get(item["port"], [])
         others = [address for address in heard if (item["port"], address) not in own]
         addresses = others if not item["address"] else [item["address"]] if heard else []
         asked += [(item, address, _client(item, address)) for address in addresses]

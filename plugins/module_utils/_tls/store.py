@@ -20,6 +20,7 @@ import ssl
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
@@ -54,12 +55,15 @@ class Store:
         self.run = run
         self.uid = uid
 
-    def seen(self) -> dict[str, object]:
-        """Return the CA's certificate and each certificate: its chain, whether the key matches and is guarded."""
+    def seen(self, matched: bool = False) -> dict[str, Any]:
+        """Return the CA's certificate and each certificate: its chain, whether the key matches and is guarded.
+
+        matched: whether it is known that keys and chains match.
+        """
         served = {}
         for name in self.names():
-            chain = self._text(name, CHAIN)
-            served[name] = {"chain": chain, "matches": self.matches(self._at(name)), "guarded": self._guarded(name)}
+            matches = matched or self.matches(self._at(name))
+            served[name] = {"chain": self._text(name, CHAIN), "matches": matches, "guarded": self._guarded(name)}
         return {"ca": self._text(CA), "served": served}
 
     def requested(self, certificates: list[dict[str, str]]) -> dict[str, str]:

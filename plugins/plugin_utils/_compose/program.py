@@ -44,8 +44,9 @@ class Program:
     hosts reach each other by, 40 is accounts, 50 and 60 ask them, 70 to 85 is asked by Postfix, which has 90.
     configuration: a path that is there where somebody has configured the program. versions: the names of its packages
     by which plans go, with the name in `host.version()`. mail_server: whether what another mail server does is its to
-    take over. stays: what is left on a host when the collection goes, with its path. goes_on_without: what mail waits
-    for where the host cannot get it from elsewhere: the run goes on, and fails at its end.
+    take over. expires: whether what a run brought may have to be renewed though nobody has changed it. stays: what is
+    left on a host when the collection goes, with its path. goes_on_without: what mail waits for where the host cannot
+    get it from elsewhere: the run goes on, and fails at its end.
 
     For documentation, in Ansible's markup (tools/generate.py; a file _programs/<name>.md may say more):
     about: what it is for, as a headline; also the name of its task, where `task` is empty. description: what its role
@@ -66,6 +67,7 @@ class Program:
     configuration: str = ""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mail_server: bool = False
+    expires: bool = False
     stays: Mapping[str, str] = dataclasses.field(default_factory=dict)
     goes_on_without: str = ""
 

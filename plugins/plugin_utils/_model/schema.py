@@ -177,9 +177,16 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def domain(value: object) -> Domain:
     """Return a domain name in A-labels, lower case (RFC 1035, RFC 5891)."""
-    expected = "must be a domain name such as example.org"
     if not isinstance(value, str) or not value:
-        raise Refused(expected)
+        raise Refused(_DOMAIN)
+    return _domain(value)
+
+
+_DOMAIN = "must be a domain name such as example.org"
+
+
+@functools.lru_cache(maxsize=1024)  # thousands of addresses are of few domains
+def _domain(value: str) -> Domain:
     name = value.strip().removesuffix(".").lower()
     if not name.isascii():
         try:
@@ -189,10 +196,10 @@ def domain(value: object) -> Domain:
         try:
             name = idna.encode(name, uts46=True).decode("ascii")
         except idna.IDNAError:
-            raise Refused(expected) from None
+            raise Refused(_DOMAIN) from None
     labels = name.split(".")
     if len(name) > 253 or len(labels) < 2 or not all(_LABEL.match(label) for label in labels) or labels[-1].isdigit():
-        raise Refused(expected)
+        raise Refused(_DOMAIN)
     return Domain(name)
 
 
@@ -406,6 +413,8 @@ TYPE_WORDS: dict[object, str] = {
 
 def parse(kind: t.Any, value: object, where: str, problems: list[Problem], secret: bool = False) -> t.Any:
     """Return value as kind; what does not fit goes to problems and yields None."""
+    if value is not None:
+        kind = _alone(kind)
     scalar = _SCALARS.get(kind)
     if scalar:
         try:
@@ -419,12 +428,18 @@ def parse(kind: t.Any, value: object, where: str, problems: list[Problem], secre
     return _parse_container(kind, value, where, problems, secret)
 
 
+@functools.cache
+def _alone(kind: t.Any) -> t.Any:
+    """Return the kind that a value has which is there, where there may be none."""
+    if t.get_origin(kind) in (t.Union, types.UnionType):
+        return next(argument for argument in t.get_args(kind) if argument is not types.NoneType)
+    return kind
+
+
 def _parse_container(kind: t.Any, value: object, where: str, problems: list[Problem], secret: bool) -> t.Any:
     origin, arguments = t.get_origin(kind), t.get_args(kind)
     if origin in (t.Union, types.UnionType):
-        if value is None and types.NoneType in arguments:
-            return None
-        return parse(next(a for a in arguments if a is not types.NoneType), value, where, problems, secret)
+        return None if types.NoneType in arguments else parse(_alone(kind), value, where, problems, secret)
     if origin is t.Literal:
         word = _choice(value, arguments)
         if word is not None:
@@ -468,7 +483,7 @@ def parse_fields(kind: type, value: object, where: str, problems: list[Problem],
             problems.append(Problem(f"{where}{prefix}{key}", None, f"{allowed} (known: {', '.join(hints)})"))
     found: dict[str, t.Any] = {}
     before = len(problems)
-    for field in dataclasses.fields(kind):
+    for field in _fields(kind):
         place = f"{where}{prefix}{field.name}"
         if field.name in value:
             kind_of, within = hints[field.name], field.metadata.get("within")
@@ -479,6 +494,11 @@ def parse_fields(kind: type, value: object, where: str, problems: list[Problem],
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             problems.append(Problem(place, None, f"is required: {field.metadata.get('doc', '')}"))
     return kind(**found) if len(problems) == before else None
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[dataclasses.Field[t.Any], ...]:
+    return dataclasses.fields(kind)
 
 
 _HINTS: dict[type, dict[str, t.Any]] = {}

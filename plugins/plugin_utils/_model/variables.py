@@ -112,6 +112,10 @@ class SiteVariables:
         "Whether this collection takes the place of a mail configuration that is neither Debian's nor its own; "
         "otherwise a run stops there and shows the differences. What it replaces is kept on the host.", False,
     )  # fmt: skip
+    mail_full_check: bool = var(
+        "Whether a run looks at everything again. By default a role has nothing to do where its plan is the one that "
+        "was applied last and one look finds the host as that run left it.", False,
+    )  # fmt: skip
     mail_state_dir: Path | None = var(
         "Folder on the controller for the site's CA, generated passwords and records of what was applied; by "
         "default ~/.local/state/postamt.mail/<mail_server_name>. Back it up.", None,

@@ -134,6 +134,7 @@ _LIBRARY = (
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
 PROGRAM = Program(
     title="the upkeep of certificates",
+    expires=True,
     last=(COMMAND,),  # what the command reads is there before
     order=10,
     stays={"keys and certificates": TLS_FOLDER},

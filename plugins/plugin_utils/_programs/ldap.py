@@ -177,6 +177,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             Serves(389, "ldap", "starttls", (certificate.chain,)),
             Serves(636, "ldap", "implicit", (certificate.chain,)),
         ],
+        suffix=site.suffix,
         listen=_listen(any(part.everywhere for _concern, part in parts)),
         config=config(site, host, parts, overrides.get("settings") or {}),
         entries=entries(site, services) if host == provider else None,  # the others get theirs from the provider
@@ -384,7 +385,7 @@ def access(site: Site, services: Mapping[str, Reader]) -> Values:
 
 def fingerprint(key: str, kind: str, name: str, value: str) -> str:
     """Return what tells whether a password changed without telling the password (HMAC, RFC 2104)."""
-    return hmac.new(key.encode(), "\0".join((kind, name, value)).encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(key.encode(), "\0".join((kind, name, value)).encode(), "sha256").hex()[:32]
 
 
 def passwords(site: Site, names: Iterable[str]) -> dict[str, dict[str, str]]:

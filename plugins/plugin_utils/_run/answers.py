@@ -123,6 +123,7 @@ class Each:
 _FAR = 1 << 40  # seconds
 _MANY = 1000  # items of a list that becomes lines of other hosts' configurations
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
+digest = _matching(r"[0-9a-f]{64}", "a digest in hexadecimal")
 word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
 _folder = _matching(r"(/[^/.\x00-\x1f][^/\x00-\x1f]*)+", "the path of a folder")
 _COMMON: dict[str, t.Any] = {
@@ -140,7 +141,7 @@ _COMMON: dict[str, t.Any] = {
     "unmade": [line],
 }
 _ANSWERS: dict[str, dict[str, t.Any]] = {
-    "host": {"look": look},
+    "look": {"look": look},
     "compare": {"rivals": text, "what": [line], "difference": text, "problems": [text], "notes": [line]},
     "move_directory": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": number},
     "accounts": {
@@ -176,7 +177,7 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
     "remove": {"stays": Each(line, line), "ran": [word]},
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
-    "host": ("look",),
+    "look": ("look",),
     "compare": ("rivals", "what", "difference", "problems", "notes"),
     "accounts": ("actions",),
     "quarantine": ("mails",),

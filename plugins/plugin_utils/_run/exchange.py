@@ -47,6 +47,21 @@ class Exchange:
         """Return what the exchange needs of the site beside the plan, as plain data; None where it needs nothing."""
         return None
 
+    @staticmethod
+    def settles_with(site: Site, host: str, plan: Plan) -> list[str] | None:
+        """Return the hosts that have to be as the last run left them, too, so that this one has nothing to do.
+
+        None where there always is something to do. host: its inventory name.
+        """
+        return []
+
+    def as_left(self, plan: Plan, seen: Mapping[str, t.Any]) -> Result | None:
+        """Return the answer of a host that is as the last run left it, by the same plan; None takes the long way.
+
+        For a program that `expires`, whose class on the host says what it has seen.
+        """
+        return None
+
     def apply(self, plan: Plan) -> Result:
         """Return what was done, or would be."""
         answer = self._module(plan)
@@ -123,7 +138,8 @@ class Exchange:
             actions.append(f"created user {name}")
         return None
 
-    def tell(self, result: Result) -> Iterable[str]:
+    @staticmethod
+    def tell(result: Result) -> Iterable[str]:
         """Yield what a run shows: in one line what was done; stock callbacks show nothing of a task that went well."""
         done = result.get("actions") or ([] if result.get("failed") else ["nothing to do"])
         if done:

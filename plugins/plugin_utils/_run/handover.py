@@ -10,9 +10,11 @@ for itself. So secrets travel neither in facts nor in results.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import pathlib
 import re
 import secrets as random_secrets
 import typing as t
@@ -95,6 +97,7 @@ def tried_plan(
     """
     plan = compose.plan(program, site, site.hosts[name], overrides)
     problems = []
+    brought: t.Any = None
     units = [unit["name"] for unit in plan["units"] if plan["wanted"] and unit["running"]]
     for unit in (unit for unit in units if unit in site.hosts[name].look.masked):
         allowed = f"is masked there, and would not start: run systemctl unmask {unit}"
@@ -103,12 +106,29 @@ def tried_plan(
     if hasattr(module, "supplied"):
         files = DataFiles.of(task_vars)
         try:
-            module.supplied(plan, lambda path: controller_file(action, files, path))
+            brought = module.supplied(plan, lambda path: controller_file(action, files, path))
         except SiteError as error:
             problems += error.problems
     if problems:
         raise SiteError(problems)
-    return plan
+    return {**plan, "digest": digest_of(plan, brought)}
+
+
+def digest_of(plan: compose.Plan, brought: t.Any = None) -> str:
+    """Return what tells a plan from any other, and from the same one that another version of the collection applies.
+
+    brought: what the controller brings beside the plan.
+    """
+    said = json.dumps([plan, repr(brought)], default=str)
+    return hashlib.sha256(said.encode() + _code()).hexdigest()
+
+
+@functools.cache
+def _code() -> bytes:
+    """Return a digest of all code that runs on hosts."""
+    top = pathlib.Path(__file__).parents[2]
+    paths = sorted([*(top / "module_utils").rglob("*.py"), top / "modules" / "apply_plan.py"])
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in paths)).digest()
 
 
 def _problem(sentence: str) -> Problem:
@@ -116,20 +136,46 @@ def _problem(sentence: str) -> Problem:
     return Problem(where, None, allowed)
 
 
-def hand_over(site: Site, plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]]) -> str:
+def hand_over(
+    site: Site,
+    plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]],
+    settled: Mapping[str, Mapping[str, str]],
+) -> str:
     """Leave the plans for the later tasks of this run; returns the token by which they find them.
 
-    plans: by host and program, with the program's own variables that are in it.
+    plans: by host and program, with the program's own variables that are in it. settled: by host and program the
+    digests of the plans as which the last run left the host, and as which the host still is.
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
+    idle = [key for key in plans if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)]
     for (host, program), (overrides, plan) in plans.items():
+        if (host, program) in idle:
+            _leave(token, f"{host}/{program}/settled", {"overrides": overrides})
+            if not compose.programs()[program].PROGRAM.expires:
+                continue  # nobody asks for the plan
         _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
         beside = exchange_of(program).beside(site, plan)
         if beside is not None:
             _leave(token, f"{host}/{program}/beside", beside)
     _leave(token, "state_dir", state_dir(site))
     return token
+
+
+def _nothing_to_do(
+    site: Site,
+    plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]],
+    settled: Mapping[str, Mapping[str, str]],
+    host: str,
+    program: str,
+) -> bool:
+    """Tell whether a host is as a plan says since the last run, and those hosts by which it is judged."""
+    plan = plans[host, program][1]
+    known = settled.get(host, {}).get(program)
+    if not known or known != plan.get("digest"):
+        return False
+    others = exchange_of(program).settles_with(site, host, plan)
+    return others is not None and all(_nothing_to_do(site, plans, settled, other, program) for other in others)
 
 
 def _folder(token: str) -> str:
@@ -169,6 +215,15 @@ class Handed:
     plan: compose.Plan
     state_dir: str
     beside: Callable[[], t.Any]
+
+
+def settled(task_vars: Mapping[str, t.Any], program: str, said: Mapping[str, t.Any] | None = None) -> bool:
+    """Tell whether the task's host has been seen to be as the program's plan says; said: as for plan_for()."""
+    left = handed(task_vars, f"{task_vars['inventory_hostname']}/{program}/settled")
+    if not left or from_facts(task_vars, []):
+        return False
+    given = _as_left(plain(said or {}))
+    return all((value or None) == (left["overrides"].get(kind) or None) for kind, value in given.items())
 
 
 def plan_for(

@@ -178,10 +178,19 @@ def site_for(action: t.Any, task_vars: Mapping[str, t.Any], keep: bool = True) -
 
 def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
     """Return what this play has seen of each host so far."""
+    return {name: answer["look"] for name, answer in _looks(task_vars).items()}
+
+
+def as_left(task_vars: Mapping[str, t.Any], key: str) -> dict[str, Mapping[str, t.Any]]:
+    """Return of each host what else its look says: `settled`, `doubts` or `certificates` (_engine/look.py)."""
+    return {name: answer[key] for name, answer in _looks(task_vars).items() if key in answer}
+
+
+def _looks(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
     hostvars = task_vars["hostvars"]
     found = {}
     for name in task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]:
         answer = hostvars.raw_get(name).get(LOOK)
         if isinstance(answer, Mapping) and answer.get("look"):
-            found[name] = answer["look"]
+            found[name] = answer
     return found

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+from collections.abc import Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import certificates
@@ -32,6 +33,17 @@ class Exchange(exchange.Exchange):
         "why": answers.line,
     }
     required = ("changed",)
+
+    def as_left(self, plan: Plan, seen: Mapping[str, t.Any]) -> Result | None:
+        """Judge the certificates that the look has seen: they expire, and the controller's files may be others."""
+        found = dict(seen)
+        if certificates.stand_ins(plan, found):
+            return None
+        files = DataFiles.of(self._vars)
+        given = certificates.supplied(plan, lambda path: controller_file(self._action, files, path))
+        state = State(self._handed.state_dir, self._action._loader._vault)
+        answer = certificates.provision(plan, state, given, found, self._call, check_mode=True)
+        return None if answer["changed"] else answer
 
     def apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)

@@ -24,6 +24,14 @@ class Exchange(exchange.Exchange):
         names = list((plan.get("entries") or {}).get("fingerprints", ()))
         return ldap.applied_passwords(site, names) if names else None
 
+    @staticmethod
+    def settles_with(site: Site, host: str, plan: Plan) -> list[str] | None:
+        """A replica is compared with the provider, and whoever has a new name has a password by the former one here."""
+        if (plan.get("entries") or {}).get("renamed"):
+            return None
+        provider = site.provider.inventory_name if plan["wanted"] and site.provider else host
+        return [provider] if provider != host else []
+
     def apply(self, plan: Plan) -> Result:
         """Run the module, and once more with the passwords that it asks for: fingerprints travel, passwords seldom."""
         answer = super().apply(plan)
@@ -70,6 +78,7 @@ class Exchange(exchange.Exchange):
             actions.append(f"added user openldap to group {group}")
         return None
 
-    def tell(self, result: Result) -> t.Iterable[str]:
-        yield from super().tell(result)
+    @staticmethod
+    def tell(result: Result) -> t.Iterable[str]:
+        yield from exchange.Exchange.tell(result)
         yield from result.get("notes") or []

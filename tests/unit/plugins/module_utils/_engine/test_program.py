@@ -30,7 +30,7 @@ def test_what_is_recorded_is_what_was_meant(change: Any, tmp_path: Path) -> None
     path = tmp_path / "own.ndb"
     path.write_text("of a service that was faster")
     change.targets = [program.Target(str(path), b"meant", 0o644, "root", "root", False, "", "", None)]
-    change.plan = described("clamav", serves=[])
+    change.plan = described("clamav", serves=[], directories=[])
     change.manifest, change.journal, change.made = {}, {}, []
     change.wishes, change.ran, change.watched = {}, [], {}
     assert change.claim()["files"] == {str(path): hashlib.sha256(b"meant").hexdigest()}

@@ -222,7 +222,7 @@ def test_a_reader_never_meets_a_pair_that_does_not_match(lab: Lab) -> None:
     old = os.readlink(link)
     lab.store.requested([{"name": "public", "key_type": "rsa"}])  # and killed here
     assert os.readlink(link) == old
-    assert lab.store.seen()["served"]["public"]["matches"]  # type: ignore[index]
+    assert lab.store.seen()["served"]["public"]["matches"]
     chain = lab.text("public", "chain.pem")
     with pytest.raises(CertificateError, match="certificate public: the key is not the certificate's"):
         lab.store.installed(lab.text("ca.pem"), [{"name": "public", "chain": chain}], [])

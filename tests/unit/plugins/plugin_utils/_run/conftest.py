@@ -34,7 +34,8 @@ def task_in(tmp_path: Path) -> Callable[..., Task]:
     """Return a task of a play over all hosts, as its action gets it on one of them.
 
     hosts: variables by host, all in group mail; of several, the last one has the mailboxes and the others take mail.
-    play: the play's own variables. extra: those of the command line. on: the task's host, by default the first one.
+    functions: hosts by group, where it is otherwise. play: the play's own variables. extra: those of the command line.
+    on: the task's host, by default the first one.
     """
 
     def made(
@@ -44,11 +45,14 @@ def task_in(tmp_path: Path) -> Callable[..., Task]:
         on: str = "",
         action: str = "postamt.mail.site",
         check_mode: bool = False,
+        functions: dict[str, list[str]] | None = None,
     ) -> Task:
         loader = DataLoader()
         *first, last = hosts
-        functions = {"mail_mx": first, "mail_submission": first, "mail_store": [last]} if first else {}
-        groups = {group: {"hosts": dict.fromkeys(names)} for group, names in {"mail": hosts, **functions}.items()}
+        usual = {"mail_mx": first, "mail_submission": first, "mail_store": [last]} if first else {}
+        groups = {
+            group: {"hosts": dict.fromkeys(names)} for group, names in {"mail": hosts, **(functions or usual)}.items()
+        }
         source, playbook = tmp_path / "hosts.yml", tmp_path / "playbook.yml"
         source.write_text(json.dumps({"all": {"hosts": hosts, "children": groups}}))
         task = {"ansible.builtin.meta": "noop", "check_mode": check_mode}

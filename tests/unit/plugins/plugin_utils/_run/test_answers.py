@@ -28,7 +28,7 @@ def checked(job: str, said: dict[str, t.Any]) -> answers.Answer:
 
 
 def test_an_honest_look_passes_as_it_is() -> None:
-    assert answers.checked("host", {"changed": False, "look": LOOK}) == {"changed": False, "look": LOOK}
+    assert answers.checked("look", {"changed": False, "look": LOOK}) == {"changed": False, "look": LOOK}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_an_honest_look_passes_as_it_is() -> None:
 )
 def test_a_look_that_lies_about_its_form_is_refused(key: str, value: object, said: str) -> None:
     with pytest.raises(answers.Wrong) as refused:
-        answers.checked("host", {"changed": False, "look": {**LOOK, key: value}})
+        answers.checked("look", {"changed": False, "look": {**LOOK, key: value}})
     assert str(refused.value).startswith(said)
     assert "\x1b" not in str(refused.value)
 
@@ -140,7 +140,7 @@ def test_an_item_without_its_keys_is_refused(program: str, said: dict[str, t.Any
 
 def test_an_answer_without_its_keys_is_refused() -> None:
     with pytest.raises(answers.Wrong, match=r"^look is missing$"):
-        answers.checked("host", {"changed": False})
+        answers.checked("look", {"changed": False})
     with pytest.raises(answers.Wrong, match=r"^actions is missing$"):
         answers.checked("dovecot", {"changed": False})
     assert answers.checked("dovecot", {"failed": True})["msg"] == "it failed without a message"

@@ -39,7 +39,7 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
     said = {
-        handover.SITE_RESULT: {"site_token": handover.hand_over(site, plans)},
+        handover.SITE_RESULT: {"site_token": handover.hand_over(site, plans, {})},
         "inventory_hostname": "mx.example.org",
     }
     left = list(tmp_path.rglob("*"))
@@ -85,12 +85,24 @@ def test_what_concerns_do_not_agree_on_is_no_problem_of_the_variables(
         handover.tried_plans(action, task_vars, site)
 
 
-def handed_over(task_in: Callable[..., t.Any], **said: t.Any) -> tuple[t.Any, dict[str, t.Any]]:
-    """Return a role's task after postamt.mail.site, on the second host."""
+Digests = dict[str, str]
+
+
+def handed_over(
+    task_in: Callable[..., t.Any], settled: Callable[[Digests], Digests] = lambda found: {}, **said: t.Any
+) -> tuple[t.Any, dict[str, t.Any]]:
+    """Return a role's task after postamt.mail.site, on the second host.
+
+    settled: returns the digests that the hosts' look says, of those of the plans but sasl's.
+    """
     hosts: dict[str, t.Any] = dict.fromkeys(("a.example.org", "b.example.org"), said)
     action, task_vars = task_in(hosts)
     site = inventory.derive(action, task_vars, {})
-    mark = handover.hand_over(site, handover.tried_plans(action, task_vars, site))
+    plans = handover.tried_plans(action, task_vars, site)
+    left: dict[str, Digests] = {}
+    for (host, program), (_overrides, plan) in plans.items():
+        left.setdefault(host, {}).update({program: plan["digest"]} if program != "sasl" else {})
+    mark = handover.hand_over(site, plans, {host: settled(found) for host, found in left.items()})
     action, task_vars = task_in(hosts, on="b.example.org", action="postamt.mail.postfix")
     return action, {**task_vars, handover.SITE_RESULT: {"site_token": mark}}
 
@@ -173,7 +185,7 @@ def test_a_host_that_calls_itself_another_one_gets_no_plan(tmp_path: Path, monke
         ("mx.example.org", name): ({}, compose.plan(name, site, site.hosts["mx.example.org"]))
         for name in compose.programs()
     }
-    token = handover.hand_over(site, plans)
+    token = handover.hand_over(site, plans, {})
     facts = {"ansible_facts": {"inventory_hostname": "mx.example.org"}}
     said = {
         handover.SITE_RESULT: {"site_token": token},
@@ -183,3 +195,52 @@ def test_a_host_that_calls_itself_another_one_gets_no_plan(tmp_path: Path, monke
     }
     with pytest.raises(SiteError, match="inventory_hostname of host mx.example.org: is among the host's facts"):
         handover.plan_for(None, said, "postfix")
+
+
+@pytest.mark.parametrize(
+    ("program", "said", "given", "expected"),
+    [
+        ("dovecot", {}, {}, True),
+        ("postfix", {}, {"settings": {"smtp_helo_name": "b.example.org", "mydestination": ["a", 1]}}, True),
+        ("postfix", {}, {"settings": {"smtp_helo_name": "elsewhere"}}, False),  # what plan_for() refuses
+        ("dovecot", {"mail_full_check": True}, {}, False),
+        ("amavis", {}, {}, False),  # the host was left by another plan
+        ("sasl", {}, {}, False),  # the look has a doubt
+    ],
+)
+def test_a_host_that_is_as_it_was_left_has_nothing_to_do(
+    task_in: Callable[..., t.Any],
+    variables: dict[str, t.Any],
+    program: str,
+    said: dict[str, t.Any],
+    given: dict[str, t.Any],
+    expected: bool,
+) -> None:
+    action, task_vars = handed_over(task_in, settled=lambda found: {**found, "amavis": "0" * 64}, **variables, **said)
+    assert handover.settled(task_vars, program, given) == expected
+
+
+def test_a_replica_is_asked_unless_the_provider_is_as_it_was_too(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any]
+) -> None:
+    both = {**variables, "mail_accounts": [{"address": "anna@example.org"}]}
+    functions = {"mail_directory": ["a.example.org", "b.example.org"], "mail_store": ["a.example.org"],
+              "mail_mx": ["a.example.org", "b.example.org"]}  # fmt: skip
+    for provider, expected in ((True, True), (False, False)):
+        hosts: dict[str, t.Any] = dict.fromkeys(("a.example.org", "b.example.org"), both)
+        action, task_vars = task_in(hosts, functions=functions)
+        site = inventory.derive(action, task_vars, {})
+        plans = handover.tried_plans(action, task_vars, site)
+        left = {"b.example.org": {"ldap": plans["b.example.org", "ldap"][1]["digest"]}}
+        left["a.example.org"] = {"ldap": plans["a.example.org", "ldap"][1]["digest"]} if provider else {}
+        token = handover.hand_over(site, plans, left)
+        action, task_vars = task_in(hosts, on="b.example.org", action="postamt.mail.ldap", functions=functions)
+        assert handover.settled({**task_vars, handover.SITE_RESULT: {"site_token": token}}, "ldap") == expected
+
+
+def test_a_digest_tells_plans_and_what_is_brought_with_them_apart() -> None:
+    plan = {"files": [{"path": "/etc/x", "content": "1"}]}
+    known = handover.digest_of(plan)
+    assert known == handover.digest_of({"files": [{"path": "/etc/x", "content": "1"}]})
+    assert known != handover.digest_of({"files": [{"path": "/etc/x", "content": "2"}]})
+    assert known != handover.digest_of(plan, ["signatures"])

@@ -1,0 +1,24 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One read-only look at a host: what it is like, and which programs are as the last run left them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, host, registry, unchanged
+
+
+def as_left() -> dict[str, Any]:
+    """Return which programs are as the last run left them, why others are not, and what their actions judge again."""
+    found, doubts = unchanged.settled(dispatch.hooks)
+    code = {name: registry.code_of(name) for name in found}
+    seen = {name: own.seen() for name, own in code.items() if own and hasattr(own, "seen")}
+    return {"settled": found, "doubts": doubts, "seen": seen}
+
+
+def apply(module: AnsibleModule) -> None:
+    """Return the look; ends the module. The request's `settled` asks for more than what the host is like."""
+    more = as_left() if module.params["request"].get("settled") else {}
+    module.exit_json(changed=False, look=host.look(module), **more)

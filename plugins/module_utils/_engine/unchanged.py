@@ -1,0 +1,181 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether a host is still as the last run left it, told in one look for all programs.
+
+A run that has applied a plan leaves in the program's manifest, as `last` (last.py), what the host has to be like as
+long as nobody changes it. settled() compares that with the host: files, folders, packages, users, units, ports, what is
+shown on the wire, and what the program's own class adds. Where it finds no difference, the same plan needs no second
+run of the program's module. Whatever it cannot tell is a doubt, and a doubt means the long way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.last import rights
+from ansible_collections.postamt.mail.plugins.module_utils._tls import shown
+
+_DAMAGE = (units.Failed, OSError, KeyError, TypeError, ValueError, AttributeError)  # somebody may edit a manifest
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A program's manifest, with what the last run left of its plan."""
+
+    name: str
+    manifest: Mapping[str, Any]
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.manifest["last"]
+        return found
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self.last["plan"]
+        return found
+
+    @property
+    def all_units(self) -> list[str]:
+        """The units of the plan, and those that run with them."""
+        return [one for unit in self.plan["units"] for one in (*self.last["companions"][unit["name"]], unit["name"])]
+
+    @property
+    def ports(self) -> set[tuple[str, int]]:
+        """Address (empty for all) and number of the ports at which it has to listen."""
+        asked = [*(check["arguments"] for check in self.plan["questions"]), *(self.manifest.get("serves") or ())]
+        return {(said.get("address", ""), said["port"]) for said in asked if said.get("port")}
+
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """What of the host is asked once for all programs."""
+
+    installed: frozenset[str]
+    packages_since: Mapping[str, float]  # when a package's files came, in seconds since the epoch
+    states: Mapping[str, units.UnitState]
+    listeners: list[units.Listener]
+    shown: Mapping[str, list[str]]  # ports that show another certificate than the one on disk, by program
+
+
+def settled(
+    kinds: Callable[[str], type[program.Program]], state: str = program.STATE
+) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the digests of the plans that the host is still as they say, by program, and doubts about the others.
+
+    kinds: returns a program's class by its name.
+    """
+    found: dict[str, str] = {}
+    doubts: dict[str, list[str]] = {}
+    claims = []
+    for name in files.names(state):
+        try:
+            manifest = files.load(f"{state}/{name}/manifest.json")
+            if manifest.get("last"):
+                claims.append(Claim(name, manifest))
+        except OSError as error:
+            doubts[name] = [str(error)]
+    try:
+        world = _world(claims)
+    except _DAMAGE as error:
+        return {}, {claim.name: [_said(error)] for claim in claims}
+    for claim in claims:
+        try:
+            doubts[claim.name] = list(_doubts(claim, world, kinds(claim.name), state))
+        except _DAMAGE as error:
+            doubts[claim.name] = [_said(error)]
+        if not doubts[claim.name]:
+            del doubts[claim.name]
+            found[claim.name] = claim.last["digest"]
+    return found, doubts
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, units.Failed | OSError) else f"its manifest is damaged ({error!r})"
+
+
+def _world(claims: list[Claim]) -> World:
+    packages = {name for claim in claims for name in claim.plan["packages"]}
+    return World(
+        installed=frozenset(program.installed(sorted(packages))),
+        packages_since=program.packages_since(packages),
+        states=units.states(dict.fromkeys(unit for claim in claims for unit in claim.all_units)),
+        listeners=units.listeners(),
+        shown=_shown(claims),
+    )
+
+
+def _shown(claims: list[Claim]) -> dict[str, list[str]]:
+    """Return the ports that show another certificate than the one on disk; all programs are asked at once."""
+    owners = [(claim.name, item) for claim in claims for item in claim.manifest.get("serves") or ()]
+    bad = shown.wrong([item for _name, item in owners])
+    if not bad:
+        return {}
+    return {claim.name: shown.wrong(claim.manifest.get("serves") or ()) for claim in claims}
+
+
+def _doubts(claim: Claim, world: World, kind: type[program.Program], state: str) -> Iterator[str]:
+    """Yield what is not as the last run left it, one sentence each."""
+    last, plan = claim.last, claim.plan
+    if files.exists(f"{state}/{claim.name}/pending/mark.json"):
+        yield "a change was left half done"
+    for path, digest in claim.manifest["files"].items():
+        if files.digest(path) != digest:
+            yield f"{path} is not as it was written"
+        elif rights(path) != last["files"].get(path):
+            yield f"{path} has another owner or mode"
+    if plan["wanted"]:
+        yield from _doubts_of_parts(claim, world)
+    yield from _doubts_of_units(claim, world)
+    for path, digest in (claim.manifest.get("watch") or {}).items():
+        if files.digest(path) != digest:
+            yield f"{path} has changed"
+    yield from (f"{port} shows another certificate than the one on disk" for port in world.shown.get(claim.name, ()))
+    now = kind(plan, True).evidence()
+    for name in {*now, *last["evidence"]}:
+        if now.get(name) != last["evidence"].get(name):
+            yield f"{name} is not as it was"
+
+
+def _doubts_of_parts(claim: Claim, world: World) -> Iterator[str]:
+    """Yield what is missing of that which a program that is wanted needs."""
+    plan = claim.plan
+    for folder in claim.last["folders"]:
+        if not program.folder_right(folder):
+            yield f"folder {folder['path']} is not there, or has another owner or mode"
+    for name in plan["packages"]:
+        if name not in world.installed:
+            yield f"package {name} is not installed"
+    for user in plan["users"]:
+        if not program.has_user(user):
+            yield f"user {user['name']} is not there, or not in its groups"
+    mine = set(claim.all_units)
+    for address, port in sorted(claim.ports):
+        holders = [one for one in world.listeners if one.holds(address, port)]
+        if not holders:
+            yield f"nobody listens on port {port}"
+        elif others := [one.who for one in holders if one.unit not in mine]:
+            yield f"port {port} is taken by {others[0]}"
+
+
+def _doubts_of_units(claim: Claim, world: World) -> Iterator[str]:
+    own = [name for name in claim.plan["packages"] if name.startswith(claim.name)]
+    came = max((world.packages_since.get(name, 0.0) for name in own), default=0.0)
+    for unit in claim.plan["units"]:
+        state = world.states[unit["name"]]
+        if not unit["running"]:
+            if state.exists and (state.active or state.enabled):
+                yield f"{unit['name']} runs or is enabled"
+            continue
+        if not state.enabled:
+            yield f"{unit['name']} is not enabled"
+        for name in (*claim.last["companions"][unit["name"]], unit["name"]):
+            if not world.states[name].active or world.states[name].starting:
+                yield f"{name} does not run"
+        if state.stale:
+            yield f"the file of {unit['name']} has changed since systemd read it"
+        if state.active and program.began(state) < came:
+            yield f"a package of {unit['name']} came while it ran"
