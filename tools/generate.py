@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 import typing as t
 from pathlib import Path
 
@@ -38,6 +39,7 @@ JOBS = {
 }
 PACKAGE = "ansible_collections.postamt.mail.plugins.module_utils"
 ACTION = "postamt.mail.apply_plan"
+WIDTH = 124
 LICENSE = """\
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
@@ -145,7 +147,10 @@ def plain_readme(name: str, program: Program) -> str:
     """Return the README of a role whose program has no Markdown of its own."""
     about = " ".join([*program.description, "It has one task, and makes one module call if nothing has changed."])
     settings = [f"- `{name}_{word}`: {text} {LAST}" for word, text in program.options.items()]
-    return MARKUP.sub(r"`\1`", "\n".join([f"# {name}", "", about, *([""] if settings else []), *settings, ""]))
+    paragraphs = [about, *settings]
+    wrapped = [textwrap.fill(MARKUP.sub(r"`\1`", text), WIDTH, subsequent_indent="  " * (text[0] == "-"))
+               for text in paragraphs]  # fmt: skip
+    return "\n\n".join([f"# {name}", wrapped[0], *(["\n".join(wrapped[1:])] if settings else [])]) + "\n"
 
 
 def tasks(programs: dict[str, Program]) -> str:

@@ -24,7 +24,6 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parent.parent
 INVENTORIES = [*REPOSITORY.glob("examples/*/hosts.yml"), *REPOSITORY.glob("molecule/*/inventory.yml")]
 RELEASES = ("bookworm", "trixie")
-PROGRAMS = ("amavis", "clamav", "dovecot", "haproxy", "nftables", "postfix", "saslauthd", "slapd")
 
 
 def listed(inventory: Path) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
             memory=Count(8 << 30),
             cores=Count(2),
             addresses=[IPAddress(f"192.0.2.{number}"), IPAddress(f"2001:db8::{number}")],
-            claimed=[Word(program) for program in PROGRAMS] if settled else [],
+            claimed=[Word(program) for program in compose.programs()] if settled else [],
         )
         mine = [group for group in inventory if name in members(inventory, group)]
         hosts[name] = HostInput(mine, said, look)

@@ -29,9 +29,8 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See what a host is like, as postamt.mail.host_look does
-  postamt.mail.apply_plan:
-    program: host
+- name: Set up a program, for which its action calls this module
+  postamt.mail.postfix:
 """
 
 RETURN = r"""
