@@ -179,7 +179,7 @@ def _debian(release: str) -> str:
             root("podman", "tag", public, name)
             return name
     say(f"no registry answers; making {release} with debootstrap ...")
-    tree, mirror = CACHE / f"debootstrap-{release}", mirrors().packages
+    tree = CACHE / f"debootstrap-{release}"
     root("rm", "-rf", "--one-file-system", str(tree))
     with open(CACHE / f"debootstrap-{release}.log", "w", encoding="utf-8") as log:
         root(

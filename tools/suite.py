@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the jobs of `make test`, several at a time, and says how long each took, and its stages and tests.
+"""Runs the jobs of `make test`, four at a time, and says how long each took, and its stages and tests.
 
     tools/suite.py              all
     tools/suite.py lint         those whose name begins with a word
@@ -24,15 +24,15 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
 LOGS = CACHE / "suite"
-WORKERS = 3  # on two cores: tests wait more than they compute
+WORKERS = 4  # on two cores: while one scenario computes, others wait
 RELEASES = ("trixie", "bookworm")
-LONGEST = ("amavis", "hosts", "trust")
+LONGEST = ("hosts", "amavis", "trust", "renewal", "accounts", "ldap", "system")  # first, so that none ends alone
 MIXED = ("hosts",)  # scenarios whose hosts are of both releases
 OLDEST = ("default", "bookworm")  # runs with the oldest supported ansible-core, all else with the newest
 
 BUILD = "ansible-galaxy collection build --force --output-path .cache/build"
 
-# The images come first, since the scenarios wait for them; then what takes longest.
+# The images come first, since the scenarios wait for them; meanwhile what needs none; then what takes longest.
 PREPARE = {f"molecule-image-{release}": f"tools/hosts.py image test --release {release}" for release in RELEASES}
 LINT = {
     "lint-sanity": "tools/sanity",
@@ -125,10 +125,9 @@ def reasons(log: str) -> list[str]:
 
 def jobs() -> list[Job]:
     """All of them, in the order in which they start."""
-    found = [Job(name, command, {}) for name, command in {**PREPARE, **UNIT}.items()]
-    scenarios = sorted(REPOSITORY.glob("molecule/*/molecule.yml"))
-    for path in sorted(scenarios, key=lambda path: path.parent.name not in LONGEST):
-        name = path.parent.name
+    found = [Job(name, command, {}) for name, command in {**PREPARE, **UNIT, **LINT}.items()]
+    names = sorted(path.parent.name for path in REPOSITORY.glob("molecule/*/molecule.yml"))
+    for name in sorted(names, key=lambda name: LONGEST.index(name) if name in LONGEST else len(LONGEST)):
         for release in RELEASES[:1] if name in MIXED else RELEASES:
             environment = {
                 "RELEASE": release,
@@ -141,7 +140,6 @@ def jobs() -> list[Job]:
             if (name, release) == OLDEST:
                 command = f'tools/oldest-ansible && export PATH="$PWD/.cache/oldest/bin:$PATH" && {command}'
             found.append(Job(f"molecule-{name}-{release}", command, environment))
-    found += [Job(name, command, {}) for name, command in LINT.items()]
     for kind in os.environ.get("SOAK") and subprocess.check_output(WORLD, text=True).split() or ():
         for release in RELEASES:
             found.append(Job(f"world-{kind}-{release}", f"tools/try_host.py {kind} --release {release}", {}))
