@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -12,9 +13,9 @@ TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 def tool(name: str) -> types.ModuleType:
     """Load tools/NAME.py."""
-    loader = SourceFileLoader(name, str(TOOLS / f"{name}.py"))
-    spec = spec_from_loader(name, loader)
+    loader = SourceFileLoader(f"tools_{name}", str(TOOLS / f"{name}.py"))
+    spec = spec_from_loader(loader.name, loader)
     assert spec
-    module = module_from_spec(spec)
+    module = sys.modules[loader.name] = module_from_spec(spec)  # where dataclasses look for it
     loader.exec_module(module)
     return module

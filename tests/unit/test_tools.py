@@ -77,3 +77,42 @@ def test_the_environment_has_the_last_word(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("DEBIAN_MIRROR", "http://wish.example/debian")
     found = configured(tmp_path, "a.list", ONE_LINE)
     assert found == ("http://wish.example/debian", "http://wish.example/debian-security")
+
+
+SUITE = tool("suite")
+LOG = """
+INFO     [sasl > create] Executing
+============================= slowest 10 durations =============================
+51.40s call     molecule/sasl/tests/test_sasl.py::test_passwords_are_checked
+0.50s setup    tests/every/test_every.py::test_one_change_is_made_once[a b]
+"""
+
+
+def test_the_slowest_tests_are_those_of_all_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SUITE, "LOGS", tmp_path)
+    jobs = [SUITE.Job(name, "true", {}) for name in ("one", "two")]
+    jobs[0].log.write_text(LOG, encoding="utf-8")
+    jobs[1].log.write_text("\n".join(f"{number}.00s call     test_{number}" for number in range(20)), encoding="utf-8")
+    said = SUITE.slowest(jobs)
+    assert len(said) == 10
+    assert said[0].split() == ["51", "s", "one", "molecule/sasl/tests/test_sasl.py::test_passwords_are_checked"]
+    assert [line.split()[-1] for line in said[1:]] == [f"test_{number}" for number in range(19, 10, -1)]
+
+
+def test_a_job_knows_what_its_stages_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SUITE, "LOGS", tmp_path)
+    lines = [f"echo 'INFO     [sasl > {stage}] Executing'; sleep 1.2" for stage in ("destroy", "create", "destroy")]
+    job = SUITE.Job("stages", "; ".join([*lines, "false"]), {}).run()
+    assert not job.passed
+    assert list(job.stages) == ["destroy", "create"]
+    assert job.stages["destroy"] > job.stages["create"] > 0
+
+
+def test_every_scenario_is_a_job_on_each_release() -> None:
+    names = [job.name for job in SUITE.jobs()]
+    scenarios = {path.parent.name for path in SUITE.REPOSITORY.glob("molecule/*/molecule.yml")}
+    for release in SUITE.RELEASES:
+        found = {name.split("-")[1] for name in names if name.endswith(release)} - {"image"}
+        assert found | set(SUITE.MIXED) == scenarios
+    assert set(SUITE.LONGEST) <= scenarios
+    assert len(names) == len(set(names))

@@ -326,11 +326,12 @@ def test_settings_are_made_by_a_reload_and_what_a_script_sends_is_its_owners(
     assert play().actions == ["wrote /etc/dovecot/dovecot.conf", "reloaded Dovecot"]
 
 
-def test_the_password_for_the_directory_is_roots(host: Host) -> None:
-    for name in host.run("grep -rlE 'dnpass|ldap_auth_dn_password' /etc/dovecot").stdout.split():
-        file = host.file(name)
-        if "share" not in name and "postamt" in file.content_string or name.endswith("directory.conf.ext"):
-            assert (file.mode, file.user) == (0o600, "root"), name
+def test_the_password_for_the_directory_is_roots(host: Host, site: Site) -> None:
+    places = host.check_output("grep -rlF -e %s /etc/dovecot", site.passwords["service:dovecot"]).split()
+    assert places
+    assert {name: (host.file(name).mode, host.file(name).user) for name in places} == dict.fromkeys(
+        places, (0o600, "root")
+    )
 
 
 def test_the_journal_is_quiet(host: Host) -> None:
