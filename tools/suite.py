@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the jobs of `make test`, one more at a time than there are processors, and says what took how long.
+"""Runs the jobs of `make test`, two for each processor at a time, and says what took how long.
 
     tools/suite.py              all
     tools/suite.py lint         those whose name begins with a word
@@ -24,7 +24,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
 LOGS = CACHE / "suite"
-WORKERS = 1 + (os.cpu_count() or 2)  # a scenario on its own has two thirds of a processor to a whole one at work
+WORKERS = min(8, 2 * (os.cpu_count() or 1))  # a scenario on its own keeps half a processor to a whole one at work
 RELEASES = ("trixie", "bookworm")
 LONGEST = ("hosts", "amavis", "trust", "renewal", "accounts", "ldap", "system")  # first, so that none ends alone
 MIXED = ("hosts",)  # scenarios whose hosts are of both releases
