@@ -39,6 +39,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from debian_mirror import mirrors
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
 IMAGES = REPOSITORY / "tools" / "images"
@@ -46,7 +48,6 @@ KEY = CACHE / "ssh" / "id_ed25519"
 RELEASES = ("trixie", "bookworm")
 # Several checkouts on one machine keep their containers apart by it.
 PREFIX = os.environ.get("LAB_PREFIX", "postamt")
-MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
 NEEDED = {
     "podman": "podman",
     "runc": "runc",
@@ -155,9 +156,11 @@ def _build(kind: str, release: str, name: str, below: str) -> None:
     say(f"building the {kind} image of {release} ...")
     packages = CACHE / "apt" / release
     packages.mkdir(parents=True, exist_ok=True)
+    packages_from, security_from = mirrors()
     root(
         *("podman", "build", "-q", "--pull=never", "--format=docker", "-f", str(IMAGES / f"{kind}.containerfile")),
-        *("--build-arg", f"BELOW={below}", "--build-arg", f"RELEASE={release}", "--build-arg", f"MIRROR={MIRROR}"),
+        *("--build-arg", f"BELOW={below}", "--build-arg", f"RELEASE={release}"),
+        *("--build-arg", f"MIRROR={packages_from}", "--build-arg", f"SECURITY={security_from}"),
         *("--volume", f"{packages}:/var/cache/apt/archives"),
         *("-t", name, str(IMAGES)),
         stdout=sys.stderr,
@@ -179,7 +182,15 @@ def _debian(release: str) -> str:
     tree = CACHE / f"debootstrap-{release}"
     root("rm", "-rf", "--one-file-system", str(tree))
     with open(CACHE / f"debootstrap-{release}.log", "w", encoding="utf-8") as log:
-        root("debootstrap", "--variant=minbase", release, str(tree), MIRROR, stdout=log, stderr=subprocess.STDOUT)
+        root(
+            "debootstrap",
+            "--variant=minbase",
+            release,
+            str(tree),
+            mirrors().packages,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     packed = CACHE / f"debootstrap-{release}.tar"
     root("tar", "-C", str(tree), "--exclude=./var/cache/apt/archives/*.deb", "-cf", str(packed), ".")
     root("podman", "import", "-q", str(packed), name, stdout=sys.stderr)

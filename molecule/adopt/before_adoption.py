@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.mailboxes import USERS, contents, imap
 from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Scenario, Site
-from ansible_collections.postamt.mail.tests.lib.trees import tree
+from ansible_collections.postamt.mail.tests.lib.trees import tree, tree_at_rest
 
 CONFIGURATION = {  # what somebody changed, by the release that has it
     "/etc/postfix/main.cf",
@@ -53,8 +53,7 @@ def test_it_has_carried_mail(host: Host, site: Site, scenario: Scenario, give: C
 
 @pytest.mark.parametrize("check", [True, False])
 def test_a_run_stops_with_the_differences(host: Host, play: RunAgain, give: Callable[[str], str], check: bool) -> None:
-    host.check_output("sleep 2; sync")
-    before = tree(host)
+    before = tree_at_rest(host)
     done = play({"mail_adopt": False}, check=check)
     assert done.failed
     assert tree(host) ^ before == set()
@@ -74,8 +73,7 @@ def test_a_run_stops_with_the_differences(host: Host, play: RunAgain, give: Call
 
 
 def test_check_mode_with_adoption_leaves_no_trace(host: Host, play: RunAgain) -> None:
-    host.check_output("sleep 2; sync")
-    before = tree(host)
+    before = tree_at_rest(host)
     done = play(check=True)
     assert not done.failed
     assert tree(host) ^ before == set()

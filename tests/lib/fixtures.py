@@ -9,6 +9,7 @@ The tests run on this machine, which is a stranger to the servers: they ask
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import subprocess
@@ -101,8 +102,28 @@ def outage(site: Site) -> Iterator[Outage]:
         outage(name, "")
 
 
+@pytest.fixture(scope="session")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where modules lie that Ansible has packed for the hosts, for the next run."""
+    return tmp_path_factory.mktemp("packed")
+
+
+def environment(packed: Path, callbacks: str) -> dict[str, str]:
+    """Return the environment of a run: no colours, these callbacks of the tests, and modules packed once a session."""
+    collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")  # a test may run a copy with other modules
+    folder = packed / hashlib.sha256(collections.encode()).hexdigest()
+    folder.mkdir(exist_ok=True)
+    return {
+        **os.environ,
+        "ANSIBLE_CALLBACK_PLUGINS": str(REPOSITORY / "tests" / "every" / "callback_plugins"),
+        "ANSIBLE_CALLBACKS_ENABLED": callbacks,
+        "ANSIBLE_NOCOLOR": "1",
+        "PACKED_FOLDER": str(folder),
+    }
+
+
 @pytest.fixture
-def play(scenario: Scenario, tmp_path: Path) -> RunAgain:
+def play(scenario: Scenario, packed: Path, tmp_path: Path) -> RunAgain:
     """Run the converge playbook again."""
 
     def play(
@@ -128,13 +149,7 @@ def play(scenario: Scenario, tmp_path: Path) -> RunAgain:
             command += ["--check", "--diff"]
         if tags:
             command += ["--tags", tags]
-        env = {
-            **os.environ,
-            "ANSIBLE_CALLBACK_PLUGINS": str(REPOSITORY / "tests" / "every" / "callback_plugins"),
-            "ANSIBLE_CALLBACKS_ENABLED": "recorder",
-            "ANSIBLE_NOCOLOR": "1",
-            "RECORDER_FILE": str(record),
-        }
+        env = {**environment(packed, "packed,recorder"), "RECORDER_FILE": str(record)}
         done = subprocess.run(
             command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
@@ -146,15 +161,19 @@ def play(scenario: Scenario, tmp_path: Path) -> RunAgain:
 
 
 @pytest.fixture
-def ansible(scenario: Scenario) -> RunOther:
+def ansible(scenario: Scenario, packed: Path) -> RunOther:
     """Run another playbook on the scenario's hosts."""
 
-    def ansible(playbook: str, extra_vars: dict[str, Any] | None = None, *options: str, **environment: str) -> str:
+    def ansible(playbook: str, extra_vars: dict[str, Any] | None = None, *options: str, **more: str) -> str:
         command = ["ansible-playbook", *scenario.arguments, playbook, "--extra-vars", json.dumps(extra_vars or {})]
         command += options
-        env = {**os.environ, "ANSIBLE_NOCOLOR": "1", **environment}
         done = subprocess.run(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            command,
+            env={**environment(packed, "packed"), **more},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
         print(done.stdout)
         return done.stdout

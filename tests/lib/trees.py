@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 
 # Folders that a host or a running Postfix changes by itself, logs, and what Ansible keeps for its own connection
@@ -30,3 +32,15 @@ def tree(host: Host) -> set[str]:
             f"find / \\( {pruned} \\) -prune -o -type f -printf '{shown} %s %T@\\n' -o -printf '{shown}\\n'"
         ).splitlines()
     )
+
+
+def tree_at_rest(host: Host, wait: float = 20) -> set[str]:
+    """Return tree(host) as soon as two looks agree: daemons still write for a moment after they have had mail."""
+    until = time.monotonic() + wait
+    found = tree(host)
+    while time.monotonic() < until:
+        time.sleep(0.5)
+        before, found = found, tree(host)
+        if found == before:
+            return found
+    raise AssertionError("files keep changing")

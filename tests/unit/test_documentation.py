@@ -8,10 +8,7 @@ import dataclasses
 import functools
 import json
 import subprocess
-import types
 import typing as t
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -19,6 +16,7 @@ import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import schema, variables
+from ansible_collections.postamt.mail.tests.lib.tools import tool
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODULES = sorted(f"postamt.mail.{path.stem}" for path in (REPOSITORY / "plugins" / "modules").glob("*.py"))
@@ -26,13 +24,6 @@ FILTERS = sorted(f"postamt.mail.{path.stem}" for path in (REPOSITORY / "plugins"
 
 
 SITE = "postamt.mail.site"
-
-
-def tool(name: str) -> types.ModuleType:
-    loader = SourceFileLoader(name, str(REPOSITORY / "tools" / f"{name}.py"))
-    module = module_from_spec(spec_from_loader(name, loader) or pytest.fail("no module"))
-    loader.exec_module(module)
-    return module
 
 
 DOCS, PLANS = tool("docs"), tool("plans")

@@ -10,11 +10,10 @@ import re
 import subprocess
 import tarfile
 import textwrap
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
+from ansible_collections.postamt.mail.tests.lib.tools import tool
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(REPOSITORY.glob("docs/**/*.md")), REPOSITORY / "README.md"]
@@ -113,9 +112,7 @@ def test_inventories_to_copy_say_who_logs_in(tmp_path: Path) -> None:
 
 
 def test_the_command_that_the_demo_ends_with_finds_the_collection(tmp_path: Path) -> None:
-    demo = SourceFileLoader("demo", str(REPOSITORY / "tools" / "demo.py"))
-    module = module_from_spec(spec_from_loader("demo", demo) or pytest.fail("no module"))
-    demo.exec_module(module)
+    module = tool("demo")
     assert "cd .demo && " in module.BY_HAND
     for name, place in (("DEMO", tmp_path), ("INVENTORY", tmp_path / "inventory"), ("STATE", tmp_path / "state")):
         setattr(module, name, place)

@@ -11,6 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message impor
 from ansible_collections.postamt.mail.tests.lib.burst import SENDERS, Burst
 from ansible_collections.postamt.mail.tests.lib.filtering import Has, Send
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.journals import warnings
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, CARL, code, letter
 from ansible_collections.postamt.mail.tests.lib.neighbour import start_impostor, visitors
 from ansible_collections.postamt.mail.tests.lib.site import Site
@@ -45,9 +46,9 @@ def test_nothing_is_lost_or_passed_unseen(
     site: Site, host: Host, away: str, back: str, seconds: int, settled: None
 ) -> None:
     login = (ANNA, site.passwords[ANNA])
-    burst = Burst((site.ipv4,), 200, CARL, login, ca_file=site.ca_file, server_name=site.server_name, virus_every=5)
+    burst = Burst((site.ipv4,), 100, CARL, login, ca_file=site.ca_file, server_name=site.server_name, virus_every=5)
     with burst:
-        burst.wait_for(60)
+        burst.wait_for(30)
         host.check_output(away)
         time.sleep(seconds)
         host.check_output(back)
@@ -59,7 +60,7 @@ def test_nothing_is_lost_or_passed_unseen(
     assert not {number for number in taken if number % 5 == 0}, "a virus was taken"
     assert set(found) <= clean | unsure, "delivered though it was refused"
     assert sum(found.values()) - len(found) <= SENDERS, "more twice than were on their way"
-    assert len(clean) >= 150, burst.answers
+    assert len(clean) >= 75, burst.answers
     assert burst.from_user & clean
 
 
@@ -80,11 +81,20 @@ def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Host, send: 
     pytest.fail("it has not come")
 
 
+CAUSED = (
+    # parts that are away or killed
+    r"warning: connect to proxy filter unix:amavis/\w+: (No such file or directory|Connection refused)",
+    r"warning: (lost connection with|timeout talking to) proxy unix:amavis/\w+",
+    r"clamav-daemon\.service: Main process exited, code=killed, status=9/KILL",
+    r"clamav-daemon\.service: Failed with result '(signal|exit-code)'\.",
+    # reloads and restarts
+    r"master: Warning: SIGHUP received - reloading configuration",
+    r"master: Warning: Killed with signal 15 \(by pid=\d+ uid=0 code=kill\)",
+    # what is not learned
+    r"learn: Error: not learned, since \S+ has taught \d+ messages today",
+    r"learn: Error: not learned, since a message of \S+ is larger than \d+ bytes",
+)
+
+
 def test_the_journal_is_quiet(host: Host) -> None:
-    found = host.run("journalctl -q -o cat -p warning -u dovecot -u postfix* -u clamav*").stdout.splitlines()
-    caused = (
-        "SIGHUP", "signal 15", "killed", "proxy", "clamav-daemon", "Connection refused", "Connection reset",
-        "lost connection", "Connection timed out", "timeout", "stop-sigterm", "ldapdb_canonuser", "ProtectHostname",
-        "mail for", "conversation", "get file status", "learn: Error: not learned, since",
-    )  # fmt: skip
-    assert [line for line in found if not any(word in line for word in caused)] == []
+    assert warnings(host, "dovecot postfix* clamav*", CAUSED) == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ import yaml
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import smtp_rcpt
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.ldap import ldap_bind, ldap_search
+from ansible_collections.postamt.mail.tests.lib import searches
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.probes import ldap_passwd
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.waiting import within
 
 ANNA, BEN, DORA = (f"{name}@example.test" for name in ("anna", "ben", "dinah"))
 RECORD = "/var/lib/postamt/ldap/applied.json"
@@ -58,15 +59,6 @@ def found(host: Host, query: str, *names: str) -> str:
 
 def dn_of(host: Host, address: str) -> str:
     return found(host, f"(mail={address})", "1.1").splitlines()[0].removeprefix("dn: ")
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 def own_password(at: Endpoint, user: tuple[str, str], new: str) -> Any:
@@ -204,10 +196,16 @@ def test_a_replica_that_has_not_seen_the_provider_since_its_start_answers_no_pro
     provider.run("systemctl stop slapd")
     try:
         assert within(10, answers), "it was in step, and goes on"
-        replica.run("systemctl restart slapd")
-        assert within(5, lambda: not answers())
-        time.sleep(3)
-        assert not answers()
+        with searches.logging(replica, "stats") as since:
+            replica.run("systemctl restart slapd")
+            assert within(5, lambda: not answers())
+
+            def looks() -> int:
+                return searches.journal(replica, since).count('filter="(olcSuffix=o=mail)"')
+
+            before = looks()
+            assert within(20, lambda: looks() >= before + 2), "nobody looks whether it is in step"
+            assert not answers()
     finally:
         provider.run("systemctl start slapd")
     assert within(15, lambda: replica.file("/run/postamt-directory/ldapi").exists and answers())

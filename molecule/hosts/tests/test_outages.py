@@ -11,6 +11,8 @@ from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
 from ansible_collections.postamt.mail.tests.lib.site import Connect, Outage, Site
 
 SECONDS = 60 if os.environ.get("SOAK") else 15
+# Seconds between two messages of a sender: around the moments at which a host goes and comes, and between them
+PAUSE, CALM = 0.7, 3
 OUTAGES = ("stopped", "paused", "unplugged")
 SENDING = ("mx1.example.test", "mx2.example.test")
 STORE = "store1.example.test"
@@ -28,7 +30,7 @@ def test_mail_survives(site: Site, connect: Connect, outage: Outage, name: str) 
         ca_file=site.ca_file,
         server_name=site.server_name,
         virus_every=20,
-        pause=0.7,
+        pause=PAUSE,
         timeout=SECONDS + 10,
     )
     with burst:
@@ -36,7 +38,10 @@ def test_mail_survives(site: Site, connect: Connect, outage: Outage, name: str) 
             for how in OUTAGES:
                 burst.wait_for(burst.done() + 5)
                 outage(name, how)
-                time.sleep(SECONDS)
+                burst.pause = CALM
+                time.sleep(SECONDS - 3)
+                burst.pause = PAUSE
+                time.sleep(3)
                 outage(name, "")
             burst.wait_for(burst.done() + 5)
         finally:

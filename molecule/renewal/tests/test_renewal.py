@@ -82,8 +82,18 @@ def said(host: Host, unit: str = "postamt-certificates.service") -> str:
 
 
 def quiet(host: Host) -> None:
-    """Wait until the command has done what the path unit called it for."""
-    host.check_output("sleep 0.5; systemctl start postamt-certificates.service")
+    """Have the command do what the path unit calls it for: a run of it that began after the last change has ended.
+
+    A start while it is at work, for a change before, only waits for its end.
+    """
+    changed = f"stat -L -c %.Z {TLS} {TLS}/*/chain.pem | sort -n | tail -n 1"
+    began = 'date +%s.%N -d "$(systemctl show --timestamp=us -P ExecMainStartTimestamp postamt-certificates.service)"'
+    for _again in range(3):
+        host.check_output("systemctl start postamt-certificates.service")
+        last, start = host.check_output(f"{changed}; {began}").split()
+        if float(start) > float(last):
+            return
+    raise AssertionError("no run of the command has begun since the last change")
 
 
 @pytest.fixture
