@@ -27,7 +27,28 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import (
+    files,
+    folders,
+    host,
+    journal,
+    manifest,
+    needs,
+    observe,
+    take_up,
+    transaction,
+    unit_changes,
+    units,
+)
+from ansible_collections.postamt.mail.plugins.module_utils._engine.adopt import Comparison
+from ansible_collections.postamt.mail.plugins.module_utils._engine.manifest import Records
+from ansible_collections.postamt.mail.plugins.module_utils._engine.needs import Missing
+from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import Observation
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, STATE
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
+from ansible_collections.postamt.mail.plugins.module_utils._engine.target import Target
+from ansible_collections.postamt.mail.plugins.module_utils._engine.unit_changes import UnitChanges
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, entries
 
@@ -38,7 +59,7 @@ DEFAULTS = "/etc/default/slapd"
 REHEARSAL = "/run/postamt-ldap"  # root's, with folders of openldap in it, so not below the one that is root's alone
 REHEARSAL_UNIT = "postamt-ldap-rehearsal.service"
 USER = "openldap"
-RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
+RECORD = os.path.join(STATE, "ldap", "applied.json")  # what the last run applied
 
 _CONFIG_FILTER = (
     "(|(objectClass=olcGlobal)(objectClass=olcModuleList)(objectClass=olcDatabaseConfig)(objectClass=olcOverlayConfig)"
@@ -191,105 +212,116 @@ def stored_digest(values: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(sorted(values)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-class Transaction(program.Transaction):
+class Transaction:
     """One run of slapd's plan."""
 
     def __init__(self, module: AnsibleModule, request: dict[str, Any] | None = None) -> None:
-        super().__init__(program.Program, module, request)
+        self.module = module
+        self.request: dict[str, Any] = request or module.params["request"]
+        self.plan: dict[str, Any] = self.request["plan"]
+        self.program = Program(self.plan)
+        self.report = Report(module.check_mode)
+        self.home = HOST.of(self.program.name)
+        self.missing: Missing = {}
+        self.made: list[str] = []  # folders
+        self.manifest: dict[str, Any] = {}
+        self.targets: list[Target] = []
+        self.changes: list[Target] = []
+        self.watched: dict[str, str] = {}
+        self.units = UnitChanges()
         self.record_file = RECORD
         self.needed: list[str] = []
         self.notes: list[str] = []
         self.shared: list[str] = []  # units that run for somebody else too
 
-    def exit(self) -> None:
-        self.module.exit_json(
-            changed=self.changed,
-            actions=self.actions,
-            notes=self.notes,
-            diff=self.diffs,
-            missing=self.missing,
-            passwords_needed=self.needed,
-        )
+    def answered(self, report: Report) -> dict[str, Any]:
+        """Go the whole way; returns what the module answers."""
+        self.report = report
+        self.apply()
+        return {"notes": self.notes, "missing": self.missing, "passwords_needed": self.needed}
 
     def apply(self) -> None:
         self.missing = self.look_for_missing()
-        if self.missing and not self.dry:
+        if self.missing and not self.report.dry:
             return  # the action installs it and calls again
         self.record = files.load(self.record_file)
         self.under_way = bool(self.record.pop("under_way", False))
-        self.manifest = files.load(self.manifest_file)
+        self.manifest = files.load(self.home.manifest)
         self.shared = self.manifest.get("shared", [])
-        self.folders = [folder for folder in self.plan["directories"] if not program.folder_right(folder)]
-        self.targets = [self.target(file) for file in self.plan["files"]] if self.enabled else []
-        self.look_at_units()
+        records = Records(self.manifest)
+        wrong = [folder for folder in self.plan["directories"] if not folders.right(folder)]
+        self.targets = observe.targets(self.program, records) if self.program.enabled else []
+        self.units = unit_changes.look(self.program, Observation(records))
         if self.missing.get("packages"):
-            self.enables = []  # its package does that
-        if not self.enabled:
+            self.units = dataclasses.replace(self.units, enables=())  # its package does that
+        if not self.program.enabled:
             self.leave()
             self.keep_claim()
             return
         if self.under_way and "passwords" not in self.request:  # those come in this run's own second call
-            self.did("finished", "finish", "a change that an earlier run left half done")
+            self.report.did("finished", "finish", "a change that an earlier run left half done")
         self.watched = {path: files.digest(path) for path in self.plan["watch"]}
-        if self.manifest.get("watch") != self.watched and "absent" in self.watched.values() and not self.dry:
+        if self.manifest.get("watch") != self.watched and "absent" in self.watched.values() and not self.report.dry:
             absent = [path for path, digest in self.watched.items() if digest == "absent"]
             raise Failed(f"{', '.join(absent)} is not there: run the role certificates on this host first")
         self.refuse_taken_ports()
-        self.make_folders()
-        served = bool(self.running)
+        folders.make(wrong, self.report, self.made)
+        served = bool(self.units.running)
         self.run_slapd()
         absent = self.missing.get("packages", [])
-        if self.dry and (not served or "python3-ldap" in absent):
+        if self.report.dry and (not served or "python3-ldap" in absent):
             self.connection: Connection = Files()
             if absent:
-                self.actions.append(f"the new configuration was not checked: not installed are {', '.join(absent)}")
+                self.report.note(f"the new configuration was not checked: not installed are {', '.join(absent)}")
         else:
             self.connection = Connection()
         kept = dict(self.record)
-        if not self.record and not self.dry:  # cn=config as it was, for whoever wants it back
+        if not self.record and not self.report.dry:  # cn=config as it was, for whoever wants it back
             if self.foreign_suffixes(Files().search(config.GLOBAL, "subtree")):
                 self.shared = ["slapd.service"]
-            self.keep_original("/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
+            journal.keep_original(self.home, "/cn=config.ldif", files.Seen(_slapcat("-n", "0").encode(), 0o600, 0, 0))
         self.take_over()
         self.configure(self.plan["config"])
         self.fill()
-        if (self.record != kept or self.under_way) and not self.dry:
+        if (self.record != kept or self.under_way) and not self.report.dry:
             self.under_way = bool(self.needed)
             self.keep_record()
         self.keep_claim()
 
     def keep_record(self) -> None:
-        files.private_folder(self.home)
+        files.private_folder(self.home.folder)
         files.save(self.record_file, {**self.record, **({"under_way": True} if self.under_way else {})})
 
     def begin(self) -> None:
         """Mark that a change is under way, so that the next run says what it finishes."""
-        if not self.dry and not self.under_way:
+        if not self.report.dry and not self.under_way:
             self.under_way = True
             self.keep_record()
 
     def keep_claim(self) -> None:
-        if not self.dry and self.manifest != self.claim():
-            self.keep_manifest()
+        if not self.report.dry and self.manifest != self.claim():
+            manifest.keep(self.home, self.claim())
 
     def files_of_ours(self) -> list[str]:
-        return sorted([DEFAULTS, *(t.path for t in self.targets)] if self.enabled else self.manifest.get("files", ()))
+        return sorted(
+            [DEFAULTS, *(t.path for t in self.targets)] if self.program.enabled else self.manifest.get("files", ())
+        )
 
-    def compare(self) -> program.Comparison:
+    def compare(self) -> Comparison:
         """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
-        if not self.enabled or files.load(self.record_file) or not shutil.which("slapcat"):
-            return program.Comparison()
+        if not self.program.enabled or files.load(self.record_file) or not shutil.which("slapcat"):
+            return Comparison()
         tree = Files().search(config.GLOBAL, "subtree")
         shared = [c for c in config.changes(self.plan["config"], tree, {}) if c.dn in (config.GLOBAL, config.FRONTEND)]
         used = self.foreign_suffixes(tree)
         if not used and not any(request.before for request in shared):
-            return program.Comparison()
+            return Comparison()
         listens, listen = _services(_text_of(DEFAULTS)), _services(f'SLAPD_SERVICES="{self.plan["listen"]}"')
         lines = [f"-{DEFAULTS}: {listens}\n", f"+{DEFAULTS}: {listen}\n"] if listens != listen else []
         lines += [f"-{line}\n" for request in shared for line in request.before]
         lines += [f"+{line}\n" for request in shared for line in request.after]
         served = f" (which serves {', '.join(used)})" if used else ""
-        return program.Comparison([f"cn=config{served}"], "".join(["--- cn=config\n+++ wanted\n", *lines]))
+        return Comparison([f"cn=config{served}"], "".join(["--- cn=config\n+++ wanted\n", *lines]))
 
     def foreign_suffixes(self, tree: config.Tree) -> list[str]:
         """Return the suffixes of databases that serve somebody else's entries: one that does not run serves nobody."""
@@ -298,35 +330,42 @@ class Transaction(program.Transaction):
         return [suffix for suffix in suffixes if running and suffix != self.plan["config"]["suffix"] and _used(suffix)]
 
     def claim(self) -> dict[str, Any]:
-        return {**super().claim(), "shared": self.shared}
+        known = {target.path: target.digest for target in self.targets}
+        digests = {path: known.get(path) or files.digest(path) for path in self.files_of_ours()}
+        made = {*self.manifest.get("folders", ()), *self.made}
+        return {**manifest.claim(self.plan, digests, made, self.units, self.watched), "shared": self.shared}
 
     def look_for_missing(self) -> dict[str, list[Any]]:
         """Return also which group slapd's user has to join."""
-        found = super().look_for_missing()
+        found = needs.missing(self.plan, self.report)
         group = self.plan.get("key_group", "")
-        if group and not program.in_group(USER, group):
+        if group and not needs.in_group(USER, group):
             found["groups"] = [group]
-            if self.dry:
-                self.did("added", "add", f"user {USER} to group {group}")
+            if self.report.dry:
+                self.report.did("added", "add", f"user {USER} to group {group}")
         return found
 
     def show(self, header: str, before: list[str], after: list[str]) -> None:
         """Add an entry to the diff."""
         old, new = ("".join(f"{line}\n" for line in lines) for lines in (before, after))
-        self.diffs.append({"before_header": header, "after_header": header, "before": old, "after": new})
+        self.report.diffs.append({"before_header": header, "after_header": header, "before": old, "after": new})
 
     def leave(self) -> None:
         """Stop a slapd that is this collection's and that the site does not want here; its data stays."""
         if not self.record:
             return  # a directory of somebody else
-        self.activate()
+        take_up.activate(self.program, self.units, [target.path for target in self.changes], (), self.report)
+
+    def renewed(self) -> list[str]:
+        """Return the certificates that slapd has not read yet."""
+        return observe.changed_certificates(self.plan, Records(self.manifest), self.watched, self.report.dry)
 
     # --- the process
 
     def refuse_taken_ports(self) -> None:
         """Stop where somebody has a port: slapd starts without it, and who asks there would ask somebody else."""
         listen = self.plan["listen"]
-        if self.starts or _services(_text_of(DEFAULTS)) != _services(f'SLAPD_SERVICES="{listen}"'):
+        if self.units.starts or _services(_text_of(DEFAULTS)) != _services(f'SLAPD_SERVICES="{listen}"'):
             taken = units.taken(places(listen), ("slapd.service",))
             if taken:
                 raise Failed(f"{'; '.join(taken)}; nothing was changed")
@@ -338,40 +377,42 @@ class Transaction(program.Transaction):
         after, count = re.subn(r"(?m)^SLAPD_SERVICES=.*$", lambda _: f'SLAPD_SERVICES="{listen}"', before)
         after = after if count else f'{before}SLAPD_SERVICES="{listen}"\n'
         if before != after:
-            self.diffs.append({"before_header": DEFAULTS, "after_header": DEFAULTS, "before": before, "after": after})
-            if self.did("wrote", "write", f"{DEFAULTS} (listens on {listen})"):
+            self.report.diffs.append(
+                {"before_header": DEFAULTS, "after_header": DEFAULTS, "before": before, "after": after}
+            )
+            if self.report.did("wrote", "write", f"{DEFAULTS} (listens on {listen})"):
                 self.begin()
                 if seen and DEFAULTS not in self.manifest.get("files", ()):
-                    self.keep_original(DEFAULTS, seen)
+                    journal.keep_original(self.home, DEFAULTS, seen)
                 mode, uid, gid = (seen.mode, seen.uid, seen.gid) if seen else (0o644, 0, 0)
                 files.replace(DEFAULTS, after.encode(), mode, uid, gid)
         self.restarted = False
         new_unit = self.write_drop_ins()
-        if self.running and (why := self.outdated(listen) or new_unit):
-            if self.did("restarted", "restart", f"slapd ({why})"):
+        if self.units.running and (why := self.outdated(listen) or new_unit):
+            if self.report.did("restarted", "restart", f"slapd ({why})"):
                 self.begin()
                 self.restart()
                 if self.outdated(listen):  # Debian 12's init script says it did
                     raise Failed("slapd was restarted, but the old process goes on: stop it by hand")
             self.restarted = True
-        self.restarted |= bool(self.starts)
-        if self.starts or self.enables:
+        self.restarted |= bool(self.units.starts)
+        if self.units.starts or self.units.enables:
             self.begin()
-        self.activate()
+        take_up.activate(self.program, self.units, [target.path for target in self.changes], (), self.report)
 
     def write_drop_ins(self) -> str:
         """Write the drop-ins of slapd's unit; returns why a running slapd has to be restarted for them, or nothing."""
         self.changes = [target for target in self.targets if not target.right]
         for target in self.changes:
-            self.diffs.append(target.difference())
-            if self.did("wrote", "write", target.path):
+            self.report.diffs.append(target.difference())
+            if self.report.did("wrote", "write", target.path):
                 self.begin()
                 self.made += files.make_folder(os.path.dirname(target.path))
                 files.replace(target.path, target.content, target.mode, 0, 0)
-        self.reload_unit_files(target.path for target in self.changes)
+        take_up.read_unit_files([target.path for target in self.changes], self.units.verb, self.report)
         # What the manifest says was written before slapd was restarted last.
         known = self.manifest.get("files", {})
-        late = [t for t in self.targets if known.get(t.path) != hashlib.sha256(t.content).hexdigest()]
+        late = [t for t in self.targets if known.get(t.path) != t.digest]
         return "its unit has changed" if late else ""
 
     def restart(self) -> None:
@@ -386,12 +427,12 @@ class Transaction(program.Transaction):
                     files.replace(target.path, target.seen.content, target.seen.mode, target.seen.uid, target.seen.gid)
                 else:
                     files.remove(target.path)
-            self.reload_unit_files(target.path for target in self.changes)
+            take_up.read_unit_files([target.path for target in self.changes], self.units.verb, self.report)
             units.act("restart", "slapd.service")
             raise Failed(f"{error}; its old unit is back, and slapd serves with it") from None
         if self.manifest:  # a run that fails later restarts it no more
             self.manifest = {**self.manifest, "files": {path: files.digest(path) for path in self.files_of_ours()}}
-            files.save(self.manifest_file, self.manifest)
+            files.save(self.home.manifest, self.manifest)
 
     def outdated(self, listen: str) -> str:
         """Return why the running process has to be restarted, empty where it has not."""
@@ -419,26 +460,26 @@ class Transaction(program.Transaction):
             found = config.changes(desired, tree, recorded)
         except config.ConfigError as error:
             raise Failed(str(error)) from None
-        renewed = bool(self.stale_certificates()) and not self.restarted
+        renewed = bool(self.renewed()) and not self.restarted
         told = any(request.dn == config.GLOBAL and _touches_tls(request) for request in found)
         for request in found:
             self.show(f"cn=config: {request.what}", request.before, request.after)
         if found or (renewed and not told):
             if not self.missing.get("packages") and "absent" not in self.watched.values():
                 rehearse(found, self.plan["key_group"])
-            healthy = not self.dry and not self.complaint()
+            healthy = not self.report.dry and not self.complaint()
             if found:
-                if not self.dry:
+                if not self.report.dry:
                     self.send_all(found)
-                self.did("changed", "change", f"cn=config: {', '.join(request.what for request in found)}")
-            if renewed and not told and self.did("took over", "take over", "the renewed certificate"):
+                self.report.did("changed", "change", f"cn=config: {', '.join(request.what for request in found)}")
+            if renewed and not told and self.report.did("took over", "take over", "the renewed certificate"):
                 send(self.connection, config.reloaded_certificates(desired["global"]))
-            wrong = self.complaint() if not self.dry else ""
+            wrong = self.complaint() if not self.report.dry else ""
             if wrong:
                 if healthy and found:
                     raise Failed(f"does not serve with the new configuration ({wrong}); {self.take_back(found)}")
                 raise Failed(f"does not serve: {wrong}")
-        self.database_there = self.dry is False or not any(
+        self.database_there = self.report.dry is False or not any(
             request.add and "olcSuffix" in request.add for request in found
         )
         self.record["config"] = {
@@ -533,8 +574,8 @@ class Transaction(program.Transaction):
             except Failed:
                 if not self.record.get("loading"):
                     return
-        if self.dry:
-            self.did("took up", "take up", f"the directory {where}")
+        if self.report.dry:
+            self.report.did("took up", "take up", f"the directory {where}")
             return
         alone = {name: v for name, v in self.plan["config"]["database"].items() if name not in FOLLOWS}
         self.configure({**self.plan["config"], "database": alone})
@@ -548,7 +589,7 @@ class Transaction(program.Transaction):
         if arrived:
             files.remove(host.ARRIVING)
         if ldif:
-            self.did("took up", "take up", f"the directory {where}")
+            self.report.did("took up", "take up", f"the directory {where}")
 
     def provider(self) -> Connection:
         """Return a connection to the provider; raises Failed where it does not answer."""
@@ -603,7 +644,7 @@ class Transaction(program.Transaction):
         if self.plan["followed"] and self.database_there and (merge.changes or merge.needed):
             refuse_late(self.connection, desired["suffix"])
         self.tell(merge.changes)
-        if merge.changes and not self.dry:
+        if merge.changes and not self.report.dry:
             # a run that ends half way must leave nothing that a later one takes for somebody else's
             self.under_way = True
             self.record.update(entries.united(self.record, merge.record))
@@ -618,7 +659,7 @@ class Transaction(program.Transaction):
     def note_lag(self) -> None:
         """Say if a replica is not in step with the provider after a while; it does not need this run to catch up."""
         provider = self.plan["provider"]
-        if not self.database_there or (self.dry and self.changed):
+        if not self.database_there or (self.report.dry and self.report.changed):
             return
         suffix = self.plan["config"]["suffix"]
         try:
@@ -627,13 +668,13 @@ class Transaction(program.Transaction):
         except Failed:
             self.notes.append(f"the provider {provider} does not answer: changes come when it answers again")
             return
-        end = time.monotonic() + (_PATIENCE if self.changed else 2)
+        end = time.monotonic() + (_PATIENCE if self.report.changed else 2)
         while state(self.connection, suffix) < goal:
             if time.monotonic() > end:
                 self.notes.append(f"the directory here lacks changes of {provider} still; it goes on fetching them")
                 return
             time.sleep(0.1)
-        if not self.dry and files.exists(host.ARRIVING):
+        if not self.report.dry and files.exists(host.ARRIVING):
             files.remove(host.ARRIVING)  # of a move that was taken back
         self.compare_entries(at_provider, suffix)
 
@@ -654,7 +695,7 @@ class Transaction(program.Transaction):
             return
         differ = sum(theirs.get(dn) != ours.get(dn) for dn in {**theirs, **ours})
         many = "1 entry" if differ == 1 else f"{differ} entries"
-        if self.did("took", "take", f"the directory of {self.plan['provider']} anew ({many} differed)"):
+        if self.report.did("took", "take", f"the directory of {self.plan['provider']} anew ({many} differed)"):
             ldif = as_ldif(provider, suffix)
             try:
                 self.load(ldif)
@@ -671,11 +712,13 @@ class Transaction(program.Transaction):
             groups.setdefault((request.verb, request.kind), []).append(request)
         for (verb, kind), group in groups.items():
             if kind == "branch":
-                self.did("added", "add", f"the directory's root and branches below {self.plan['entries']['suffix']}")
+                self.report.did(
+                    "added", "add", f"the directory's root and branches below {self.plan['entries']['suffix']}"
+                )
                 continue
             plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
             word = kind if len(group) == 1 else f"{len(group)} {plural}"
-            self.did(PAST[verb], verb, f"{word}: {entries.names(request.name for request in group)}")
+            self.report.did(PAST[verb], verb, f"{word}: {entries.names(request.name for request in group)}")
         if requests and self.module._diff:
             before = [line for request in requests for line in request.lines(request.before)]
             after = [line for request in requests for line in request.lines(request.after)]
@@ -686,10 +729,10 @@ class Transaction(program.Transaction):
         given = self.request.get("passwords", {})
         now = [name for name in names if name in given]
         self.needed = [name for name in names if name not in given]
-        if self.dry:
+        if self.report.dry:
             self.needed = []
             if names:
-                self.did("set", "set", f"the password of {entries.names(names)}")
+                self.report.did("set", "set", f"the password of {entries.names(names)}")
             return
         if not now:
             return
@@ -697,7 +740,7 @@ class Transaction(program.Transaction):
         suffix = self.plan["entries"]["suffix"]
         dns = self.dns(suffix, ("mail", "cn"))
         self.connection.all_of((self.password_request(name, dns[name][0], given[name]) for name in now), _WINDOW)
-        self.did("set", "set", f"the password of {entries.names(now)}")
+        self.report.did("set", "set", f"the password of {entries.names(now)}")
         after = self.dns(suffix, ("mail", "cn", "userPassword"))
         for name in now:
             self.record["passwords"][name] = {
@@ -859,7 +902,7 @@ def _new_folder(name: str) -> str:
 
 
 def _make_folder(path: str) -> None:
-    files.make_folder(path, 0o700, program.number(files.uid_of, USER), program.number(files.gid_of, USER))
+    files.make_folder(path, 0o700, folders.number(files.uid_of, USER), folders.number(files.gid_of, USER))
 
 
 @contextlib.contextmanager
@@ -903,4 +946,5 @@ def detached(ldif: str, new_folder: Callable[[str], str]) -> str:
 
 def apply(module: AnsibleModule) -> None:
     """Apply the plan of the module's request; ends the module."""
-    program.execute(Transaction(module))
+    change = Transaction(module)
+    transaction.execute(change.program, module, change.answered)

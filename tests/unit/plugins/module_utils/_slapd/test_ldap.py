@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import Paths
+from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
+from ansible_collections.postamt.mail.plugins.module_utils._engine.unit_changes import UnitChanges
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
 
@@ -42,9 +45,8 @@ def replica(tmp_path: Path) -> Any:
         "config": {"suffix": "o=mail", "database": {"olcDbDirectory": [str(folder)]}},
         "provider": "mail.example.org",
     }
-    change.record, change.connection, change.dry, change.changed = {}, "own", False, False
-    change.actions, change.under_way = [], False
-    change.home, change.record_file = str(tmp_path / "home"), str(tmp_path / "home" / "applied.json")
+    change.record, change.connection, change.report, change.under_way = {}, "own", Report(), False
+    change.home, change.record_file = Paths(str(tmp_path)).of("home"), str(tmp_path / "home" / "applied.json")
     return SimpleNamespace(change=change, folder=folder)
 
 
@@ -111,7 +113,7 @@ def test_a_slapd_that_would_not_get_its_port_is_not_started(replica: Any, monkey
     row = 'LISTEN 0 5 127.0.0.1:389 0.0.0.0:* users:(("dirsrv",pid=999999999,fd=3))'
     monkeypatch.setattr(units, "output", lambda *_words, **_how: units.Output(0, row, ""))
     replica.change.plan["listen"] = "ldapi:/// ldap://localhost/ ldaps://localhost/"
-    replica.change.starts = ["slapd.service"]
+    replica.change.units = UnitChanges(starts=["slapd.service"])
     with pytest.raises(
         Failed, match=r"^port 389 of 127.0.0.1 is taken by dirsrv \(process 999999999\); nothing was ch"
     ):
