@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import rivals
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison, Transaction
+from ansible_collections.postamt.mail.plugins.module_utils._engine.adopt import Comparison, compare
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis, clamav, dovecot, postfix, sasl
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
@@ -24,9 +24,7 @@ PROGRAMS = {
 
 def compared(name: str, module: AnsibleModule, plan: dict[str, Any]) -> Comparison:
     """Return how one program of the host differs from its plan."""
-    request = {"plan": plan}
-    transaction = ldap.Transaction(module, request) if name == "ldap" else Transaction(PROGRAMS[name], module, request)
-    return transaction.compare()
+    return ldap.compare(plan) if name == "ldap" else compare(PROGRAMS[name](plan))
 
 
 def apply(module: AnsibleModule) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import RUNTIME, STATE, UNIT_FILES, alone
+from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import RUNTIME, STATE, UNIT_FILES
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 FIRST = ("postfix", "amavis", "clamav", "sasl", "dovecot")  # so that no mail comes in while the rest goes away

@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.transaction import run
 
 MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"
@@ -30,7 +30,7 @@ WAYS_OUT = (
 
 
 class Clamav(Program):
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         """Have clamconf read the options, and clamscan load the signatures that are new."""
         problems = []
         names = {os.path.basename(path): path for path in (MAIN, UPDATER) if files.exists(stage + path)}
@@ -47,14 +47,14 @@ class Clamav(Program):
                 problems.append(f"{SIGNATURES}{name}: {said[0] if said else 'cannot be read'}")
         return problems
 
-    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
         """Signatures, without which clamd does not start, where they are to be fetched."""
         # Not below it, where freshclam downloads, and leaves what it had when it was killed.
         found = (f"{SIGNATURES}{name}" for name in files.names(SIGNATURES) if not name.endswith(".dat"))
         there = {path for path in found if (status := files.status(path)) and stat.S_ISREG(status.st_mode)} - {TEST}
-        brought = {file["path"] for file in plan["files"] if file["path"].startswith(SIGNATURES)}
-        fetched = any(unit["name"] == UPDATES and unit["running"] for unit in plan["units"])
-        return [FIRST] if fetched and not (there - {*self.leaving}) | (brought - {TEST}) else []
+        brought = {file["path"] for file in self.plan["files"] if file["path"].startswith(SIGNATURES)}
+        fetched = any(unit["name"] == UPDATES and unit["running"] for unit in self.plan["units"])
+        return [FIRST] if fetched and not (there - {*leaving}) | (brought - {TEST}) else []
 
     def create(self, what: str) -> None:
         """Fetch them now, since clamd's own unit would try for ever, and say less of it."""

@@ -13,14 +13,9 @@ from collections.abc import Iterable, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, secrecy, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
-    Contents,
-    Program,
-    Target,
-    run,
-    settings,
-    unified,
-)
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.target import Target, settings, unified
+from ansible_collections.postamt.mail.plugins.module_utils._engine.transaction import run
 
 MAIN = "/etc/dovecot/dovecot.conf"
 
@@ -82,11 +77,11 @@ class Dovecot(Program):
             )
         return problems, notes
 
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""
         version = units.output("dovecot", "--version", check=False).stdout
         strict = ["-e", "/bin/true"] if version.startswith("2.3") else ["-F"]
-        if self.dry and not all(map(files.exists, self.plan["opens"])):
+        if dry and not all(map(files.exists, self.plan["opens"])):
             strict = ["-n"]  # the strict way opens them, and an earlier task of this run would have made them
         found = units.output("doveconf", "-c", stage + MAIN, *strict, check=False)
         if found.returncode == 0:

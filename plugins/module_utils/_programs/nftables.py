@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.transaction import run
 
 CONFIGURATION = "/etc/postamt/nftables.conf"
 TABLE = "postamt"
@@ -19,7 +20,7 @@ class Nftables(Program):
             content.replace(f"table inet {TABLE} ", f"table inet {TABLE}_tried ") if path == CONFIGURATION else content
         )
 
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         found = units.output(self.checker, "-c", "-f", stage + CONFIGURATION, check=False)
         return [line for line in found.stderr.splitlines() if "rror:" in line] if found.returncode else []
 

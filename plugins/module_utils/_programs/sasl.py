@@ -4,19 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Program, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import UNIT_FILES
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.transaction import run
 
 UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
 ALIAS = f"{DEBIANS} another name of {UNIT}"
 
 
 class Sasl(Program):
-    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
         leads = files.readlink(UNIT_FILES + DEBIANS)
         return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
 

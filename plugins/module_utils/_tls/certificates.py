@@ -9,7 +9,9 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import transaction, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
 from ansible_collections.postamt.mail.plugins.module_utils._tls import reload
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHAIN, FOLDER, GROUP, Store
@@ -17,55 +19,36 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHA
 ACME = "postamt-acme.service"
 
 
-class Transaction(program.Transaction):
-    """One call of the module. Its request's `state` says which.
+class Certificates(Program):
+    reloads = False  # the command is read whenever it starts
+
+
+def answered(program: Program, request: dict[str, Any], store: Store, report: Report) -> dict[str, Any]:
+    """Do what a request's `state` says; returns what the module answers. Raises units.Failed.
 
     seen: apply the plan's files and units, and return which certificates are there. requested: make missing keys,
     return signing requests. installed: take chains with their keys, and have them served.
     """
+    try:
+        if request["state"] == "seen":
+            missing = transaction.apply(program, report)
+            shown = {"shown_by": shown_by(store)} if report.dry else {}
+            return {"missing": missing, **store.seen(), **shown}
+        if request["state"] == "requested":
+            return {"missing": {}, "requests": store.requested(request["certificates"])}
+        store.installed(request["ca"], request["certificates"], request["removed"])
+        reloaded, left = reload.serve()
+        # What is left is for the roles of the programs, which come later and say more.
+        return {"missing": {}, "reloaded": sorted(reloaded), "left": left}
+    except CertificateError as error:
+        raise units.Failed(str(error)) from None
 
-    def __init__(self, module: AnsibleModule) -> None:
-        super().__init__(program.Program, module)
-        try:
-            gid = grp.getgrnam(GROUP).gr_gid
-        except KeyError:
-            gid = -1  # its package is missing yet
-        self.store = Store(FOLDER, gid, module.run_command)
-        self.result: dict[str, Any] = {}
 
-    def apply(self) -> None:
-        state = self.request["state"]
-        try:
-            if state == "seen":
-                super().apply()
-                self.result = self.store.seen()
-                if self.dry:
-                    self.result["shown_by"] = self.shown_by()
-            elif state == "requested":
-                self.result = {"requests": self.store.requested(self.request["certificates"])}
-            else:
-                self.store.installed(self.request["ca"], self.request["certificates"], self.request["removed"])
-                reloaded, left = reload.serve()
-                # What is left is for the roles of the programs, which come later and say more.
-                self.result = {"reloaded": sorted(reloaded), "left": left}
-        except CertificateError as error:
-            raise units.Failed(str(error)) from None
-
-    def shown_by(self) -> dict[str, list[str]]:
-        """Return by certificate the titles of the programs that would be reloaded for it."""
-        chains = {name: f"{FOLDER}/{name}/{CHAIN}" for name in self.store.names()}
-        known = reload.programs()
-        return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
-
-    def look_at_units(self) -> None:
-        super().look_at_units()
-        if self.take_up_verb == "reload":
-            self.take_up_verb = ""  # the command is read whenever it starts
-
-    def exit(self) -> None:
-        self.module.exit_json(
-            changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing, **self.result
-        )
+def shown_by(store: Store) -> dict[str, list[str]]:
+    """Return by certificate the titles of the programs that would be reloaded for it."""
+    chains = {name: f"{FOLDER}/{name}/{CHAIN}" for name in store.names()}
+    known = reload.programs()
+    return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
 
 
 def obtain(module: AnsibleModule) -> None:
@@ -83,6 +66,12 @@ def obtain(module: AnsibleModule) -> None:
 
 def apply(module: AnsibleModule) -> None:
     """Do what the module's request says; ends the module."""
-    if module.params["request"]["state"] == "obtain":
+    request = module.params["request"]
+    if request["state"] == "obtain":
         obtain(module)
-    program.execute(Transaction(module))
+    try:
+        gid = grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        gid = -1  # its package is missing yet
+    program, store = Certificates(request["plan"]), Store(FOLDER, gid, module.run_command)
+    transaction.execute(program, module, lambda report: answered(program, request, store, report))
