@@ -27,7 +27,7 @@ def mirrors(*options: str) -> Mirrors:
     """
     if wish := os.environ.get("DEBIAN_MIRROR"):
         return Mirrors(wish, f"{wish}-security")
-    found = {}
+    found: dict[str, str] = {}
     # apt knows who publishes a suite once its lists are fetched; before that, the names have to do
     for option, ours in (
         ("--release-info", lambda site, suite, origin: origin == "Debian"),

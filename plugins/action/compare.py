@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import DIFFERENCES, refusal
+from ansible_collections.postamt.mail.plugins.module_utils._engine.adopt import DIFFERENCES, refusal
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError

@@ -7,7 +7,7 @@ from __future__ import annotations
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._accounts.store import AccountStore
 from ansible_collections.postamt.mail.plugins.module_utils._accounts.users import Users
-from ansible_collections.postamt.mail.plugins.module_utils._engine import program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.accounts import Accounts, do_left
 
@@ -21,7 +21,7 @@ def apply(module: AnsibleModule) -> None:
         do_left(module)
     call = STORES[request["store"]](module)
     try:
-        with program.alone(call.lock):
+        with alone(call.lock):
             call.execute()
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(call.actions), actions=call.actions)

@@ -25,7 +25,7 @@ class AccountStore(abc.ABC):
     what else is returned (RETURN of plugins/modules/account.py).
     """
 
-    lock: ClassVar[str]  # whose lock is held meanwhile, see program.alone()
+    lock: ClassVar[str]  # whose lock is held meanwhile, see locks.alone()
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, rivals
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Comparison
+from ansible_collections.postamt.mail.plugins.module_utils._engine.adopt import Comparison
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 
@@ -17,7 +17,7 @@ def apply(module: AnsibleModule) -> None:
     try:
         servers = rivals.found() if any("postfix" in plan["packages"] for plan in plans.values()) else []
         for name, plan in plans.items():
-            found[name] = dispatch.transaction(name, module, {"plan": plan}).compare()
+            found[name] = dispatch.compare(name, plan)
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(

@@ -9,41 +9,33 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
+
+if TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 
 # What of a plan the look needs again; contents of files and secrets are not in it.
 _KEPT = ("wanted", "program", "packages", "users", "units", "questions")
 
 
-class Kind(Protocol):
-    """What is asked of a program's class."""
+def record(program: Program, paths: Iterable[str], folders: Iterable[Mapping[str, str]]) -> dict[str, Any]:
+    """Return what a manifest keeps as `last`; nothing where a look may not find that there is nothing to do.
 
-    evidence_needs: tuple[str, ...]
-
-    def companion_units(self, unit: str) -> tuple[str, ...]:
-        """Return the units that run with a unit of the plan."""
-
-    def evidence(self) -> dict[str, Any]:
-        """Return what else tells that the program is as a run left it."""
-
-
-def record(plan: Mapping[str, Any], kind: Kind, paths: Iterable[str], folders: list[dict[str, str]]) -> dict[str, Any]:
-    """Return what a manifest keeps as `last`; nothing where the controller has said no digest.
-
-    The plan's digest tells it from any other plan. paths: the files that the plan has written. folders: as the plan has
-    them.
+    The plan's digest, which the controller says, tells it from any other plan. paths: the files that were written.
+    folders: as the plan has them.
     """
-    if not plan.get("digest"):
+    plan = program.plan
+    if not plan.get("digest") or not program.settles():
         return {}
     return {
         "digest": plan["digest"],
-        "plan": {key: plan[key] for key in (*_KEPT, *kind.evidence_needs) if key in plan},
+        "plan": {key: plan[key] for key in (*_KEPT, *program.evidence_needs) if key in plan},
         "files": {path: rights(path) for path in sorted(paths)},
-        "folders": folders if plan["wanted"] else [],
-        "companions": {unit["name"]: list(kind.companion_units(unit["name"])) for unit in plan["units"]},
-        "evidence": kind.evidence(),
+        "folders": [dict(folder) for folder in folders] if plan["wanted"] else [],
+        "companions": {unit["name"]: list(program.companion_units(unit["name"])) for unit in plan["units"]},
+        "evidence": program.evidence(),
     }
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import RUNTIME, STATE, UNIT_FILES, alone
+from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import RUNTIME, STATE, UNIT_FILES
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 CONFIG = "/cn=config.ldif"  # among slapd's originals, and no file of its own

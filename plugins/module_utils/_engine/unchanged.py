@@ -11,11 +11,13 @@ run of the program's module. Whatever it cannot tell is a doubt, and a doubt mea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, needs, unit_changes, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.last import rights
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, Home, Paths
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.plugins.module_utils._tls import shown
 
 _DAMAGE = (units.Failed, OSError, KeyError, TypeError, ValueError, AttributeError)  # somebody may edit a manifest
@@ -55,15 +57,13 @@ class World:
     """What of the host is asked once for all programs."""
 
     installed: frozenset[str]
-    packages_since: Mapping[str, float]  # when a package's files came, in seconds since the epoch
+    came: Mapping[str, Collection[float]]  # when packages of each program came, in seconds since the epoch
     states: Mapping[str, units.UnitState]
     listeners: list[units.Listener]
     shown: Mapping[str, list[str]]  # ports that show another certificate than the one on disk, by program
 
 
-def settled(
-    kinds: Callable[[str], type[program.Program]], state: str = program.STATE
-) -> tuple[dict[str, str], dict[str, list[str]]]:
+def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple[dict[str, str], dict[str, list[str]]]:
     """Return the digests of the plans that the host is still as they say, by program, and doubts about the others.
 
     kinds: returns a program's class by its name.
@@ -71,20 +71,20 @@ def settled(
     found: dict[str, str] = {}
     doubts: dict[str, list[str]] = {}
     claims = []
-    for name in files.names(state):
+    for name in files.names(paths.state):
         try:
-            manifest = files.load(f"{state}/{name}/manifest.json")
+            manifest = files.load(paths.of(name).manifest)
             if manifest.get("last"):
                 claims.append(Claim(name, manifest))
         except OSError as error:
             doubts[name] = [str(error)]
     try:
-        world = _world(claims)
+        world = _world(claims, paths)
     except _DAMAGE as error:
         return {}, {claim.name: [_said(error)] for claim in claims}
     for claim in claims:
         try:
-            doubts[claim.name] = list(_doubts(claim, world, kinds(claim.name), state))
+            doubts[claim.name] = list(_doubts(claim, world, kinds(claim.name), paths.of(claim.name)))
         except _DAMAGE as error:
             doubts[claim.name] = [_said(error)]
         if not doubts[claim.name]:
@@ -97,11 +97,14 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, units.Failed | OSError) else f"its manifest is damaged ({error!r})"
 
 
-def _world(claims: list[Claim]) -> World:
+def _world(claims: list[Claim], paths: Paths) -> World:
     packages = {name for claim in claims for name in claim.plan["packages"]}
     return World(
-        installed=frozenset(program.installed(sorted(packages))),
-        packages_since=program.packages_since(packages),
+        installed=frozenset(needs.installed(sorted(packages))),
+        came={
+            claim.name: unit_changes.packages_since(claim.name, claim.plan["packages"], paths).values()
+            for claim in claims
+        },
         states=units.states(dict.fromkeys(unit for claim in claims for unit in claim.all_units)),
         listeners=units.listeners(),
         shown=_shown(claims),
@@ -117,10 +120,10 @@ def _shown(claims: list[Claim]) -> dict[str, list[str]]:
     return {claim.name: shown.wrong(claim.manifest.get("serves") or ()) for claim in claims}
 
 
-def _doubts(claim: Claim, world: World, kind: type[program.Program], state: str) -> Iterator[str]:
+def _doubts(claim: Claim, world: World, kind: type[Program], home: Home) -> Iterator[str]:
     """Yield what is not as the last run left it, one sentence each."""
     last, plan = claim.last, claim.plan
-    if files.exists(f"{state}/{claim.name}/pending/mark.json"):
+    if files.exists(home.journal):
         yield "a change was left half done"
     for path, digest in claim.manifest["files"].items():
         if files.digest(path) != digest:
@@ -134,7 +137,7 @@ def _doubts(claim: Claim, world: World, kind: type[program.Program], state: str)
         if files.digest(path) != digest:
             yield f"{path} has changed"
     yield from (f"{port} shows another certificate than the one on disk" for port in world.shown.get(claim.name, ()))
-    now = kind(plan, True).evidence()
+    now = kind(plan).evidence()
     for name in {*now, *last["evidence"]}:
         if now.get(name) != last["evidence"].get(name):
             yield f"{name} is not as it was"
@@ -144,13 +147,13 @@ def _doubts_of_parts(claim: Claim, world: World) -> Iterator[str]:
     """Yield what is missing of that which a program that is wanted needs."""
     plan = claim.plan
     for folder in claim.last["folders"]:
-        if not program.folder_right(folder):
+        if not folders.right(folder):
             yield f"folder {folder['path']} is not there, or has another owner or mode"
     for name in plan["packages"]:
         if name not in world.installed:
             yield f"package {name} is not installed"
     for user in plan["users"]:
-        if not program.has_user(user):
+        if not needs.has_user(user):
             yield f"user {user['name']} is not there, or not in its groups"
     mine = set(claim.all_units)
     for address, port in sorted(claim.ports):
@@ -162,8 +165,7 @@ def _doubts_of_parts(claim: Claim, world: World) -> Iterator[str]:
 
 
 def _doubts_of_units(claim: Claim, world: World) -> Iterator[str]:
-    own = [name for name in claim.plan["packages"] if name.startswith(claim.name)]
-    came = max((world.packages_since.get(name, 0.0) for name in own), default=0.0)
+    came = max(world.came[claim.name], default=0.0)
     for unit in claim.plan["units"]:
         state = world.states[unit["name"]]
         if not unit["running"]:
@@ -177,5 +179,5 @@ def _doubts_of_units(claim: Claim, world: World) -> Iterator[str]:
                 yield f"{name} does not run"
         if state.stale:
             yield f"the file of {unit['name']} has changed since systemd read it"
-        if state.active and program.began(state) < came:
+        if state.active and unit_changes.began(state) < came:
             yield f"a package of {unit['name']} came while it ran"

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
@@ -24,14 +23,14 @@ class Amavis(Program):
         """Return what is read before this collection's file, which has the last word."""
         return [path for path in _numbered(SHIPPED[1]) if path != MAIN]
 
-    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
         """Debian's own part of the configuration reads the host's mail name, which the package of Postfix makes."""
         return [] if files.exists(MAILNAME) else [MAILNAME]
 
     def create(self, what: str) -> None:
         files.write(what, f"{self.plan['mailname']}\n".encode(), 0o644)
 
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         return [*self._settings(stage), *self._rules(stage)]
 
     def _settings(self, stage: str) -> list[str]:

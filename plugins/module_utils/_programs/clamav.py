@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
@@ -29,7 +29,7 @@ WAYS_OUT = (
 
 
 class Clamav(Program):
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         """Have clamconf read the options, and clamscan load the signatures that are new."""
         problems = []
         names = {os.path.basename(path): path for path in (MAIN, UPDATER) if files.exists(stage + path)}
@@ -46,12 +46,12 @@ class Clamav(Program):
                 problems.append(f"{SIGNATURES}{name}: {said[0] if said else 'cannot be read'}")
         return problems
 
-    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
         """Signatures, without which clamd does not start, where they are to be fetched."""
         there = signatures()
-        brought = {file["path"] for file in plan["files"] if file["path"].startswith(SIGNATURES)}
-        fetched = any(unit["name"] == UPDATES and unit["running"] for unit in plan["units"])
-        return [FIRST] if fetched and not (there - {*self.leaving}) | (brought - {TEST}) else []
+        brought = {file["path"] for file in self.plan["files"] if file["path"].startswith(SIGNATURES)}
+        fetched = any(unit["name"] == UPDATES and unit["running"] for unit in self.plan["units"])
+        return [FIRST] if fetched and not (there - {*leaving}) | (brought - {TEST}) else []
 
     def evidence(self) -> dict[str, Any]:
         return {"that there are signatures": bool(signatures())}

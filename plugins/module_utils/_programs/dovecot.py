@@ -12,13 +12,8 @@ import stat
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, secrecy, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
-    Contents,
-    Program,
-    Target,
-    settings,
-    unified,
-)
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.target import Target, settings, unified
 
 MAIN = "/etc/dovecot/dovecot.conf"
 
@@ -80,11 +75,11 @@ class Dovecot(Program):
             )
         return problems, notes
 
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         """Ask doveconf for all of the settings, certificates opened (doveconf(1)); it tells the first error only."""
         version = units.output("dovecot", "--version", check=False).stdout
         strict = ["-e", "/bin/true"] if version.startswith("2.3") else ["-F"]
-        if self.dry and not all(map(files.exists, self.plan["opens"])):
+        if dry and not all(map(files.exists, self.plan["opens"])):
             strict = ["-n"]  # the strict way opens them, and an earlier task of this run would have made them
         found = units.output("doveconf", "-c", stage + MAIN, *strict, check=False)
         if found.returncode == 0:
@@ -175,12 +170,3 @@ def _mboxes() -> list[str]:
         if status and stat.S_ISREG(status.st_mode) and status.st_size and status.st_uid >= 1000:
             found.append(path)
     return found
-
-
-def stays() -> dict[str, str]:
-    """Return where Dovecot keeps mail, in its words: that stays on a host that the collection leaves."""
-    if not shutil.which("doveconf"):
-        return {}
-    named = (("mail_location",), ("mail_driver", "mail_path"))  # 2.3; 2.4, to which the other is empty
-    said = (units.output("doveconf", "-h", *names, check=False).stdout.split() for names in named)
-    return {"mailboxes": next((":".join(words) for words in said if words), "")}

@@ -7,9 +7,9 @@ from __future__ import annotations
 import hashlib
 import time
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import STATE, Program, packaged_digests, run
+from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import packaged_digests
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
@@ -21,7 +21,11 @@ DEBIANS_UNIT, DEBIANS_CONFIGURATION = "haproxy.service", "/etc/haproxy/haproxy.c
 
 
 class Haproxy(Program):
-    def check(self, stage: str) -> list[str]:
+    def displaced_units(self) -> tuple[str, ...]:
+        """Return the package's own unit, which it enables, unless an administrator uses it."""
+        return (DEBIANS_UNIT,) if files.exists(self.checker) and _unused() else ()
+
+    def check(self, stage: str, dry: bool) -> list[str]:
         """Have HAProxy read the configuration, with the certificate beside it."""
         path = stage + CONFIGURATION
         pem, ca = f"{stage}/certificate.pem", f"{TLS}/ca.pem"
@@ -75,16 +79,3 @@ def _unused() -> bool:
     seen = files.see(DEBIANS_CONFIGURATION)
     known = packaged_digests().get(DEBIANS_CONFIGURATION, ())
     return seen is None or hashlib.md5(seen.content, usedforsecurity=False).hexdigest() in known
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module.
-
-    The package enables its own unit. On the first run it is disabled, unless an administrator uses it.
-    """
-    plan = module.params["request"]["plan"]
-    said = plan["program"]
-    installed, first = files.exists(said["checker"]), not files.exists(f"{STATE}/{said['name']}/manifest.json")
-    if plan["wanted"] and installed and first and _unused():
-        plan["units"].insert(0, {"name": DEBIANS_UNIT, "running": False})
-    run(Haproxy, module)

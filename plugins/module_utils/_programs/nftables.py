@@ -18,7 +18,7 @@ class Nftables(Program):
             content.replace(f"table inet {TABLE} ", f"table inet {TABLE}_tried ") if path == CONFIGURATION else content
         )
 
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         found = units.output(self.checker, "-c", "-f", stage + CONFIGURATION, check=False)
         return [line for line in found.stderr.splitlines() if "rror:" in line] if found.returncode else []
 

@@ -8,17 +8,11 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, secrecy, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import (
-    Contents,
-    Program,
-    Target,
-    settings,
-    unified,
-)
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.target import Target, settings, unified
 
 FOLDER = "/etc/postfix"
 MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
@@ -56,7 +50,7 @@ class Postfix(Program):
         if built.returncode != 0:
             raise units.Failed("; ".join(complaints(built.stderr)))
 
-    def check(self, stage: str) -> list[str]:
+    def check(self, stage: str, dry: bool) -> list[str]:
         folder = stage + FOLDER
         asked = {option: units.output("postconf", "-c", folder, option, check=False) for option in ("-n", "-M", "-P")}
         problems = [problem for answer in asked.values() for problem in complaints(answer.stderr)]
@@ -106,7 +100,7 @@ class Postfix(Program):
         """Compare parameters and services one by one, in whatever order and layout they stand."""
         told = ""
         for target in targets:
-            old = target.seen.content.decode("utf-8", "replace") if target.seen else ""
+            old = target.text_before or ""
             if target.path in self.last:
                 after = listed(" ".join(entry) for entry in forms.entries(target.path, self.planned(target.path)))
                 told += unified(
@@ -116,8 +110,8 @@ class Postfix(Program):
                 told += target.unified()
         return told
 
-    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
-        missing = plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
+    def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
+        missing = self.plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
         return [f"the table of {ALIASES}"] if missing else []
 
     def create(self, what: str) -> None:

@@ -4,18 +4,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import UNIT_FILES, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import UNIT_FILES
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 
 UNIT, DEBIANS = "saslauthd-postfix.service", "saslauthd.service"
 ALIAS = f"{DEBIANS} another name of {UNIT}"
 
 
 class Sasl(Program):
-    def missing_artifacts(self, plan: Mapping[str, Any]) -> list[str]:
+    def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
         leads = files.readlink(UNIT_FILES + DEBIANS)
         return [] if leads in (UNIT_FILES + UNIT, UNIT, "/dev/null") else [ALIAS]  # masked: nothing else starts
 

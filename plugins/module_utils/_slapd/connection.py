@@ -31,30 +31,38 @@ class Connection:
     """An LDAP connection through a socket, as root (SASL EXTERNAL) or by a login: DN and password."""
 
     def __init__(self, path: str = SOCKET, wait: float = 5.0, login: tuple[str, str] | None = None) -> None:
+        """Connect; raises Failed. wait: seconds that slapd may take to answer at all."""
+        self.path = path
+        self.wait = wait
+        self.login = login
+        self.open()
+
+    def open(self) -> None:
+        """Connect, or connect anew to a slapd that was started again; raises Failed."""
         try:
             ldap = importlib.import_module("ldap")
         except ImportError:
             raise Failed("python3-ldap is there, but not for this Python: use Debian's own, /usr/bin/python3") from None
         self.ldap: Any = ldap
-        self.link: Any = ldap.initialize(f"ldapi://{quote(path, safe='')}")
+        self.link: Any = ldap.initialize(f"ldapi://{quote(self.path, safe='')}")
         self.link.set_option(ldap.OPT_NETWORK_TIMEOUT, 10.0)
-        if login:  # at another host
+        if self.login:  # at another host
             self.link.set_option(ldap.OPT_TIMEOUT, 60.0)
-        end = time.monotonic() + wait
+        end = time.monotonic() + self.wait
         while True:
             try:
-                if login:
-                    self.link.simple_bind_s(*login)
+                if self.login:
+                    self.link.simple_bind_s(*self.login)
                 else:
                     self.link.sasl_non_interactive_bind_s("EXTERNAL")
                 return
             except ldap.SERVER_DOWN:
                 if time.monotonic() > end:
-                    raise Failed(f"slapd does not answer on {path}") from None
+                    raise Failed(f"slapd does not answer on {self.path}") from None
                 time.sleep(0.05)
             except ldap.LDAPError as error:
-                who = login[0] if login else "root"
-                raise Failed(f"slapd does not let {who} in on {path}: {explained(error)}") from None
+                who = self.login[0] if self.login else "root"
+                raise Failed(f"slapd does not let {who} in on {self.path}: {explained(error)}") from None
 
     def search(self, base: str, scope: str, query: str = "(objectClass=*)", names: Iterable[str] = ()) -> config.Tree:
         """Return entries by DN, values as text; nothing where the base does not exist."""

@@ -16,13 +16,15 @@ import zlib
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, program
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host
+from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import STATE
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, replica
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import Connection, send
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.paths import RECORD
 
-MOVED = os.path.join(program.STATE, "ldap", "moved.json")  # what the record said of entries that are elsewhere now
+MOVED = os.path.join(STATE, "ldap", "moved.json")  # what the record said of entries that are elsewhere now
 
 
 def packed(content: dict[str, Any]) -> str:
@@ -90,7 +92,7 @@ def apply(module: AnsibleModule) -> None:
     """Do the request's `step`; ends the module."""
     request, answer = module.params["request"], {}
     try:
-        with program.alone("ldap"):
+        with alone("ldap"):
             if request["step"] == "take":
                 content = take(request["suffix"], request["name"])
                 answer = {"data": packed(content), "accounts": len(content["record"]["accounts"])}

@@ -11,7 +11,7 @@ import base64
 import shutil
 from collections.abc import Iterable
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, units
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import config
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import Connection
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.paths import USER
@@ -61,4 +61,4 @@ def used(suffix: str) -> bool:
 
 
 def make_folder(path: str) -> None:
-    files.make_folder(path, 0o700, program.number(files.uid_of, USER), program.number(files.gid_of, USER))
+    files.make_folder(path, 0o700, folders.number(files.uid_of, USER), folders.number(files.gid_of, USER))

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import os
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import STATE
 
 SOCKET = "/run/slapd/ldapi"
 PID_FILE = "/run/slapd/slapd.pid"
 CONFIG = "/etc/ldap/slapd.d"
 DEFAULTS = "/etc/default/slapd"
 USER = "openldap"
-RECORD = os.path.join(program.STATE, "ldap", "applied.json")  # what the last run applied
+RECORD = os.path.join(STATE, "ldap", "applied.json")  # what the last run applied

@@ -9,7 +9,10 @@ import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, program, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, manifest, transaction, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
 from ansible_collections.postamt.mail.plugins.module_utils._tls import reload
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CA, CHAIN, FOLDER, GROUP, KEY, Store
@@ -17,18 +20,21 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CA,
 ACME = "postamt-acme.service"
 
 
-class Upkeep(program.Program):
-    """What tells that the certificates are as a run left them."""
+class Certificates(Program):
+    reloads = False  # the command is read whenever it starts
 
     def evidence(self) -> dict[str, Any]:
         """Return digests of each certificate's chain and key, and of the site's CA."""
-        places = {name: f"{FOLDER}/{name}" for name in _store().names()}
+        places = {name: f"{FOLDER}/{name}" for name in store_here().names()}
         pairs = {name: [f"{place}/{part}" for part in (CHAIN, KEY)] for name, place in places.items()}
         found = {f"certificate {name}": [*map(files.digest, paths)] for name, paths in pairs.items()}
         return {**found, "the site's CA": files.digest(f"{FOLDER}/{CA}")}
 
+    def settles(self) -> bool:
+        return all(one["matches"] and one["guarded"] for one in store_here().seen()["served"].values())
 
-def _store() -> Store:
+
+def store_here() -> Store:
     """Return the certificates of this host."""
     try:
         gid = grp.getgrnam(GROUP).gr_gid
@@ -39,66 +45,45 @@ def _store() -> Store:
 
 def seen() -> dict[str, Any]:
     """Return what lies here, where the evidence is that of a run which has found that keys and chains match."""
-    return _store().seen(matched=True)
+    return store_here().seen(matched=True)
 
 
-class Transaction(program.Transaction):
-    """One call of the module. Its request's `state` says which.
+def answered(program: Program, request: dict[str, Any], store: Store, report: Report) -> dict[str, Any]:
+    """Do what a request's `state` says; returns what the module answers. Raises units.Failed.
 
     seen: apply the plan's files and units, and return which certificates are there. requested: make missing keys,
     return signing requests. installed: take chains with their keys, and have them served.
     """
+    try:
+        if request["state"] == "seen":
+            missing = transaction.apply(program, report)
+            shown = {"shown_by": shown_by(store)} if report.dry else {}
+            return {"missing": missing, **store.seen(), **shown}
+        if request["state"] == "requested":
+            return {"missing": {}, "requests": store.requested(request["certificates"])}
+        store.installed(request["ca"], request["certificates"], request["removed"])
+        reloaded, left = reload.serve()
+        _keep_evidence(program)
+        # What is left is for the roles of the programs, which come later and say more.
+        return {"missing": {}, "reloaded": sorted(reloaded), "left": left}
+    except CertificateError as error:
+        raise units.Failed(str(error)) from None
 
-    def __init__(self, module: AnsibleModule) -> None:
-        super().__init__(Upkeep, module)
-        self.store = _store()
-        self.result: dict[str, Any] = {}
 
-    def apply(self) -> None:
-        state = self.request["state"]
-        try:
-            if state == "seen":
-                super().apply()
-                self.result = self.store.seen()
-                if self.dry:
-                    self.result["shown_by"] = self.shown_by()
-            elif state == "requested":
-                self.result = {"requests": self.store.requested(self.request["certificates"])}
-            else:
-                self.store.installed(self.request["ca"], self.request["certificates"], self.request["removed"])
-                reloaded, left = reload.serve()
-                self.keep_evidence()
-                # What is left is for the roles of the programs, which come later and say more.
-                self.result = {"reloaded": sorted(reloaded), "left": left}
-        except CertificateError as error:
-            raise units.Failed(str(error)) from None
+def _keep_evidence(program: Program) -> None:
+    """Have the next look at this host expect the certificates that were installed now."""
+    home = HOST.of(program.name)
+    record = dict(manifest.load(home).manifest)
+    if record.get("last"):
+        record["last"]["evidence"] = program.evidence()
+        manifest.keep(home, record)
 
-    def applied(self) -> dict[str, Any]:
-        fine = all(one["matches"] and one["guarded"] for one in self.store.seen()["served"].values())
-        return super().applied() if fine else {}
 
-    def keep_evidence(self) -> None:
-        """Have the next look at this host expect the certificates that were installed now."""
-        manifest = files.load(self.manifest_file)
-        if manifest.get("last"):
-            manifest["last"]["evidence"] = self.program.evidence()
-            files.save(self.manifest_file, manifest)
-
-    def shown_by(self) -> dict[str, list[str]]:
-        """Return by certificate the titles of the programs that would be reloaded for it."""
-        chains = {name: f"{FOLDER}/{name}/{CHAIN}" for name in self.store.names()}
-        known = reload.programs()
-        return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
-
-    def look_at_units(self) -> None:
-        super().look_at_units()
-        if self.take_up_verb == "reload":
-            self.take_up_verb = ""  # the command is read whenever it starts
-
-    def exit(self) -> None:
-        self.module.exit_json(
-            changed=self.changed, actions=self.actions, diff=self.diffs, missing=self.missing, **self.result
-        )
+def shown_by(store: Store) -> dict[str, list[str]]:
+    """Return by certificate the titles of the programs that would be reloaded for it."""
+    chains = {name: f"{FOLDER}/{name}/{CHAIN}" for name in store.names()}
+    known = reload.programs()
+    return {name: [p.title for p in known if p.shows(chain)] for name, chain in chains.items()}
 
 
 def obtain(module: AnsibleModule) -> None:
@@ -116,6 +101,8 @@ def obtain(module: AnsibleModule) -> None:
 
 def apply(module: AnsibleModule) -> None:
     """Do what the module's request says; ends the module."""
-    if module.params["request"]["state"] == "obtain":
+    request = module.params["request"]
+    if request["state"] == "obtain":
         obtain(module)
-    program.execute(Transaction(module))
+    program, store = Certificates(request["plan"]), store_here()
+    transaction.execute(program, module, lambda report: answered(program, request, store, report))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The parts of a plan: what a program's module sets up on a host, as plain data.
 
-`module_utils/_engine/program.py` applies a plan. A plan is JSON: what is typed here is typed for those who write
+`module_utils/_engine/transaction.py` applies a plan. A plan is JSON: what is typed here is typed for those who write
 it.
 """
 

@@ -13,7 +13,7 @@ import pathlib
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import packages
+from ansible_collections.postamt.mail.plugins.module_utils._engine.needs import packages
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import on_host, stock

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import last, program, unchanged, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import last, unchanged, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import Paths
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.tests.lib.described import described
 
 DIGEST = "a" * 64
 USER, GROUP = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
 
 
-class Daemon(program.Program):
+class Daemon(Program):
     """A program with something to look at beside its files."""
 
     artifact = "as it was"
@@ -61,8 +63,12 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(units, "_runner", None)
     units.set_runner(found)
     monkeypatch.setattr(units, "_unit_of", lambda process: "dovecot.service" if process == str(os.getpid()) else "")
-    monkeypatch.setattr(program, "packages_since", lambda names: dict.fromkeys(names, 0.0))
     return found
+
+
+def places(folder: Path) -> Paths:
+    """Return where records of a host lie that is below a folder."""
+    return Paths(str(folder / "state"), str(folder / "run"), str(folder / "units") + "/", str(folder / "dpkg"))
 
 
 @pytest.fixture
@@ -86,19 +92,20 @@ def look(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
         secrets=["of nobody's business"],
     )
     folder = {"path": str(etc), "mode": "0755", "owner": USER, "group": GROUP}
-    kind = Daemon(plan, False)
+    kind = Daemon(plan)
     manifest = {
         "files": {str(path): hashlib.sha256(path.read_bytes()).hexdigest()},
         "watch": {str(watched): hashlib.sha256(watched.read_bytes()).hexdigest()},
         "serves": [],
-        "last": last.record(plan, kind, [str(path)], [folder]),
+        "last": last.record(kind, [str(path)], [folder]),
     }
     (tmp_path / "state" / "dovecot").mkdir(parents=True)
+    (tmp_path / "dpkg").mkdir()
     (tmp_path / "state" / "dovecot" / "manifest.json").write_text(json.dumps(manifest))
     monkeypatch.setattr(Daemon, "artifact", "as it was")
 
     def look() -> list[str]:
-        found, doubts = unchanged.settled(lambda name: Daemon, str(tmp_path / "state"))
+        found, doubts = unchanged.settled(lambda name: Daemon, places(tmp_path))
         assert found == ({} if doubts else {"dovecot": DIGEST})
         return doubts.get("dovecot", [])
 
@@ -140,8 +147,8 @@ def test_a_package_that_was_removed(look: Look, host: Host) -> None:
     assert look() == ["package dovecot-core is not installed"]
 
 
-def test_a_package_that_came_while_the_program_ran(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(program, "packages_since", lambda names: dict.fromkeys(names, 1e12))
+def test_a_package_that_came_while_the_program_ran(look: Look, tmp_path: Path) -> None:
+    (tmp_path / "dpkg" / "dovecot-core.list").touch()
     assert look() == ["a package of dovecot.service came while it ran"]
 
 
@@ -201,4 +208,4 @@ def test_a_manifest_of_an_older_version_settles_nothing(look: Look, tmp_path: Pa
     manifest = json.loads(path.read_text())
     del manifest["last"]
     path.write_text(json.dumps(manifest))
-    assert unchanged.settled(lambda name: Daemon, str(tmp_path / "state")) == ({}, {})
+    assert unchanged.settled(lambda name: Daemon, places(tmp_path)) == ({}, {})

@@ -48,9 +48,8 @@ def test_signatures_are_fetched_where_there_are_none(
         "files": [{"path": f"{tmp_path}/{name}"} for name in brought],
         "units": [{"name": clamav.UPDATES, "running": running}],
     }
-    program = clamav.Clamav(described("clamav"))
-    program.leaving = [f"{tmp_path}/leaving.ndb"]
-    assert bool(program.missing_artifacts(plan)) == lacking
+    program = clamav.Clamav(described("clamav", **plan))
+    assert bool(program.missing_artifacts([f"{tmp_path}/leaving.ndb"])) == lacking
 
 
 def test_the_reason_is_freshclams_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine.files import Seen
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Target
+from ansible_collections.postamt.mail.plugins.module_utils._engine.target import Target
 from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postfix import MAIN, MASTER, Postfix
 from ansible_collections.postamt.mail.tests.lib.described import described
@@ -124,7 +124,7 @@ def test_entries_compare_whatever_their_layout() -> None:
 def test_somebody_elses_services_are_compared_with_those_of_the_plan() -> None:
     there = b"# mine\nsmtp inet n - y - - smtpd\n  -o  { a = b }\npickup unix n - y 60 1 pickup\n"
     seen = Seen(there, 0o644, 0, 0)
-    target = Target(MASTER, b"", 0o644, "root", "root", False, "", "", seen, foreign=True)
+    target = Target(MASTER, b"", 0o644, "root", "root", seen=seen, foreign=True)
     program = Postfix(described("postfix"))
     service = {"columns": ["n", "-", "y", "-", "1", "postscreen"], "options": {"a": "b"}}
     program.plan = planned(MASTER, {"smtp/inet": service})

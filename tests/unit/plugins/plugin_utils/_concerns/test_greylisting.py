@@ -117,10 +117,11 @@ def test_a_delay_of_nobodys_patience_is_refused(delay: int) -> None:
 
 
 def test_settings_of_ones_own_win_and_are_checked() -> None:
-    text = content(plan(site_of(), **{"max-age": 90, "privacy": True, "delay": None}), "/etc/default/postgrey")
+    own: dict[str, Any] = {"max-age": 90, "privacy": True, "delay": None}
+    text = content(plan(site_of(), **own), "/etc/default/postgrey")
     assert "--max-age=90 --privacy --unix=" in text and "--delay" not in text
     with pytest.raises(ComposeError, match="max-agee is no option of postgrey; did you mean max-age"):
-        plan(site_of(), **{"max-agee": 90})
+        plan(site_of(), **dict[str, Any]({"max-agee": 90}))
     for wrong in ({"delay": "1 --unix=/x"}, {"greylist-text": 'a" b'}, {"hostname": "a\nb"}):
         with pytest.raises(ComposeError, match="must have no quotes, and no spaces"):
             plan(site_of(), **wrong)

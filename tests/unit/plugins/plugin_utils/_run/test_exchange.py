@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine.program import packages
+from ansible_collections.postamt.mail.plugins.module_utils._engine.needs import packages
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import Exchange, sentence
 
 
