@@ -74,6 +74,7 @@ def test_a_host_is_set_up_and_a_second_run_has_nothing_to_do(lab: Lab) -> None:
         "title": "Thing",
         "reload": [],
         "workers": {},
+        "last": {},
     }
     assert lab.leftovers() == []
     lab.runner.asked.clear()

@@ -30,8 +30,8 @@ def site_of(hosts: dict[str, HostInput] = ALONE, **said: Any) -> Site:
     return parse_site(given, hosts, compose.concerns().values())
 
 
-def plan(site: Site, name: str = "mail.example.org", program: str = "postgrey", **settings: Any) -> dict[str, Any]:
-    return compose.plan(program, site, site.hosts[name], {"settings": settings} if settings else {})
+def plan(site: Site, name: str = "mail.example.org", settings: dict[str, Any] | None = None) -> dict[str, Any]:
+    return compose.plan("postgrey", site, site.hosts[name], {"settings": settings or {}})
 
 
 def content(found: dict[str, Any], path: str) -> Any:
@@ -117,14 +117,13 @@ def test_a_delay_of_nobodys_patience_is_refused(delay: int) -> None:
 
 
 def test_settings_of_ones_own_win_and_are_checked() -> None:
-    own: dict[str, Any] = {"max-age": 90, "privacy": True, "delay": None}
-    text = content(plan(site_of(), **own), "/etc/default/postgrey")
+    text = content(plan(site_of(), settings={"max-age": 90, "privacy": True, "delay": None}), "/etc/default/postgrey")
     assert "--max-age=90 --privacy --unix=" in text and "--delay" not in text
     with pytest.raises(ComposeError, match="max-agee is no option of postgrey; did you mean max-age"):
-        plan(site_of(), **dict[str, Any]({"max-agee": 90}))
+        plan(site_of(), settings={"max-agee": 90})
     for wrong in ({"delay": "1 --unix=/x"}, {"greylist-text": 'a" b'}, {"hostname": "a\nb"}):
         with pytest.raises(ComposeError, match="must have no quotes, and no spaces"):
-            plan(site_of(), **wrong)
+            plan(site_of(), settings=wrong)
 
 
 def test_only_a_postgrey_of_this_collection_is_stopped() -> None:
