@@ -29,8 +29,9 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Set up a program, for which its action calls this module
-  postamt.mail.postfix:
+- name: See what a host is like, as postamt.mail.host_look does
+  postamt.mail.apply_plan:
+    program: look
 """
 
 RETURN = r"""
