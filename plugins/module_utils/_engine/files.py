@@ -24,6 +24,7 @@ from typing import IO, Any
 from ansible_collections.postamt.mail.plugins.module_utils._engine import walk
 
 Refused = walk.Refused
+SUFFIX = walk.SUFFIX
 beside = walk.beside  # where a new file waits for its rename
 
 
