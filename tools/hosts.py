@@ -303,18 +303,16 @@ def _run(
 def _wait(data: dict[str, Any], seconds: float = 60) -> None:
     """Until ssh lets us in and systemd has nothing more to start."""
     command = ["ssh", *SSH_ARGS.split(), "-i", str(KEY), "-o", "ConnectTimeout=3", f"root@{data['ansible_host']}"]
+    # the test image's first boot ends before the mail services, later ones do not
+    booted = (
+        f"timeout {seconds:.0f} systemctl is-system-running --wait && rm -f /etc/systemd/system/default.target; "
+        "systemctl --failed --no-legend --plain"
+    )
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        asked = subprocess.run(
-            [*command, "systemctl is-system-running; systemctl --failed --no-legend --plain"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        asked = subprocess.run([*command, booted], capture_output=True, text=True, check=False)
         state = asked.stdout.partition("\n")[0]
         if state == "running":
-            # the test image's first boot ends before the mail services, later ones do not
-            subprocess.run([*command, "rm -f /etc/systemd/system/default.target"], check=True)
             return
         if state == "degraded":
             break
