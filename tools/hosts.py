@@ -37,9 +37,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from debian_mirror import mirrors
+from typing import Any, NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CACHE = REPOSITORY / ".cache"
@@ -59,6 +57,51 @@ NEEDED = {
 }
 # Host keys of these containers are as short-lived as the containers.
 SSH_ARGS = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+
+
+TARGET = "$(SITE) $(RELEASE) $(COMPONENT) $(ORIGIN)"
+SUITES = ("trixie", "bookworm", "stable", "oldstable", "testing", "sid", "unstable")
+
+
+class Mirrors(NamedTuple):
+    """Where packages come from, and where their security updates come from."""
+
+    packages: str
+    security: str
+
+
+DEBIAN = Mirrors("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")
+
+
+def mirrors(*options: str) -> Mirrors:
+    """Return the mirrors to use: $DEBIAN_MIRROR, else apt's own, else Debian's for everybody.
+
+    options: further words for apt-get(8). Security updates are beside $DEBIAN_MIRROR, under the usual name.
+    """
+    if wish := os.environ.get("DEBIAN_MIRROR"):
+        return Mirrors(wish, f"{wish}-security")
+    found: dict[str, str] = {}
+    # apt knows who publishes a suite once its lists are fetched; before that, the names have to do
+    for option, ours in (
+        ("--release-info", lambda site, suite, origin: origin == "Debian"),
+        ("--no-release-info", lambda site, suite, origin: suite in SUITES and "/debian" in site),
+    ):
+        for line in _targets(option, *options):
+            site, suite, component, origin = (*line.split(" ", 3), "")[:4]
+            suite, _, kind = suite.partition("-")
+            # a plain image has neither certificates for https:// nor a list of mirrors
+            if component == "main" and site.startswith("http://") and ours(site, suite, origin):
+                found.setdefault("security" if kind == "security" else "packages", site)
+    return DEBIAN._replace(**found)
+
+
+def _targets(*options: str) -> list[str]:
+    """Return a line for each index of packages that apt would fetch; none where apt is missing or misconfigured."""
+    try:
+        command = ["apt-get", *options, "indextargets", "--format", TARGET, "Created-By: Packages"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    except (OSError, subprocess.CalledProcessError):
+        return []
 
 
 def say(text: str) -> None:
@@ -260,18 +303,16 @@ def _run(
 def _wait(data: dict[str, Any], seconds: float = 60) -> None:
     """Until ssh lets us in and systemd has nothing more to start."""
     command = ["ssh", *SSH_ARGS.split(), "-i", str(KEY), "-o", "ConnectTimeout=3", f"root@{data['ansible_host']}"]
+    # the test image's first boot ends before the mail services, later ones do not
+    booted = (
+        f"timeout {seconds:.0f} systemctl is-system-running --wait && rm -f /etc/systemd/system/default.target; "
+        "systemctl --failed --no-legend --plain"
+    )
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        asked = subprocess.run(
-            [*command, "systemctl is-system-running; systemctl --failed --no-legend --plain"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        asked = subprocess.run([*command, booted], capture_output=True, text=True, check=False)
         state = asked.stdout.partition("\n")[0]
         if state == "running":
-            # the test image's first boot ends before the mail services, later ones do not
-            subprocess.run([*command, "rm -f /etc/systemd/system/default.target"], check=True)
             return
         if state == "degraded":
             break

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,20 +52,27 @@ def site(scenario: Scenario) -> Site:
 
 
 @pytest.fixture(scope="session")
-def connect(site: Site) -> Connect:
-    """A testinfra host by its name in the inventory, for scenarios with several."""
+def connect(site: Site) -> Iterator[Connect]:
+    """A testinfra host by its name in the inventory, for scenarios with several.
 
-    def connect(name: str) -> Host:
-        data = site.hosts[name]
-        found: Host = testinfra.get_host(
-            f"ssh://{data['ansible_user']}@{data['ansible_host']}",
-            ssh_identity_file=data["ansible_ssh_private_key_file"],
-            ssh_extra_args=data["ansible_ssh_common_args"],
-            controlpersist=60,
-        )
-        return found
+    All commands of a host go over one connection: a login for each took longer than most commands. One that has gone
+    silent, since its host was away, is given up after fifteen seconds, as by Ansible.
+    """
+    silent = "-o ServerAliveInterval=5 -o ServerAliveCountMax=3"
+    with tempfile.TemporaryDirectory(prefix="ssh-") as folder:
 
-    return connect
+        def connect(name: str) -> Host:
+            data = site.hosts[name]
+            found: Host = testinfra.get_host(
+                f"ssh://{data['ansible_user']}@{data['ansible_host']}",
+                ssh_identity_file=data["ansible_ssh_private_key_file"],
+                ssh_extra_args=f"{data['ansible_ssh_common_args']} {silent}",
+                controlpath=f"{folder}/{name}",
+                controlpersist=60,
+            )
+            return found
+
+        yield connect
 
 
 @pytest.fixture

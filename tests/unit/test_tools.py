@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.postamt.mail.tests.lib.tools import tool
 
-MIRROR = tool("debian_mirror")
+HOSTS = tool("hosts")
 ONE_LINE = """
 # deb http://old.example/debian trixie main
 deb-src http://source.example/debian trixie main
@@ -44,7 +44,7 @@ def configured(tmp_path: Path, name: str, text: str) -> tuple[str, str]:
     (tmp_path / name).write_text(text, encoding="utf-8")
     places = {"SourceList": tmp_path / name, "SourceParts": "/dev/null"}
     options = [word for key, value in places.items() for word in ("-o", f"Dir::Etc::{key}={value}")]
-    found: tuple[str, str] = tuple(MIRROR.mirrors(*options, "-o", f"Dir::State::lists={tmp_path}/lists"))
+    found: tuple[str, str] = tuple(HOSTS.mirrors(*options, "-o", f"Dir::State::lists={tmp_path}/lists"))
     return found
 
 
@@ -70,7 +70,7 @@ def test_debians_own_serves_where_apt_says_nothing_that_helps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.delenv("DEBIAN_MIRROR", raising=False)
-    assert configured(tmp_path, "a.list", text) == MIRROR.DEFAULT
+    assert configured(tmp_path, "a.list", text) == HOSTS.DEBIAN
 
 
 def test_the_environment_has_the_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_the_slowest_tests_are_those_of_all_jobs(tmp_path: Path, monkeypatch: py
 
 def test_a_job_knows_what_its_stages_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SUITE, "LOGS", tmp_path)
-    lines = [f"echo 'INFO     [sasl > {stage}] Executing'; sleep 1.2" for stage in ("destroy", "create", "destroy")]
+    lines = [f"echo 'INFO     [sasl > {stage}] Executing'; sleep 0.7" for stage in ("destroy", "create", "destroy")]
     job = SUITE.Job("stages", "; ".join([*lines, "false"]), {}).run()
     assert not job.passed
     assert list(job.stages) == ["destroy", "create"]
