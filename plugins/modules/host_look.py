@@ -109,8 +109,8 @@ doubts:
   returned: success
   type: dict
   sample: {postfix: [/etc/postfix/main.cf is not as it was written]}
-certificates:
-  description: The certificates on the host, where they are as the last run left them.
-  returned: where C(settled) has C(certificates)
+seen:
+  description: What programs in C(settled) have there that may have to be renewed all the same, such as certificates.
+  returned: success
   type: dict
 """
