@@ -42,6 +42,9 @@ def answers(change: Change, wait: float = 0) -> Answers:
     program = change.program
     asked = {health.described(check): check for check in program.plan["questions"] if program.enabled}
 
+    if not asked:
+        return {}
+
     def hopeless() -> bool:
         """Tell whether a unit that shall run is dead, so that there is nothing to wait for."""
         return any(state.dead for state in units.states(change.units.ours).values())

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import manifest, secrecy
 from ansible_collections.postamt.mail.plugins.module_utils._engine.needs import Missing
@@ -16,6 +17,10 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
 from ansible_collections.postamt.mail.plugins.module_utils._engine.unit_changes import UnitChanges
 
+if TYPE_CHECKING:
+    from ansible_collections.postamt.mail.plugins.module_utils._engine.health import Answer
+
+Journal = Mapping[str, Any]
 MOST = 8  # changed settings that a message names
 
 
@@ -57,3 +62,17 @@ class Change:
         folders = {*self.seen.records.folders, *made}
         digests = {**self.seen.digests, **(built or {})}
         return manifest.claim(self.program.plan, digests, folders, self.units, self.seen.watched)
+
+
+@dataclasses.dataclass(frozen=True)
+class Begun:
+    """A change that is under way.
+
+    journal: as it is on the disk. before: what the program answered, by health check. made: folders that were not
+    there. since: when it began, for journalctl(1).
+    """
+
+    journal: Journal
+    before: Mapping[str, Answer]
+    made: Sequence[str] = ()
+    since: str = dataclasses.field(default_factory=lambda: f"@{int(time.time())}")

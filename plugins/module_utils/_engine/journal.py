@@ -14,13 +14,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
-from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Change
+from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Change, Journal
 from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import Observation
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import Home
 from ansible_collections.postamt.mail.plugins.module_utils._engine.stage import Built
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-
-Journal = Mapping[str, Any]
 
 
 def begin(change: Change, built: Built, made: Iterable[str], answers: Mapping[str, Mapping[str, Any]]) -> Journal:

@@ -11,8 +11,7 @@ from typing import NoReturn
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import ask, journal, take_up, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.ask import Answers
-from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Change
-from ansible_collections.postamt.mail.plugins.module_utils._engine.journal import Journal
+from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Begun, Change, Journal
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Stop
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
@@ -31,20 +30,18 @@ class Trouble:
     unmade: Sequence[str] = ()
 
 
-def give_up(change: Change, mark: Journal, trouble: Trouble, before: Answers, since: str) -> NoReturn:
-    """Raise Stop; bring the old files back, or else leave the journal, so that the next run checks again.
-
-    before: what the program answered. since: when the change began, for journalctl(1).
-    """
-    logged = units.complaints(change.units.all, since)
+def give_up(change: Change, begun: Begun, trouble: Trouble) -> NoReturn:
+    """Raise Stop; bring the old files back, or else leave the journal, so that the next run checks again."""
+    logged = units.complaints(change.units.all, begun.since)
     details = [*trouble.why, *(f"logged: {line}" for line in logged)]
     details += change.changed_settings() if change.units.served else []
     details += [f"new since the last reload: {', '.join(change.renewed)}"] if change.renewed else []
     unmade = trouble.unmade
-    if trouble.back and mark["files"]:
+    if trouble.back and begun.journal["files"]:
         unmade = ()  # the old configuration has it, or never wanted it
         try:
-            state = f"does not work with the new configuration; {undo(change, mark, before, trouble.dead)}"
+            became = undo(change, begun.journal, begun.before, trouble.dead)
+            state = f"does not work with the new configuration; {became}"
         except (Failed, OSError) as error:
             state = f"does not work with the new configuration, and the old one is not back ({error}): run again"
     elif trouble.back:
@@ -56,18 +53,18 @@ def give_up(change: Change, mark: Journal, trouble: Trouble, before: Answers, si
     raise Stop("\n".join(lines), **({"unmade": list(unmade)} if unmade else {}))
 
 
-def undo(change: Change, mark: Journal, before: Answers | None = None, dead: bool = False) -> str:
+def undo(change: Change, half_done: Journal, before: Answers | None = None, dead: bool = False) -> str:
     """Bring the old files of the journal back and have the program take them up; returns what became of it.
 
     before: what the program answered, where a change of this run is taken back.
     """
     program, home, changes = change.program, change.home, change.units
-    _stop_new_units(change, mark)
-    paths = journal.restore(home, mark, program.age)
+    _stop_new_units(change, half_done)
+    paths = journal.restore(home, half_done, program.age)
     change.report.note("brought the old files back")
     if changes.running:
         take_up.read_unit_files(paths, changes.verb, change.report, home.paths)
-        take_up.take_up(program, changes, "restart" if dead else mark["reread"] or "reload")
+        take_up.take_up(program, changes, "restart" if dead else half_done["reread"] or "reload")
     journal.clear(home)
     if not before:
         return "the files from before a half done change are back"
@@ -75,9 +72,9 @@ def undo(change: Change, mark: Journal, before: Answers | None = None, dead: boo
     return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
 
 
-def _stop_new_units(change: Change, mark: Journal) -> None:
+def _stop_new_units(change: Change, half_done: Journal) -> None:
     """Stop units whose files came with the change: without these nobody would know of them any more."""
-    came = {entry["path"] for entry in mark["files"] if not entry["copy"]}
-    new = [name for name in mark.get("units", ()) if os.path.join(change.home.paths.unit_files, name) in came]
+    came = {entry["path"] for entry in half_done["files"] if not entry["copy"]}
+    new = [name for name in half_done.get("units", ()) if os.path.join(change.home.paths.unit_files, name) in came]
     if new:
         units.output("systemctl", "disable", "--now", *new, check=False)

@@ -38,7 +38,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Si
 MAIN = "/etc/amavis/conf.d/60-postamt"  # read after Debian's own, whose decoders and scanners stay
 QUARANTINE = "/var/lib/amavis/virusmails"
 RULES = "/etc/spamassassin/postamt.cf"
-OURS = ("postamt-filter-test.timer", "postamt-learn.path", "postamt-spam-rules.timer")  # units that concerns bring
 TEST, TEST_CLIENT = "TEST", "127.127.127.127"  # the policy bank of the filter's test, and the client that has it
 # Postfix's proxy says QUIT and leaves.  To amavis the answer that reaches nobody is a fatal error on a Unix socket
 # (EPIPE; a TCP socket takes it), and ends the process: each would serve one message.
@@ -99,7 +98,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             raise error(f"{owner}: {wrong[0]} must be a variable of amavis with its sigil, as $max_servers")
     unit = "amavis.service"
     if not parts:
-        return make_plan(enabled=False, units=[Unit(name, running=False) for name in (*OURS, unit)])
+        return make_plan(enabled=False, units=[Unit(unit, running=False)])
     settings = overridden(merged(parts, "settings", "amavis setting"), given)
     return make_plan(
         packages={"amavisd-new", "spamassassin", *united(parts, "packages")},
@@ -110,18 +109,12 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(RULES, "\n".join([HEAD, *every(parts, "rules"), ""])),
             File(MAIN, amavis_conf(settings)),
         ],
-        units=[Unit(unit), *_units(agreed(parts, "units", "name"))],
+        units=[Unit(unit), *agreed(parts, "units", "name")],
         mailname=str(host.name),
         sockets={name: _variable(name, value) for name, value in settings.items() if name.startswith(SOCKETS)},
         notes=every(parts, "notes"),
         checks=every(parts, "checks"),
     )
-
-
-def _units(brought: list[Unit]) -> list[Unit]:
-    """Return the units that concerns bring, and those to stop that none brings any more."""
-    gone = set(OURS) - {unit.name for unit in brought}
-    return [*brought, *(Unit(name, running=False) for name in sorted(gone))]
 
 
 def _drop_in(groups: Iterable[str]) -> str:

@@ -94,10 +94,9 @@ def check(site: Site) -> Iterator[Problem]:
 def certificates(site: Site, host: Host) -> Certificates:
     """Return which certificates the client brings, and the timer by which it does."""
     acme = site.of(Variables).mail_acme if site.shows_public(host) else {}
-    regularly = Unit("postamt-acme.timer", running=bool(acme))
     domains = {str(name) for item in site.of(Variables).mail_acme.values() for name in item.names}
     if not acme:
-        return Certificates(units=[regularly], domains=domains)
+        return Certificates(domains=domains)
     names = {name: tuple(item.names or [site.server_name]) for name, item in acme.items()}
     calls = "".join(_call(name, names[name], item) for name, item in sorted(acme.items()))
     keys = {name: item.dns for name, item in acme.items() if item.dns}
@@ -117,7 +116,7 @@ def certificates(site: Site, host: Host) -> Certificates:
                 Persistent="true",
             ),
         ],
-        units=[regularly],
+        units=[Unit("postamt-acme.timer")],
         secrets=[str(dns.key_secret) for dns in keys.values()],
     )
 

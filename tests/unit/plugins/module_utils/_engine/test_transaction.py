@@ -4,16 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, health, transaction, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import commit, files, health, transaction, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report, Stop
@@ -388,7 +390,7 @@ def test_units_that_came_with_what_is_taken_back_go_with_it(lab: Lab, change: di
     """Their files are gone, so nobody would know of them any more."""
     more = lab.plan({**OLD, "systemd/more.timer": "[Timer]\n"}, units=[*RUNS, {"name": "more.timer", "running": True}])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "finish", lambda *_words: killed("finish"))
+        patch.setattr(commit, "finish", lambda *_words: killed("finish"))
         with pytest.raises(Killed):
             lab.apply(more)
     assert lab.states("more.timer") == (True, True)
@@ -434,6 +436,26 @@ def test_a_file_is_not_emptied_where_its_old_copy_is_lost(
     with pytest.raises(Stop, match=r"the old one is not back \(.*pending/1, the old copy of .*/tables/a, is not ther"):
         lab.apply(served({"tables/z": "z", "tables/a": "a new\n"}), Served)
     assert lab.contents()["tables/a"] == "a new\n"
+
+
+def test_a_passing_refusal_is_told_and_takes_nothing_back(lab: Lab, served: Callable[..., dict[str, Any]]) -> None:
+    plan = served({**OLD, "main.cf": "new\n"})
+    path = plan["questions"][0]["arguments"]["path"]
+    lasting = socket.socket(socket.AF_UNIX)
+    lasting.bind(f"{path}.smtp")
+    lasting.listen()
+
+    def answer() -> None:
+        while True:
+            with contextlib.suppress(OSError), lasting.accept()[0] as client:
+                client.sendall(b"450 4.3.2 come again\r\n")
+
+    threading.Thread(target=answer, daemon=True).start()
+    plan["questions"].append({"kind": "smtp_greeting", "arguments": {"path": f"{path}.smtp"}})
+    report = lab.apply(plan, Served)
+    asked = health.described(plan["questions"][1])
+    assert report.actions[-1] == f"asked {asked}, which answers 450 4.3.2 come again for now"
+    assert lab.contents()["main.cf"] == "new\n"
 
 
 class Fetches(Served):
@@ -505,7 +527,7 @@ def test_units_of_a_change_that_was_left_half_done_are_stopped_too(lab: Lab) -> 
     lab.apply(lab.plan(OLD, units=RUNS))
     more = lab.plan({**OLD, "systemd/more.timer": "[Timer]\n"}, units=[*RUNS, {"name": "more.timer", "running": True}])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transaction, "finish", lambda *_words: killed("finish"))
+        patch.setattr(commit, "finish", lambda *_words: killed("finish"))
         with pytest.raises(Killed):
             lab.apply(more)
     assert lab.states("more.timer") == (True, True)
