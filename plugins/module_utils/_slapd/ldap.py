@@ -195,6 +195,8 @@ def connect(change: Change) -> Connection:
 def _keep_claim(change: Change, made: list[str], shared: list[str], settled: bool) -> None:
     """Write the manifest where it is to be another one; settled: whether this run has nothing left to do."""
     seen = change.seen
+    if change.report.dry:
+        return
     if change.program.enabled:
         digests = {**seen.digests, DEFAULTS: files.digest(DEFAULTS)}
     else:
@@ -202,7 +204,7 @@ def _keep_claim(change: Change, made: list[str], shared: list[str], settled: boo
     made_ever = {*seen.records.folders, *made}
     claim = manifest.claim(change.program, digests, made_ever, change.units, seen.watched)
     claim |= {"shared": shared} | ({} if settled else {"last": {}})
-    if not change.report.dry and claim != files.load(change.home.manifest):
+    if claim != files.load(change.home.manifest):
         manifest.keep(change.home, claim)
 
 
