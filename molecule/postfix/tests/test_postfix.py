@@ -69,4 +69,7 @@ def test_what_leaves_the_inventory_leaves_the_host(host: Host, play: RunAgain) -
     for name in ("relayhost_login", "relayhost_login.lmdb", "header_checks", "gateway", "gateway.lmdb"):
         assert not host.file(f"/etc/postfix/tables/{name}").exists
     assert play().changed
+    host.check_output("echo 'a b' > /root/by-hand && postmap lmdb:/root/by-hand")
+    host.check_output("cat /root/by-hand.lmdb > /etc/postfix/tables/gateway.lmdb")
+    assert "wrote /etc/postfix/tables/gateway" in play(tags="postfix").actions
     assert play().changed == []

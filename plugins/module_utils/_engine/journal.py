@@ -45,7 +45,7 @@ def begin(change: Change, built: Built, made: Iterable[str], answers: Mapping[st
         "files": entries,
         "folders": sorted({*seen.records.folders, *made}),
         "digests": {path: hashlib.sha256(content).hexdigest() for path, content in known.items()},
-        "units": change.units.ours,
+        "units": list(dict.fromkeys([*seen.records.journal.get("units", ()), *change.units.ours])),
         "ran": change.units.ran,
         "served": change.units.served,
         "reread": change.units.verb,

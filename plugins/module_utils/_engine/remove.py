@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
+from ansible_collections.postamt.mail.plugins.module_utils._engine.manifest import Records
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import RUNTIME, STATE, UNIT_FILES
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
@@ -34,7 +35,7 @@ class Removal:
         later = self.journal.get("digests", {})
         marked = [entry["path"] for entry in self.journal.get("files", ())]
         self.digests = {path: {known.get(path), later.get(path)} for path in {*known, *marked}}
-        self.units: list[str] = self.manifest.get("units", [])
+        self.units = Records(self.manifest, self.journal).units
         self.ran: list[str] = self.manifest.get("ran", self.journal.get("ran", []))
         self.shared: list[str] = self.manifest.get("shared", [])
         self.folders: list[str] = sorted({*self.manifest.get("folders", ()), *self.journal.get("folders", ())})

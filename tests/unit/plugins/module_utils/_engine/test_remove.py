@@ -9,8 +9,9 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, remove
+from ansible_collections.postamt.mail.plugins.module_utils._engine import commit, files, remove
 from ansible_collections.postamt.mail.plugins.module_utils._engine.remove import Removal
+from ansible_collections.postamt.mail.tests.lib.engine import Lab
 
 STRANGE = "by somebody\n"
 
@@ -66,6 +67,20 @@ def test_a_killed_removal_is_finished(etc: Path) -> None:
     Removal("postfix", dry=False).take_away(str(etc / "main.cf"))
     Removal("postfix", dry=False).execute()
     assert contents(etc) == {"main.cf": "before us\n", "other": STRANGE}
+
+
+def test_units_of_a_change_that_was_left_half_done_are_stopped(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remove, "STATE", lab.paths.state)
+    monkeypatch.setattr(remove, "RUNTIME", lab.paths.runtime)
+    lab.unit("thing.service")
+    with monkeypatch.context() as patch:
+        patch.setattr(commit, "finish", lambda *_words: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lab.apply(lab.plan({"main.cf": ""}, units=[{"name": "thing.service", "running": True}]))
+    assert lab.states("thing.service") == (True, True)
+    Removal("thing", dry=False).execute()
+    assert lab.states("thing.service") == (False, False)
+    assert lab.contents() == {}
 
 
 def test_links_of_a_service_are_left_and_keep_nothing_from_going(etc: Path, tmp_path: Path) -> None:

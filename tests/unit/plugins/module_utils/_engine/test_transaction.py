@@ -251,6 +251,20 @@ def test_a_run_that_is_killed_anywhere_is_finished_by_the_next(lab: Lab, change:
     assert halves > 10
 
 
+def test_a_change_of_a_run_that_wrote_no_units_into_the_journal_is_finished(lab: Lab, change: dict[str, Any]) -> None:
+    """As this collection did it before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(commit, "finish", lambda *_words: killed("finish"))
+        with pytest.raises(Killed):
+            lab.apply(change, Tables)
+    mark = files.load(lab.home.journal)
+    del mark["units"]
+    files.save(lab.home.journal, mark)
+    assert FINISHED in lab.apply(change, Tables).actions
+    assert lab.leftovers() == []
+    assert not lab.apply(change, Tables).changed
+
+
 def test_a_change_that_was_left_half_done_gives_way_to_another(lab: Lab, change: dict[str, Any]) -> None:
     unknown = files.beside(str(lab.etc / "tables" / "b"))  # of a file that no record names before the journal does
     for at in range(1, steps_of(lab, change) + 1):
