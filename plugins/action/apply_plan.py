@@ -37,7 +37,12 @@ class ActionModule(ActionBase):
         options = compose.programs()[name].PROGRAM.options
         self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in options})
         try:
-            result.update(self._as_left(variables, name) or self._applied(variables, name))
+            answer = self._as_left(variables, name)
+            if answer is None:
+                answer = self._applied(variables, name)
+                if answer.get("changed") or answer.get("failed"):
+                    handover.unsettle(variables)
+            result.update(answer)
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         for line in exchange_of(name).tell(result):
@@ -48,9 +53,11 @@ class ActionModule(ActionBase):
         """Return the answer of a host that is as the last run left it; None where the plan has to be applied."""
         if not handover.settled(variables, name, self._task.args):
             return None
+        host = str(variables["inventory_hostname"])
         if not compose.programs()[name].PROGRAM.expires:
-            return {"changed": False, "actions": [], "diff": []}
-        seen = as_left(variables, "seen").get(str(variables["inventory_hostname"]), {}).get(name)
+            notes = as_left(variables, "notes").get(host, {}).get(name, [])
+            return {"changed": False, "actions": [], "diff": [], **({"notes": notes} if notes else {})}
+        seen = as_left(variables, "seen").get(host, {}).get(name)
         if seen is None:
             return None
         handed = handover.plan_for(self, variables, name, self._task.args)

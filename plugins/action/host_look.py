@@ -16,5 +16,5 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(remote.look_at(self, task_vars or {}, {n: exchange_of(n).answers for n in compose.programs()}))
+        result.update(remote.look_at(self, task_vars or {}, {n: exchange_of(n).seen for n in compose.programs()}))
         return result

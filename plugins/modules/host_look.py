@@ -109,6 +109,10 @@ doubts:
   returned: success
   type: dict
   sample: {postfix: [/etc/postfix/main.cf is not as it was written]}
+notes:
+  description: What was told of programs in C(settled) and still holds, in sentences by program.
+  returned: success
+  type: dict
 seen:
   description: What programs in C(settled) have there that may have to be renewed all the same, such as certificates.
   returned: success

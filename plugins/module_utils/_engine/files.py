@@ -359,6 +359,8 @@ def load(path: str) -> dict[str, Any]:
     seen = see(path)
     try:
         found: dict[str, Any] = json.loads(seen.content) if seen else {}
+        if not isinstance(found, dict):
+            raise ValueError("it is no mapping")
     except ValueError as error:
         raise OSError(f"{path} is damaged ({error}): bring it back from a backup, or move it away") from None
     return found

@@ -11,11 +11,13 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import dispat
 
 
 def as_left() -> dict[str, Any]:
-    """Return which programs are as the last run left them, why others are not, and what their actions judge again."""
+    """Return which programs are as the last run left them, why others are not, and what is judged or told again."""
     found, doubts = unchanged.settled(dispatch.hooks)
     code = {name: registry.code_of(name) for name in found}
     seen = {name: own.seen() for name, own in code.items() if own and hasattr(own, "seen")}
-    return {"settled": found, "doubts": doubts, "seen": seen}
+    notes = {name: last["notes"] for name, last in found.items() if last.get("notes")}
+    digests = {name: last["digest"] for name, last in found.items()}
+    return {"settled": digests, "doubts": doubts, "seen": seen, "notes": notes}
 
 
 def apply(module: AnsibleModule) -> None:

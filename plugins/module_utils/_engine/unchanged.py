@@ -11,10 +11,10 @@ run of the program's module. Whatever it cannot tell is a doubt, and a doubt mea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, needs, unit_changes, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, needs, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.last import rights
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, Home, Paths
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
@@ -57,18 +57,20 @@ class World:
     """What of the host is asked once for all programs."""
 
     installed: frozenset[str]
-    came: Mapping[str, Collection[float]]  # when packages of each program came, in seconds since the epoch
     states: Mapping[str, units.UnitState]
-    listeners: list[units.Listener]
+    listeners: list[units.Listener] | None  # None where the host cannot tell
     shown: Mapping[str, list[str]]  # ports that show another certificate than the one on disk, by program
 
 
-def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return the digests of the plans that the host is still as they say, by program, and doubts about the others.
+Last = Mapping[str, Any]  # what a manifest has as `last`
+
+
+def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple[dict[str, Last], dict[str, list[str]]]:
+    """Return what the last run left of the plans as which the host still is, by program, and doubts about the others.
 
     kinds: returns a program's class by its name.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Last] = {}
     doubts: dict[str, list[str]] = {}
     claims = []
     for name in files.names(paths.state):
@@ -79,7 +81,7 @@ def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple
         except OSError as error:
             doubts[name] = [str(error)]
     try:
-        world = _world(claims, paths)
+        world = _world(claims)
     except _DAMAGE as error:
         return {}, {claim.name: [_said(error)] for claim in claims}
     for claim in claims:
@@ -89,7 +91,7 @@ def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple
             doubts[claim.name] = [_said(error)]
         if not doubts[claim.name]:
             del doubts[claim.name]
-            found[claim.name] = claim.last["digest"]
+            found[claim.name] = claim.last
     return found, doubts
 
 
@@ -97,18 +99,21 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, units.Failed | OSError) else f"its manifest is damaged ({error!r})"
 
 
-def _world(claims: list[Claim], paths: Paths) -> World:
+def _world(claims: list[Claim]) -> World:
     packages = {name for claim in claims for name in claim.plan["packages"]}
     return World(
         installed=frozenset(needs.installed(sorted(packages))),
-        came={
-            claim.name: unit_changes.packages_since(claim.name, claim.plan["packages"], paths).values()
-            for claim in claims
-        },
         states=units.states(dict.fromkeys(unit for claim in claims for unit in claim.all_units)),
-        listeners=units.listeners(),
+        listeners=_listeners(),
         shown=_shown(claims),
     )
+
+
+def _listeners() -> list[units.Listener] | None:
+    try:
+        return units.listeners()
+    except OSError:  # no iproute2
+        return None
 
 
 def _shown(claims: list[Claim]) -> dict[str, list[str]]:
@@ -156,8 +161,8 @@ def _doubts_of_parts(claim: Claim, world: World) -> Iterator[str]:
         if not needs.has_user(user):
             yield f"user {user['name']} is not there, or not in its groups"
     mine = set(claim.all_units)
-    for address, port in sorted(claim.ports):
-        holders = [one for one in world.listeners if one.holds(address, port)]
+    for address, port in sorted(claim.ports) if world.listeners is not None else ():
+        holders = [one for one in world.listeners or () if one.holds(address, port)]
         if not holders:
             yield f"nobody listens on port {port}"
         elif others := [one.who for one in holders if one.unit not in mine]:
@@ -165,7 +170,6 @@ def _doubts_of_parts(claim: Claim, world: World) -> Iterator[str]:
 
 
 def _doubts_of_units(claim: Claim, world: World) -> Iterator[str]:
-    came = max(world.came[claim.name], default=0.0)
     for unit in claim.plan["units"]:
         state = world.states[unit["name"]]
         if not unit["running"]:
@@ -179,5 +183,3 @@ def _doubts_of_units(claim: Claim, world: World) -> Iterator[str]:
                 yield f"{name} does not run"
         if state.stale:
             yield f"the file of {unit['name']} has changed since systemd read it"
-        if state.active and unit_changes.began(state) < came:
-            yield f"a package of {unit['name']} came while it ran"

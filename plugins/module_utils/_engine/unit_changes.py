@@ -116,21 +116,8 @@ def _verb(
 
 def renewed(program: Program, unit: units.UnitState, paths: Paths = HOST) -> bool:
     """Tell whether packages of the program came while a unit ran: it knows those that were there at its start."""
-    came = packages_since(program.name, program.plan["packages"], paths)
-    return any(when > began(unit) for when in came.values())
-
-
-def packages_since(program: str, names: Collection[str], paths: Paths = HOST) -> dict[str, float]:
-    """Return when a program's own packages were installed or upgraded last, in seconds since the epoch.
-
-    names: of all its packages; its own begin with its name.
-    """
-    lists = {name[:-5].partition(":")[0]: name for name in files.names(paths.dpkg) if name.endswith(".list")}
-    own = [name for name in names if name.startswith(program) and name in lists]
-    states = {name: files.status(f"{paths.dpkg}/{lists[name]}") for name in own}
-    return {name: state.st_mtime for name, state in states.items() if state}
-
-
-def began(unit: units.UnitState) -> float:
-    """Return when a unit was started, in seconds since the epoch."""
-    return time.time() - (time.monotonic() - unit.since)
+    names = {name for name in program.plan["packages"] if name.startswith(program.name)}
+    lists = (name for name in files.names(paths.dpkg) if name.endswith(".list"))
+    mine = (files.status(f"{paths.dpkg}/{name}") for name in lists if name[:-5].partition(":")[0] in names)
+    began = time.time() - (time.monotonic() - unit.since)
+    return any(one and one.st_mtime > began for one in mine)

@@ -159,20 +159,21 @@ def complaints(names: Collection[str], since: str, most: int = 5) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Listener:
-    """A socket on which somebody waits for connections. place: its address, `*` or that of a family for all."""
+    """A socket on which somebody waits for connections.
+
+    place: its address, `*` or that of a family for all. process: its number, empty where nobody says. unit: that of the
+    processes which have it.
+    """
 
     place: str
     port: int
-    process: str = ""  # its number, empty where nobody says
+    process: str = ""
     command: str = ""
+    unit: str = ""
 
     def holds(self, address: str, port: int) -> bool:
         """Tell whether who connects to an address, empty for any of the host's, and a port gets this one."""
         return port == self.port and (not address or self.place in (address, "0.0.0.0", "::", "*"))
-
-    @property
-    def unit(self) -> str:
-        return _unit_of(self.process) if self.process else ""
 
     @property
     def who(self) -> str:
@@ -187,9 +188,11 @@ def listeners() -> list[Listener]:
     found = []
     for row in (line.split() for line in output("ss", "-Hltnp").stdout.splitlines()):
         place, _colon, number = row[3].rpartition(":")
-        process = re.search(r'"([^"]*)",pid=(\d+)', row[-1])
-        command, pid = (process[1], process[2]) if process else ("", "")
-        found.append(Listener(place.strip("[]").partition("%")[0], int(number), pid, command))
+        having = re.findall(r'"([^"]*)",pid=(\d+)', row[-1])
+        command, pid = having[0] if having else ("", "")
+        # one that serves a client, such as smtpd, may end at any moment; its master stays
+        unit = next(filter(None, (_unit_of(number) for _command, number in having)), "")
+        found.append(Listener(place.strip("[]").partition("%")[0], int(number), pid, command, unit))
     return found
 
 

@@ -79,6 +79,21 @@ class Connection:
             if dn is not None
         }
 
+    def digest(self, base: str) -> str:
+        """Return what tells all entries below a base from what they were.
+
+        contextCSN may stay the same while entries differ, and entryCSN where somebody has edited them offline.
+        """
+        names = ["entryCSN", *ENTRY_ATTRIBUTES]
+        try:
+            found = self.link.search_s(base, self.ldap.SCOPE_SUBTREE, "(objectClass=*)", names)
+        except self.ldap.LDAPError as error:
+            raise Failed(f"slapd does not answer a search below {base}: {explained(error)}") from None
+        whole = hashlib.sha256()
+        for dn, entry in sorted(found):
+            whole.update(repr((dn, sorted(entry.items()))).encode())
+        return whole.hexdigest()
+
     def add(self, dn: str, attributes: config.Attributes) -> int:
         return int(self.link.add_ext(dn, [(name, _bytes(values)) for name, values in attributes.items()]))
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -59,10 +59,10 @@ from ansible_collections.postamt.mail.plugins.module_utils._slapd.takeover impor
 class Slapd(Program):
     """What tells that the directory is as a run left it."""
 
-    evidence_needs = ("suffix",)
+    evidence_needs = ("suffix", "key_group")
 
     def evidence(self) -> dict[str, Any]:
-        """Return digests of cn=config and of the change that each entry is at, and how the process was started."""
+        """Return digests of cn=config and of all entries, and how the process was started."""
         if not self.enabled:
             return {}
         connection = Connection(wait=0.0)
@@ -70,8 +70,8 @@ class Slapd(Program):
         said = files.text(f"/proc/{process}/status")
         return {
             "cn=config": _digest_of(connection.search(config.GLOBAL, "subtree", CONFIG_FILTER)),
-            # contextCSN alone may stay the same while entries differ
-            "the directory": _digest_of(connection.search(self.plan["suffix"], "subtree", names=["entryCSN"])),
+            "the directory": connection.digest(self.plan["suffix"]),
+            "the group of slapd's user": needs.in_group(USER, self.plan["key_group"]),
             "what slapd runs with": [
                 files.text(f"/proc/{process}/cmdline"),
                 re.findall(r"(?m)^Groups:.*$", said),
@@ -140,7 +140,8 @@ def applied(
     if record.applied != before or record.under_way:
         record.under_way = bool(answer["passwords_needed"])
         record.keep()
-    _keep_claim(change, made, shared, settled=not record.under_way)
+    in_step = run.plan["entries"] is not None or not answer["notes"]  # a replica that lacks changes is looked at again
+    _keep_claim(change, made, shared, settled=in_step and not record.under_way, notes=answer["notes"])
     return answer
 
 
@@ -168,7 +169,7 @@ def look(program: Program, report: Report, missing: Missing, home: Home) -> Chan
         records,
         targets=targets,
         changes=[target for target in targets if not target.right],
-        folders=[folder for folder in plan["directories"] if not folders.right(folder)],
+        folders=[one for one in folders.planned(plan, sorted(records.folders)) if not folders.right(one)],
         watched={path: files.digest(path) for path in plan["watch"]},
     )
     return Change(program, home, report, seen, changes, missing=missing)
@@ -192,8 +193,11 @@ def connect(change: Change) -> Connection:
     return offline.Files()
 
 
-def _keep_claim(change: Change, made: list[str], shared: list[str], settled: bool) -> None:
-    """Write the manifest where it is to be another one; settled: whether this run has nothing left to do."""
+def _keep_claim(change: Change, made: list[str], shared: list[str], settled: bool, notes: Sequence[str] = ()) -> None:
+    """Write the manifest where it is to be another one.
+
+    settled: whether this run has nothing left to do. notes: what is to be told as long as nothing changes.
+    """
     seen = change.seen
     if change.report.dry:
         return
@@ -203,7 +207,7 @@ def _keep_claim(change: Change, made: list[str], shared: list[str], settled: boo
         digests = {path: files.digest(path) for path in seen.records.manifest.get("files", ())}
     made_ever = {*seen.records.folders, *made}
     claim = manifest.claim(change.program, digests, made_ever, change.units, seen.watched)
-    claim |= {"shared": shared} | ({} if settled else {"last": {}})
+    claim |= {"shared": shared, "last": {**claim["last"], "notes": list(notes)} if settled and claim["last"] else {}}
     if claim != files.load(change.home.manifest):
         manifest.keep(change.home, claim)
 

@@ -32,9 +32,11 @@ class Exchange:
     """Bring what is missing with stock modules, and have the plan applied.
 
     answers: what a host may say beside what hosts say of all programs (answers.py); required: the keys that it has.
+    seen: what its look may say of what is there.
     """
 
     answers: t.ClassVar[Mapping[str, t.Any]] = {}
+    seen: t.ClassVar[t.Any] = {}
     required: t.ClassVar[tuple[str, ...]] = ("changed", "actions")
 
     def __init__(self, program: str, action: t.Any, task_vars: Mapping[str, t.Any], handed: Handed) -> None:

@@ -9,6 +9,7 @@ for itself. So secrets travel neither in facts nor in results.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -192,6 +193,15 @@ def _leave(token: str, what: str, data: t.Any) -> None:
         file.write(json.dumps(data, default=str))
 
 
+def _drop(task_vars: Mapping[str, t.Any], what: str, kept_as: str) -> None:
+    """Have what was left go by another name."""
+    result = task_vars.get(SITE_RESULT)
+    token = result.get("site_token") if isinstance(result, Mapping) else None
+    if isinstance(token, str) and re.fullmatch(r"[0-9a-f]{32}", token):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(_place(token, what), _place(token, kept_as))
+
+
 def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
     """Return what `hand_over()` has left in this run; None where it has not."""
     result = task_vars.get(SITE_RESULT)
@@ -218,12 +228,28 @@ class Handed:
 
 
 def settled(task_vars: Mapping[str, t.Any], program: str, said: Mapping[str, t.Any] | None = None) -> bool:
-    """Tell whether the task's host has been seen to be as the program's plan says; said: as for plan_for()."""
-    left = handed(task_vars, f"{task_vars['inventory_hostname']}/{program}/settled")
-    if not left or from_facts(task_vars, []):
+    """Tell whether the task's host has been seen to be as the program's plan says; said: as for plan_for().
+
+    Once only: what the run does afterwards may change the host.
+    """
+    name = str(task_vars["inventory_hostname"])
+    left = handed(task_vars, f"{name}/{program}/settled")
+    if not left or from_facts(task_vars, []) or _untried(left["overrides"], _as_left(plain(said or {}))):
         return False
-    given = _as_left(plain(said or {}))
-    return all((value or None) == (left["overrides"].get(kind) or None) for kind, value in given.items())
+    _drop(task_vars, f"{name}/{program}/settled", f"{name}/{program}/was-settled")
+    return True
+
+
+def unsettle(task_vars: Mapping[str, t.Any]) -> None:
+    """Forget that the task's host is as the last run left it: another program has changed there, or could not."""
+    name = str(task_vars["inventory_hostname"])
+    for program in compose.programs():
+        _drop(task_vars, f"{name}/{program}/settled", f"{name}/{program}/was-settled")
+
+
+def _untried(tried: Overrides, given: Overrides) -> list[str]:
+    """Return the kinds of a program's own variables that a task gives otherwise than they were tried."""
+    return [kind for kind, value in given.items() if (value or None) != (tried.get(kind) or None)]
 
 
 def plan_for(
@@ -238,13 +264,13 @@ def plan_for(
     name = str(task_vars["inventory_hostname"])
     given: Overrides = _as_left(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
-    if left:
+    known = left or next(filter(None, (handed(task_vars, f"{name}/{program}/{word}") for word in _SETTLED)), None)
+    if known:
         if wrong := from_facts(task_vars, []):  # a host that calls itself another one gets no plan of that one
             raise SiteError(wrong)
-        tried = left["overrides"]
-        other = [kind for kind, value in given.items() if (value or None) != (tried.get(kind) or None)]
-        if other:
+        if other := _untried(known["overrides"], given):
             raise SiteError([Problem(f"{program}_{kind} of host {name}", None, _UNTRIED) for kind in other])
+    if left:
         folder = str(handed(task_vars, "state_dir"))
         return Handed(left["plan"], folder, lambda: handed(task_vars, f"{name}/{program}/beside"))
     site = site_for(action, task_vars)
@@ -253,6 +279,7 @@ def plan_for(
     return Handed(plan, state_dir(site), lambda: exchange_of(program).beside(site, plan))
 
 
+_SETTLED = ("settled", "was-settled")
 _UNTRIED = (
     "is not the value that postamt.mail.site has tried before anything was changed. Set it where all tasks of the run "
     "read it (in the inventory, for the play, with -e) and not at one role or task. A value that a template makes anew "

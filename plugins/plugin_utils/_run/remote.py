@@ -73,9 +73,7 @@ def wrongly(action: t.Any, task_vars: Mapping[str, t.Any], why: str) -> dict[str
     return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {why}"}
 
 
-def look_at(
-    action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, Mapping[str, t.Any]] | None = None
-) -> dict[str, t.Any]:
+def look_at(action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
     """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall.
 
     seen: what programs may say of what they have there, by their names (answers.py); then the host is asked, too, which
@@ -92,8 +90,10 @@ def look_at(
         "mail_servers": [name for name, program in said.items() if program.mail_server],
         "versions": {package: name for program in said.values() for package, name in program.versions.items()},
     }
-    left = {"settled": answers.Each(answers.word, answers.digest), "doubts": answers.Each(answers.word, [answers.line])}
-    answer = on_host(action, task_vars, "look", request, also={**left, "seen": dict(seen or {})}, required=("look",))
+    lines = answers.Each(answers.word, [answers.line])
+    digests = answers.Each(answers.word, answers.digest)
+    left = {"settled": digests, "doubts": lines, "notes": lines, "seen": dict(seen or {})}
+    answer = on_host(action, task_vars, "look", request, also=left, required=("look",))
     if not answer.get("failed"):
         answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())
     return answer

@@ -16,15 +16,16 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
+_CERTIFICATE = answers.Whole({"chain": answers.text, "matches": answers.flag, "guarded": answers.flag})
+_SEEN = {"served": answers.Each(answers.word, _CERTIFICATE), "ca": answers.text}
+_ALL_SEEN = answers.Whole(_SEEN)
+
 
 class Exchange(exchange.Exchange):
     """The module is called as often as the exchange with the controller needs: once where nothing is to do."""
 
     answers: t.ClassVar = {
-        "served": answers.Each(
-            answers.word, answers.Whole({"chain": answers.text, "matches": answers.flag, "guarded": answers.flag})
-        ),
-        "ca": answers.text,
+        **_SEEN,
         "shown_by": answers.Each(answers.word, [answers.line]),
         "requests": answers.Each(answers.word, answers.text),
         "reloaded": [answers.line],
@@ -33,6 +34,7 @@ class Exchange(exchange.Exchange):
         "why": answers.line,
     }
     required = ("changed",)
+    seen: t.ClassVar = _ALL_SEEN
 
     def as_left(self, plan: Plan, seen: Mapping[str, t.Any]) -> Result | None:
         """Judge the certificates that the look has seen: they expire, and the controller's files may be others."""

@@ -244,3 +244,28 @@ def test_a_digest_tells_plans_and_what_is_brought_with_them_apart() -> None:
     assert known == handover.digest_of({"files": [{"path": "/etc/x", "content": "1"}]})
     assert known != handover.digest_of({"files": [{"path": "/etc/x", "content": "2"}]})
     assert known != handover.digest_of(plan, ["signatures"])
+
+
+def test_that_a_host_is_as_it_was_counts_once(task_in: Callable[..., t.Any], variables: dict[str, t.Any]) -> None:
+    _action, task_vars = handed_over(task_in, settled=lambda found: found, **variables)
+    assert handover.settled(task_vars, "dovecot")
+    assert not handover.settled(task_vars, "dovecot")
+
+
+def test_a_change_of_one_program_has_the_others_looked_at(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any]
+) -> None:
+    _action, task_vars = handed_over(task_in, settled=lambda found: found, **variables)
+    handover.unsettle(task_vars)
+    assert not handover.settled(task_vars, "dovecot") and not handover.settled(task_vars, "postfix")
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_value_that_nobody_has_tried_is_refused_there_too(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any], before: bool
+) -> None:
+    action, task_vars = handed_over(task_in, settled=lambda found: found, **variables)
+    if before:
+        assert handover.settled(task_vars, "postfix")
+    with pytest.raises(SiteError, match="postfix_settings of host b.example.org: is not the value that"):
+        handover.plan_for(action, task_vars, "postfix", {"settings": {"smtpd_banner": "x"}})
