@@ -7,7 +7,7 @@ TLS: both ends show certificates of the site's CA, each verifies the other's nam
 need it. So no other program listens for other hosts, whatever it can do about TLS. A site of one host has no links.
 
 A concern that needs a link says so in its function links(site, host), for both ends. Ports are below 1024, where no
-user's program can listen, and assigned to nobody (IANA's registry): 940 to 949 are taken.
+user's program can listen, and assigned to nobody (IANA's registry): 940 to 950 are taken.
 """
 
 from __future__ import annotations
