@@ -30,8 +30,9 @@ class ActionModule(ActionBase):
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
         name = self._task.action.rpartition(".")[2]
-        if name not in compose.programs():
-            return {**result, "failed": True, "msg": f"{name} is called by this collection's actions, not by playbooks"}
+        if name not in compose.programs():  # the module itself
+            return {**result, **self._execute_module(task_vars=variables)}
+        self._load_name = self._task.action  # which module a message about its options is of
         options = compose.programs()[name].PROGRAM.options
         self.validate_argument_spec({option: {"type": "dict", "default": {}} for option in options})
         try:
