@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import host
+from ansible_collections.postamt.mail.plugins.module_utils._engine import host, rivals
 
 
 class Module:
@@ -98,3 +98,16 @@ def test_a_masked_unit_is_seen_before_its_package_comes(tmp_path: Path, monkeypa
     (tmp_path / "own.service").touch()
     (tmp_path / "multi-user.target.wants").mkdir()
     assert host.masked() == ["postfix.service"]
+
+
+def test_what_is_configured_and_never_set_up_is_unclaimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "STATE", str(tmp_path / "state"))
+    for name in ("theirs", "ours"):
+        (tmp_path / name).touch()
+    (tmp_path / "state" / "ours").mkdir(parents=True)
+    (tmp_path / "state" / "ours" / "manifest.json").write_text("{}")
+    paths = {name: str(tmp_path / name) for name in ("theirs", "ours", "absent", "mta")}
+    monkeypatch.setattr(rivals, "found", list)
+    assert host.unclaimed(paths, ["mta"]) == ["theirs"]
+    monkeypatch.setattr(rivals, "found", lambda: ["exim4"])
+    assert host.unclaimed(paths, ["mta"]) == ["theirs", "mta"], "another mail server is its to take over"

@@ -122,3 +122,26 @@ def test_what_is_in_place_of_the_quarantine_does_not_fail_the_end(tmp_path: Path
     (tmp_path / "service").chmod(0o777)
     (tmp_path / "service" / "virusmails").symlink_to("/etc")
     assert remove._full(str(tmp_path / "service" / "virusmails"))
+
+
+def test_what_others_ask_goes_after_them_and_what_nobody_names_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remove, "STATE", str(tmp_path))
+    for name in ("former", "ldap", "postfix", "amavis"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "manifest.json").write_text("{}")
+    (tmp_path / "dovecot").mkdir()  # nothing of it is left
+    assert remove.claimed(["postfix", "amavis", "dovecot", "ldap"]) == ["postfix", "amavis", "ldap", "former"]
+
+
+def test_what_stays_is_named_where_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remove, "STATE", str(tmp_path / "state"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mail").touch()
+    (tmp_path / "empty").mkdir()
+    known = {"the queue": f"{tmp_path}/full", "the rest": f"{tmp_path}/empty", "gone": f"{tmp_path}/gone", "none": ""}
+    assert remove.places({**known, "mailboxes": "maildir:~/Maildir"}) == {
+        "the queue": f"{tmp_path}/full",
+        "mailboxes": "maildir:~/Maildir",
+    }
