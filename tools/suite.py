@@ -166,7 +166,8 @@ def main() -> None:
     print(
         f"{'together':32}{time.monotonic() - start:7.0f} s  processors at work {100 * worked / (worked + idle):.0f} %"
     )
-    print("\n".join(["\nThe slowest tests:", *slowest(done)]))
+    if found := slowest(done):
+        print("\n".join(["\nThe slowest tests:", *found]))
     for job in done:
         if not job.passed:
             print("\n".join([f"\n{job.name} failed:", *reasons(job.written()), f"(all of it: {job.log})\n"]))
