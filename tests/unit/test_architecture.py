@@ -8,16 +8,15 @@ import re
 import sys
 import textwrap
 import types
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, registry
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program as HostProgram
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, Word
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
@@ -101,9 +100,8 @@ def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.Monk
     monkeypatch.setattr(compose, "programs", lambda: programs)
     monkeypatch.setattr(compose, "concerns", lambda: concerns)
 
-    def plan(claimed: Sequence[str] = (), **said: object) -> compose.Plan:
-        look = Look(claimed=[Word(name) for name in claimed])
-        site = parse_site({"mail_domains": ["example.org"], **said}, {NAME: HostInput(look=look)}, concerns.values())
+    def plan(**said: object) -> compose.Plan:
+        site = parse_site({"mail_domains": ["example.org"], **said}, {NAME: HostInput()}, concerns.values())
         return compose.plan("unbound", site, site.hosts[NAME], {"settings": {"cache-max-ttl": 3600}})
 
     wanted = plan(mail_resolver=True)
@@ -112,7 +110,6 @@ def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.Monk
     assert (wanted["packages"], wanted["units"]) == (["unbound"], [{"name": "unbound.service", "running": True}])
     assert wanted["questions"] == [{"kind": "listens", "arguments": {"port": 53, "address": "127.0.0.1"}}]
     assert plan()["units"] == [] and not plan()["wanted"]
-    assert plan(claimed=["unbound"])["units"] == [{"name": "unbound.service", "running": False}]
 
     order = list(compose.ordered())
     assert order.index("nftables") < order.index("unbound") < order.index("ldap")

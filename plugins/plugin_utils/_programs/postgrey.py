@@ -73,9 +73,8 @@ class Postgrey:
 
 def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
     """Return the plan of postgrey for one host."""
-    if not parts:  # one that an administrator runs is none of ours
-        stopped = [Unit(UNIT, running=False)] if "postgrey" in host.look.claimed else []
-        return make_plan(enabled=False, units=stopped)
+    if not parts:
+        return make_plan(enabled=False)
     settings = overridden(merged(parts, "settings", "postgrey option"), overrides.get("settings") or {})
     for name, value in settings.items():
         if name not in KNOWN:

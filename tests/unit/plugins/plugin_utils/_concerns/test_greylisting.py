@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, SiteError, Word
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 
@@ -126,11 +126,10 @@ def test_settings_of_ones_own_win_and_are_checked() -> None:
             plan(site_of(), settings=wrong)
 
 
-def test_only_a_postgrey_of_this_collection_is_stopped() -> None:
-    ours = {"mail.example.org": HostInput(look=Look(claimed=[Word("postgrey")]))}
-    assert plan(site_of(mail_greylisting=False))["units"] == []
-    stopped = plan(site_of(ours, mail_greylisting=False))
-    assert stopped["units"] == [{"name": "postgrey.service", "running": False}]
+def test_a_postgrey_of_somebody_else_is_left_alone() -> None:
+    """What this collection has started it stops by its manifest."""
+    off = plan(site_of(mail_greylisting=False))
+    assert not off["wanted"] and off["units"] == []
 
 
 def test_its_memory_is_counted() -> None:
