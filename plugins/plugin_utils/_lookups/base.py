@@ -41,7 +41,7 @@ class Lookups:
     def secrets(self, site: Site) -> list[str]:
         """Return by which names the site's secrets have what this way needs generated; a run makes them first.
 
-        Those of the collection's own directory follow from who asks it (_programs/ldap.py).
+        Those of the collection's own directory follow from who asks it (_programs/_ldap_entries.py).
         """
         return []
 

@@ -16,7 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model import hashes,
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import ROLE_ADDRESSES, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import applied_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import applied_passwords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
