@@ -18,8 +18,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, Word
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Word
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import dovecot, postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import show, values

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Asked, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import circles
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Login, Problem, nearest, parse
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Login
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, domain_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import entries, fingerprint
 

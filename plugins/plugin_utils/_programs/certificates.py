@@ -37,8 +37,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.supplied_certificates import (

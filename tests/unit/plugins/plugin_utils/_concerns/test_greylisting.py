@@ -12,8 +12,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, SiteError, Word
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import IPAddress, Word
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 
 ALONE = {"mail.example.org": HostInput()}
