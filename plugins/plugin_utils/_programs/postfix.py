@@ -35,7 +35,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program, Workers
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_checks as checks
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_milters as milters
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_names as names
 
 Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
@@ -249,7 +249,7 @@ def configuration(
     """Return what main.cf and master.cf say, the user's own included."""
     settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
     version = host.version("postfix")
-    parts, lines = checks.seen(parts, services_of(parts), SLOTS, settings)
+    parts, lines = milters.seen(parts, services_of(parts), SLOTS, settings)
     brought = {**_parameters(parts), **_lists(parts)}
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
     changed = settings or own_services
