@@ -18,8 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import (
     Site,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import LOGIN_LETTERS
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     DIRECTORY,
     Extension,
     Postfix,
@@ -27,6 +26,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     Value,
     table,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.sasl import Sasl
 
 ENABLED = "(!(mailEnabled=FALSE))"

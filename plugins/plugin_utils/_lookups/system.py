@@ -20,8 +20,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import LOGIN_LETTERS, Address
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import FOLDER, Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 
 SERVICE = "postamt"  # of PAM
 LOGINS = f"{FOLDER}/logins"  # the names by which people log in

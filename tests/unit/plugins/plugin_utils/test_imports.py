@@ -48,7 +48,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(BELOW) > 40
-    assert ("_programs.postfix", "Postfix") in list(imports(UTILS / "_concerns" / "store" / "quota.py"))
+    assert ("_programs._postfix_parts", "Postfix") in list(imports(UTILS / "_concerns" / "store" / "quota.py"))
     assert ("_compose.links", "") in list(imports(UTILS / "_programs" / "haproxy.py"))
 
 

@@ -16,6 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import IPAddress, Word
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import text_of
 
 ALONE = {"mail.example.org": HostInput()}
 SEVERAL = {
@@ -43,8 +44,8 @@ def asks(site: Site, name: str) -> str:
     """Return whom Postfix of a host asks about mail from the world; it asks nobody of these about users' mail."""
     host = site.hosts[name]
     main, _services = postfix.configuration(host, compose.contributions("postfix", site, host), {})
-    assert "grey" not in postfix.text_of(main.get("mua_recipient_restrictions", ""))
-    return postfix.text_of(main.get("smtpd_recipient_restrictions", ""))
+    assert "grey" not in text_of(main.get("mua_recipient_restrictions", ""))
+    return text_of(main.get("smtpd_recipient_restrictions", ""))
 
 
 def test_it_is_off_by_default() -> None:
