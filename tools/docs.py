@@ -26,6 +26,7 @@ sys.path.insert(0, str(REPOSITORY / ".cache" / "collections"))
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose  # noqa: E402
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import (
     schema,  # noqa: E402
+    value_types,  # noqa: E402
     variables,  # noqa: E402
 )
 from ansible_collections.postamt.mail.tools.generate import MARKUP, as_yaml  # noqa: E402
@@ -83,7 +84,7 @@ mail:
 """,
     },
 }
-OPTION_TYPES = {bool: "bool", int: "int", float: "float", schema.Path: "path", t.Any: "raw"}
+OPTION_TYPES = {bool: "bool", int: "int", float: "float", value_types.Path: "path", t.Any: "raw"}
 ANY_NUMBER: range = inspect.signature(schema.var).parameters["within"].default
 
 
@@ -96,8 +97,8 @@ def title(name: str, about: str) -> str:
 
 def words(kind: t.Any) -> str:
     """Say a type in words."""
-    if kind in schema.TYPE_WORDS:
-        return schema.TYPE_WORDS[kind]
+    if kind in value_types.TYPE_WORDS:
+        return value_types.TYPE_WORDS[kind]
     origin, arguments = t.get_origin(kind), t.get_args(kind)
     if origin is list:
         return f"list of {words(arguments[0])}"
@@ -124,7 +125,7 @@ def default(field: dataclasses.Field[t.Any], kind: t.Any) -> t.Any:
         return field.default_factory()
     if dataclasses.is_dataclass(field.default):
         return {}
-    return size(field.default) if kind is schema.Size and isinstance(field.default, int) else field.default
+    return size(field.default) if kind is value_types.Size and isinstance(field.default, int) else field.default
 
 
 def size(number: int) -> str:
@@ -147,7 +148,7 @@ def table(kind: type) -> list[str]:
         elif value in (None, ""):
             shown = ""
         else:
-            shown = f"`{value if of is schema.Size else json.dumps(value)}`"
+            shown = f"`{value if of is value_types.Size else json.dumps(value)}`"
         cells = [f"`{field.name}`", words(of), shown, about]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, ""]
@@ -218,7 +219,10 @@ def option_type(kind: t.Any) -> dict[str, t.Any]:
         return {"type": "dict"}
     if origin is t.Literal:
         return {"type": "str", "choices": list(arguments)}
-    return {"type": OPTION_TYPES.get(kind, "str"), **({"no_log": True} if kind in (schema.Secret, schema.Hash) else {})}
+    return {
+        "type": OPTION_TYPES.get(kind, "str"),
+        **({"no_log": True} if kind in (value_types.Secret, value_types.Hash) else {}),
+    }
 
 
 def told(field: dataclasses.Field[t.Any], kind: t.Any) -> t.Iterator[str]:
@@ -231,7 +235,7 @@ def told(field: dataclasses.Field[t.Any], kind: t.Any) -> t.Iterator[str]:
     if t.get_origin(innermost) is dict and inner:
         yield f"Value: mapping from {words(t.get_args(innermost)[0])} to a mapping with these keys."
         yield from keys(inner)
-    elif t.get_origin(innermost) is dict or innermost in set(schema.TYPE_WORDS) - set(OPTION_TYPES) - {str}:
+    elif t.get_origin(innermost) is dict or innermost in set(value_types.TYPE_WORDS) - set(OPTION_TYPES) - {str}:
         yield f"Value: {words(kind)}."
     within = field.metadata["within"]
     if innermost is int and within != ANY_NUMBER:

@@ -45,8 +45,9 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
     from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, HostInput, Look
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-    from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count, IPAddress, Word, field_types
+    from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import field_types
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets
+    from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Count, IPAddress, Word
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables
 
     class Made(Secrets):

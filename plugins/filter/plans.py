@@ -18,9 +18,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, Word
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import dovecot, ldap, postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Word
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import dovecot, postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import show, values
 
 
@@ -62,7 +64,7 @@ def ldap_entries(variables: Mapping[str, t.Any], host: str, release: str) -> t.A
     site, _one, parts = _asked("ldap", variables, host, release)
     if site.provider is None:
         raise AnsibleFilterError("ldap_entries: these accounts are in no directory (mail_accounts_backend)")
-    return show.hidden(site, [], ldap.entries(site, merged(parts, "services", "directory service")))
+    return show.hidden(site, [], entries(site, merged(parts, "services", "directory service")))
 
 
 class FilterModule:

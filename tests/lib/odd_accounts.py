@@ -12,7 +12,7 @@ import json
 import re
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model import schema
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import schema, value_types
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import PASSWORD_BYTES
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 MOST = 16  # accounts; each logs in over SMTP once, of the 60 times that a client may in a minute
 
-local = st.text(st.sampled_from(schema.LOGIN_LETTERS.replace("@", "")), min_size=1, max_size=64)
+local = st.text(st.sampled_from(value_types.LOGIN_LETTERS.replace("@", "")), min_size=1, max_size=64)
 local |= st.just("x" * 64)
 local = local.filter(lambda text: not re.search(r"\{[{%#]", text))  # which Ansible takes for a template
 address = local.map(lambda text: f"{text}@example.test")

@@ -19,11 +19,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import p
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     Milter,
     PolicyService,
     Postfix,
     Service,
+    text_of,
 )
 from ansible_collections.postamt.mail.tools import generate
 
@@ -83,12 +84,12 @@ def test_the_milter_and_the_policy_service_are_asked_about_their_mail(monkeypatc
     main, services = postfix.configuration(host, parts, {})
 
     def at(service: Service, name: str) -> str:
-        return postfix.text_of(service.options.get(name, main.get(name, "")))
+        return text_of(service.options.get(name, main.get(name, "")))
 
     assert "8891" in at(services["submission/inet"], "smtpd_milters")
     assert "8891" not in at(services["smtp/inet"], "smtpd_milters")
     assert "10023" in at(services["smtp/inet"], "smtpd_recipient_restrictions")
-    assert "10023" not in postfix.text_of(main["mua_recipient_restrictions"])
+    assert "10023" not in text_of(main["mua_recipient_restrictions"])
 
 
 def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONCERN = """
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Milter, Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Milter, Postfix, Table, table
 
 
 def postfix(site, host):

@@ -14,8 +14,8 @@ if t.TYPE_CHECKING:
     from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import Links
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+    from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
     from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-    from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
     from ansible_collections.postamt.mail.plugins.plugin_utils._programs.sasl import Sasl
 
 
@@ -41,7 +41,7 @@ class Lookups:
     def secrets(self, site: Site) -> list[str]:
         """Return by which names the site's secrets have what this way needs generated; a run makes them first.
 
-        Those of the collection's own directory follow from who asks it (_programs/ldap.py).
+        Those of the collection's own directory follow from who asks it (_programs/_ldap_entries.py).
         """
         return []
 

@@ -10,7 +10,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.directory_store import DirectoryStore
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import (
     CA_FILE,
     VMAIL,
@@ -18,8 +17,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import (
     VMAIL_UID,
     Site,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import LOGIN_LETTERS
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     DIRECTORY,
     Extension,
     Postfix,
@@ -27,6 +26,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     Value,
     table,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.sasl import Sasl
 
 ENABLED = "(!(mailEnabled=FALSE))"

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Asked, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import circles
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Login, Problem, nearest, parse
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Login
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, domain_of
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import entries, fingerprint
 
 _EXCLUSIVE = "is not in the inventory, which alone decides here (mail_accounts_exclusive): add it to mail_accounts"
 
@@ -45,8 +46,8 @@ class DirectoryStore(AccountStore):
         kept = asked.state == "password" and self.keeps(site, str(asked.account))
         key = site.secrets.get("fingerprint-key")
         return {
-            "entries": ldap.entries(site, {}),
-            "fingerprint": ldap.fingerprint(key, "clear", str(asked.account), password) if kept else "",
+            "entries": entries(site, {}),
+            "fingerprint": fingerprint(key, "clear", str(asked.account), password) if kept else "",
             "grace_days": site.core.mail_accounts_grace_days,
             "followed": site.has_replicas,
         }

@@ -9,7 +9,8 @@ import dataclasses
 import typing as t
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Login, Problem, Size
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address, Login, Size
 
 if t.TYPE_CHECKING:
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Function, Host

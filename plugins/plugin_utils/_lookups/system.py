@@ -16,11 +16,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.system_store import UIDS, SystemStore, user_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS, Address, Problem
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import LOGIN_LETTERS, Address
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import FOLDER, Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 
 SERVICE = "postamt"  # of PAM
 LOGINS = f"{FOLDER}/logins"  # the names by which people log in

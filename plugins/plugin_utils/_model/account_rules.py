@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine.circles import circle, without_plus
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import client_secret
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Domain, Problem, nearest
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import ROLE_ADDRESSES, Site, T
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address, Domain
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, domain_of
 
 PASSWORD_BYTES = 127  # saslauthd asks LDAP with no more (lak.h, LAK_BUF_LEN)

@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 from collections.abc import Mapping, Sequence
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import (
     Address,
     Count,
     Digest,

@@ -24,10 +24,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.renamed import successor
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
     Problem,
-    Refused,
     SiteError,
     field_types,
-    hostname,
     nearest,
     parse_fields,
 )
@@ -38,6 +36,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology impor
     owner_kept_out,
     topology_problems,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused, hostname
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables, SiteVariables
 
 

@@ -14,7 +14,7 @@ import functools
 import re
 import warnings
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 
 _CASELESS, _DOTALL = 0x8, 0x20  # as pcre_table(5) has them
 _CAPTURECOUNT = 4

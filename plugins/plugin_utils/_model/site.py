@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
     Host,
     client_secret,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Domain, HostName
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address, Domain, HostName
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import Account, SiteVariables
 
 T = t.TypeVar("T")

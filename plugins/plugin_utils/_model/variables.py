@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
-    DAYS,
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import (
     Address,
     Domain,
     Hash,
@@ -18,7 +18,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
     Recipient,
     Secret,
     Size,
-    var,
 )
 
 

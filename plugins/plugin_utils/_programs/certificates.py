@@ -37,10 +37,16 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.supplied_certificates import (
+    Supplied,
+    check_supplied,
+    trusted_roots,
+)
 
 Result = dict[str, t.Any]
 Call = Callable[..., Result]  # runs the module on the host: (state=..., **arguments) -> its result
@@ -231,12 +237,12 @@ def _brought(specs: Mapping[str, CertificateSpec]) -> File:
     return File(BROUGHT, json.dumps(names, indent=1) + "\n")
 
 
-def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplied]:
+def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, Supplied]:
     """Return the content of the files that the user supplies, by certificate; raises SiteError with every problem.
 
     read: returns a file's content, decrypted if vaulted; raises Refused (run.controller_file()).
     """
-    found: dict[str, pki.Supplied] = {}
+    found: dict[str, Supplied] = {}
     problems: list[Problem] = []
     roots: pki.Certificates | None = None
     for name, item in plan_["certificates"].items():
@@ -251,8 +257,8 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
                 problems.append(Problem(f"mail_certificates.{name}.{key}", path, str(refused)))
         if len(problems) > before:
             continue
-        roots = pki.trusted_roots() if roots is None else roots
-        good, wrong = pki.check_supplied(f"mail_certificates.{name}", item["names"], roots=roots, **content)
+        roots = trusted_roots() if roots is None else roots
+        good, wrong = check_supplied(f"mail_certificates.{name}", item["names"], roots=roots, **content)
         problems.extend(
             dataclasses.replace(p, value=p.value or item["files"][p.where.rpartition(".")[2]]) for p in wrong
         )
@@ -264,7 +270,7 @@ def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, pki.Supplie
 
 
 def provision(
-    plan_: Plan, state: State, given: Mapping[str, pki.Supplied], seen: Result, call: Call, *, check_mode: bool
+    plan_: Plan, state: State, given: Mapping[str, Supplied], seen: Result, call: Call, *, check_mode: bool
 ) -> Result:
     """Provision one host with the certificates of a plan; returns changed, actions, diff and warnings.
 
@@ -336,7 +342,7 @@ def stand_ins(plan_: Plan, seen: Result) -> list[str]:
 
 
 def _issue(
-    plan_: Plan, reasons: Mapping[str, str], given: Mapping[str, pki.Supplied], authority: pki.Authority, call: Call
+    plan_: Plan, reasons: Mapping[str, str], given: Mapping[str, Supplied], authority: pki.Authority, call: Call
 ) -> tuple[dict[str, str], Result]:
     """Return the new chains by name, signed where the CA issues them, and the host's failure if there was one."""
     chains = {name: given[name].chain for name in reasons if name in given}
@@ -359,7 +365,7 @@ def _issue(
 def _reason(
     item: Mapping[str, t.Any],
     served: Mapping[str, t.Any] | None,
-    file: pki.Supplied | None,
+    file: Supplied | None,
     authority: pki.Authority | None,
 ) -> str:
     """Return why a certificate has to be replaced, or nothing."""
@@ -377,7 +383,7 @@ def _reason(
     return pki.why_renew(served["chain"], authority, *conditions)
 
 
-def _warnings(plan_: Plan, given: Mapping[str, pki.Supplied]) -> list[str]:
+def _warnings(plan_: Plan, given: Mapping[str, Supplied]) -> list[str]:
     return [
         f"{plan_['certificates'][name]['files']['certificate']} expires on {file.expires:%Y-%m-%d}: replace it in time"
         for name, file in given.items()

@@ -26,8 +26,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 
 MAIN = "/etc/clamav/clamd.conf"
 UPDATER = "/etc/clamav/freshclam.conf"

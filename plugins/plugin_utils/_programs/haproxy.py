@@ -33,6 +33,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._lookups import reach
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _haproxy_gate as gate
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
@@ -52,8 +53,6 @@ PROGRAM = Program(
     },
 )
 PEM = f"{links.FOLDER}/certificate.pem"  # chain and key in one file, as HAProxy wants them
-GATE = "/usr/local/lib/postamt/directory-in-step"
-GATE_UNIT = "postamt-directory-in-step.service"
 SECTIONS = ("global", "defaults")
 # Users of links, by the package that brings them: this role comes before theirs on a fresh host.
 OWNERS = {"postfix": "postfix", "dovecot": "dovecot-core", "openldap": "slapd", "amavis": "amavisd-new"}
@@ -157,77 +156,6 @@ end)
 """
 
 
-# On a replica, from each start of slapd: links find it once it has what the provider has, and then until it stops.
-_GATE = """\
-#!/usr/bin/python3
-# Written by postamt.mail; change the site's variables instead.
-import os
-import re
-import sys
-import time
-
-import ldap
-
-OWN, suffix, link = "/run/slapd/ldapi", sys.argv[1], sys.argv[2]
-
-
-def connection(path):
-    found = ldap.initialize("ldapi://" + path.replace("/", "%2F"))
-    found.set_option(ldap.OPT_NETWORK_TIMEOUT, 5)
-    found.set_option(ldap.OPT_TIMEOUT, 5)
-    return found
-
-
-def state(at):
-    (found,) = at.search_s(suffix, ldap.SCOPE_BASE, attrlist=["contextCSN"])
-    return max(found[1]["contextCSN"])
-
-
-def in_step():
-    own = connection(OWN)
-    own.sasl_external_bind_s()
-    (database,) = own.search_s("cn=config", ldap.SCOPE_SUBTREE, f"(olcSuffix={suffix})", ["olcSyncrepl"])
-    (follows,) = database[1]["olcSyncrepl"]
-    said = {name: one or other for name, one, other in re.findall(r'(\\w+)=(?:"([^"]*)"|(\\S+))', follows.decode())}
-    provider = connection(said["provider"].removeprefix("ldapi://").replace("%2F", "/"))
-    provider.simple_bind_s(said["binddn"], said["credentials"])
-    return state(own) >= state(provider)
-
-
-while True:
-    try:
-        if in_step():
-            break
-    except (ldap.LDAPError, KeyError, ValueError):
-        pass  # slapd has just been started, or the provider is away
-    time.sleep(0.5)
-os.symlink(OWN, link)
-"""
-
-
-def _gate_unit(suffix: str) -> str:
-    folder, name = reach.IN_STEP.rsplit("/", 1)
-    limits = sandbox(CapabilityBoundingSet="CAP_DAC_OVERRIDE")  # the socket that leads to the provider is slapd's alone
-    return f"""\
-{HEAD}
-[Unit]
-Description=Waits until this host's directory has what the provider has
-After=slapd.service {UNIT}
-PartOf=slapd.service
-
-[Service]
-Type=exec
-RemainAfterExit=yes
-RuntimeDirectory={folder.rpartition("/")[2]}
-ExecStart={GATE} "{suffix}" {folder}/{name}
-Restart=on-failure
-{limits}
-
-[Install]
-WantedBy=multi-user.target slapd.service
-"""
-
-
 @dataclasses.dataclass(frozen=True)
 class Haproxy:
     """What one concern contributes: links that begin on the host, and those that end there."""
@@ -241,7 +169,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     """Return the plan of HAProxy for one host."""
     settings = with_user_settings(overrides.get("settings") or {})
     if not parts:
-        return make_plan(enabled=False, units=[Unit(GATE_UNIT, running=False), Unit(UNIT, running=False)])
+        return make_plan(enabled=False, units=[Unit(gate.UNIT, running=False), Unit(UNIT, running=False)])
     outgoing = every(parts, "outgoing")
     incoming = every(parts, "incoming")
     (pair,) = {part.certificate for _concern, part in parts}
@@ -249,7 +177,6 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     shown = [pair.chain, pair.key, CA_FILE]
     owners = {owner for link in outgoing for owner in (link.owner, *link.also.values())}
     replica = reach.is_replica(site, host)
-    gate = [File(GATE, _GATE, "0755"), File(f"{UNITS}/{GATE_UNIT}", _gate_unit(site.suffix))] if replica else []
     return make_plan(
         # Postfix brings the worker's group, the last one what the gate asks directories with.
         packages={
@@ -263,9 +190,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(f"{UNITS}/{UNIT}", unit(pair)),
             File(WATCH, _WATCH),
             File(CONFIGURATION, configuration(host, outgoing, incoming, settings)),
-            *gate,
+            *(gate.files(site.suffix, UNIT) if replica else []),
         ],
-        units=[Unit(UNIT), Unit(GATE_UNIT, running=replica)],
+        units=[Unit(UNIT), Unit(gate.UNIT, running=replica)],
         watch=shown,
         serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],
         checks=[

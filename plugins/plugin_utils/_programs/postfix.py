@@ -1,16 +1,14 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Postfix: what a concern may contribute, how contributions become main.cf, master.cf and tables."""
+"""Postfix: how what concerns contribute (_postfix_parts.py) becomes main.cf, master.cf and tables."""
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import re
 import typing as t
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import public
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     ConcernError,
@@ -23,27 +21,30 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
     slotted,
     united,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
-    File,
-    HealthCheck,
-    Plan,
-    Serves,
-    Unit,
-    make_plan,
-    shown_at,
-)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, Plan, Unit, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program, Workers
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_checks as checks
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_milters as milters
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _postfix_names as names
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_health import (
+    certificate_files,
+    health_checks,
+    serves,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
+    HOST_ALIASES,
+    MAILS,
+    SLOTS,
+    STRICTNESS,
+    Front,
+    Service,
+    Table,
+    Value,
+    text_of,
+)
 
-Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
-Value = str | int | bool | list[str] | None
-MAILS: tuple[Mail, ...] = t.get_args(Mail)
 FOLDER = "/etc/postfix"
-DIRECTORY = "directory"  # the table that finds something as long as the directory answers
-HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
 PROGRAM = Program(
     title="Postfix",
     checker="/usr/lib/postfix/sbin/smtpd",
@@ -67,150 +68,6 @@ PROGRAM = Program(
     },
 )
 
-# The order within lists that several concerns may fill: one kind of entry, one slot; * where the order within is free.
-SLOTS: dict[str, tuple[str, ...]] = {
-    "smtpd_client_restrictions": ("permit", "policy*", "access"),
-    "smtpd_helo_restrictions": ("permit", "syntax", "own", "policy*"),
-    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "policy*", "domain"),
-    "smtpd_relay_restrictions": ("networks", "policy*", "authenticated", "destination"),
-    "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
-    "smtpd_data_restrictions": ("pipelining", "bounce", "policy*"),
-    "smtpd_end_of_data_restrictions": ("policy*",),
-    "smtpd_milters": ("check*", "sign*"),
-    "non_smtpd_milters": ("check*", "sign*"),
-    "smtp_sasl_password_maps": ("relay",),
-    "smtp_tls_policy_maps": ("site*", "relay", "published*"),
-    "transport_maps": ("site*", "gateway"),
-    "virtual_alias_maps": ("host", "site*", "accounts"),
-}
-# Where two concerns may each have a reason, the strictest value counts (postconf(5)).
-STRICTNESS: dict[str, tuple[Value, ...]] = {
-    "smtp_tls_security_level": ("none", "may", "encrypt", "verify", "secure"),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Service:
-    """One line of master.cf (master(5)); the daemon's command may carry -o options.
-
-    takes: whose mail enters there, as it comes; empty where none does.
-    """
-
-    command: str
-    private: str = "-"
-    unprivileged: str = "-"
-    chroot: bool = True
-    wakeup: str = "-"
-    maxproc: str = "-"
-    takes: Mail | t.Literal[""] = ""
-    options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
-
-
-# Options of an smtpd on loopback or at a Unix socket: takes mail from this host's programs and links, and nobody else
-TRUSTING: Mapping[str, Value] = {
-    "mynetworks": "127.0.0.0/8",
-    "smtpd_client_restrictions": ["permit_mynetworks", "reject"],
-    "smtpd_relay_restrictions": ["permit_mynetworks", "reject"],
-    "smtpd_helo_restrictions": "",
-    "smtpd_sender_restrictions": "",
-    "smtpd_tls_security_level": "none",
-    "smtpd_sasl_auth_enable": False,
-    "smtpd_client_connection_count_limit": 0,  # all of it comes from one address
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Extension:
-    """What a concern adds to another's line of master.cf; each option and maxproc has one owner."""
-
-    maxproc: str = ""
-    options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
-    chroot: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Front:
-    """A daemon that takes another's place in master.cf and hands connections on to it, as postscreen(8) does to smtpd.
-
-    service: what stands there instead; behind: where the other one stands now, with its extensions.
-    """
-
-    service: Service
-    behind: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Milter:
-    """A mail filter that Postfix asks over the milter protocol (MILTER_README), on hosts where the concern applies.
-
-    socket: inet:HOST:PORT, or unix:PATH relative to the chroot; slot: of list smtpd_milters; unanswered: what becomes
-    of mail while it does not answer (milter_default_action); mail: whose mail it sees, as it enters. With
-    mail_content_filter: before_queue it sees no header and no body of mail that comes by SMTP.
-    """
-
-    socket: str
-    slot: str
-    unanswered: t.Literal["accept", "reject", "tempfail", "quarantine"] = "tempfail"
-    mail: tuple[Mail, ...] = MAILS
-
-
-@dataclasses.dataclass(frozen=True)
-class PolicyService:
-    """A service that is asked whether to take mail (SMTPD_POLICY_README), on hosts where the concern applies.
-
-    socket: as of a milter; slot: of the stage's restrictions; unanswered: the action while it does not answer
-    (access(5)), where DUNNO takes the mail; stage: of the SMTP dialogue, smtpd_STAGE_restrictions; mail: whose mail it
-    judges.
-    """
-
-    socket: str
-    slot: str = "policy"
-    unanswered: str = "DUNNO"
-    stage: t.Literal["client", "helo", "sender", "relay", "recipient", "data", "end_of_data"] = "recipient"
-    mail: tuple[Mail, ...] = ("world", "users")
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """A lookup table in /etc/postfix/tables: pairs for lmdb, else the text of the type's own syntax.
-
-    type: lmdb, pcre, regexp, cidr, ldap, texthash.
-    """
-
-    type: str
-    content: Mapping[str, str] | str
-    secret: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Postfix:
-    """What one concern contributes.
-
-    parameters: main.cf; services: master.cf by "name/type"; extensions: to services of other concerns, by their names,
-    or by whose mail they take; fronts: daemons before them; tables by file name, named in parameters by table(); lists:
-    parameter -> slot -> entries (see SLOTS); a list whose name starts with mua_ is one for users' ports and has the
-    slots of its smtpd_ twin; milters and policies: who is asked about mail.
-    """
-
-    parameters: Mapping[str, Value] = dataclasses.field(default_factory=dict)
-    services: Mapping[str, Service] = dataclasses.field(default_factory=dict)
-    extensions: Mapping[str, Extension] = dataclasses.field(default_factory=dict)
-    fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
-    tables: Mapping[str, Table] = dataclasses.field(default_factory=dict)
-    lists: Mapping[str, Mapping[str, list[str]]] = dataclasses.field(default_factory=dict)
-    milters: Iterable[Milter] = ()
-    policies: Iterable[PolicyService] = ()
-    files: Iterable[File] = ()
-    packages: Iterable[str] = ()
-    checks: Iterable[HealthCheck] = ()
-    secrets: Iterable[str] = ()  # what no log, diff or result may show
-
-
-def table(name: str, kind: str) -> str:
-    """Return how a parameter names a table of this collection, such as lmdb:$config_directory/tables/relay."""
-    prefix = "proxy:ldap" if kind == "ldap" else kind
-    return f"{prefix}:$config_directory/tables/{name}"
-
 
 def in_full(site: Site, host: Host) -> bool:
     """Tell whether Postfix does all that the site wants of it; elsewhere it hands the host's mail on."""
@@ -232,7 +89,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(f"{FOLDER}/master.cf", master_cf(services)),
         ],
         units=[Unit("postfix.service", running=True)],
-        watch=_paths(parameters),
+        watch=certificate_files(parameters),
         serves=serves(parameters, services),
         checks=[
             *health_checks(site, host, parameters, services),
@@ -249,7 +106,7 @@ def configuration(
     """Return what main.cf and master.cf say, the user's own included."""
     settings, own_services = overrides.get("settings") or {}, _services(overrides.get("services") or {})
     version = host.version("postfix")
-    parts, lines = checks.seen(parts, services_of(parts), SLOTS, settings)
+    parts, lines = milters.seen(parts, services_of(parts), SLOTS, settings)
     brought = {**_parameters(parts), **_lists(parts)}
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
     changed = settings or own_services
@@ -280,82 +137,6 @@ def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -
     general = named(parameters.values())
     special = named(value for service in services.values() for value in service.options.values())
     return {"proxy_read_maps": ["$local_recipient_maps", *sorted(general | special)]} if special - general else {}
-
-
-def _paths(parameters: Mapping[str, Value]) -> list[str]:
-    """Return the files that certificates and keys of smtpd lie in."""
-    names = ("smtpd_tls_chain_files", "smtpd_tls_cert_file", "smtpd_tls_key_file")
-    return [path for name in names for path in re.split(r"[,\s]+", text_of(parameters.get(name, ""))) if path]
-
-
-_PORTS = {"smtp": 25, "submissions": 465, "smtps": 465, "submission": 587}
-
-
-def health_checks(
-    site: Site, host: Host, parameters: Mapping[str, Value], services: Mapping[str, Service]
-) -> list[HealthCheck]:
-    """Return what each smtpd that listens is asked: its greeting, TLS where it has that, and two recipients on 25."""
-    found = [
-        HealthCheck("smtp_greeting", {"path": public(key.rsplit("/", 1)[0])})
-        for key, service in sorted(services.items())
-        if key.endswith("/unix") and service.command.split()[0] == "smtpd" and service.private == "n"
-    ]
-    for greeting, settings in _greetings(parameters, services):
-        if table(DIRECTORY, "ldap") in text_of(settings.get("smtpd_client_restrictions") or ""):
-            needs = site.lookups.needs(site, host, "postfix")
-            greeting = dataclasses.replace(greeting, arguments={**greeting.arguments, "needs": needs})
-        found.append(greeting)
-        if greeting.arguments["port"] == 25 and site.sends(host):
-            needs = site.lookups.needs(site, host, "postfix")
-            # an alias and a mailbox, since they are found in different tables
-            for recipient in dict.fromkeys([f"postmaster@{site.domains[0]}", *_someone(site)]):
-                found.append(HealthCheck("smtp_rcpt", {"port": 25, "recipient": recipient, "needs": needs}))
-    return found
-
-
-def serves(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> list[Serves]:
-    """Return the ports at which an smtpd shows a certificate, each with its own."""
-    greetings = _greetings(parameters, services)
-    return [found for greeting, settings in greetings for found in shown_at([greeting], _paths(settings))]
-
-
-def _greetings(
-    parameters: Mapping[str, Value], services: Mapping[str, Service]
-) -> t.Iterator[tuple[HealthCheck, Mapping[str, Value]]]:
-    """Yield what each smtpd that listens is asked for its greeting, and its parameters."""
-    for key, service in sorted(services.items()):
-        name, kind = key.rsplit("/", 1)
-        address, _colon, word = name.rpartition(":")
-        port = int(word) if word.isdigit() else _PORTS.get(word)
-        behind = _answers(services, service)
-        if kind != "inet" or behind is None or not port:
-            continue
-        settings = {**parameters, **service.options, **behind.options}
-        level = text_of(settings.get("smtpd_tls_security_level") or "none")
-        wrapped = text_of(settings.get("smtpd_tls_wrappermode") or False) == "yes"
-        where: dict[str, t.Any] = {"port": port, "tls": "implicit" if wrapped else "none"}
-        if level != "none" and not wrapped:
-            where["tls"] = "starttls"
-        if not address and settings.get("inet_interfaces") == "loopback-only":
-            address = "127.0.0.1"
-        if address:
-            where["address"] = address.strip("[]")
-        yield HealthCheck("smtp_greeting", where), settings
-
-
-def _answers(services: Mapping[str, Service], service: Service) -> Service | None:
-    """Return the smtpd that answers at a service: itself, or the one to which postscreen(8) hands connections."""
-    command = service.command.split()[0]
-    if command == "postscreen":
-        service = services.get(f"{text_of(service.options.get('smtpd_service_name', 'smtpd'))}/pass", service)
-        command = service.command.split()[0]
-    return service if command == "smtpd" else None
-
-
-def _someone(site: Site) -> list[str]:
-    """Return an account that receives mail, if there is one."""
-    found = (str(account.address) for account in site.accounts if account.enabled and not account.forward)
-    return list(itertools.islice(found, 1))
 
 
 def _parameters(parts: Contributions) -> dict[str, Value]:
@@ -458,15 +239,6 @@ def _owners(
     for key, service in services.items():
         found.update({(key, name): "postfix_services" for name in (service.options if service else ())})
     return found
-
-
-def text_of(value: Value) -> str:
-    """Return a value as main.cf wants it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(str(item) for item in value)
-    return str(value)
 
 
 def main_cf(parameters: Mapping[str, Value]) -> dict[str, str]:

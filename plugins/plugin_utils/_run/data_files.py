@@ -16,7 +16,7 @@ import os
 import typing as t
 from collections.abc import Mapping
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 
 _WHY = (

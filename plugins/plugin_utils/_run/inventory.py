@@ -15,9 +15,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import unfit_passwords
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, SiteError, field_types
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import directory_left
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import accounts_source, answers
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles

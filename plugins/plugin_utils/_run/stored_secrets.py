@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import client_secret
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _ldap_entries
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 
 
@@ -59,5 +59,5 @@ def secret_names(site: Site) -> list[str]:
     """Return the names of all generated passwords that plans of the site ask for."""
     names = [*site.lookups.secrets(site), *map(client_secret, site.clients)]
     if site.provider:
-        names += ldap.secret_names(site, compose.contributions("ldap", site, site.provider))
+        names += _ldap_entries.secret_names(site, compose.contributions("ldap", site, site.provider))
     return [*dict.fromkeys(names)]

@@ -14,8 +14,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.system impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.sasl import Sasl
 
 _LOOKUPS: dict[str, Lookups] = {"directory": DirectoryLookups(), "system": SystemLookups()}

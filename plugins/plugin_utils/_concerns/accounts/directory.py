@@ -11,8 +11,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_config import Reader
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import Certificates
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import RELOADER, Ldap, Reader, suffix_problem
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import RELOADER, Ldap, suffix_problem
 
 RUNS = ("ldap",)  # it runs where this concern contributes to it
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
 EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
 

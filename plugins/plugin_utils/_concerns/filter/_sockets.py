@@ -20,7 +20,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Mail
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Mail
 
 PORTS: dict[Mail, int] = {"world": 946, "users": 947, "hosts": 948}  # of links, by whose mail is to be filtered
 BACK = 944

@@ -17,8 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import nobody
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import TEST, TEST_CLIENT, Amavis, Perl, perl
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     TRUSTING,
     Extension,
     Mail,
@@ -26,6 +25,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix imp
     Service,
     Value,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import TEST, TEST_CLIENT, Amavis, Perl, perl
 
 RUNS = ("amavis",)  # it runs where this concern contributes to it
 Variables = filtering.Variables

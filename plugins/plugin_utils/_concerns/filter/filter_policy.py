@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, DomainOrAddress, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address, DomainOrAddress
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import Amavis, Perl
 
 Verdict = t.Literal["reject", "quarantine", "discard", "tag", "pass"]

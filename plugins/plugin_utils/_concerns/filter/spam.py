@@ -11,8 +11,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import LOOPBACK, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import IPAddress
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import RULES, Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 

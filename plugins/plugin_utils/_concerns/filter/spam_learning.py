@@ -19,8 +19,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import LOGIN_LETTERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import RULES, Amavis, Perl
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Service
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix, Service
 
 RUNS = ("postfix",)  # it runs where this concern contributes to it
 EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too

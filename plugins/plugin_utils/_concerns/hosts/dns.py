@@ -15,8 +15,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
     published,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.smtp.relayhost import Variables as Relay
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Path, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Path
 
 
 @dataclasses.dataclass(frozen=True)

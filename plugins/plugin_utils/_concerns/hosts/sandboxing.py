@@ -16,11 +16,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files i
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import Amavis
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.clamav import Clamav
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import Ldap
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
 EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
 

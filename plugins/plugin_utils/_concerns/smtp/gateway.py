@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Domain, Problem, Recipient, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain, Recipient
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import domain_of
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix, Table, table
 
 
 @dataclasses.dataclass(frozen=True)

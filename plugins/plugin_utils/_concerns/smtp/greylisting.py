@@ -22,9 +22,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DomainOrAddress, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import PolicyService, Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import DomainOrAddress
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import PolicyService, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postgrey import SOCKET, Postgrey
 
 _LINK = "private/greylisting"  # in Postfix's chroot, where a site has several exchangers

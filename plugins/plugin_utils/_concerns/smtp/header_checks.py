@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.pcre import groups_of
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Refused, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix, Table, table
 
 _FILLED = r"\$\$|\$[0-9]+|\$\{[0-9]+\}|\$\([0-9]+\)"  # pcre_table(5), "text substitution"
 _LINE = (r"[!-9;-~]+:.*", "a header line such as X-Checked: yes")

@@ -8,9 +8,10 @@ import dataclasses
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Size, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Size
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
 
 EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
 

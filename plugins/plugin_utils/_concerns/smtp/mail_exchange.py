@@ -10,7 +10,12 @@ import re
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Service, Table, table
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
+    Postfix,
+    Service,
+    Table,
+    table,
+)
 
 
 def applies(site: Site, host: Host) -> bool:

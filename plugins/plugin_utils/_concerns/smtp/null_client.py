@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import CLIENT, Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     TRUSTING,
     Extension,
     Postfix,

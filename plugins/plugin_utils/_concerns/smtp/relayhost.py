@@ -12,9 +12,10 @@ import typing as t
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, HostName, Problem, Secret, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import HostName, Secret
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     Postfix,
     Service,
     Table,

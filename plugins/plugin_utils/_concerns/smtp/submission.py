@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     Postfix,
     Service,
     Table,

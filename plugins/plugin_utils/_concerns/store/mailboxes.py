@@ -9,8 +9,9 @@ import re
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Path, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Path
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
 
 RUNS = ("dovecot",)  # it runs where this concern contributes to it

@@ -18,10 +18,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.store._links import to_store
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Size, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Size
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import PolicyService, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import PolicyService, Postfix
 
 _SOCKET = "private/quota-status"  # in Postfix's chroot
 _LINK = "private/store-quota"  # there too, where the mailboxes are on another host

@@ -18,17 +18,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
-    PORTS,
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import (
     Address,
     HostName,
     IPAddress,
     Path,
-    Problem,
     Secret,
-    var,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import COMMAND, SERVES, Certificates
 
 PROGRAM = "/usr/local/lib/postamt/obtain-certificates"

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import DOMAIN, linked, name_of, reserved
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, HostName, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import DAYS, Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import HostName
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import (
     INTERNAL,
     Certificates,

@@ -8,10 +8,11 @@ import dataclasses
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile import CIPHERS, CURVES
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Path, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Path
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
 
 @dataclasses.dataclass(frozen=True)

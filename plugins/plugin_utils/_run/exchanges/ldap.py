@@ -8,7 +8,7 @@ import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.compose import Plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import applied_passwords
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers, exchange
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
@@ -22,7 +22,7 @@ class Exchange(exchange.Exchange):
     def beside(site: Site, plan: Plan) -> t.Any:
         """Return the passwords of all that the directory's entries are made of, by name."""
         names = list((plan.get("entries") or {}).get("fingerprints", ()))
-        return ldap.applied_passwords(site, names) if names else None
+        return applied_passwords(site, names) if names else None
 
     @staticmethod
     def settles_with(site: Site, host: str, plan: Plan) -> list[str] | None:

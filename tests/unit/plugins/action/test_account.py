@@ -12,8 +12,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import AccountStore, Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Address, Problem, parse_fields
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, parse_fields
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address
 
 ANNA, BEN, DORA = "anna@example.org", "ben@example.org", "dora@example.org"
 

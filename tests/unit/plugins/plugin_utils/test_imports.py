@@ -24,7 +24,7 @@ ABOVE = {
     *(f"_run.{name}" for name in ("inventory", "handover", "show")),
 }
 # Those of a run that ask nobody, and may be used from below
-BESIDE = {"_run.data_files", "_run.pki", "_run.state"}
+BESIDE = {"_run.data_files", "_run.pki", "_run.state", "_run.supplied_certificates"}
 CONCERNS = sorted((UTILS / "_concerns").rglob("*.py"))
 BELOW = [*CONCERNS, *sorted(path for folder in ("_programs", "_lookups") for path in (UTILS / folder).glob("*.py"))]
 
@@ -48,7 +48,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 def test_there_is_something_to_look_at() -> None:
     assert len(BELOW) > 40
-    assert ("_programs.postfix", "Postfix") in list(imports(UTILS / "_concerns" / "store" / "quota.py"))
+    assert ("_programs._postfix_parts", "Postfix") in list(imports(UTILS / "_concerns" / "store" / "quota.py"))
     assert ("_compose.links", "") in list(imports(UTILS / "_programs" / "haproxy.py"))
 
 

@@ -14,8 +14,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix
 
 GROUPS = {"mx.example.org": ["mail_mx"], "store.example.org": ["mail_store"]}
 

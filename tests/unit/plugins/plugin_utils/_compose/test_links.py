@@ -15,8 +15,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _sockets as sockets
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import HostName
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import HostName
 
 GROUPS = {
     "mail_mx": ["mx1", "mx2"],

@@ -25,18 +25,20 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import Amavis
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import Ldap
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
+    SLOTS,
+    STRICTNESS,
     Extension,
     Front,
     Postfix,
     Service,
     Table,
-    services_of,
     table,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import Amavis
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import Ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import services_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.sasl import Sasl
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
@@ -100,7 +102,7 @@ def test_lists_of_users_ports_have_the_slots_of_their_twins() -> None:
 
 def test_the_same_entry_stands_once() -> None:
     part = Postfix(lists={"smtpd_milters": {"check": ["unix:a"]}})
-    assert slotted([("one", part), ("other", part)], "lists", postfix.SLOTS, "list") == {"smtpd_milters": ["unix:a"]}
+    assert slotted([("one", part), ("other", part)], "lists", SLOTS, "list") == {"smtpd_milters": ["unix:a"]}
 
 
 def test_the_strictest_level_counts() -> None:
@@ -108,7 +110,7 @@ def test_the_strictest_level_counts() -> None:
     parts: Contributions = [(level, Postfix(parameters={"smtp_tls_security_level": level})) for level in levels]
     for _ in range(5):
         random.shuffle(parts)
-        assert merged(parts, "parameters", "parameter", postfix.STRICTNESS) == {"smtp_tls_security_level": "secure"}
+        assert merged(parts, "parameters", "parameter", STRICTNESS) == {"smtp_tls_security_level": "secure"}
     odd = (
         "odd",
         Postfix(parameters={"smtp_tls_security_level": "dane"}),
@@ -298,7 +300,7 @@ def test_a_slot_goes_by_its_name_without_the_star() -> None:
     part = Postfix(lists={"smtpd_milters": {"check*": ["unix:a"]}})
     sentence = r"concern one: list smtpd_milters has no slot check\* \(slots: check, sign\)"
     with pytest.raises(ComposeError, match=sentence):  # its entries were in no list
-        slotted([("one", part)], "lists", postfix.SLOTS, "list")
+        slotted([("one", part)], "lists", SLOTS, "list")
 
 
 def test_a_conflict_after_the_strictest_level_names_who_wants_that() -> None:
@@ -501,7 +503,7 @@ def test_what_was_made_for_services_that_the_user_takes_out_goes_with_them() -> 
 def test_a_slot_takes_a_list() -> None:
     part = types.SimpleNamespace(lists={"smtpd_milters": {"check": "unix:a"}})
     with pytest.raises(ComposeError, match="concern one: list smtpd_milters, slot check: must be a list of entries"):
-        slotted([("one", part)], "lists", postfix.SLOTS, "list")  # it was a list of letters
+        slotted([("one", part)], "lists", SLOTS, "list")  # it was a list of letters
 
 
 def test_one_concern_alone_says_where_accounts_live(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._siz
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter.spam_learning import FOLDERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import LOGIN_LETTERS, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import LOGIN_LETTERS
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.amavis import Perl, perl
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 

@@ -12,9 +12,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import IPAddress, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import IPAddress
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import text_of
 
 ALONE = {"mail.example.org": HostInput()}
 SEVERAL = {
@@ -42,8 +44,8 @@ def asks(site: Site, name: str) -> str:
     """Return whom Postfix of a host asks about mail from the world; it asks nobody of these about users' mail."""
     host = site.hosts[name]
     main, _services = postfix.configuration(host, compose.contributions("postfix", site, host), {})
-    assert "grey" not in postfix.text_of(main.get("mua_recipient_restrictions", ""))
-    return postfix.text_of(main.get("smtpd_recipient_restrictions", ""))
+    assert "grey" not in text_of(main.get("mua_recipient_restrictions", ""))
+    return text_of(main.get("smtpd_recipient_restrictions", ""))
 
 
 def test_it_is_off_by_default() -> None:

@@ -25,8 +25,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import VMAIL, VMAIL_UID, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.dovecot import Dovecot
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, Table, table
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote, stored_secrets
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 from ansible_collections.postamt.mail.tests.lib.looks import looked

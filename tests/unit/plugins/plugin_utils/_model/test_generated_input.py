@@ -12,11 +12,11 @@ from ansible_collections.postamt.mail.plugins.action import account
 from ansible_collections.postamt.mail.plugins.module_utils._engine import forms
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.store import Asked
-from ansible_collections.postamt.mail.plugins.plugin_utils._model import hashes, schema
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import hashes, schema, value_types
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import ROLE_ADDRESSES, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.ldap import applied_passwords
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import applied_passwords
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -79,7 +79,7 @@ secrets = st.one_of(
 def site(accounts: list[Account], release: str = "trixie", **more: t.Any) -> Site:
     alice = {"address": ALICE["address"]} if more.get("mail_accounts_backend") == "system" else ALICE
     variables = {"mail_domains": DOMAINS, "mail_accounts": [alice, *accounts], **more}
-    hosts = {"mail.example.org": HostInput(look=Look(release=schema.Word(release)))}
+    hosts = {"mail.example.org": HostInput(look=Look(release=value_types.Word(release)))}
     return parse_site(variables, hosts, compose.concerns().values())
 
 
@@ -124,7 +124,7 @@ def test_what_is_accepted_goes_through_all_plans(accounts: list[Account]) -> Non
             for item in plan["files"]:
                 forms.text(item).encode()
         for parsed in found.accounts:
-            assert set(parsed.address.upper() + parsed.address) <= set(schema.LOGIN_LETTERS) | set(
+            assert set(parsed.address.upper() + parsed.address) <= set(value_types.LOGIN_LETTERS) | set(
                 "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
             )
         if backend == "system":

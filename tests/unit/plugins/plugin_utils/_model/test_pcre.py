@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import pcre
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 
 
 @pytest.mark.parametrize(

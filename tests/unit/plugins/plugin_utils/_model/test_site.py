@@ -13,15 +13,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import renamed
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import (
-    Address,
-    SiteError,
-    address,
-    domain,
-    field_types,
-    size,
-)
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError, field_types
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address, address, domain, size
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables, SiteVariables
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 

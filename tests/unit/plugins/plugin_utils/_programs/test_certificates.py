@@ -20,7 +20,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import certificates
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State

@@ -23,7 +23,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Secrets, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs import ldap
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._ldap_entries import (
+    applied_passwords,
+    fingerprint,
+    passwords,
+)
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
@@ -73,7 +77,7 @@ def test_no_secret_is_in_the_plan_and_passwords_come_by_name() -> None:
     text = json.dumps(plan(site))
     assert "-secret" not in text
     assert site.service_password("postfix") not in text
-    assert ldap.passwords(site, ["anna@example.org", "ben@example.org", "carl@example.org", "x@example.org"]) == {
+    assert passwords(site, ["anna@example.org", "ben@example.org", "carl@example.org", "x@example.org"]) == {
         "anna@example.org": {"clear": "made-secret"},
         "ben@example.org": {"clear": "clear-secret"},
         "carl@example.org": {"hash": HASH},
@@ -83,18 +87,18 @@ def test_no_secret_is_in_the_plan_and_passwords_come_by_name() -> None:
 def test_a_generated_password_reaches_the_host_as_a_hash() -> None:
     site = make()
     site.secrets.known["anna@example.org"] = Secrets().get("anna@example.org")
-    anna, ben = (ldap.applied_passwords(site, [name])[name] for name in ("anna@example.org", "ben@example.org"))
+    anna, ben = (applied_passwords(site, [name])[name] for name in ("anna@example.org", "ben@example.org"))
     raw = base64.b64decode(anna["hash"].removeprefix("{SSHA}"))
     assert raw[:20] == hashlib.sha1(site.secrets.known["anna@example.org"].encode() + raw[20:]).digest()
     assert len(raw) == 36
     assert ben == {"clear": "clear-secret"}  # slapd makes a slow hash of what a person chose
     site.secrets.known["anna@example.org"] = "written over it"
-    assert ldap.applied_passwords(site, ["anna@example.org"]) == {"anna@example.org": {"clear": "written over it"}}
+    assert applied_passwords(site, ["anna@example.org"]) == {"anna@example.org": {"clear": "written over it"}}
 
 
 def test_a_fingerprint_depends_on_key_kind_name_and_value() -> None:
     prints = {
-        ldap.fingerprint(*words)
+        fingerprint(*words)
         for words in (
             ("k", "clear", "a", "v"), ("K", "clear", "a", "v"), ("k", "hash", "a", "v"), ("k", "clear", "b", "v"),
             ("k", "clear", "a", "w"),
@@ -224,7 +228,7 @@ def test_another_servers_password() -> None:
     site = several()
     assert plan_of(site, NAME)["entries"]["clients"] == ["app.example.org"]
     assert "client-secret" not in json.dumps(plan_of(site, NAME))
-    assert ldap.passwords(site, ["client:app.example.org"]) == {"client:app.example.org": {"clear": "client-secret"}}
+    assert passwords(site, ["client:app.example.org"]) == {"client:app.example.org": {"clear": "client-secret"}}
     found = compose.plan("sasl", site, site.hosts[NAME], {})["files"][0]["content"]
     assert "(|(&(objectClass=PostfixBookMailAccount)(mail=%u)" in found
     assert "(&(objectClass=device)(cn=%u)))" in found

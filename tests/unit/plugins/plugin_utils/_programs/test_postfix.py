@@ -14,7 +14,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError, merged
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Postfix, _lists
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import _lists
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"

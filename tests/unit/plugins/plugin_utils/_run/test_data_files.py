@@ -9,7 +9,8 @@ import typing as t
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import clamav
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
 

@@ -18,7 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import Extension, Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Extension, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
 

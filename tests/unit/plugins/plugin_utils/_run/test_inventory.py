@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Refused, SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import data_files, inventory
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State

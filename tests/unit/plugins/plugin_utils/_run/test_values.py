@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.common.yaml import yaml_load
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, Secret, parse
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, parse
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Secret
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import values
 
 

@@ -11,15 +11,17 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Count
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Count
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postfix import (
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_health import serves
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     Front,
     Mail,
     Milter,
     PolicyService,
     Postfix,
     Service,
+    text_of,
 )
 
 NAME = "mail.example.org"
@@ -67,7 +69,7 @@ def policies_at(found: tuple[dict[str, t.Any], dict[str, Service]], stage: str) 
     at = {}
     for whose, key in SMTPD.items():
         said = services[key].options.get(f"smtpd_{stage}_restrictions", main.get(f"smtpd_{stage}_restrictions", ""))
-        at[whose] = postfix.text_of(main[str(said)[1:]] if str(said).startswith("$") else said)
+        at[whose] = text_of(main[str(said)[1:]] if str(said).startswith("$") else said)
     return at
 
 
@@ -105,7 +107,7 @@ def test_a_service_of_the_site_s_own_programs_is_asked_as_well() -> None:
     parts = compose.contributions("postfix", site, site.hosts["out.example.org"])
     said = Postfix(policies=[PolicyService("inet:127.0.0.1:10023", mail=("hosts",))])
     _main, services = postfix.configuration(site.hosts["out.example.org"], [*parts, ("one", said)], {})
-    assert postfix.text_of(services["127.0.0.1:smtp/inet"].options["smtpd_recipient_restrictions"]).endswith(ASKED)
+    assert text_of(services["127.0.0.1:smtp/inet"].options["smtpd_recipient_restrictions"]).endswith(ASKED)
     assert ASKED not in str(services["submission/inet"].options)
     early = Postfix(policies=[PolicyService("inet:127.0.0.1:10023", stage="client", mail=("hosts",))])
     with pytest.raises(
@@ -141,7 +143,7 @@ def test_a_service_with_a_list_of_its_own_asks_as_well() -> None:
     more = Service("smtpd", private="n", takes="world", options=lists)
     policy = Postfix(policies=[PolicyService("inet:127.0.0.1:10023")])
     _main, services = composed(one=policy, other=Postfix(services={"2525/inet": more}))
-    words = postfix.text_of(services["2525/inet"].options["smtpd_recipient_restrictions"])
+    words = text_of(services["2525/inet"].options["smtpd_recipient_restrictions"])
     assert words.startswith(f"reject_unlisted_recipient, {ASKED}, check_policy_service {{ unix:")
     assert words.endswith(", reject")
 
@@ -172,7 +174,7 @@ def test_a_service_that_would_pass_a_check_by_is_refused(
 @pytest.mark.parametrize("stage", ["client", "helo", "sender", "relay", "recipient", "data", "end_of_data"])
 def test_each_stage_has_a_place_for_policy_services(stage: t.Any) -> None:
     main, _services = composed(one=Postfix(policies=[PolicyService("unix:two", stage=stage, mail=("world",))]))
-    words = postfix.text_of(main[f"smtpd_{stage}_restrictions"])
+    words = text_of(main[f"smtpd_{stage}_restrictions"])
     assert words.count("check_policy_service { unix:two, default_action=DUNNO }") == 1
 
 
@@ -192,11 +194,11 @@ def test_what_two_concerns_want_of_the_same_milter() -> None:
 def test_port_25_is_asked_through_the_daemon_before_it() -> None:
     front = Front(Service("postscreen", private="n", maxproc="1"), "smtpd/pass")
     before, after = (composed(**said) for said in ({}, {"postscreen": Postfix(fronts={"smtp/inet": front})}))
-    assert postfix.serves(*before) == postfix.serves(*after) and postfix.serves(*after)
+    assert serves(*before) == serves(*after) and serves(*after)
 
 
 def test_a_login_does_not_pass_a_policy_service_by() -> None:
     """Users' ports permit whoever has logged in; what is asked before that is asked never too late."""
     main, _services = composed(one=Postfix(policies=[PolicyService("unix:two", stage="relay", mail=("users",))]))
-    words = postfix.text_of(main["mua_relay_restrictions"])
+    words = text_of(main["mua_relay_restrictions"])
     assert words.index("unix:two") < words.index("permit_sasl_authenticated")
