@@ -15,7 +15,6 @@ from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Change, Journal
-from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import Observation
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import Home
 from ansible_collections.postamt.mail.plugins.module_utils._engine.stage import Built
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
@@ -89,14 +88,6 @@ def restore(home: Home, journal: Journal, age: float) -> list[str]:
     paths = [entry["path"] for entry in entries]
     files.settle(paths)
     return paths
-
-
-def tidy(home: Home, seen: Observation) -> None:
-    """Remove what a killed run left that had not begun its change, or had ended it; it may have wanted other files."""
-    for path in {*seen.records.files, *seen.paths}:
-        files.remove(files.beside(path))
-    if not seen.records.journal:
-        files.remove_tree(home.pending)
 
 
 def clear(home: Home) -> None:

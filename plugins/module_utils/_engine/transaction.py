@@ -17,7 +17,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import (
     adopt,
     files,
-    journal,
     manifest,
     needs,
     observe,
@@ -26,7 +25,8 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import (
 from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Change
 from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
 from ansible_collections.postamt.mail.plugins.module_utils._engine.needs import Missing
-from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, Paths
+from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import Observation
+from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, Home, Paths
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report, Stop
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
@@ -69,7 +69,7 @@ def apply(program: Program, report: Report, paths: Paths = HOST) -> Missing:
     renewed = observe.changed_certificates(program.plan, seen.records, seen.watched, report.dry)
     changes = unit_changes.look(program, seen, renewed, paths)
     if not report.dry:
-        journal.tidy(home, seen)
+        tidy(home, seen)
     report.diffs += seen.differences()
     change = Change(program, home, report, seen, changes, renewed, missing)
     if change.due:
@@ -79,3 +79,11 @@ def apply(program: Program, report: Report, paths: Paths = HOST) -> Missing:
     elif not report.dry and (claim := change.claim()) != seen.records.manifest:
         manifest.keep(home, claim)  # somebody had written the very same files, or had it read the new certificate
     return missing
+
+
+def tidy(home: Home, seen: Observation) -> None:
+    """Remove what a killed run left that had not begun its change, or had ended it; it may have wanted other files."""
+    for path in {*seen.records.files, *seen.paths}:
+        files.remove(files.beside(path))
+    if not seen.records.journal:
+        files.remove_tree(home.pending)

@@ -468,13 +468,18 @@ def test_a_passing_refusal_is_told_and_takes_nothing_back(lab: Lab, served: Call
     lasting.listen()
 
     def answer() -> None:
-        while True:
-            with contextlib.suppress(OSError), lasting.accept()[0] as client:
-                client.sendall(b"450 4.3.2 come again\r\n")
+        with contextlib.suppress(OSError):  # once it is shut
+            while True:
+                with lasting.accept()[0] as client, contextlib.suppress(ConnectionError):
+                    client.sendall(b"450 4.3.2 come again\r\n")
 
-    threading.Thread(target=answer, daemon=True).start()
+    server = threading.Thread(target=answer, daemon=True)
+    server.start()
     plan["questions"].append({"kind": "smtp_greeting", "arguments": {"path": f"{path}.smtp"}})
     report = lab.apply(plan, Served)
+    lasting.shutdown(socket.SHUT_RDWR)
+    server.join(timeout=5)
+    assert not server.is_alive()
     asked = health.described(plan["questions"][1])
     assert report.actions[-1] == f"asked {asked}, which answers 450 4.3.2 come again for now"
     assert lab.contents()["main.cf"] == "new\n"
