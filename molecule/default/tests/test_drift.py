@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Play, RunAgain
+from ansible_collections.postamt.mail.tests.lib.waiting import until
 
 MAIN_CF = "/etc/postfix/main.cf"
 TLS = "/etc/postamt/tls"
@@ -57,7 +56,7 @@ def test_what_others_change_is_seen_and_put_right(host: Host, play: RunAgain) ->
     assert not host.file("/etc/saslauthd-postfix.conf").mode & 0o077
     assert host.service("dovecot").is_enabled and host.service("amavis").is_running
     assert host.package("dovecot-managesieved").is_installed
-    assert "mailQuota: 1048576" in host.check_output(ENTRY)
+    assert "mailQuota: 1024\n" in host.check_output(ENTRY)
     assert host.run(f"postmap -q x@example.test lmdb:{table.removesuffix('.lmdb')}").rc == 1
     assert doubts(play()) == {}
 
@@ -77,15 +76,14 @@ def test_a_certificate_that_was_replaced_is_seen(host: Host, play: RunAgain, nam
 
 
 def test_a_port_that_somebody_took_is_named(host: Host, play: RunAgain) -> None:
-    host.check_output("systemctl stop saslauthd-postfix.service amavis.service dovecot.service")
-    host.check_output(
-        "systemd-run --quiet --unit=thief python3 -c 'import socket; socket.create_server((\"\", 4190)).accept()'"
-    )
-    time.sleep(1)
+    host.check_output("systemctl stop dovecot.service")
+    taking = 'import socket, time; taken = socket.create_server(("", 4190)); time.sleep(600)'
+    host.check_output(f"systemd-run --quiet --unit=thief python3 -c '{taking}'")
     try:
+        until(lambda: "python3" in host.check_output("ss -Hltnp sport = :4190"), 20)
         done = play()
         assert done.failed
-        assert any("port 4190 is taken by python3" in doubt for doubt in doubts(done)["dovecot"])
+        assert any(doubt.startswith("port 4190 is taken by python3") for doubt in doubts(done)["dovecot"])
         assert "4190" in done.message
     finally:
         host.check_output("systemctl stop thief.service")

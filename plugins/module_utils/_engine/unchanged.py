@@ -11,7 +11,7 @@ run of the program's module. Whatever it cannot tell is a doubt, and a doubt mea
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, needs, units
@@ -48,8 +48,18 @@ class Claim:
     @property
     def ports(self) -> set[tuple[str, int]]:
         """Address (empty for all) and number of the ports at which it has to listen."""
-        asked = [*(check["arguments"] for check in self.plan["questions"]), *(self.manifest.get("serves") or ())]
+        asked = [*(check["arguments"] for check in self.plan["questions"]), *self.serves]
         return {(said.get("address", ""), said["port"]) for said in asked if said.get("port")}
+
+    @property
+    def serves(self) -> list[Mapping[str, Any]]:
+        """The ports that show certificates."""
+        return self.manifest.get("serves") or []
+
+    def strangers(self, there: Iterable[units.Listener]) -> list[units.Listener]:
+        """Return who else listens at its ports."""
+        mine, ports = set(self.all_units), self.ports
+        return [one for one in there if one.unit not in mine and any(one.holds(*port) for port in ports)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +111,12 @@ def _said(error: Exception) -> str:
 
 def _world(claims: list[Claim]) -> World:
     packages = {name for claim in claims for name in claim.plan["packages"]}
+    there = _listeners()
     return World(
         installed=frozenset(needs.installed(sorted(packages))),
         states=units.states(dict.fromkeys(unit for claim in claims for unit in claim.all_units)),
-        listeners=_listeners(),
-        shown=_shown(claims),
+        listeners=there,
+        shown=_shown(claims, there or ()),
     )
 
 
@@ -116,13 +127,16 @@ def _listeners() -> list[units.Listener] | None:
         return None
 
 
-def _shown(claims: list[Claim]) -> dict[str, list[str]]:
-    """Return the ports that show another certificate than the one on disk; all programs are asked at once."""
-    owners = [(claim.name, item) for claim in claims for item in claim.manifest.get("serves") or ()]
-    bad = shown.wrong([item for _name, item in owners])
-    if not bad:
+def _shown(claims: list[Claim], there: Iterable[units.Listener]) -> dict[str, list[str]]:
+    """Return the ports that show another certificate than the one on disk; all programs are asked at once.
+
+    Somebody else who has a port is not asked: whoever says nothing there would keep the run waiting.
+    """
+    taken = {one.port for claim in claims for one in claim.strangers(there)}
+    asked = {claim.name: [item for item in claim.serves if item["port"] not in taken] for claim in claims}
+    if not shown.wrong([item for items in asked.values() for item in items]):
         return {}
-    return {claim.name: shown.wrong(claim.manifest.get("serves") or ()) for claim in claims}
+    return {name: shown.wrong(items) for name, items in asked.items()}
 
 
 def _doubts(claim: Claim, world: World, kind: type[Program], home: Home) -> Iterator[str]:
@@ -160,13 +174,12 @@ def _doubts_of_parts(claim: Claim, world: World) -> Iterator[str]:
     for user in plan["users"]:
         if not needs.has_user(user):
             yield f"user {user['name']} is not there, or not in its groups"
-    mine = set(claim.all_units)
-    for address, port in sorted(claim.ports) if world.listeners is not None else ():
-        holders = [one for one in world.listeners or () if one.holds(address, port)]
-        if not holders:
+    if world.listeners is None:
+        return
+    for address, port in sorted(claim.ports):
+        if not any(one.holds(address, port) for one in world.listeners):
             yield f"nobody listens on port {port}"
-        elif others := [one.who for one in holders if one.unit not in mine]:
-            yield f"port {port} is taken by {others[0]}"
+    yield from (f"port {one.port} is taken by {one.who}" for one in claim.strangers(world.listeners))
 
 
 def _doubts_of_units(claim: Claim, world: World) -> Iterator[str]:
