@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.site import Play, RunAgain
-from ansible_collections.postamt.mail.tests.lib.waiting import until
+from ansible_collections.postamt.mail.tests.lib.waiting import within
 
 MAIN_CF = "/etc/postfix/main.cf"
 TLS = "/etc/postamt/tls"
@@ -80,7 +80,7 @@ def test_a_port_that_somebody_took_is_named(host: Host, play: RunAgain) -> None:
     taking = 'import socket, time; taken = socket.create_server(("", 4190)); time.sleep(600)'
     host.check_output(f"systemd-run --quiet --unit=thief python3 -c '{taking}'")
     try:
-        until(lambda: "python3" in host.check_output("ss -Hltnp sport = :4190"), 20)
+        assert within(20, lambda: "python3" in host.check_output("ss -Hltnp sport = :4190"))
         done = play()
         assert done.failed
         assert any(doubt.startswith("port 4190 is taken by python3") for doubt in doubts(done)["dovecot"])
