@@ -87,6 +87,8 @@ class Connection:
         names = ["entryCSN", *ENTRY_ATTRIBUTES]
         try:
             found = self.link.search_s(base, self.ldap.SCOPE_SUBTREE, "(objectClass=*)", names)
+        except self.ldap.NO_SUCH_OBJECT:  # a replica that has nothing yet
+            found = []
         except self.ldap.LDAPError as error:
             raise Failed(f"slapd does not answer a search below {base}: {explained(error)}") from None
         whole = hashlib.sha256()
