@@ -273,8 +273,21 @@ def everything() -> dict[Path, str]:
     return found
 
 
+def stale(generated: t.Collection[Path]) -> list[Path]:
+    """Return files of modules and roles whose program is gone: their own words say that they were generated."""
+    found = [*PLUGINS.glob("modules/*.py"), *(path for path in REPOSITORY.glob("roles/*/**/*") if path.is_file())]
+    mark = written("").partition("; ")[0]
+    return [path for path in found if path not in generated and mark in path.read_text(encoding="utf-8")]
+
+
 def main() -> None:
-    for path, text in everything().items():
+    generated = everything()
+    for path in stale(generated):
+        path.unlink()
+        for folder in (path.parent, path.parent.parent):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+    for path, text in generated.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

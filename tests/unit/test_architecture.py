@@ -101,15 +101,20 @@ def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.Monk
     monkeypatch.setattr(compose, "programs", lambda: programs)
     monkeypatch.setattr(compose, "concerns", lambda: concerns)
 
-    def plan(**said: object) -> compose.Plan:
+    def plan(settings: dict[str, object] | None = None, **said: object) -> compose.Plan:
         site = parse_site({"mail_domains": ["example.org"], **said}, {NAME: HostInput()}, concerns.values())
-        return compose.plan("unbound", site, site.hosts[NAME], {"settings": {"cache-max-ttl": 3600}})
+        return compose.plan("unbound", site, site.hosts[NAME], {"settings": settings})
 
-    wanted = plan(mail_resolver=True)
-    (file,) = wanted["files"]
+    wanted = plan({"cache-max-ttl": 3600}, mail_resolver=True)
+    file, drop_in = wanted["files"]
     assert "server:\n    cache-max-ttl: 3600\n    interface: 127.0.0.1\n    port: 53\n" in file["content"]
-    assert (wanted["packages"], wanted["units"]) == (["unbound"], [{"name": "unbound.service", "running": True}])
+    assert drop_in["path"] == "/etc/systemd/system/unbound.service.d/postamt-sandbox.conf"
+    assert "[Service]\n" in drop_in["content"] and "\nProtectSystem=full\n" in drop_in["content"]
+    assert wanted["packages"] == ["dns-root-data", "unbound"]  # apt brings no recommended packages
+    assert wanted["units"] == [{"name": "unbound.service", "running": True}]
     assert wanted["questions"] == [{"kind": "listens", "arguments": {"port": 53, "address": "127.0.0.1"}}]
+    assert "\n    prefetch: yes\n" in plan({"prefetch": True}, mail_resolver=True)["files"][0]["content"]
+    assert plan({"port": None}, mail_resolver=True)["questions"] == wanted["questions"]
     assert plan()["units"] == [] and not plan()["wanted"]
 
     order = list(compose.ordered())

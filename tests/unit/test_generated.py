@@ -13,6 +13,14 @@ from ansible_collections.postamt.mail.tools import generate
 def test_nothing_has_to_be_generated_anew() -> None:
     wrong = [path for path, text in generate.everything().items() if path.read_text(encoding="utf-8") != text]
     assert wrong == [], "run make generate"
+    assert generate.stale(generate.everything()) == [], "run make generate"
+
+
+def test_what_was_generated_for_a_program_that_is_gone_is_found() -> None:
+    left = {path: text for path, text in generate.everything().items() if "postgrey" not in str(path)}
+    gone = {str(path.relative_to(generate.REPOSITORY)) for path in generate.stale(left)}
+    assert {"plugins/modules/postgrey.py", "roles/postgrey/tasks/main.yml", "roles/postgrey/README.md"} <= gone
+    assert all("postgrey" in path for path in gone)
 
 
 def test_a_run_sets_up_first_what_others_need() -> None:
