@@ -104,7 +104,10 @@ def test_the_sites_own_hosts_never_wait() -> None:
     ]
 
 
-@pytest.mark.parametrize("client", ["192.0.2.1/24", "a b", "/x/", "", "1.2.3", "#"])
+@pytest.mark.parametrize(
+    "client",
+    ["192.0.2.1/24", "a b", "/x/", "", "1.2.3", "#", "192.0.2.0/255.255.255.0", "fe80::1%eth0", "::1%x#"],
+)
 def test_what_is_no_server_is_refused(client: str) -> None:
     with pytest.raises(SiteError, match=r"mail_greylisting_exempt.clients\[0\] .*must be the name of a server"):
         site_of(mail_greylisting_exempt={"clients": [client]})
