@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Collection, Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
-from ansible_collections.postamt.mail.plugins.module_utils._engine.manifest import Records
 from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import Observation
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, Paths
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
@@ -55,7 +55,7 @@ def look(
     program: Program, seen: Observation, changed_certificates: Sequence[str] = (), paths: Paths = HOST
 ) -> UnitChanges:
     """Look at the units of the plan, and at those of earlier runs that it does not name any more."""
-    wishes, groups = _wishes(program, seen.records)
+    wishes, groups = _wishes(program, seen, paths)
     states = units.states(one for group in groups.values() for one in group)
     active = {name: all(states[one].active for one in group) for name, group in groups.items()}
     running = [name for name, wish in wishes.items() if wish and active[name]]
@@ -78,14 +78,17 @@ def look(
     )
 
 
-def _wishes(program: Program, records: Records) -> tuple[dict[str, bool], dict[str, list[str]]]:
+def _wishes(program: Program, seen: Observation, paths: Paths) -> tuple[dict[str, bool], dict[str, list[str]]]:
     """Return which units shall run, and each with its companions; what the plan does not name any more shall not."""
+    records = seen.records
     planned = {unit["name"]: unit["running"] for unit in program.plan["units"]}
     first = not records.manifest and program.enabled
     displaced = [name for name in (program.displaced_units() if first else ()) if name not in planned]
     groups = {name: [*program.companion_units(name), name] for name in planned}
     known = {one for group in groups.values() for one in group}
-    gone = [name for name in reversed(records.units) if name not in known]
+    # a journal of versions before 1.0 names no units
+    left = [os.path.basename(path) for path in seen.stale if f"{os.path.dirname(path)}/" == paths.unit_files]
+    gone = [name for name in dict.fromkeys([*reversed(records.units), *left]) if name not in known]
     away = [*displaced, *gone]
     return {**dict.fromkeys(away, False), **planned}, {**{name: [name] for name in away}, **groups}
 

@@ -79,7 +79,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     for name, value in settings.items():
         if name not in KNOWN:
             raise ComposeError(f"postgrey_settings: {name} is no option of postgrey{nearest(name, KNOWN)}")
-        if set(str(value)) & set('\\"\n') or (" " in str(value) and name != "greylist-text"):
+        text = str(value)
+        # systemd divides options at white space and single quotes; the init script has a shell read the file
+        if not text.isprintable() or set(text) & set('\\"$`') or (name != "greylist-text" and set(text) & set(" '")):
             raise ComposeError(f"postgrey_settings: {name} must have no quotes, and no spaces")
     exempt = {"clients": every(parts, "clients"), "recipients": every(parts, "recipients")}
     (group,) = {part.group for _concern, part in parts}

@@ -31,6 +31,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postgrey im
 _LINK = "private/greylisting"  # in Postfix's chroot, where a site has several exchangers
 _PORT = 950
 _NAME = re.compile(r"(?=.*[a-z])([a-z0-9_]([a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9_]([a-z0-9_-]*[a-z0-9])?", re.IGNORECASE)
+_NETWORK = re.compile(r"[0-9a-f.:]+(/[0-9]+)?", re.IGNORECASE)  # as postgrey reads them: no netmask, no zone
 _SIZE = 30 * MB
 
 
@@ -56,12 +57,16 @@ class Variables:
 
 def check(site: Site) -> Iterator[Problem]:
     for index, client in enumerate(site.of(Variables).mail_greylisting_exempt.clients):
-        try:
-            ipaddress.ip_network(client)
-        except ValueError:
-            if not _NAME.fullmatch(client):
-                allowed = "must be the name of a server, or an address, or a network such as 192.0.2.0/24"
-                yield Problem(f"mail_greylisting_exempt.clients[{index}]", client, allowed)
+        if not (_NAME.fullmatch(client) or _network(client)):
+            allowed = "must be the name of a server, or an address, or a network such as 192.0.2.0/24"
+            yield Problem(f"mail_greylisting_exempt.clients[{index}]", client, allowed)
+
+
+def _network(client: str) -> bool:
+    try:
+        return bool(_NETWORK.fullmatch(client) and ipaddress.ip_network(client))
+    except ValueError:
+        return False
 
 
 def applies(site: Site, host: Host) -> bool:

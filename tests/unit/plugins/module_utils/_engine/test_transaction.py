@@ -549,7 +549,8 @@ def test_units_that_the_plan_names_no_more_are_stopped_before_their_files_go(lab
     assert not lab.apply(plan).changed
 
 
-def test_units_of_a_change_that_was_left_half_done_are_stopped_too(lab: Lab) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["as now", "as this collection did it before"])
+def test_units_of_a_change_that_was_left_half_done_are_stopped_too(lab: Lab, named: bool) -> None:
     lab.unit("thing.service")
     lab.apply(lab.plan(OLD, units=RUNS))
     more = lab.plan({**OLD, "systemd/more.timer": "[Timer]\n"}, units=[*RUNS, {"name": "more.timer", "running": True}])
@@ -558,6 +559,10 @@ def test_units_of_a_change_that_was_left_half_done_are_stopped_too(lab: Lab) -> 
         with pytest.raises(Killed):
             lab.apply(more)
     assert lab.states("more.timer") == (True, True)
+    if not named:
+        files.save(
+            lab.home.journal, {key: value for key, value in files.load(lab.home.journal).items() if key != "units"}
+        )
     report = lab.apply(lab.plan(OLD, units=RUNS))
     assert "stopped more.timer" in report.actions
     assert lab.states("more.timer") == (False, False)

@@ -106,7 +106,10 @@ def test_the_sites_own_hosts_never_wait() -> None:
     ]
 
 
-@pytest.mark.parametrize("client", ["192.0.2.1/24", "a b", "/x/", "", "1.2.3", "#"])
+@pytest.mark.parametrize(
+    "client",
+    ["192.0.2.1/24", "a b", "/x/", "", "1.2.3", "#", "192.0.2.0/255.255.255.0", "fe80::1%eth0", "::1%x#"],
+)
 def test_what_is_no_server_is_refused(client: str) -> None:
     with pytest.raises(SiteError, match=r"mail_greylisting_exempt.clients\[0\] .*must be the name of a server"):
         site_of(mail_greylisting_exempt={"clients": [client]})
@@ -123,7 +126,17 @@ def test_settings_of_ones_own_win_and_are_checked() -> None:
     assert "--max-age=90 --privacy --unix=" in text and "--delay" not in text
     with pytest.raises(ComposeError, match="max-agee is no option of postgrey; did you mean max-age"):
         plan(site_of(), settings={"max-agee": 90})
-    for wrong in ({"delay": "1 --unix=/x"}, {"greylist-text": 'a" b'}, {"hostname": "a\nb"}):
+    assert 'TEXT="Don\'t hurry, %s s"' in content(
+        plan(site_of(), settings={"greylist-text": "Don't hurry, %s s"}), "/etc/default/postgrey"
+    )
+    for wrong in (
+        {"delay": "1 --unix=/x"},
+        {"delay": "1\t--unix=/x"},
+        {"greylist-text": 'a" b'},
+        {"greylist-text": "$(id)"},
+        {"hostname": "a\nb"},
+        {"hostname": "a'b"},
+    ):
         with pytest.raises(ComposeError, match="must have no quotes, and no spaces"):
             plan(site_of(), settings=wrong)
 
