@@ -181,8 +181,8 @@ def changed_certificates(plan: Mapping[str, Any], records: Records, watched: Map
     serves = plan["serves"]
     if not serves:
         return changed
-    if not changed:  # it has read them; what it shows is the older one all the same where somebody had it read that
-        return list(watched) if shown.wrong(serves) else []
+    if not changed:  # somebody may have had it read others since, and have brought these back
+        return list(watched) if shown.wrong(records.manifest.get("serves") or (), silent=False) else []
     if not shown.behind(serves, loaded, plan["program"]["workers"]):
         return []
     bad = shown.unusable(serves)

@@ -51,10 +51,11 @@ def listeners(tables: Sequence[str] = TABLES) -> dict[int, list[str]]:
     return {port: sorted(addresses) for port, addresses in found.items()}
 
 
-def wrong(serves: Iterable[Serves]) -> list[str]:
+def wrong(serves: Iterable[Serves], silent: bool = True) -> list[str]:
     """Return the ports that do not show the certificate on disk, such as "port 993 of ::1"; all are asked at once.
 
-    A port at which nobody listens is not wrong: whoever starts there reads what is on disk.
+    A port at which nobody listens is not wrong: whoever starts there reads what is on disk. silent: whether a port is
+    wrong at which somebody listens who shows none.
     """
     serves = list(serves)
     there = listeners() if serves else {}
@@ -70,7 +71,7 @@ def wrong(serves: Iterable[Serves]) -> list[str]:
         shown = chain_of(client.communicate()[0].decode("ascii", "replace"))
         wanted = [chain_of(files.text(path)) for path in item["certificates"]]
         # OpenSSL may add the CA that it knows to a chain that ends below it.
-        if not any(chain and shown[: len(chain)] == chain for chain in wanted):
+        if (shown or silent) and not any(chain and shown[: len(chain)] == chain for chain in wanted):
             found.append(f"port {item['port']} of {address}")
     return found
 
