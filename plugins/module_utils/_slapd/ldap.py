@@ -114,7 +114,7 @@ def applied(
     if not program.enabled:
         if record.applied:  # else it is a directory of somebody else; the data of ours stays
             take_up.activate(program, change.units, (), (), report)
-        _keep_claim(change, made, shared, settled=True)
+        _keep_claim(change, made, shared, settled=bool(record.applied))
         return answer
     if record.under_way and passwords is None:
         report.did("finished", "finish", "a change that an earlier run left half done")
