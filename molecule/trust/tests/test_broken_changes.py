@@ -131,8 +131,8 @@ def test_two_runs_at_once(
     scenario: Scenario,
     tmp_path: Path,
 ) -> None:
-    """The first waits for six seconds with the change half made; the second one stops, and says why."""
-    slow = traced("--inject=fsync:delay_enter=6000000:when=1 -P /etc/postfix")
+    """The first waits for fifteen seconds with the change half made; the second one stops, and says why."""
+    slow = traced("--inject=fsync:delay_enter=15000000:when=1 -P /etc/postfix")
     first = subprocess.Popen(
         ["ansible-playbook", *scenario.arguments, scenario.playbook, "--tags", "postfix",
          "--extra-vars", json.dumps({**slow, "mail_message_size_limit": "21M"})],

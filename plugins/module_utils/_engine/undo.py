@@ -13,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import ask, j
 from ansible_collections.postamt.mail.plugins.module_utils._engine.ask import Answers
 from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Begun, Change, Journal
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Stop
+from ansible_collections.postamt.mail.plugins.module_utils._engine.unit_changes import UnitChanges
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 
@@ -56,7 +57,7 @@ def give_up(change: Change, begun: Begun, trouble: Trouble) -> NoReturn:
 def undo(change: Change, half_done: Journal, before: Answers | None = None, dead: bool = False) -> str:
     """Bring the old files of the journal back and have the program take them up; returns what became of it.
 
-    before: what the program answered, where a change of this run is taken back.
+    before: what the program answered, where a change of this run is taken back; None where it is an earlier run's.
     """
     program, home, changes = change.program, change.home, change.units
     _stop_new_units(change, half_done)
@@ -65,11 +66,23 @@ def undo(change: Change, half_done: Journal, before: Answers | None = None, dead
     if changes.running:
         take_up.read_unit_files(paths, changes.verb, change.report, home.paths)
         take_up.take_up(program, changes, "restart" if dead else half_done["reread"] or "reload")
+    if before is not None:
+        _start_again(changes)
     journal.clear(home)
-    if not before:
+    if before is None:
         return "the files from before a half done change are back"
+    if not before:
+        return "the old one is back"
     bad = ask.still_worse(change, before)
     return f"the old one is back, but {'; '.join(bad)} is still worse" if bad else "the old one is back and serves"
+
+
+def _start_again(changes: UnitChanges) -> None:
+    """Start and enable the units that the change has stopped."""
+    if changes.disables:
+        units.act("enable", *changes.disables)
+    if changes.stops:
+        units.act("start", *changes.with_companions(changes.stops))
 
 
 def _stop_new_units(change: Change, half_done: Journal) -> None:

@@ -170,7 +170,7 @@ def test_a_table_that_somebody_changed_is_built_anew(lab: Lab, harm: str) -> Non
 FINISHED = "finished a change that an earlier run left half done"
 ENDS = (
     "; nothing was changed",
-    "; the files from before a half done change are back",
+    "; the old one is back",
     "Thing serves with the new configuration; the next run finishes",
 )
 
@@ -422,6 +422,19 @@ def test_units_that_came_with_what_is_taken_back_go_with_it(lab: Lab, change: di
     assert not (lab.unit_files / "more.timer").exists()
     assert lab.states("thing.service") == (True, True)
     assert lab.leftovers() == []
+
+
+def test_units_that_a_change_stopped_run_again_where_it_is_taken_back(
+    lab: Lab, served: Callable[..., dict[str, Any]]
+) -> None:
+    lab.unit("more.service")
+    both = [*RUNS, {"name": "more.service", "running": True}]
+    lab.apply({**served(OLD), "units": both}, Served)
+    assert lab.states("more.service") == (True, True)
+    with pytest.raises(Stop, match="the old one is back and serves"):
+        lab.apply(served({**NEW, "main.cf": "broken\n"}), Served)
+    assert lab.states("more.service") == (True, True)
+    assert not lab.apply({**served(OLD), "units": both}, Served).changed
 
 
 def test_a_program_that_never_served_keeps_its_new_files(lab: Lab, served: Callable[..., dict[str, Any]]) -> None:
