@@ -85,6 +85,7 @@ CAUSED = (
     # parts that are away or killed
     r"warning: connect to proxy filter unix:amavis/\w+: (No such file or directory|Connection refused)",
     r"warning: (lost connection with|timeout talking to) proxy unix:amavis/\w+",
+    r"warning: proxy unix:amavis/\w+ rejected \"\w+\": \"421 4\.3\.2 Service shutting down",  # it was being stopped
     r"clamav-daemon\.service: Main process exited, code=killed, status=9/KILL",
     r"clamav-daemon\.service: Failed with result '(signal|exit-code)'\.",
     # reloads and restarts
