@@ -83,9 +83,8 @@ def test_mail_waits_for_the_filter_and_nobody_takes_its_place(host: Host, send: 
 
 CAUSED = (
     # parts that are away or killed
-    r"warning: connect to proxy filter unix:amavis/\w+: (No such file or directory|Connection refused)",
-    r"warning: (lost connection with|timeout talking to) proxy unix:amavis/\w+",
-    r"warning: proxy unix:amavis/\w+ rejected \"\w+\": \"421 4\.3\.2 Service shutting down",  # it was being stopped
+    r"warning: (connect to proxy filter|lost connection with proxy|timeout talking to proxy) unix:amavis/\w+.*",
+    r"warning: proxy unix:amavis/\w+ rejected \"[^\"]+\": \"421 .*",  # it is being stopped
     r"clamav-daemon\.service: Main process exited, code=killed, status=9/KILL",
     r"clamav-daemon\.service: Failed with result '(signal|exit-code)'\.",
     # reloads and restarts
