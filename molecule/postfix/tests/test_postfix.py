@@ -71,5 +71,5 @@ def test_what_leaves_the_inventory_leaves_the_host(host: Host, play: RunAgain) -
     assert play().changed
     host.check_output("echo 'a b' > /root/by-hand && postmap lmdb:/root/by-hand")
     host.check_output("cat /root/by-hand.lmdb > /etc/postfix/tables/gateway.lmdb")
-    assert "wrote /etc/postfix/tables/gateway" in play(tags="postfix").actions
+    assert "wrote /etc/postfix/tables/gateway" in play().actions
     assert play().changed == []
