@@ -6,6 +6,10 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
+
+# Ansible imports an action before it forks for its task, but not the one to which meta/runtime.yml sends the programs'
+# tasks: imported here, it need not be imported in each of their forks.
+from ansible_collections.postamt.mail.plugins.action import apply_plan  # noqa: F401
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
