@@ -28,9 +28,9 @@ LIMITS = {
     "second run": 7,
     "check run": 7,
     "each further program": 0.15,
-    "full check": 20,
-    "one changed setting": 12,
-    "one added account": 12,
+    "full check": 25,
+    "one changed setting": 15,
+    "one added account": 15,
 }
 
 
