@@ -22,6 +22,11 @@ for _name in compose.programs():
     exchange_of(_name)
 
 
+def seen() -> dict[str, t.Any]:
+    """Return the forms of what programs may say in a look of what they have there, by their names (answers.py)."""
+    return {name: exchange_of(name).seen for name in compose.programs()}
+
+
 class ActionModule(ActionBase):
     """The options of a task are the program's own variables."""
 

@@ -9,10 +9,8 @@ from ansible.plugins.action import ActionBase
 
 # Ansible imports an action before it forks for its task, but not the one to which meta/runtime.yml sends the programs'
 # tasks: imported here, it need not be imported in each of their forks.
-from ansible_collections.postamt.mail.plugins.action import apply_plan  # noqa: F401
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+from ansible_collections.postamt.mail.plugins.action import apply_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import remote
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
 
 
 class ActionModule(ActionBase):
@@ -20,5 +18,5 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(remote.look_at(self, task_vars or {}, {n: exchange_of(n).seen for n in compose.programs()}))
+        result.update(remote.look_at(self, task_vars or {}, apply_plan.seen()))
         return result
