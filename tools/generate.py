@@ -260,10 +260,9 @@ def everything() -> dict[Path, str]:
     programs = compose.ordered()
     routing = {name: {"action_plugin": ACTION} for name in sorted(programs)}
     runtime = as_yaml({"requires_ansible": ">=2.19.0", "plugin_routing": {"modules": routing}})
+    head = "# Written by `make generate`: one action serves all programs.\n---\n"
     found = {
-        REPOSITORY
-        / "meta"
-        / "runtime.yml": f"# Written by `make generate`: one action serves all programs.\n---\n{runtime}",
+        REPOSITORY / "meta" / "runtime.yml": head + runtime,
         REPOSITORY / "playbooks" / "site.yml": playbook(programs),
         HOST / "_engine" / "registry.py": registry(programs),
     }

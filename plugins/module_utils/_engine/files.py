@@ -89,6 +89,11 @@ def status(path: str, follow: bool = False) -> os.stat_result | None:
         return None
 
 
+def rights(found: os.stat_result) -> tuple[int, int, int]:
+    """Return permission bits, owner and group."""
+    return stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid
+
+
 def mode(path: str) -> int:
     """Return kind and mode (st_mode) of what a path leads to, 0 where that is nothing."""
     found = status(path, follow=True)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -31,7 +30,7 @@ def right(folder: Folder) -> bool:
     if status is None:
         return False
     expected = (int(folder["mode"], 8), uid, files.gid_of(folder["group"]))
-    return (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == expected
+    return files.rights(status) == expected
 
 
 def make(wrong: Iterable[Folder], report: Report, made: list[str]) -> None:

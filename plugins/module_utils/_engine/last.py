@@ -7,7 +7,6 @@ unchanged.py compares it with the host.
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -42,4 +41,4 @@ def record(program: Program, paths: Iterable[str], folders: Iterable[Mapping[str
 def rights(path: str) -> list[int]:
     """Return mode, owner and group of a file; nothing where there is none."""
     found = files.status(path)
-    return [stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid] if found else []
+    return list(files.rights(found)) if found else []

@@ -80,8 +80,7 @@ def _taken_ports(program: Program, stage: str, mine: Collection[str]) -> list[st
 
     mine: the program's own units.
     """
-    arguments = [question["arguments"] for question in program.plan["questions"]]
-    asked = {(said.get("address", ""), said["port"]) for said in arguments if said.get("port")}
+    asked = units.endpoints(question["arguments"] for question in program.plan["questions"])
     return units.taken(sorted(asked | program.ports(stage)), mine)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
-import stat
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, secrecy
 
@@ -22,7 +21,7 @@ class Product:
     def right(self, mode: int, uid: int | None, gid: int | None) -> bool:
         """Tell whether it is there as it was built, for those who may read it."""
         status = files.status(self.path)
-        if status is None or (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) != (mode, uid, gid):
+        if status is None or files.rights(status) != (mode, uid, gid):
             return False
         return files.digest(self.path) == self.recorded
 

@@ -48,8 +48,7 @@ class Claim:
     @property
     def ports(self) -> set[tuple[str, int]]:
         """Address (empty for all) and number of the ports at which it has to listen."""
-        asked = [*(check["arguments"] for check in self.plan["questions"]), *self.serves]
-        return {(said.get("address", ""), said["port"]) for said in asked if said.get("port")}
+        return units.endpoints([*(check["arguments"] for check in self.plan["questions"]), *self.serves])
 
     @property
     def serves(self) -> list[Mapping[str, Any]]:
@@ -96,11 +95,12 @@ def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple
         return {}, {claim.name: [_said(error)] for claim in claims}
     for claim in claims:
         try:
-            doubts[claim.name] = list(_doubts(claim, world, kinds(claim.name), paths.of(claim.name)))
+            said = list(_doubts(claim, world, kinds(claim.name), paths.of(claim.name)))
         except _DAMAGE as error:
-            doubts[claim.name] = [_said(error)]
-        if not doubts[claim.name]:
-            del doubts[claim.name]
+            said = [_said(error)]
+        if said:
+            doubts[claim.name] = said
+        else:
             found[claim.name] = claim.last
     return found, doubts
 

@@ -8,7 +8,7 @@ import dataclasses
 import re
 import time
 import typing as t
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 
@@ -75,12 +75,6 @@ def output(*command: str, check: bool = True, data: str | None = None, **variabl
         words = (found.stderr or found.stdout).strip() or f"exit code {found.returncode}"
         raise Failed(f"{' '.join(command)}: {words}")
     return found
-
-
-def run(arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Run a command in the C locale; returns its exit code, what it printed, and what it complained of."""
-    found = output(*arguments, check=False)
-    return found.returncode, found.stdout, found.stderr
 
 
 def as_user(user: str, *command: str, check: bool = True, data: str | None = None, **variables: str) -> Output:
@@ -194,6 +188,11 @@ def listeners() -> list[Listener]:
         unit = next(filter(None, (_unit_of(number) for _command, number in having)), "")
         found.append(Listener(place.strip("[]").partition("%")[0], int(number), pid, command, unit))
     return found
+
+
+def endpoints(said: Iterable[Mapping[str, t.Any]]) -> set[tuple[str, int]]:
+    """Return address (empty for all) and port of health checks' arguments, or of ports that show certificates."""
+    return {(one.get("address", ""), one["port"]) for one in said if one.get("port")}
 
 
 def taken(endpoints: Collection[tuple[str, int]], mine: Collection[str]) -> list[str]:

@@ -13,7 +13,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import files,
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
-from ansible_collections.postamt.mail.plugins.module_utils._tls import reload
+from ansible_collections.postamt.mail.plugins.module_utils._tls import commands, reload
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CA, CHAIN, FOLDER, GROUP, KEY, Store
 
@@ -40,7 +40,7 @@ def store_here() -> Store:
         gid = grp.getgrnam(GROUP).gr_gid
     except KeyError:
         gid = -1  # its package is missing yet
-    return Store(FOLDER, gid, units.run)
+    return Store(FOLDER, gid, commands.run)
 
 
 def seen() -> dict[str, Any]:

@@ -149,7 +149,7 @@ def hand_over(
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
-    idle = [key for key in plans if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)]
+    idle = {key for key in plans if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)}
     for (host, program), (overrides, plan) in plans.items():
         if (host, program) in idle:
             _leave(token, f"{host}/{program}/settled", {"overrides": overrides})
@@ -193,20 +193,17 @@ def _leave(token: str, what: str, data: t.Any) -> None:
         file.write(json.dumps(data, default=str))
 
 
-def _drop(task_vars: Mapping[str, t.Any], what: str, kept_as: str) -> None:
-    """Have what was left go by another name."""
+def _token(task_vars: Mapping[str, t.Any]) -> str:
+    """Return the token of this run, empty where `hand_over()` has left nothing."""
     result = task_vars.get(SITE_RESULT)
     token = result.get("site_token") if isinstance(result, Mapping) else None
-    if isinstance(token, str) and re.fullmatch(r"[0-9a-f]{32}", token):
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(_place(token, what), _place(token, kept_as))
+    return token if isinstance(token, str) and re.fullmatch(r"[0-9a-f]{32}", token) else ""
 
 
 def handed(task_vars: Mapping[str, t.Any], what: str) -> t.Any:
     """Return what `hand_over()` has left in this run; None where it has not."""
-    result = task_vars.get(SITE_RESULT)
-    token = result.get("site_token") if isinstance(result, Mapping) else None
-    if not isinstance(token, str) or not re.fullmatch(r"[0-9a-f]{32}", token):
+    token = _token(task_vars)
+    if not token:
         return None
     try:
         with open(_place(token, what), encoding="utf-8") as file:
@@ -234,9 +231,9 @@ def settled(task_vars: Mapping[str, t.Any], program: str, said: Mapping[str, t.A
     """
     name = str(task_vars["inventory_hostname"])
     left = handed(task_vars, f"{name}/{program}/settled")
-    if not left or from_facts(task_vars, []) or _untried(left["overrides"], _as_left(plain(said or {}))):
+    if not left or from_facts(task_vars, []) or _untried(left["overrides"], _as_read(plain(said or {}))):
         return False
-    _drop(task_vars, f"{name}/{program}/settled", f"{name}/{program}/was-settled")
+    _use_up(task_vars, name, program)
     return True
 
 
@@ -244,7 +241,14 @@ def unsettle(task_vars: Mapping[str, t.Any]) -> None:
     """Forget that the task's host is as the last run left it: another program has changed there, or could not."""
     name = str(task_vars["inventory_hostname"])
     for program in compose.programs():
-        _drop(task_vars, f"{name}/{program}/settled", f"{name}/{program}/was-settled")
+        _use_up(task_vars, name, program)
+
+
+def _use_up(task_vars: Mapping[str, t.Any], host: str, program: str) -> None:
+    """Have what settles a program count no more; what was tried there is still known."""
+    if token := _token(task_vars):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(*(_place(token, f"{host}/{program}/{word}") for word in _SETTLED))
 
 
 def _untried(tried: Overrides, given: Overrides) -> list[str]:
@@ -262,7 +266,7 @@ def plan_for(
     ComposeError, whose text is for the user.
     """
     name = str(task_vars["inventory_hostname"])
-    given: Overrides = _as_left(plain(said or {}))
+    given: Overrides = _as_read(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
     known = left or next(filter(None, (handed(task_vars, f"{name}/{program}/{word}") for word in _SETTLED)), None)
     if known:
@@ -279,7 +283,7 @@ def plan_for(
     return Handed(plan, state_dir(site), lambda: exchange_of(program).beside(site, plan))
 
 
-_SETTLED = ("settled", "was-settled")
+_SETTLED = ("settled", "was-settled")  # before and after it has counted
 _UNTRIED = (
     "is not the value that postamt.mail.site has tried before anything was changed. Set it where all tasks of the run "
     "read it (in the inventory, for the play, with -e) and not at one role or task. A value that a template makes anew "
@@ -287,6 +291,6 @@ _UNTRIED = (
 )
 
 
-def _as_left(overrides: Overrides) -> Overrides:
+def _as_read(overrides: Overrides) -> Overrides:
     """Return a program's own variables as they are read from the file that holds them."""
     return t.cast(Overrides, json.loads(json.dumps(overrides, default=str)))

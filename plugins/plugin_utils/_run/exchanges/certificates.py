@@ -41,18 +41,20 @@ class Exchange(exchange.Exchange):
         found = dict(seen)
         if certificates.stand_ins(plan, found):
             return None
-        files = DataFiles.of(self._vars)
-        given = certificates.supplied(plan, lambda path: controller_file(self._action, files, path))
-        state = State(self._handed.state_dir, self._action._loader._vault)
-        answer = certificates.provision(plan, state, given, found, self._call, check_mode=True)
+        state = self._begin(plan)
+        answer = certificates.provision(plan, state, self._given, found, self._call, check_mode=True)
         return None if answer["changed"] else answer
+
+    def _begin(self, plan: Plan) -> State:
+        """Take the user's files from the controller; returns what it keeps of the site."""
+        files = DataFiles.of(self._vars)
+        self._plan = plan
+        self._given = certificates.supplied(plan, lambda path: controller_file(self._action, files, path))
+        return State(self._handed.state_dir, self._action._loader._vault)
 
     def apply(self, plan: Plan) -> Result:
         check_mode = bool(self._task.check_mode)
-        files = DataFiles.of(self._vars)
-        given = self._given = certificates.supplied(plan, lambda path: controller_file(self._action, files, path))
-        state = State(self._handed.state_dir, self._action._loader._vault)
-        self._plan = plan
+        state = self._begin(plan)
         seen = self._call(state="seen")
         actions: list[str] = []
         if seen.get("missing") and not check_mode:
@@ -64,7 +66,7 @@ class Exchange(exchange.Exchange):
         for key in ("actions", "diff", "served", "ca"):
             if key not in seen:
                 return wrongly(self._action, self._vars, f"{key} is missing")
-        answer = certificates.provision(plan, state, given, seen, self._call, check_mode=check_mode)
+        answer = certificates.provision(plan, state, self._given, seen, self._call, check_mode=check_mode)
         actions += [*seen["actions"], *answer.get("actions", [])]
         diff = [*seen["diff"], *answer.get("diff", [])]
         if not answer.get("failed"):
