@@ -21,10 +21,18 @@ def alone(program: str, paths: Paths = HOST) -> Iterator[None]:
     The command postamt-certificates, which reloads programs too, waits for this run, and this run for the command.
     """
     whose = f"a run of postamt.mail, {program}"
-    services = os.path.join(paths.runtime, os.path.basename(lock.LOCK))
     with files.open_lock(paths.of(program).lock) as file:
         if not lock.locked(file, whose):
             holder = lock.holder(file)
             raise Failed(f"another run is changing it on this host right now ({holder}); nothing was done")
-        with lock.lock(60, services, whose):
+        with lock.lock(60, _services(paths), whose):
             yield
+
+
+def holder(paths: Paths = HOST) -> str:
+    """Return who changes programs on this host right now, empty where nobody does."""
+    return lock.held(_services(paths))
+
+
+def _services(paths: Paths) -> str:
+    return os.path.join(paths.runtime, os.path.basename(lock.LOCK))

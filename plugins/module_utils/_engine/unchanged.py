@@ -10,11 +10,12 @@ run of the program's module. Whatever it cannot tell is a doubt, and a doubt mea
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, needs, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, folders, locks, needs, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.last import rights
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import HOST, Home, Paths
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
@@ -90,6 +91,8 @@ def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple
         except OSError as error:
             doubts[name] = [str(error)]
     try:
+        if holder := locks.holder(paths):
+            raise units.Failed(f"programs are being changed on this host right now ({holder})")
         world = _world(claims)
     except _DAMAGE as error:
         return {}, {claim.name: [_said(error)] for claim in claims}
@@ -112,12 +115,15 @@ def _said(error: Exception) -> str:
 def _world(claims: list[Claim]) -> World:
     packages = {name for claim in claims for name in claim.plan["packages"]}
     there = _listeners()
-    return World(
-        installed=frozenset(needs.installed(sorted(packages))),
-        states=units.states(dict.fromkeys(unit for claim in claims for unit in claim.all_units)),
-        listeners=there,
-        shown=_shown(claims, there or ()),
-    )
+    with _asked(claims, there) as questions:  # they take longest, and the others meanwhile
+        return World(
+            installed=frozenset(needs.installed(sorted(packages))),
+            states=units.states(dict.fromkeys(unit for claim in claims for unit in claim.all_units)),
+            listeners=there,
+            shown={
+                name: [question.place for question in asked if question.is_wrong()] for name, asked in questions.items()
+            },
+        )
 
 
 def _listeners() -> list[units.Listener] | None:
@@ -127,16 +133,22 @@ def _listeners() -> list[units.Listener] | None:
         return None
 
 
-def _shown(claims: list[Claim], there: Iterable[units.Listener]) -> dict[str, list[str]]:
-    """Return the ports that show another certificate than the one on disk; all programs are asked at once.
+@contextlib.contextmanager
+def _asked(claims: list[Claim], there: list[units.Listener] | None) -> Iterator[dict[str, list[shown.Question]]]:
+    """Ask the ports of all programs for the certificates that they show; returns the questions by program.
 
-    Somebody else who has a port is not asked: whoever says nothing there would keep the run waiting.
+    Somebody else who has a port is not asked: whoever says nothing there would keep the run waiting. So a port is one
+    program's at all its addresses, and is asked once, where the host can tell who has it.
     """
-    taken = {one.port for claim in claims for one in claim.strangers(there)}
-    asked = {claim.name: [item for item in claim.serves if item["port"] not in taken] for claim in claims}
-    if not shown.wrong([item for items in asked.values() for item in items]):
-        return {}
-    return {name: shown.wrong(items) for name, items in asked.items()}
+    taken = {one.port for claim in claims for one in claim.strangers(there or ())}
+    listeners = shown.listeners() if there is None else shown.reachable((one.place, one.port) for one in there)
+    with contextlib.ExitStack() as stack:
+        questions = {}
+        for claim in claims:
+            items = [item for item in claim.serves if item["port"] not in taken]
+            asked = shown.asked(items, listeners, everywhere=there is None)
+            questions[claim.name] = stack.enter_context(asked)
+        yield questions
 
 
 def _doubts(claim: Claim, world: World, kind: type[Program], home: Home) -> Iterator[str]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, walk
 
 LOCK = "/run/postamt/services.lock"
 
@@ -44,6 +44,20 @@ def locked(file: IO[str], whose: str) -> bool:
     file.write(f"process {os.getpid()}, {whose}")
     file.flush()
     return True
+
+
+def held(path: str = LOCK) -> str:
+    """Return who has the host's mail programs right now, in words; empty where nobody has."""
+    try:
+        file = walk.regular(path)[0]
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return file.read().decode("utf-8", "replace") or "somebody else"
+    return ""
 
 
 def holder(file: IO[str]) -> str:

@@ -10,13 +10,15 @@ A host has this file as /usr/local/lib/postamt/shown.py.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import socket
 import stat
 import struct
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
@@ -24,6 +26,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls import commands
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHAIN, FOLDER, KEY, Store, chain_of
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
+SILENCE = 15.0  # seconds in which a port answers
 PATIENCE = 10.0  # seconds in which a reloaded program shows its new certificate
 
 Serves = Mapping[str, Any]  # plugin_utils/_compose/plan.py: port, protocol, tls, certificates, address
@@ -36,9 +39,7 @@ def listening(port: int, tables: Sequence[str] = TABLES) -> list[str]:
 
 def listeners(tables: Sequence[str] = TABLES) -> dict[int, list[str]]:
     """Return the addresses at which somebody listens, by port, loopback for all of a family (proc(5))."""
-    loopback6 = f"{1:032x}" in files.text("/proc/net/if_inet6")
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1" if loopback6 else "127.0.0.1"}
-    found: dict[int, set[str]] = {}
+    found: list[tuple[str, int]] = []
     for table in tables:
         for row in [line.split() for line in files.text(table).splitlines()[1:]]:
             if row[3] != "0A":
@@ -46,34 +47,86 @@ def listeners(tables: Sequence[str] = TABLES) -> dict[int, list[str]]:
             words, number = row[1].split(":")
             raw = b"".join(struct.pack("=I", int(words[i : i + 8], 16)) for i in range(0, len(words), 8))
             address = socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
-            if not address.startswith("fe80:"):
-                found.setdefault(int(number, 16), set()).add(everywhere.get(address, address))
+            found.append((address, int(number, 16)))
+    return reachable(found)
+
+
+def reachable(sockets: Iterable[tuple[str, int]]) -> dict[int, list[str]]:
+    """Return by port where sockets that listen can be reached from this host: loopback for all of a family."""
+    loopback6 = f"{1:032x}" in files.text("/proc/net/if_inet6")
+    all6 = "::1" if loopback6 else "127.0.0.1"
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": all6, "*": all6}
+    found: dict[int, set[str]] = {}
+    for address, port in sockets:
+        if not address.startswith("fe80:"):
+            found.setdefault(port, set()).add(everywhere.get(address, address))
     return {port: sorted(addresses) for port, addresses in found.items()}
 
 
-def wrong(serves: Iterable[Serves], silent: bool = True) -> list[str]:
-    """Return the ports that do not show the certificate on disk, such as "port 993 of ::1"; all are asked at once.
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """A port that is asked at one of its addresses for its certificate."""
 
-    A port at which nobody listens is not wrong: whoever starts there reads what is on disk. silent: whether a port is
-    wrong at which somebody listens who shows none.
+    port: Serves
+    address: str
+    client: subprocess.Popen[bytes]
+    until: float  # when it should have answered, by the monotonic clock
+
+    @property
+    def place(self) -> str:
+        return f"port {self.port['port']} of {self.address}"
+
+    def is_wrong(self, silent: bool = True) -> bool:
+        """Tell whether another certificate is shown than the one on disk. silent: whether none at all is wrong."""
+        shown = chain_of(self._answer())
+        wanted = [chain_of(files.text(path)) for path in self.port["certificates"]]
+        # OpenSSL may add the CA that it knows to a chain that ends below it.
+        return bool(shown or silent) and not any(chain and shown[: len(chain)] == chain for chain in wanted)
+
+    def _answer(self) -> str:
+        try:
+            said = self.client.communicate(timeout=max(0.0, self.until - time.monotonic()))[0]
+        except subprocess.TimeoutExpired:
+            self.client.kill()
+            said = self.client.communicate()[0]
+        return said.decode("ascii", "replace")
+
+
+@contextlib.contextmanager
+def asked(
+    serves: Iterable[Serves], there: Mapping[int, Sequence[str]], everywhere: bool = True
+) -> Iterator[list[Question]]:
+    """Ask ports for their certificates, all at once; they answer while the caller does something else.
+
+    there: who listens, as listeners() returns it. A port at which nobody listens is not asked: whoever starts there
+    reads what is on disk. everywhere: whether a port is asked at each of its addresses; where it is known that one
+    program has them all, one is enough.
     """
     serves = list(serves)
-    there = listeners() if serves else {}
     own = {(item["port"], item["address"]) for item in serves if item["address"]}
-    asked = []
-    for item in serves:
-        heard = there.get(item["port"], [])
-        others = [address for address in heard if (item["port"], address) not in own]
-        addresses = others if not item["address"] else [item["address"]] if heard else []
-        asked += [(item, address, _client(item, address)) for address in addresses]
-    found = []
-    for item, address, client in asked:
-        shown = chain_of(client.communicate()[0].decode("ascii", "replace"))
-        wanted = [chain_of(files.text(path)) for path in item["certificates"]]
-        # OpenSSL may add the CA that it knows to a chain that ends below it.
-        if (shown or silent) and not any(chain and shown[: len(chain)] == chain for chain in wanted):
-            found.append(f"port {item['port']} of {address}")
-    return found
+    until = time.monotonic() + SILENCE
+    with contextlib.ExitStack() as clients:
+        questions = []
+        for item in serves:
+            heard = there.get(item["port"], [])
+            others = [address for address in heard if (item["port"], address) not in own]
+            addresses = others if not item["address"] else [item["address"]] if heard else []
+            for address in addresses[: None if everywhere else 1]:
+                client = clients.enter_context(_client(item, address))
+                clients.callback(client.kill)
+                questions.append(Question(item, address, client, until))
+        yield questions
+
+
+def wrong(serves: Sequence[Serves], silent: bool = True) -> list[str]:
+    """Return the ports that do not show the certificate on disk, such as "port 993 of ::1".
+
+    silent: whether a port is wrong at which somebody listens who shows none.
+    """
+    if not serves:
+        return []
+    with asked(serves, listeners()) as questions:
+        return [question.place for question in questions if question.is_wrong(silent)]
 
 
 def unusable(serves: Iterable[Serves], folder: str = FOLDER) -> list[str]:
@@ -95,7 +148,7 @@ def unusable(serves: Iterable[Serves], folder: str = FOLDER) -> list[str]:
 
 def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
     where = f"[{address}]:{item['port']}" if ":" in address else f"{address}:{item['port']}"
-    command = ["timeout", "15", "openssl", "s_client", "-connect", where, "-showcerts", "-noservername"]
+    command = ["openssl", "s_client", "-connect", where, "-showcerts", "-noservername"]
     command += ["-starttls", item["protocol"], "-name", "localhost"] if item["tls"] == "starttls" else []
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=commands.ENVIRONMENT)

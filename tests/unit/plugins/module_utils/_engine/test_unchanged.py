@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import last, unchanged, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import last, locks, unchanged, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import Paths
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.tests.lib.described import described
@@ -118,6 +118,14 @@ def look(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 
 
 Look = Callable[[], list[str]]
+
+
+def test_somebody_who_changes_programs_meanwhile(look: Look, tmp_path: Path) -> None:
+    with locks.alone("postfix", places(tmp_path)):
+        assert look() == [
+            f"programs are being changed on this host right now (process {os.getpid()}, a run of postamt.mail, postfix)"
+        ]
+    assert look() == []
 
 
 def test_a_file_that_was_edited(look: Look, tmp_path: Path) -> None:

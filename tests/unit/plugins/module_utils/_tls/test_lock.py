@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._tls.lock import lock
+from ansible_collections.postamt.mail.plugins.module_utils._tls.lock import held, lock
 
 
 def test_the_lock_waits_and_says_so(tmp_path: Path) -> None:
@@ -20,4 +20,15 @@ def test_the_lock_waits_and_says_so(tmp_path: Path) -> None:
     ):
         pass
     with lock(0.1, path):
+        pass
+
+
+def test_who_has_the_lock_can_be_asked_without_taking_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    assert held(path) == ""
+    assert not (tmp_path / "lock").exists()
+    with lock(1, path, "somebody"):
+        assert held(path) == f"process {os.getpid()}, somebody"
+    assert held(path) == ""
+    with lock(0, path):
         pass

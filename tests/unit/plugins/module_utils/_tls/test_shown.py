@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._tls import shown as ports
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import Store
@@ -83,3 +84,25 @@ def test_a_process_that_is_older_than_the_certificate_does_not_use_it(store: Sto
         assert ports.behind([], {chain: "other"}, {**workers, "names": ["tlsproxy"]}) == []
         assert ports.behind([], {chain: "other"}, {}) == []
         parent.communicate(b"\n")
+
+
+def test_who_says_nothing_is_not_waited_for_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "SILENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        chain = os.path.join(store.folder, "public", "chain.pem")
+        serves = {"port": port, "address": "", "protocol": "imap", "tls": "implicit", "certificates": [chain]}
+        begun = time.monotonic()
+        assert ports.wrong([serves]) == [f"port {port} of 127.0.0.1"]
+        assert ports.wrong([serves], silent=False) == []
+        assert time.monotonic() < begun + 5
+
+
+def test_one_address_of_a_port_is_enough_where_one_program_has_them_all(shown: dict[str, Any]) -> None:
+    there = ports.reachable([("0.0.0.0", shown["port"]), ("127.0.0.2", shown["port"]), ("fe80::1", shown["port"])])
+    assert there == {shown["port"]: ["127.0.0.1", "127.0.0.2"]}
+    with ports.asked([shown], there) as questions:
+        assert [question.address for question in questions] == ["127.0.0.1", "127.0.0.2"]
+    with ports.asked([shown], there, everywhere=False) as questions:
+        assert [question.address for question in questions] == ["127.0.0.1"]
+        assert not questions[0].is_wrong()
