@@ -32,7 +32,6 @@ HOST = PLUGINS / "module_utils"
 JOBS = {
     "accounts": "_accounts",
     "compare": "_engine",
-    "look": "_engine",
     "move_directory": "_slapd",
     "quarantine": "_programs",
     "remove": "_engine",
@@ -223,22 +222,33 @@ def playbook(programs: dict[str, Program]) -> str:
     return text
 
 
-def registry(programs: dict[str, Program]) -> str:
+def registries(programs: dict[str, Program]) -> dict[Path, str]:
     """Return the code that finds a host's code by name; it has to import by name what Ansible is to send."""
+    hooks = {name: f"_*/{name}.py" for name in programs}
+    works = {name: f"_*/{name}_steps.py" for name in programs} | {name: f"{JOBS[name]}/{name}.py" for name in JOBS}
+    here = HOST / "_engine"
+    return {
+        here / "hook_registry.py": registry("the file of each program that has hooks", hooks),
+        here / "registry.py": registry("the code of each program with steps of its own, and of each job", works),
+    }
+
+
+def registry(what: str, wanted: dict[str, str]) -> str:
+    """Return one of them. wanted: patterns of a file by the name of what it belongs to."""
     lines = []
-    for name in sorted({*programs, *JOBS}):
-        places = list(HOST.glob(f"{JOBS.get(name, '_*')}/{name}.py"))
-        assert len(places) == 1 or not places and name in programs, f"{name}: its code is in {places or 'no file'}"
+    for name, pattern in sorted(wanted.items()):
+        places = list(HOST.glob(pattern))
+        assert len(places) == 1 or not places and name not in JOBS, f"{name}: its code is in {places or 'no file'}"
         for place in places:
             package = f"{PACKAGE}.{place.parent.name}"
             lines += [
                 f'    if name == "{name}":',
-                f"        from {package} import {name}",
+                f"        from {package} import {place.stem}",
                 "",
-                f"        return {name}",
+                f"        return {place.stem}",
             ]
     return f'''\
-{LICENSE}"""Written by `make generate`: the code of each program and job that has some on the host."""
+{LICENSE}"""Written by `make generate`: {what}."""
 
 from __future__ import annotations
 
@@ -246,7 +256,7 @@ from types import ModuleType
 
 
 def code_of(name: str) -> ModuleType | None:
-    """Return the code of a program or a job; None for a program that the engine applies without any.
+    """Return the code by a name; None where there is none.
 
     Ansible sends to a host what is imported by name, and a call needs one of these only.
     """
@@ -264,7 +274,7 @@ def everything() -> dict[Path, str]:
     found = {
         REPOSITORY / "meta" / "runtime.yml": head + runtime,
         REPOSITORY / "playbooks" / "site.yml": playbook(programs),
-        HOST / "_engine" / "registry.py": registry(programs),
+        **registries(programs),
     }
     for name, program in programs.items():
         found[PLUGINS / "modules" / f"{name}.py"] = module(name, program)

@@ -29,9 +29,10 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See what a host is like, as postamt.mail.host_look does
+- name: Remove everything, as postamt.mail.remove does
   postamt.mail.apply_plan:
-    program: look
+    program: remove
+    request: {order: [], stays: {}}
 """
 
 RETURN = r"""
@@ -51,29 +52,23 @@ passwords_needed:
   elements: str
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, units, watchdog
+from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, module
+
+OPTIONS = {
+    "program": {"type": "str", "required": True},
+    "request": {"type": "dict", "default": {}},
+    "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
+}
+
+
+def work(here: AnsibleModule) -> None:
+    """Do what the options say."""
+    dispatch.apply(here.params["program"], here)
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "program": {"type": "str", "required": True},
-            "request": {"type": "dict", "default": {}},
-            "secrets": {"type": "list", "elements": "str", "default": [], "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    program = module.params["program"]
-    watchdog.start(f"{program} on this host")
-    units.set_runner(module)
-    os.umask(0o022)  # for the commands that it calls: the login's may be stricter
-    try:
-        dispatch.apply(program, module)
-    except OSError as error:
-        module.fail_json(msg=f"{program}: {error}")
+    module.run(work, OPTIONS)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ description:
   - Looks at a host once, fast and read-only, and returns what the site model needs to know of it.
   - It asks much less than M(ansible.builtin.setup) and also the versions of the installed mail programs.
 extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.look]
+options:
+  request:
+    description: What to look for. The module's action says it; playbooks do not.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -118,3 +123,13 @@ seen:
   returned: success
   type: dict
 """
+
+from ansible_collections.postamt.mail.plugins.module_utils._engine import look, module
+
+
+def main() -> None:
+    module.run(look.apply, {"request": {"type": "dict", "default": {}}}, "the look")
+
+
+if __name__ == "__main__":
+    main()

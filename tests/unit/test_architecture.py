@@ -11,7 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, registry
+from ansible_collections.postamt.mail.plugins.module_utils._engine import hook_registry, hooks
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program as HostProgram
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host, HostInput
@@ -124,5 +124,5 @@ def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.Monk
     assert "when: \"'unbound' in __mail_site.due[inventory_hostname]\"" in generate.tasks(compose.ordered())
 
     code = run(on_host, types.ModuleType("unbound_on_host"), monkeypatch)
-    monkeypatch.setattr(registry, "code_of", {"unbound": code}.get)
-    assert dispatch.hooks("unbound") is code.Unbound and dispatch.hooks("other") is HostProgram
+    monkeypatch.setattr(hook_registry, "code_of", {"unbound": code}.get)
+    assert hooks.of("unbound") is code.Unbound and hooks.of("other") is HostProgram

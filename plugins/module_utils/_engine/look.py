@@ -7,16 +7,16 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, host, registry, unchanged
+from ansible_collections.postamt.mail.plugins.module_utils._engine import hooks, host, unchanged
 
 
 def as_left() -> dict[str, Any]:
     """Return which programs are as the last run left them, why others are not, and what is judged or told again."""
-    found, doubts = unchanged.settled(dispatch.hooks)
-    code = {name: registry.code_of(name) for name in found}
-    seen = {name: own.seen() for name, own in code.items() if own and hasattr(own, "seen")}
+    found, doubts = unchanged.settled(hooks.of)
+    seen = {name: hooks.of(name)(last["plan"]).seen() for name, last in found.items()}
     notes = {name: last["notes"] for name, last in found.items() if last.get("notes")}
     digests = {name: last["digest"] for name, last in found.items()}
+    seen = {name: there for name, there in seen.items() if there}
     return {"settled": digests, "doubts": doubts, "seen": seen, "notes": notes}
 
 

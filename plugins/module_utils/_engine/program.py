@@ -113,6 +113,10 @@ class Program:
         """
         return dict.fromkeys(self.missing_artifacts(()), "missing")
 
+    def seen(self) -> dict[str, Any]:
+        """Return what there is that may have to be renewed although nobody has changed anything; empty for nothing."""
+        return {}
+
     def settles(self) -> bool:
         """Tell whether a look may find nothing to do after this run; else the next one takes the long way."""
         return True

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Written by `make generate`: the code of each program and job that has some on the host."""
+"""Written by `make generate`: the code of each program with steps of its own, and of each job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def code_of(name: str) -> ModuleType | None:
-    """Return the code of a program or a job; None for a program that the engine applies without any.
+    """Return the code by a name; None where there is none.
 
     Ansible sends to a host what is imported by name, and a call needs one of these only.
     """
@@ -16,50 +16,22 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._accounts import accounts
 
         return accounts
-    if name == "amavis":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import amavis
-
-        return amavis
     if name == "certificates":
-        from ansible_collections.postamt.mail.plugins.module_utils._tls import certificates
+        from ansible_collections.postamt.mail.plugins.module_utils._tls import certificates_steps
 
-        return certificates
-    if name == "clamav":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import clamav
-
-        return clamav
+        return certificates_steps
     if name == "compare":
         from ansible_collections.postamt.mail.plugins.module_utils._engine import compare
 
         return compare
-    if name == "dovecot":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import dovecot
-
-        return dovecot
-    if name == "haproxy":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy
-
-        return haproxy
     if name == "ldap":
-        from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
+        from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap_steps
 
-        return ldap
-    if name == "look":
-        from ansible_collections.postamt.mail.plugins.module_utils._engine import look
-
-        return look
+        return ldap_steps
     if name == "move_directory":
         from ansible_collections.postamt.mail.plugins.module_utils._slapd import move_directory
 
         return move_directory
-    if name == "nftables":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import nftables
-
-        return nftables
-    if name == "postfix":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix
-
-        return postfix
     if name == "quarantine":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import quarantine
 
@@ -68,8 +40,4 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._engine import remove
 
         return remove
-    if name == "sasl":
-        from ansible_collections.postamt.mail.plugins.module_utils._programs import sasl
-
-        return sasl
     return None

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.postamt.mail.plugins.module_utils._engine import dispatch, files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.locks import alone
 from ansible_collections.postamt.mail.plugins.module_utils._engine.manifest import Records
 from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import RUNTIME, STATE, UNIT_FILES
@@ -167,7 +167,6 @@ def apply(module: AnsibleModule) -> None:
     actions: list[str] = []
     ran: list[str] = []
     programs = claimed(request["order"])
-    known = {what: path for name in programs for what, path in dispatch.stays(name).items()} | request["stays"]
     try:
         for program in programs:
             with alone(program):
@@ -182,6 +181,5 @@ def apply(module: AnsibleModule) -> None:
     if programs and not module.check_mode:
         files.remove_tree(RUNTIME)
         files.remove_empty(STATE)
-    module.exit_json(
-        changed=bool(programs), actions=actions, stays=places(known) if programs else {}, ran=sorted(set(ran))
-    )
+    stays = places(request["stays"]) if programs else {}
+    module.exit_json(changed=bool(programs), actions=actions, stays=stays, ran=sorted(set(ran)))

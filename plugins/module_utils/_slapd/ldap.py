@@ -1,18 +1,15 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the engine asks of slapd: what tells that the directory is as it was left, and where its own steps are."""
+"""In what slapd differs from other programs: what tells that the directory is as it was left."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, host, needs
-from ansible_collections.postamt.mail.plugins.module_utils._engine.adopt import Comparison
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.plugins.module_utils._slapd import config
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import CONFIG_FILTER, Connection
@@ -47,24 +44,3 @@ class Slapd(Program):
 
 def _digest_of(tree: config.Tree) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
-
-
-# Looks, which are many, need none of what follows: it is imported by those that do.
-
-
-def apply(module: AnsibleModule) -> None:
-    """Apply the plan of the module's request; ends the module."""
-    from ansible_collections.postamt.mail.plugins.module_utils._engine import transaction
-    from ansible_collections.postamt.mail.plugins.module_utils._slapd import steps
-
-    request = module.params["request"]
-    program = Slapd(request["plan"])
-    shows = bool(module._diff)
-    transaction.execute(program, module, lambda report: steps.applied(program, report, request.get("passwords"), shows))
-
-
-def compare(plan: Mapping[str, Any]) -> Comparison:
-    """Say what changes for databases of somebody else."""
-    from ansible_collections.postamt.mail.plugins.module_utils._slapd import strangers
-
-    return strangers.compare(plan)

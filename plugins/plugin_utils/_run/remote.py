@@ -27,14 +27,20 @@ def on_host(
 ) -> dict[str, t.Any]:
     """Run a program's code on the task's host and return its answer: what this program may answer, and nothing else.
 
-    also, required: see answers.checked(). Module arguments would otherwise reach the host's journal, secrets included.
+    also, required: see answers.checked().
     """
-    answer: dict[str, t.Any] = action._execute_module(
-        module_name="postamt.mail.apply_plan",
-        module_args={"program": program, "request": dict(request or {}), "secrets": list(secrets)},
-        task_vars={**task_vars, "ansible_no_target_syslog": True},
-    )
+    arguments = {"program": program, "request": dict(request or {}), "secrets": list(secrets)}
+    answer = _answer(action, task_vars, "postamt.mail.apply_plan", arguments)
     return answer_of(action, task_vars, answer, lambda said: answers.checked(program, said, also, required))
+
+
+def _answer(
+    action: t.Any, task_vars: Mapping[str, t.Any], module: str, arguments: dict[str, t.Any]
+) -> dict[str, t.Any]:
+    """Run one of our modules. Its arguments would otherwise reach the host's journal, secrets included."""
+    quiet = {**task_vars, "ansible_no_target_syslog": True}
+    answer: dict[str, t.Any] = action._execute_module(module_name=module, module_args=arguments, task_vars=quiet)
+    return answer
 
 
 def stock(action: t.Any, task_vars: Mapping[str, t.Any], name: str, arguments: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -81,19 +87,21 @@ def look_at(action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, t.
     """
     several = len(task_vars["groups"].get(GROUP, ())) > 1
     before = time.time()
-    said = compose.ordered()
+    programs = compose.ordered()
     request = {
         "settled": seen is not None,
         "firewall": several,
         "owner": [VMAIL, VMAIL_UID],
-        "configurations": {name: program.configuration for name, program in said.items() if program.configuration},
-        "mail_servers": [name for name, program in said.items() if program.mail_server],
-        "versions": {package: name for program in said.values() for package, name in program.versions.items()},
+        "configurations": {name: program.configuration for name, program in programs.items() if program.configuration},
+        "mail_servers": [name for name, program in programs.items() if program.mail_server],
+        "versions": {package: name for program in programs.values() for package, name in program.versions.items()},
     }
     lines = answers.Each(answers.word, [answers.line])
     digests = answers.Each(answers.word, answers.digest)
     left = {"settled": digests, "doubts": lines, "notes": lines, "seen": dict(seen or {})}
-    answer = on_host(action, task_vars, "look", request, also=left, required=("look",))
+    # a module of its own: to look takes less code than to apply plans, and that is packed, sent and read in each run
+    said = _answer(action, task_vars, "postamt.mail.host_look", {"request": request})
+    answer = answer_of(action, task_vars, said, lambda told: answers.checked("look", told, also=left))
     if not answer.get("failed"):
         answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())
     return answer

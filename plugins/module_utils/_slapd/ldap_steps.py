@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import (
     files,
     folders,
@@ -20,8 +21,10 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import (
     needs,
     observe,
     take_up,
+    transaction,
     unit_changes,
 )
+from ansible_collections.postamt.mail.plugins.module_utils._engine.adopt import Comparison
 from ansible_collections.postamt.mail.plugins.module_utils._engine.change import Change
 from ansible_collections.postamt.mail.plugins.module_utils._engine.needs import Missing
 from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import Observation
@@ -29,11 +32,12 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.paths import 
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 from ansible_collections.postamt.mail.plugins.module_utils._engine.report import Report
 from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
-from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, offline
+from ansible_collections.postamt.mail.plugins.module_utils._slapd import config, offline, strangers
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.configure import configure
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.connection import Connection
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.fill import fill, set_passwords
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.follow import lag
+from ansible_collections.postamt.mail.plugins.module_utils._slapd.ldap import Slapd
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.paths import DEFAULTS, USER
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.process import (
     UNIT,
@@ -41,8 +45,23 @@ from ansible_collections.postamt.mail.plugins.module_utils._slapd.process import
     run_slapd,
 )
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.run import Record, Run
-from ansible_collections.postamt.mail.plugins.module_utils._slapd.strangers import foreign_suffixes
 from ansible_collections.postamt.mail.plugins.module_utils._slapd.takeover import take_over
+
+
+def apply(module: AnsibleModule) -> None:
+    """Apply the plan of the module's request; ends the module."""
+    request = module.params["request"]
+    program = Slapd(request["plan"])
+
+    def work(report: Report) -> dict[str, Any]:
+        return applied(program, report, request.get("passwords"), bool(module._diff))
+
+    transaction.execute(program, module, work)
+
+
+def compare(plan: Mapping[str, Any]) -> Comparison:
+    """Say what changes for databases of somebody else: ours comes beside them, but they share cn=config."""
+    return strangers.compare(plan)
 
 
 def applied(
@@ -73,7 +92,7 @@ def applied(
     run = Run(change, record, connect(change), restarted)
     before = dict(record.applied)
     if not before and not report.dry:  # cn=config as it was, for whoever wants it back
-        if foreign_suffixes(run.suffix, offline.Files().search(config.GLOBAL, "subtree")):
+        if strangers.foreign_suffixes(run.suffix, offline.Files().search(config.GLOBAL, "subtree")):
             shared = [UNIT]  # it runs for somebody else too
         was = files.Seen(offline.slapcat("-n", "0").encode(), 0o600, 0, 0)
         journal.keep_original(change.home, "/cn=config.ldif", was)
