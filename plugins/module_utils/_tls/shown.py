@@ -27,6 +27,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHA
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 SILENCE = 15.0  # seconds in which a port answers
+_TRUSTS_NOBODY = ("-no-CAfile", "-no-CApath", "-no-CAstore")
 PATIENCE = 10.0  # seconds in which a reloaded program shows its new certificate
 
 Serves = Mapping[str, Any]  # plugin_utils/_compose/plan.py: port, protocol, tls, certificates, address
@@ -99,8 +100,8 @@ def asked(
     """Ask ports for their certificates, all at once; they answer while the caller does something else.
 
     there: who listens, as listeners() returns it. A port at which nobody listens is not asked: whoever starts there
-    reads what is on disk. everywhere: whether a port is asked at each of its addresses; where it is known that one
-    program has them all, one is enough.
+    reads what is on disk. everywhere: whether a port is asked at each of its addresses: a program reads a certificate
+    for all of them, so one is enough where nobody else can have the others, or where that is seen elsewhere.
     """
     serves = list(serves)
     own = {(item["port"], item["address"]) for item in serves if item["address"]}
@@ -118,14 +119,14 @@ def asked(
         yield questions
 
 
-def wrong(serves: Sequence[Serves], silent: bool = True) -> list[str]:
+def wrong(serves: Sequence[Serves], silent: bool = True, everywhere: bool = True) -> list[str]:
     """Return the ports that do not show the certificate on disk, such as "port 993 of ::1".
 
-    silent: whether a port is wrong at which somebody listens who shows none.
+    silent: whether a port is wrong at which somebody listens who shows none. everywhere: as for asked().
     """
     if not serves:
         return []
-    with asked(serves, listeners()) as questions:
+    with asked(serves, listeners(), everywhere) as questions:
         return [question.place for question in questions if question.is_wrong(silent)]
 
 
@@ -148,7 +149,8 @@ def unusable(serves: Iterable[Serves], folder: str = FOLDER) -> list[str]:
 
 def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
     where = f"[{address}]:{item['port']}" if ":" in address else f"{address}:{item['port']}"
-    command = ["openssl", "s_client", "-connect", where, "-showcerts", "-noservername"]
+    # what it trusts does not count here, and to read that takes most of its time
+    command = ["openssl", "s_client", "-connect", where, "-showcerts", "-noservername", *_TRUSTS_NOBODY]
     command += ["-starttls", item["protocol"], "-name", "localhost"] if item["tls"] == "starttls" else []
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=commands.ENVIRONMENT)
