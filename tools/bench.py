@@ -92,7 +92,7 @@ def main() -> None:
         found.setdefault(name, []).append(seconds(playbook, *arguments))
 
     seconds(SITE)
-    programs = ran(SITE)[1].count(": nothing to do")
+    programs = ran(SITE)[1].count("TASK [postamt.mail.")  # those that the host does not have cost something, too
     for number in range(ROUNDS):
         print(f"round {number + 1} of {ROUNDS} ...", flush=True)
         measure("1 ping", plays[1])

@@ -12,7 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import as_left
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import left_here
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -58,11 +58,10 @@ class ActionModule(ActionBase):
         """Return the answer of a host that is as the last run left it; None where the plan has to be applied."""
         if not handover.settled(variables, name, self._task.args):
             return None
-        host = str(variables["inventory_hostname"])
         if not compose.programs()[name].PROGRAM.expires:
-            notes = as_left(variables, "notes").get(host, {}).get(name, [])
+            notes = left_here(variables, "notes").get(name, [])
             return {"changed": False, "actions": [], "diff": [], **({"notes": notes} if notes else {})}
-        seen = as_left(variables, "seen").get(host, {}).get(name)
+        seen = left_here(variables, "seen").get(name)
         if seen is None:
             return None
         handed = handover.plan_for(self, variables, name, self._task.args)

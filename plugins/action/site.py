@@ -36,7 +36,9 @@ class ActionModule(ActionBase):
             result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
-            result["site_token"] = handover.hand_over(site, plans, inventory.as_left(variables, "settled"))
+            result["site_token"] = handover.hand_over(
+                site, plans, result["due"], inventory.as_left(variables, "settled")
+            )
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
         result["changed"] = False

@@ -9,6 +9,7 @@ it.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 import re
 import typing as t
@@ -48,6 +49,7 @@ _BESIDE = (
 )
 
 
+@functools.cache
 def library(module: str) -> str:
     """Return a file of module_utils as a host gets it for its own commands, such as _engine/files."""
     source = (pathlib.Path(__file__).parents[2] / "module_utils" / f"{module}.py").read_text("utf-8")

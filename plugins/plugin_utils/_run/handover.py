@@ -19,7 +19,7 @@ import pathlib
 import re
 import secrets as random_secrets
 import typing as t
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ansible import constants
 from ansible.errors import AnsibleError
@@ -140,17 +140,21 @@ def _problem(sentence: str) -> Problem:
 def hand_over(
     site: Site,
     plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]],
+    due: Mapping[str, Collection[str]],
     settled: Mapping[str, Mapping[str, str]],
 ) -> str:
     """Leave the plans for the later tasks of this run; returns the token by which they find them.
 
-    plans: by host and program, with the program's own variables that are in it. settled: by host and program the
-    digests of the plans as which the last run left the host, and as which the host still is.
+    plans: by host and program, with the program's own variables that are in it. due: by host the programs that have a
+    task there. settled: by host and program the digests of the plans as which the last run left the host, and as which
+    the host still is.
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
-    idle = {key for key in plans if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)}
-    for (host, program), (overrides, plan) in plans.items():
+    asked = [(host, program) for host, programs in due.items() for program in programs]
+    idle = {key for key in asked if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)}
+    for host, program in asked:
+        overrides, plan = plans[host, program]
         if (host, program) in idle:
             _leave(token, f"{host}/{program}/settled", {"overrides": overrides})
             if not compose.programs()[program].PROGRAM.expires:

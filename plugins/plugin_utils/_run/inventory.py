@@ -183,15 +183,20 @@ def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
 
 
 def as_left(task_vars: Mapping[str, t.Any], key: str) -> dict[str, Mapping[str, t.Any]]:
-    """Return of each host what else its look says: `settled`, `doubts` or `certificates` (_engine/look.py)."""
+    """Return of each host what else its look says: `settled`, `doubts`, `seen` or `notes` (_engine/look.py)."""
     return {name: answer[key] for name, answer in _looks(task_vars).items() if key in answer}
 
 
+def left_here(task_vars: Mapping[str, t.Any], key: str) -> Mapping[str, t.Any]:
+    """Return what as_left() does of the task's host alone: each host's tasks ask, and there may be a thousand hosts."""
+    return _look_at(task_vars, str(task_vars["inventory_hostname"])).get(key, {})
+
+
 def _looks(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
-    hostvars = task_vars["hostvars"]
-    found = {}
-    for name in task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]:
-        answer = hostvars.raw_get(name).get(LOOK)
-        if isinstance(answer, Mapping) and answer.get("look"):
-            found[name] = answer
-    return found
+    names = task_vars["groups"].get(GROUP) or [task_vars["inventory_hostname"]]
+    return {name: answer for name in names if (answer := _look_at(task_vars, name))}
+
+
+def _look_at(task_vars: Mapping[str, t.Any], name: str) -> Mapping[str, t.Any]:
+    answer: Mapping[str, t.Any] = task_vars["hostvars"].raw_get(name).get(LOOK)
+    return answer if isinstance(answer, Mapping) and answer.get("look") else {}

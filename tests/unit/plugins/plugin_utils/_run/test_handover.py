@@ -25,6 +25,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import sta
 HERE = HostInput(("mail", "mail_mx", "mail_submission", "mail_store", "mail_directory"))
 
 
+def all_of(plans: t.Mapping[tuple[str, str], t.Any]) -> dict[str, list[str]]:
+    """Return the programs of each host, as if all had something to do."""
+    return {host: [program for name, program in plans if name == host] for host, _program in plans}
+
+
 @pytest.mark.parametrize("mark", ["../../evil", "0" * 31, "0" * 33, f"{'0' * 32}\n", ["0" * 32], None, "0" * 32])
 def test_a_mark_that_is_not_of_this_run_leads_to_no_file(mark: object) -> None:
     assert handover.handed({handover.SITE_RESULT: {"site_token": mark}}, "mx.example.org/postfix") is None
@@ -39,7 +44,7 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
         ("mx.example.org", name): ({"settings": {}}, compose.plan(name, site, host)) for name in compose.programs()
     }
     said = {
-        handover.SITE_RESULT: {"site_token": handover.hand_over(site, plans, {})},
+        handover.SITE_RESULT: {"site_token": handover.hand_over(site, plans, all_of(plans), {})},
         "inventory_hostname": "mx.example.org",
     }
     left = list(tmp_path.rglob("*"))
@@ -102,7 +107,7 @@ def handed_over(
     left: dict[str, Digests] = {}
     for (host, program), (_overrides, plan) in plans.items():
         left.setdefault(host, {}).update({program: plan["digest"]} if program != "sasl" else {})
-    mark = handover.hand_over(site, plans, {host: settled(found) for host, found in left.items()})
+    mark = handover.hand_over(site, plans, all_of(plans), {host: settled(found) for host, found in left.items()})
     action, task_vars = task_in(hosts, on="b.example.org", action="postamt.mail.postfix")
     return action, {**task_vars, handover.SITE_RESULT: {"site_token": mark}}
 
@@ -185,7 +190,7 @@ def test_a_host_that_calls_itself_another_one_gets_no_plan(tmp_path: Path, monke
         ("mx.example.org", name): ({}, compose.plan(name, site, site.hosts["mx.example.org"]))
         for name in compose.programs()
     }
-    token = handover.hand_over(site, plans, {})
+    token = handover.hand_over(site, plans, all_of(plans), {})
     facts = {"ansible_facts": {"inventory_hostname": "mx.example.org"}}
     said = {
         handover.SITE_RESULT: {"site_token": token},
@@ -233,9 +238,23 @@ def test_a_replica_is_asked_unless_the_provider_is_as_it_was_too(
         plans = handover.tried_plans(action, task_vars, site)
         left = {"b.example.org": {"ldap": plans["b.example.org", "ldap"][1]["digest"]}}
         left["a.example.org"] = {"ldap": plans["a.example.org", "ldap"][1]["digest"]} if provider else {}
-        token = handover.hand_over(site, plans, left)
+        token = handover.hand_over(site, plans, all_of(plans), left)
         action, task_vars = task_in(hosts, on="b.example.org", action="postamt.mail.ldap", functions=functions)
         assert handover.settled({**task_vars, handover.SITE_RESULT: {"site_token": token}}, "ldap") == expected
+
+
+def test_a_program_without_a_task_on_a_host_leaves_nothing_for_it(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    action, task_vars = task_in(dict.fromkeys(("a.example.org", "b.example.org"), variables))
+    site = inventory.derive(action, task_vars, {})
+    plans = handover.tried_plans(action, task_vars, site)
+    token = handover.hand_over(site, plans, {"a.example.org": ["postfix"], "b.example.org": []}, {})
+    there = {**task_vars, handover.SITE_RESULT: {"site_token": token}}
+    assert handover.handed(there, "a.example.org/postfix")["plan"]["wanted"]
+    assert handover.handed(there, "b.example.org/postfix") is None
+    assert handover.handed(there, "a.example.org/dovecot") is None
 
 
 def test_a_digest_tells_plans_and_what_is_brought_with_them_apart() -> None:
