@@ -10,7 +10,7 @@ from ansible_collections.postamt.mail.tests.lib.hosts import Host
 # What the machine of the tests causes: a container's kernel lacks something, and a busy one lets Dovecot wait.
 MACHINE = (
     r"\S+\.service: ProtectHostname=yes is configured, but the kernel does not support UTS namespaces, .*",
-    r"\w+: Warning: Time moved forwards by [\d.]+ seconds - adjusting timeouts\.",
+    r"\w+: Warning: Time moved forwards? by [\d.]+ seconds - adjusting timeouts\.",
 )
 
 
