@@ -198,5 +198,6 @@ def _looks(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
 
 
 def _look_at(task_vars: Mapping[str, t.Any], name: str) -> Mapping[str, t.Any]:
-    answer: Mapping[str, t.Any] = task_vars["hostvars"].raw_get(name).get(LOOK)
-    return answer if isinstance(answer, Mapping) and answer.get("look") else {}
+    answer = task_vars["hostvars"].raw_get(name).get(LOOK)
+    found: Mapping[str, t.Any] = answer if isinstance(answer, Mapping) and answer.get("look") else {}
+    return found
