@@ -34,7 +34,7 @@ ACCOUNTS = (10, 1000, 20000)
 HOSTS = (1, 10, 100, 1000)
 SET, HOST = "bench-scale", "mail.example.org"
 SITE = "postamt.mail.site"
-MORE = {"second run": 2.0, "one changed": 2.0}  # seconds more than the smallest site's second run, than a second run
+MORE = {"second run": 2.0, "one changed": 6.0}  # seconds more than with the smallest site
 DERIVED = 10.0  # seconds for the largest site
 UNITS = {
     "slapd": ("slapd.service",),
@@ -238,16 +238,17 @@ def accounts() -> list[str]:
         found[count] = with_accounts(count)
         times = "".join(f"{found[count][column]:11.1f}" for column in columns)
         print(f"{count:<10}{times}" + "".join(f"{found[count][size]:11.0f}" for size in sizes), flush=True)
-    least = found[ACCOUNTS[0]]["second run"]
     bad = []
     for count, row in found.items():
-        for column in ("second run", "csv", "json", "yml"):
-            if row[column] - least > MORE["second run"]:
-                bad.append(f"{count} accounts: {column} takes {row[column] - least:.1f} s more than {ACCOUNTS[0]} do")
-        if row["one changed"] - row["second run"] > MORE["one changed"]:
-            bad.append(f"{count} accounts: one changed takes {row['one changed'] - row['second run']:.1f} s more")
-    limits = f"limits: second run, also from a file, {MORE['second run']:.0f} s more than with {ACCOUNTS[0]} accounts"
-    print(f"{limits}; one changed account {MORE['one changed']:.0f} s more than a second run\n")
+        for column in ("second run", "one changed", "csv", "json", "yml"):
+            kind = column if column in MORE else "second run"  # with accounts from a file
+            more = row[column] - found[ACCOUNTS[0]][kind]
+            if more > MORE[kind]:
+                bad.append(f"{count} accounts: {column} takes {more:.1f} s more than {ACCOUNTS[0]} do")
+    print(
+        f"limits, more than with {ACCOUNTS[0]} accounts: second run, also from a file, {MORE['second run']:.0f} s; "
+        f"one changed account {MORE['one changed']:.0f} s\n"
+    )
     return bad
 
 

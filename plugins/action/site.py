@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import typing as t
 
 from ansible.plugins.action import ActionBase
@@ -22,6 +23,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         variables = task_vars or {}
+        gc.disable()  # in a fork that ends with this task: with 20,000 accounts, a third of its time
         result: dict[str, t.Any] = super().run(tmp, variables)
         looks = inventory.seen(variables)
         try:

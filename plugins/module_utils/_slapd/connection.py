@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import marshal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -91,10 +92,9 @@ class Connection:
             found = []
         except self.ldap.LDAPError as error:
             raise Failed(f"slapd does not answer a search below {base}: {explained(error)}") from None
-        whole = hashlib.sha256()
-        for dn, entry in sorted(found):
-            whole.update(repr((dn, sorted(entry.items()))).encode())
-        return whole.hexdigest()
+        # in C, since there may be many: what is the same but in another order is looked at in the long way
+        there = sorted((dn, entry) for dn, entry in found if dn is not None)
+        return hashlib.sha256(marshal.dumps(there, 2)).hexdigest()
 
     def add(self, dn: str, attributes: config.Attributes) -> int:
         return int(self.link.add_ext(dn, [(name, _bytes(values)) for name, values in attributes.items()]))

@@ -32,12 +32,14 @@ class Exchange:
     """Bring what is missing with stock modules, and have the plan applied.
 
     answers: what a host may say beside what hosts say of all programs (answers.py); required: the keys that it has.
-    seen: what its look may say of what is there.
+    seen: what its look may say of what is there. grows: whether its plan grows with the site's accounts, so that it is
+    not left for a task that has nothing to do; should that have something to do after all, it derives the plan anew.
     """
 
     answers: t.ClassVar[Mapping[str, t.Any]] = {}
     seen: t.ClassVar[t.Any] = {}
     required: t.ClassVar[tuple[str, ...]] = ("changed", "actions")
+    grows: t.ClassVar[bool] = False
 
     def __init__(self, program: str, action: t.Any, task_vars: Mapping[str, t.Any], handed: Handed) -> None:
         self._program, self._action, self._handed = program, action, handed

@@ -157,8 +157,8 @@ def hand_over(
         overrides, plan = plans[host, program]
         if (host, program) in idle:
             _leave(token, f"{host}/{program}/settled", {"overrides": overrides})
-            if not compose.programs()[program].PROGRAM.expires:
-                continue  # nobody asks for the plan
+            if exchange_of(program).grows:
+                continue
         _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
         beside = exchange_of(program).beside(site, plan)
         if beside is not None:

@@ -17,6 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 
 class Exchange(exchange.Exchange):
     answers: t.ClassVar = {"notes": [answers.line], "passwords_needed": [answers.line]}
+    grows = True
 
     @staticmethod
     def beside(site: Site, plan: Plan) -> t.Any:

@@ -288,3 +288,17 @@ def test_a_value_that_nobody_has_tried_is_refused_there_too(
         assert handover.settled(task_vars, "postfix")
     with pytest.raises(SiteError, match="postfix_settings of host b.example.org: is not the value that"):
         handover.plan_for(action, task_vars, "postfix", {"settings": {"smtpd_banner": "x"}})
+
+
+def test_a_change_of_one_program_finds_the_others_plans_at_hand(
+    task_in: Callable[..., t.Any], variables: dict[str, t.Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the directory's, which grows with the accounts: deriving the site anew takes as long as before."""
+    action, task_vars = handed_over(task_in, settled=lambda found: found, **variables)
+    handover.unsettle(task_vars)
+    derived: list[str] = []
+    monkeypatch.setattr(handover, "site_for", lambda *_task: derived.append("again") or inventory.derive(*_task, {}))
+    for program in compose.programs():
+        assert handover.plan_for(action, task_vars, program).plan["digest"]
+        assert derived == (["again"] if program == "ldap" else [])
+        derived.clear()
