@@ -24,13 +24,13 @@ ROUNDS = 5
 SITE = "postamt.mail.site"
 # measure -> the number of pings that it may take
 LIMITS = {
-    "first run": 60,
+    "first run": 80,
     "second run": 7,
     "check run": 7,
     "each further program": 0.15,
     "full check": 25,
     "one changed setting": 15,
-    "one added account": 15,
+    "one added account": 20,
 }
 
 
