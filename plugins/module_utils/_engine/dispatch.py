@@ -19,6 +19,8 @@ def apply(name: str, module: AnsibleModule) -> None:
     code = registry.code_of(name)
     if code and hasattr(code, "apply"):
         code.apply(module)
+    elif "plan" not in module.params["request"]:
+        module.fail_json(msg=f"{name} is no job, and the request has no plan of a program")
     else:
         transaction.run(hooks.of(name), module)
 

@@ -29,7 +29,10 @@ def run(arguments: Sequence[str]) -> tuple[int, str, str]:
 
 def call(*command: str, data: str | None = None) -> str:
     """Return what a command prints; raises CertificateError with its last line where it fails. data: its input."""
-    done = subprocess.run(command, input=data, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    try:
+        done = subprocess.run(command, input=data, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    except OSError as error:
+        raise CertificateError(f"{command[0]}: {error.strerror}") from None
     if done.returncode:
         words = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
         raise CertificateError(f"{' '.join(command[:2])}: {words[-1]}")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,32 @@ def test_a_program_is_reloaded_as_its_manifest_says(
     assert told.exists()
 
 
-def test_a_program_that_cannot_be_reloaded_is_named(store: Store, shown: dict[str, Any], tmp_path: Path) -> None:
-    state = keep(tmp_path, "clock", title="the clock", serves=[shown], watch={}, reload=["ls", "/no/such/file"])
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (["ls", "/no/such/file"], "ls /no/such/file: .*No such file or directory"),
+        (["/no/such/command"], "/no/such/command: No such file or directory"),
+    ],
+)
+def test_a_program_that_cannot_be_reloaded_is_named(
+    store: Store,
+    shown: dict[str, Any],
+    tmp_path: Path,
+    command: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others are reloaded all the same."""
+    monkeypatch.setattr(reload, "PATIENCE", 0.5)
+    told, chain = tmp_path / "told", shown["certificates"][0]
+    keep(tmp_path, "clock", title="the clock", serves=[shown], watch={}, reload=command)
+    other = ["dd", f"of={told}", "if=/dev/null"]
+    state = keep(tmp_path, "other", title="the other", serves=[shown], watch={chain: "old"}, reload=other)
     new, key = issue(tmp_path, "second")
     assert store.replaced("public", str(new), str(key), {"public": ["mail.example.org"]})
-    done, (problem,) = reload.serve(str(state))
-    assert done == {}
-    assert problem.startswith("the clock cannot be reloaded: ls /no/such/file: ") and "No such file" in problem
+    done, (problem, *_late) = reload.serve(str(state))
+    assert list(done) == ["the other"] and told.exists()
+    assert re.fullmatch(f"the clock cannot be reloaded: {why}", problem)
 
 
 @pytest.mark.parametrize("program", ["dovecot", "haproxy", "ldap", "postfix"])
