@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import marshal
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -92,9 +91,9 @@ class Connection:
             found = []
         except self.ldap.LDAPError as error:
             raise Failed(f"slapd does not answer a search below {base}: {explained(error)}") from None
-        # in C, since there may be many: what is the same but in another order is looked at in the long way
+        # all at once, since there may be many; attributes in another order are looked at in the long way
         there = sorted((dn, entry) for dn, entry in found if dn is not None)
-        return hashlib.sha256(marshal.dumps(there, 2)).hexdigest()
+        return hashlib.sha256(repr(there).encode()).hexdigest()
 
     def add(self, dn: str, attributes: config.Attributes) -> int:
         return int(self.link.add_ext(dn, [(name, _bytes(values)) for name, values in attributes.items()]))
