@@ -48,10 +48,12 @@ class ActionModule(ActionBase):
         return result
 
     def _plans(self, variables: Result) -> dict[str, compose.Plan]:
-        unclaimed = inventory.seen(variables).get(str(variables["inventory_hostname"]), {}).get("unclaimed", ())
-        plans = {
-            name: handover.plan_for(self, variables, name).plan for name in compose.programs() if name in unclaimed
-        }
+        host = str(variables["inventory_hostname"])
+        unclaimed = inventory.seen(variables).get(host, {}).get("unclaimed", ())
+        # what has no task there is not compared; where the site's task has not run, each plan tells
+        due = (variables.get(handover.SITE_RESULT) or {}).get("due", {}).get(host, compose.programs())
+        asked = [name for name in compose.programs() if name in unclaimed and name in due]
+        plans = {name: handover.plan_for(self, variables, name).plan for name in asked}
         for plan in plans.values():
             plan.pop("entries", None)  # thousands, perhaps, and none is compared
         return {name: plan for name, plan in plans.items() if plan["wanted"] or plan["units"]}

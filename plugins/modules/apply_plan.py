@@ -14,7 +14,7 @@ description:
 extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.program]
 options:
   program:
-    description: The program, or the job that is none, such as C(host).
+    description: The program, or the job that is none, such as C(compare).
     type: str
     required: true
   request:
@@ -29,10 +29,10 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Remove everything, as postamt.mail.remove does
+- name: Compare what somebody else has configured with no plan at all
   postamt.mail.apply_plan:
-    program: remove
-    request: {order: [], stays: {}}
+    program: compare
+    request: {plans: {}}
 """
 
 RETURN = r"""

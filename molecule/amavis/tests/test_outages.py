@@ -88,7 +88,7 @@ CAUSED = (
     r"clamav-daemon\.service: Main process exited, code=killed, status=9/KILL",
     r"clamav-daemon\.service: Failed with result '(signal|exit-code)'\.",
     # reloads and restarts, also of what is just starting
-    r"\S+\.service: (Main|Control) process exited, code=killed, status=15/TERM",
+    r"(clamav-daemon|dovecot)\.service: (Main|Control) process exited, code=killed, status=15/TERM",
     r"master: Warning: SIGHUP received - reloading configuration",
     r"master: Warning: Killed with signal 15 \(by pid=\d+ uid=0 code=kill\)",
     # what is not learned

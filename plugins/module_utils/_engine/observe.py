@@ -182,8 +182,7 @@ def changed_certificates(plan: Mapping[str, Any], records: Records, watched: Map
     if not serves:
         return changed
     if not changed:  # somebody may have had it read others since, and have brought these back
-        known = records.manifest.get("serves") or ()
-        return list(watched) if shown.wrong(known, silent=False, everywhere=False) else []
+        return list(watched) if shown.wrong(records.manifest.get("serves") or (), silent=False) else []
     if not shown.behind(serves, loaded, plan["program"]["workers"]):
         return []
     bad = shown.unusable(serves)

@@ -23,6 +23,8 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls import shown
 
 _DAMAGE = (units.Failed, OSError, KeyError, TypeError, ValueError, AttributeError)  # somebody may edit a manifest
 
+_BUSY = "programs are being changed on this host right now ({})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
@@ -92,19 +94,24 @@ def settled(kinds: Callable[[str], type[Program]], paths: Paths = HOST) -> tuple
             doubts[name] = [str(error)]
     try:
         if holder := locks.holder(paths):
-            raise units.Failed(f"programs are being changed on this host right now ({holder})")
+            raise units.Failed(_BUSY.format(holder))
         world = _world(claims)
     except _DAMAGE as error:
         return {}, {claim.name: [_said(error)] for claim in claims}
     for claim in claims:
+        home = paths.of(claim.name)
         try:
-            said = list(_doubts(claim, world, kinds(claim.name), paths.of(claim.name)))
+            said = list(_doubts(claim, world, kinds(claim.name), home))
+            if files.load(home.manifest) != claim.manifest:
+                said.append("it was changed during this look")
         except _DAMAGE as error:
             said = [_said(error)]
         if said:
             doubts[claim.name] = said
         else:
             found[claim.name] = claim.last
+    if holder := locks.holder(paths):  # he came during this look, and may change whatever was seen before
+        return {}, {**doubts, **dict.fromkeys(found, [_BUSY.format(holder)])}
     return found, doubts
 
 

@@ -54,7 +54,7 @@ _runner: Runner | None = None
 
 
 def set_runner(runner: Runner) -> None:
-    """Run commands by this runner from now on; modules/apply_plan.py calls it once, before anything else."""
+    """Run commands by this runner from now on; module.py calls it once, before anything else."""
     global _runner
     _runner = runner
 

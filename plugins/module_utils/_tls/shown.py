@@ -88,7 +88,7 @@ class Question:
         try:
             said = self.client.communicate(timeout=max(0.0, self.until - time.monotonic()))[0]
         except subprocess.TimeoutExpired:
-            self.client.kill()
+            self.client.terminate()
             said = self.client.communicate()[0]
         return said.decode("ascii", "replace")
 
@@ -101,7 +101,7 @@ def asked(
 
     there: who listens, as listeners() returns it. A port at which nobody listens is not asked: whoever starts there
     reads what is on disk. everywhere: whether a port is asked at each of its addresses: a program reads a certificate
-    for all of them, so one is enough where nobody else can have the others, or where that is seen elsewhere.
+    for all of them, so one is enough where nobody else has the others.
     """
     serves = list(serves)
     own = {(item["port"], item["address"]) for item in serves if item["address"]}
@@ -114,19 +114,19 @@ def asked(
             addresses = others if not item["address"] else [item["address"]] if heard else []
             for address in addresses[: None if everywhere else 1]:
                 client = clients.enter_context(_client(item, address))
-                clients.callback(client.kill)
+                clients.callback(client.terminate)
                 questions.append(Question(item, address, client, until))
         yield questions
 
 
-def wrong(serves: Sequence[Serves], silent: bool = True, everywhere: bool = True) -> list[str]:
+def wrong(serves: Sequence[Serves], silent: bool = True) -> list[str]:
     """Return the ports that do not show the certificate on disk, such as "port 993 of ::1".
 
-    silent: whether a port is wrong at which somebody listens who shows none. everywhere: as for asked().
+    silent: whether a port is wrong at which somebody listens who shows none.
     """
     if not serves:
         return []
-    with asked(serves, listeners(), everywhere) as questions:
+    with asked(serves, listeners()) as questions:
         return [question.place for question in questions if question.is_wrong(silent)]
 
 
@@ -149,8 +149,18 @@ def unusable(serves: Iterable[Serves], folder: str = FOLDER) -> list[str]:
 
 def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
     where = f"[{address}]:{item['port']}" if ":" in address else f"{address}:{item['port']}"
-    # what it trusts does not count here, and to read that takes most of its time
-    command = ["openssl", "s_client", "-connect", where, "-showcerts", "-noservername", *_TRUSTS_NOBODY]
+    # timeout(1) counts where this process is killed. What openssl trusts does not count, and takes most of its time.
+    command = [
+        "timeout",
+        "20",
+        "openssl",
+        "s_client",
+        "-connect",
+        where,
+        "-showcerts",
+        "-noservername",
+        *_TRUSTS_NOBODY,
+    ]
     command += ["-starttls", item["protocol"], "-name", "localhost"] if item["tls"] == "starttls" else []
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=commands.ENVIRONMENT)

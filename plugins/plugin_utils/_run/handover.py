@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A plan for each host and program: derived once a run, tried, and left for the roles' tasks.
+"""A plan for each host and program: derived once a run, tried, and left for the tasks that come.
 
 Task `postamt.mail.site` leaves each host's plans, as JSON and 0600, in the private temporary folder of this
 ansible-playbook process; the roles' tasks, each in a fork of its own, read theirs there. A role that runs alone derives
@@ -151,6 +151,10 @@ def hand_over(
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
+    said: dict[str, dict[str, Overrides]] = {host: {} for host, _program in plans}
+    for (host, program), (overrides, _plan) in plans.items():
+        said[host].update({program: overrides} if any(overrides.values()) else {})
+    _leave(token, "tried", said)
     asked = [(host, program) for host, programs in due.items() for program in programs]
     idle = {key for key in asked if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)}
     for host, program in asked:
@@ -249,10 +253,10 @@ def unsettle(task_vars: Mapping[str, t.Any]) -> None:
 
 
 def _use_up(task_vars: Mapping[str, t.Any], host: str, program: str) -> None:
-    """Have what settles a program count no more; what was tried there is still known."""
+    """Have what settles a program count no more."""
     if token := _token(task_vars):
         with contextlib.suppress(FileNotFoundError):
-            os.rename(*(_place(token, f"{host}/{program}/{word}") for word in _SETTLED))
+            os.unlink(_place(token, f"{host}/{program}/settled"))
 
 
 def _untried(tried: Overrides, given: Overrides) -> list[str]:
@@ -272,11 +276,11 @@ def plan_for(
     name = str(task_vars["inventory_hostname"])
     given: Overrides = _as_read(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
-    known = left or next(filter(None, (handed(task_vars, f"{name}/{program}/{word}") for word in _SETTLED)), None)
-    if known:
+    tried = (handed(task_vars, "tried") or {}).get(name)
+    if tried is not None:
         if wrong := from_facts(task_vars, []):  # a host that calls itself another one gets no plan of that one
             raise SiteError(wrong)
-        if other := _untried(known["overrides"], given):
+        if other := _untried(tried.get(program, {}), given):
             raise SiteError([Problem(f"{program}_{kind} of host {name}", None, _UNTRIED) for kind in other])
     if left:
         folder = str(handed(task_vars, "state_dir"))
@@ -287,7 +291,6 @@ def plan_for(
     return Handed(plan, state_dir(site), lambda: exchange_of(program).beside(site, plan))
 
 
-_SETTLED = ("settled", "was-settled")  # before and after it has counted
 _UNTRIED = (
     "is not the value that postamt.mail.site has tried before anything was changed. Set it where all tasks of the run "
     "read it (in the inventory, for the play, with -e) and not at one role or task. A value that a template makes anew "

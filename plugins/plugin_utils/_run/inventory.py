@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """From the inventory's variables, and from what hosts are like, to the Site.
 
-What comes from the inventory is never taken from facts: from_facts() watches this door, remote.on_host() the other one.
+What comes from the inventory is never taken from facts: from_facts() watches this door, remote.answer_of() the other.
 """
 
 from __future__ import annotations

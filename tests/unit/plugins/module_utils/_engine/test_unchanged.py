@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import grp
 import hashlib
 import json
@@ -227,3 +228,28 @@ def test_a_manifest_of_an_older_version_settles_nothing(look: Look, tmp_path: Pa
     del manifest["last"]
     path.write_text(json.dumps(manifest))
     assert unchanged.settled(lambda name: Daemon, places(tmp_path)) == ({}, {})
+
+
+def test_somebody_who_comes_during_the_look(look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = units.states
+
+    def states(names: list[str]) -> dict[str, units.UnitState]:
+        stack.enter_context(locks.alone("postfix", places(tmp_path)))
+        return seen(names)
+
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr(units, "states", states)
+        assert len(look()) == 1 and "being changed on this host" in look()[0]
+
+
+def test_somebody_who_came_and_went_during_the_look(
+    look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, manifest = units.states, tmp_path / "state" / "dovecot" / "manifest.json"
+
+    def states(names: list[str]) -> dict[str, units.UnitState]:
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "title": "another"}))
+        return seen(names)
+
+    monkeypatch.setattr(units, "states", states)
+    assert look() == ["it was changed during this look"]

@@ -18,6 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Extension, Postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
@@ -49,7 +50,7 @@ def test_plans_are_handed_over_to_nobody_else(tmp_path: Path, monkeypatch: pytes
     }
     left = list(tmp_path.rglob("*"))
     assert {path.stat().st_mode & 0o777 for path in left} == {0o700, 0o600}
-    assert len(left) == 1 + len(plans) + 2
+    assert len(left) == 1 + len(plans) + 3
     for program in compose.programs():
         plan = json.loads(json.dumps(plans["mx.example.org", program][1]))
         given = handover.plan_for(None, said, program, {"settings": {}})
@@ -255,6 +256,9 @@ def test_a_program_without_a_task_on_a_host_leaves_nothing_for_it(
     assert handover.handed(there, "a.example.org/postfix")["plan"]["wanted"]
     assert handover.handed(there, "b.example.org/postfix") is None
     assert handover.handed(there, "a.example.org/dovecot") is None
+    other = {"settings": {"mail_max_userip_connections": 7}}
+    with pytest.raises(SiteError, match="dovecot_settings of host a.example.org: is not the value that"):
+        handover.plan_for(action, {**there, "inventory_hostname": "a.example.org"}, "dovecot", other)
 
 
 def test_a_digest_tells_plans_and_what_is_brought_with_them_apart() -> None:
@@ -297,7 +301,12 @@ def test_a_change_of_one_program_finds_the_others_plans_at_hand(
     action, task_vars = handed_over(task_in, settled=lambda found: found, **variables)
     handover.unsettle(task_vars)
     derived: list[str] = []
-    monkeypatch.setattr(handover, "site_for", lambda *_task: derived.append("again") or inventory.derive(*_task, {}))
+
+    def site_for(action: t.Any, task_vars: dict[str, t.Any]) -> Site:
+        derived.append("again")
+        return inventory.derive(action, task_vars, {})
+
+    monkeypatch.setattr(handover, "site_for", site_for)
     for program in compose.programs():
         assert handover.plan_for(action, task_vars, program).plan["digest"]
         assert derived == (["again"] if program == "ldap" else [])
