@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
 
     def _plans(self, variables: Result) -> dict[str, compose.Plan]:
         host = str(variables["inventory_hostname"])
-        unclaimed = inventory.seen(variables).get(host, {}).get("unclaimed", ())
+        unclaimed = inventory.left_here(variables, "look").get("unclaimed", ())
         # what has no task there is not compared; where the site's task has not run, each plan tells
         due = (variables.get(handover.SITE_RESULT) or {}).get("due", {}).get(host, compose.programs())
         asked = [name for name in compose.programs() if name in unclaimed and name in due]

@@ -13,10 +13,9 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import hooks,
 def as_left() -> dict[str, Any]:
     """Return which programs are as the last run left them, why others are not, and what is judged or told again."""
     found, doubts = unchanged.settled(hooks.of)
-    seen = {name: hooks.of(name)(last["plan"]).seen() for name, last in found.items()}
+    seen = {name: there for name, last in found.items() if (there := hooks.of(name)(last["plan"]).seen())}
     notes = {name: last["notes"] for name, last in found.items() if last.get("notes")}
     digests = {name: last["digest"] for name, last in found.items()}
-    seen = {name: there for name, there in seen.items() if there}
     return {"settled": digests, "doubts": doubts, "seen": seen, "notes": notes}
 
 

@@ -151,19 +151,20 @@ def hand_over(
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
-    said: dict[str, dict[str, Overrides]] = {host: {} for host, _program in plans}
+    tried: dict[str, dict[str, Overrides]] = {}
     for (host, program), (overrides, _plan) in plans.items():
-        said[host].update({program: overrides} if any(overrides.values()) else {})
-    _leave(token, "tried", said)
+        tried.setdefault(host, {})[program] = overrides
+    for host, said in tried.items():
+        _leave(token, f"{host}/tried", said)
     asked = [(host, program) for host, programs in due.items() for program in programs]
     idle = {key for key in asked if not site.core.mail_full_check and _nothing_to_do(site, plans, settled, *key)}
     for host, program in asked:
-        overrides, plan = plans[host, program]
+        _overrides, plan = plans[host, program]
         if (host, program) in idle:
-            _leave(token, f"{host}/{program}/settled", {"overrides": overrides})
+            _leave(token, f"{host}/{program}/settled", True)
             if exchange_of(program).grows:
                 continue
-        _leave(token, f"{host}/{program}", {"overrides": overrides, "plan": plan})
+        _leave(token, f"{host}/{program}", {"plan": plan})
         beside = exchange_of(program).beside(site, plan)
         if beside is not None:
             _leave(token, f"{host}/{program}/beside", beside)
@@ -238,8 +239,9 @@ def settled(task_vars: Mapping[str, t.Any], program: str, said: Mapping[str, t.A
     Once only: what the run does afterwards may change the host.
     """
     name = str(task_vars["inventory_hostname"])
-    left = handed(task_vars, f"{name}/{program}/settled")
-    if not left or from_facts(task_vars, []) or _untried(left["overrides"], _as_read(plain(said or {}))):
+    if not handed(task_vars, f"{name}/{program}/settled") or from_facts(task_vars, []):
+        return False
+    if _untried(handed(task_vars, f"{name}/tried")[program], _as_read(plain(said or {}))):
         return False
     _use_up(task_vars, name, program)
     return True
@@ -276,11 +278,10 @@ def plan_for(
     name = str(task_vars["inventory_hostname"])
     given: Overrides = _as_read(plain(said or {}))
     left = handed(task_vars, f"{name}/{program}")
-    tried = (handed(task_vars, "tried") or {}).get(name)
-    if tried is not None:
+    if tried := handed(task_vars, f"{name}/tried"):
         if wrong := from_facts(task_vars, []):  # a host that calls itself another one gets no plan of that one
             raise SiteError(wrong)
-        if other := _untried(tried.get(program, {}), given):
+        if other := _untried(tried[program], given):
             raise SiteError([Problem(f"{program}_{kind} of host {name}", None, _UNTRIED) for kind in other])
     if left:
         folder = str(handed(task_vars, "state_dir"))

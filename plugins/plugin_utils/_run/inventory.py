@@ -188,7 +188,7 @@ def as_left(task_vars: Mapping[str, t.Any], key: str) -> dict[str, Mapping[str, 
 
 
 def left_here(task_vars: Mapping[str, t.Any], key: str) -> Mapping[str, t.Any]:
-    """Return what as_left() does of the task's host alone: each host's tasks ask, and there may be a thousand hosts."""
+    """Return a part of the look at the task's host alone: each host's tasks ask, and there may be a thousand hosts."""
     found: Mapping[str, t.Any] = _look_at(task_vars, str(task_vars["inventory_hostname"])).get(key, {})
     return found
 

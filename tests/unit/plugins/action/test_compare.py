@@ -26,8 +26,9 @@ def test_what_has_no_task_on_a_host_is_not_asked_for(
         return types.SimpleNamespace(plan={"wanted": True, "units": []})
 
     monkeypatch.setattr(handover, "plan_for", plan_for)
-    monkeypatch.setattr(inventory, "seen", lambda _variables: {"a": {"unclaimed": ["postfix", "dovecot", "postgrey"]}})
-    variables: dict[str, t.Any] = {"inventory_hostname": "a"}
+    look = {"look": {"unclaimed": ["postfix", "dovecot", "postgrey"]}}
+    looks = types.SimpleNamespace(raw_get={"a": {inventory.LOOK: look}}.get)
+    variables: dict[str, t.Any] = {"inventory_hostname": "a", "hostvars": looks}
     if due is not None:
         variables[handover.SITE_RESULT] = {"due": {"a": due}}
     action: t.Any = types.SimpleNamespace()
