@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import socket
 import ssl
@@ -61,10 +62,12 @@ def acme(
 ) -> Iterator[dict[str, Any]]:
     """An ACME server on this machine; yields how mail_acme says it, for certificate public."""
     folder = tmp_path_factory.mktemp("acme")
-    python = scenario.folder.parent.parent / "acme2certifier" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(python.parent.parent)], check=True)
-    subprocess.run([python, "-m", "pip", "install", "-q", PINNED], check=True, capture_output=True)
+    installed = scenario.folder.parent.parent / "acme2certifier"
+    python = installed / "bin" / "python"
+    with open(f"{installed}.lock", "wb") as lock:  # the scenario of the other release wants it at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([sys.executable, "-m", "venv", str(installed)], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", PINNED], check=True)
     own = str(folder / "own")
     with socket.create_server(("", 0)) as probe:
         port = probe.getsockname()[1]
