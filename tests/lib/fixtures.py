@@ -14,13 +14,14 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.preloaded import Preloaded
 from ansible_collections.postamt.mail.tests.lib.site import (
     REPOSITORY,
     Ask,
@@ -116,22 +117,45 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("packed")
 
 
-def environment(packed: Path, callbacks: str) -> dict[str, str]:
-    """Return the environment of a run: no colours, these callbacks of the tests, and modules packed once a session."""
+def environment(packed: Path) -> dict[str, str]:
+    """Return the environment of a run: no colours, the callbacks of the tests, and modules packed once a session."""
     collections = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")  # a test may run a copy with other modules
     folder = packed / hashlib.sha256(collections.encode()).hexdigest()
     folder.mkdir(exist_ok=True)
     return {
         **os.environ,
         "ANSIBLE_CALLBACK_PLUGINS": str(REPOSITORY / "tests" / "every" / "callback_plugins"),
-        "ANSIBLE_CALLBACKS_ENABLED": callbacks,
+        "ANSIBLE_CALLBACKS_ENABLED": "packed,recorder",
         "ANSIBLE_NOCOLOR": "1",
         "PACKED_FOLDER": str(folder),
     }
 
 
+@pytest.fixture(scope="session")
+def preloaded(packed: Path) -> Iterator[Preloaded]:
+    with Preloaded(environment(packed)) as process:
+        yield process
+
+
 @pytest.fixture
-def play(scenario: Scenario, packed: Path, tmp_path: Path) -> RunAgain:
+def run_playbook(preloaded: Preloaded, packed: Path, tmp_path: Path) -> Callable[..., Play]:
+    """Run ansible-playbook with these arguments, and more variables of its environment."""
+
+    def run_playbook(*arguments: str, **more: str) -> Play:
+        record, output = tmp_path / "record", tmp_path / "output"
+        record.unlink(missing_ok=True)
+        variables = {**environment(packed), "RECORDER_FILE": str(record), **more}
+        returncode = preloaded.run(list(arguments), variables, str(output))
+        printed = output.read_text(encoding="utf-8")
+        print(printed)
+        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
+        return Play(returncode, printed, [Task(**json.loads(line)) for line in lines])
+
+    return run_playbook
+
+
+@pytest.fixture
+def play(scenario: Scenario, run_playbook: Callable[..., Play]) -> RunAgain:
     """Run the converge playbook again."""
 
     def play(
@@ -142,48 +166,30 @@ def play(scenario: Scenario, packed: Path, tmp_path: Path) -> RunAgain:
         limit: str | None = None,
         inventory: Path | None = None,
     ) -> Play:
-        record = tmp_path / "record"
-        record.unlink(missing_ok=True)
         arguments = [
             f"--inventory={inventory}" if inventory and word.endswith("/inventory.yml") else word
             for word in scenario.arguments
         ]
-        command = ["ansible-playbook", *arguments, playbook or scenario.playbook]
+        arguments.append(playbook or scenario.playbook)
         if limit:
-            command += ["--limit", limit]
+            arguments += ["--limit", limit]
         if extra_vars:
-            command += ["--extra-vars", json.dumps(extra_vars)]
+            arguments += ["--extra-vars", json.dumps(extra_vars)]
         if check:
-            command += ["--check", "--diff"]
+            arguments += ["--check", "--diff"]
         if tags:
-            command += ["--tags", tags]
-        env = {**environment(packed, "packed,recorder"), "RECORDER_FILE": str(record)}
-        done = subprocess.run(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        print(done.stdout)
-        lines = record.read_text(encoding="utf-8").splitlines() if record.exists() else []
-        return Play(done.returncode, done.stdout, [Task(**json.loads(line)) for line in lines])
+            arguments += ["--tags", tags]
+        return run_playbook(*arguments)
 
     return play
 
 
 @pytest.fixture
-def ansible(scenario: Scenario, packed: Path) -> RunOther:
+def ansible(scenario: Scenario, run_playbook: Callable[..., Play]) -> RunOther:
     """Run another playbook on the scenario's hosts."""
 
     def ansible(playbook: str, extra_vars: dict[str, Any] | None = None, *options: str, **more: str) -> str:
-        command = ["ansible-playbook", *scenario.arguments, playbook, "--extra-vars", json.dumps(extra_vars or {})]
-        command += options
-        done = subprocess.run(
-            command,
-            env={**environment(packed, "packed"), **more},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        print(done.stdout)
-        return done.stdout
+        said = json.dumps(extra_vars or {})
+        return run_playbook(*scenario.arguments, playbook, "--extra-vars", said, *options, **more).stdout
 
     return ansible

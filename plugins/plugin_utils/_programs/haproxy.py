@@ -124,8 +124,9 @@ local function filter_is_down()
 end
 
 core.register_task(function()
-    local down, away = {}, {}
+    local down, away, ask = {}, {}, false
     while true do
+        ask = not ask -- once a second: get_stats() makes a table of some hundred values
         local paths, no_filter = listening(), filter_is_down()
         for backend, proxy in pairs(core.backends) do
             for name, server in pairs(proxy.servers) do
@@ -140,13 +141,11 @@ core.register_task(function()
                     end
                     away[link] = gone
                 end
-                if server:get_stats().status == "DOWN" then
-                    down[link] = (down[link] or 0) + 1
-                    if down[link] == 4 then
+                if ask then
+                    down[link] = server:get_stats().status == "DOWN" and (down[link] or 0) + 1 or nil
+                    if down[link] == 3 then
                         server:shut_sess()
                     end
-                else
-                    down[link] = nil
                 end
             end
         end
