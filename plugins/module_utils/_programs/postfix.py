@@ -58,7 +58,7 @@ class Postfix(Program):
         for name in patterns(asked["-n"].stdout + asked["-P"].stdout):
             table = name.replace("$config_directory", folder)
             problems += complaints(units.output("postmap", "-c", folder, "-q", "postamt", table, check=False).stderr)
-        running = bool(_idle())
+        running = bool(_processes())
         # What `postfix check` sees beyond this are owners of folders: worth its time before a start, not before each
         # reload. Without the queue's folders it would make them, which is for the first start.
         if not problems and not running and files.exists(f"{QUEUE}/hold"):
@@ -129,11 +129,12 @@ class Postfix(Program):
         units.act("start", *names)
 
     def reload(self, names: list[str]) -> None:
-        old = _idle()
+        old = _processes()
         units.output("postfix", "reload")
-        # Idle processes of the old configuration leave when master has read the new one; they must not answer for it.
+        # Processes of the old configuration leave when master has read the new one, each in its turn, and must not
+        # answer for it until then; only those that a client holds may stay as long as the client does.
         deadline = time.monotonic() + 3
-        while old & _idle() and time.monotonic() < deadline:
+        while old & _processes() - held_by_clients(_connections()) and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def changed_settings(self, old: Contents, new: Contents) -> list[str]:
@@ -219,8 +220,21 @@ def complaints(text: str) -> list[str]:
     return [line for line in lines if line and "will be removed" not in line]
 
 
-def _idle() -> set[str]:
-    """Return the numbers of those processes of a running Postfix that no client can hold back from leaving."""
-    master = files.text("/var/spool/postfix/pid/master.pid").strip()
+def _processes() -> set[str]:
+    """Return the numbers of those processes of a running Postfix that answer clients, or that always run."""
+    master = files.text(f"{QUEUE}/pid/master.pid").strip()
     children = files.text(f"/proc/{master}/task/{master}/children").split()
-    return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup")}
+    return {pid for pid in children if files.text(f"/proc/{pid}/comm").strip() in ("qmgr", "pickup", "smtpd")}
+
+
+def _connections() -> str:
+    return units.output("ss", "-Htxp", check=False).stdout
+
+
+def held_by_clients(connections: str) -> set[str]:
+    """Return the numbers of those smtpd to which somebody is connected, as `ss -Htxp` lists connections.
+
+    Those that smtpd has made itself, to other parts of Postfix, have no name at this end.
+    """
+    rows = (line.split(None, 5) for line in connections.splitlines() if '("smtpd",' in line)
+    return {pid for row in rows if row[4] != "*" for pid in re.findall(r'"smtpd",pid=(\d+)', row[5])}

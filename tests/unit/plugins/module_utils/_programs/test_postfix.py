@@ -140,3 +140,17 @@ def test_a_comment_within_a_value_is_no_change() -> None:
     program.plan = planned(MAIN, {"inet_interfaces": "127.0.0.1,\n  # office\n  10.0.0.1"})
     old = {MAIN: "inet_interfaces = 127.0.0.1,\n  # office\n  10.0.0.1\n"}
     assert not program.needs_restart(old, {MAIN: "x"})
+
+
+CONNECTIONS = """\
+u_str ESTAB 0    0    * 45206562    * 45206561 users:(("smtpd",pid=9632,fd=5),("master",pid=9613,fd=82))
+u_str ESTAB 0    0    private/anvil 45206563    * 45206560 users:(("anvil",pid=9640,fd=9))
+u_str ESTAB 0    0    private/smtpd-of-links    45206565    * 45206566 users:(("smtpd",pid=9633,fd=17))
+tcp   ESTAB 0    0    127.0.0.1:smtp    127.0.0.1:33048    users:(("smtpd",pid=9621,fd=17))
+tcp   ESTAB 0    0    [::1]:submission   [::1]:33050    users:(("smtpd",pid=9622,fd=17))
+tcp   ESTAB 0    0    127.0.0.1:ldap    127.0.0.1:33051    users:(("slapd",pid=700,fd=17))
+"""
+
+
+def test_who_is_connected_to_holds_a_process_of_smtpd() -> None:
+    assert postfix.held_by_clients(CONNECTIONS) == {"9621", "9622", "9633"}
