@@ -14,6 +14,7 @@ NOT_OURS = (
     "/run",
     "/sys",
     "/tmp",
+    "/var/backups",  # by dpkg, every midnight
     "/var/cache/apt/archives",
     "/var/lib/postfix",
     "/var/lib/systemd",
