@@ -66,8 +66,11 @@ def acme(
     python = installed / "bin" / "python"
     with open(f"{installed}.lock", "wb") as lock:  # the scenario of the other release wants it at the same time
         fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run([sys.executable, "-m", "venv", str(installed)], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", PINNED], check=True)
+        ready = installed / ".ready"
+        if not ready.exists() or ready.read_text() != PINNED:
+            subprocess.run([sys.executable, "-m", "venv", "--clear", str(installed)], check=True)
+            subprocess.run([python, "-m", "pip", "install", "-q", PINNED], check=True)
+            ready.write_text(PINNED)
     own = str(folder / "own")
     with socket.create_server(("", 0)) as probe:
         port = probe.getsockname()[1]
