@@ -17,6 +17,7 @@ from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_server
 from ansible_collections.postamt.mail.tests.lib.ports import listening
 from ansible_collections.postamt.mail.tests.lib.probes import imap_fill
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, Outage, RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.waiting import within
 
 MX = ("mx1.example.test", "mx2.example.test")
 APP, FILTER = "app1.example.test", "filter1.example.test"
@@ -146,6 +147,10 @@ def test_a_host_that_left_a_group_stops_what_it_did(
         time.sleep(1)
 
 
-def test_the_journals_are_quiet(connect: Connect, site: Site) -> None:
-    for name in site.groups["mail"]:
-        assert connect(name).check_output("systemctl --failed --no-legend") == "", name
+def test_no_unit_has_failed(connect: Connect, site: Site) -> None:
+    def failed() -> dict[str, str]:
+        names = site.groups["mail"]
+        return {name: said for name in names if (said := connect(name).check_output("systemctl --failed --no-legend"))}
+
+    # on a busy machine the filter's test, once a minute, may have met amavis's restart
+    assert within(90, lambda: failed() == {}, pause=2), failed()
