@@ -20,6 +20,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import units
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError, Tls, attempts
 from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_capabilities
+from ansible_collections.postamt.mail.plugins.module_utils._probes.milter import milter_message
 from ansible_collections.postamt.mail.plugins.module_utils._probes.pop3 import pop3_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import (
     Reply,
@@ -239,6 +240,16 @@ def _clamd(path: str) -> Answer:
     return Answer(YES, "PONG") if said == b"PONG\0" else Answer(SILENT, f"no answer ({said!r})")
 
 
+def _milter_signs(path: str, sender: str, name: str) -> Answer:
+    """Does a milter sign a message of the site's (DKIM)? sender: an address; name: what the site's mail goes by."""
+    header = [("From", f"<{sender}>"), ("Subject", "Health check")]
+    said = milter_message(Endpoint(path, timeout=TIMEOUT), sender, sender, header, {"daemon_name": name, "j": name})
+    signatures = [field for field in said.fields if field.lower() == "dkim-signature"]
+    if said.verdict == "accept":
+        return Answer(YES, f"{len(signatures)} signatures") if signatures else Answer(NO, "no signature")
+    return Answer(NO if said.verdict == "reject" else LATER, said.text or said.verdict)
+
+
 def _reachable(need: str) -> bool:
     host, _colon, port = (need, "", "0") if need.startswith("/") else need.rpartition(":")
     try:
@@ -262,4 +273,5 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "listens": _listens,
     "tls": _tls,
     "clamd": _clamd,
+    "milter_signs": _milter_signs,
 }

@@ -3,8 +3,11 @@
 """Milters and policy services in Postfix's words: each in its slot, at the services that take the mail it is to see.
 
 What sees the mail of strangers is in main.cf, and what sees users' mail in the mua_ lists that users' ports name. A
-service has a list of its own where neither says what its mail is to pass; one that takes no mail as it comes (filtered
-mail that comes back) has none of them.
+service has a list of its own where neither says what its mail is to pass. Where filtered mail comes back, only milters
+see it that ask for filtered mail.
+
+Milters are told by a name (milter_macro_daemon_name) which mail the site itself sends. Programs of the host may write
+to port 25 as well, where strangers do: by their address they have milters of their own there (smtpd_milter_maps).
 """
 
 from __future__ import annotations
@@ -20,8 +23,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
     disagree,
     slotted,
 )
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import ORIGINATING
 
 MILTERS, NON_SMTPD = "smtpd_milters", "non_smtpd_milters"
+CLEANUP = "cleanup/unix"  # which asks the milters about mail that comes by sendmail(1)
+NAME = "milter_macro_daemon_name"
+LOCAL = ("127.0.0.0/8", "::1/128")
 _SOCKET = re.compile(r"inet:(?:\[[0-9A-Fa-f:.]+\]|[^\s:,{}\[\]]+):\d{1,5}|unix:[^\s,{}]+")
 _ACTION = re.compile(r"[A-Za-z0-9][^\n{},]*")
 _WORDS = re.compile(r"\{[^}]*\}|[^,\s]+")  # of a restriction list: "{ service, option = value }" is one
@@ -43,8 +50,55 @@ def seen(
     _refuse_wrong(parts)
     if not any(part.milters or part.policies for _concern, part in parts):
         return parts, dict(services)
-    listed = [(concern, dataclasses.replace(part, lists=_main_lists(part, services))) for concern, part in parts]
-    return listed, {key: _with_own_lists(key, service, parts, orders, said) for key, service in services.items()}
+    back = {service.returns for service in services.values()}
+    entering = [(concern, _as_it_enters(part, back)) for concern, part in parts]
+    listed = [(concern, dataclasses.replace(part, lists=_main_lists(part, services))) for concern, part in entering]
+    lines = {key: _with_own_lists(key, service, entering, orders, said) for key, service in services.items()}
+    if MILTERS in said:
+        return listed, lines
+    lines = {key: _with_returned(service, parts, orders) for key, service in lines.items()}
+    lines = {key: _with_local_clients(service, entering, orders) for key, service in lines.items()}
+    return listed, {key: _with_name(key, service, listed) for key, service in lines.items()}
+
+
+def _as_it_enters(part: t.Any, back: Container[str]) -> t.Any:
+    """Return a contribution without the milters that wait for mail to come back from the filter; back: whose does."""
+    milters = [
+        dataclasses.replace(one, mail=tuple(mail for mail in one.mail if not (one.filtered and mail in back)))
+        for one in part.milters
+    ]
+    return dataclasses.replace(part, milters=tuple(one for one in milters if one.mail))
+
+
+def _with_returned(service: t.Any, parts: Contributions, orders: Mapping[str, t.Any]) -> t.Any:
+    """Return a service at which filtered mail comes back with the milters that see it."""
+    if not service.returns:
+        return service
+    asking = [
+        (concern, dataclasses.replace(part, lists={}, milters=tuple(one for one in part.milters if one.filtered)))
+        for concern, part in parts
+    ]
+    found = _list_for(service.returns, MILTERS, asking, orders)
+    return dataclasses.replace(service, options={**service.options, MILTERS: found}) if found else service
+
+
+def _with_local_clients(service: t.Any, parts: Contributions, orders: Mapping[str, t.Any]) -> t.Any:
+    """Return port 25 with the milters of programs that write there from the host itself, where they have others."""
+    wanted, others = (_list_for(mail, MILTERS, parts, orders) for mail in ("hosts", "world"))
+    if service.takes != "world" or wanted == others:
+        return service
+    known = " ".join(f"{{ {network} {', '.join(wanted) or 'DISABLE'} }}" for network in LOCAL)
+    return dataclasses.replace(service, options={**service.options, "smtpd_milter_maps": f"cidr:{{ {known} }}"})
+
+
+def _with_name(key: str, service: t.Any, listed: Contributions) -> t.Any:
+    """Return a service that says of mail which the site itself sends that it does, where a milter may ask."""
+    asks = {name for _concern, part in listed for name in part.lists}
+    own = {service.takes, service.returns} & {"users", "hosts"}
+    smtpd = own and (service.options.get(MILTERS) or (service.options.get(MILTERS) is None and MILTERS in asks))
+    if smtpd or (key == CLEANUP and NON_SMTPD in asks):
+        return dataclasses.replace(service, options={**service.options, NAME: ORIGINATING})
+    return service
 
 
 def _refuse_wrong(parts: Contributions) -> None:

@@ -13,6 +13,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
 Value = str | int | bool | list[str] | None
 MAILS: tuple[Mail, ...] = t.get_args(Mail)
+ORIGINATING = "ORIGINATING"  # what milters are told of mail that the site itself sends (milter_macro_daemon_name)
 DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
 
@@ -42,7 +43,8 @@ STRICTNESS: dict[str, tuple[Value, ...]] = {
 class Service:
     """One line of master.cf (master(5)); the daemon's command may carry -o options.
 
-    takes: whose mail enters there, as it comes; empty where none does.
+    takes: whose mail enters there, as it comes; empty where none does. returns: whose mail comes back there from a
+    content filter; empty where none does.
     """
 
     command: str
@@ -52,6 +54,7 @@ class Service:
     wakeup: str = "-"
     maxproc: str = "-"
     takes: Mail | t.Literal[""] = ""
+    returns: Mail | t.Literal[""] = ""
     options: Mapping[str, Value] = dataclasses.field(default_factory=dict)
 
 
@@ -93,14 +96,16 @@ class Milter:
     """A mail filter that Postfix asks over the milter protocol (MILTER_README), on hosts where the concern applies.
 
     socket: inet:HOST:PORT, or unix:PATH relative to the chroot; slot: of list smtpd_milters; unanswered: what becomes
-    of mail while it does not answer (milter_default_action); mail: whose mail it sees, as it enters. With
-    mail_content_filter: before_queue it sees no header and no body of mail that comes by SMTP.
+    of mail while it does not answer (milter_default_action); mail: whose mail it sees. filtered: whether it sees mail
+    as a content filter has left it, when it comes back; otherwise it sees mail as it enters, and with
+    mail_content_filter: before_queue no header and no body of what comes by SMTP.
     """
 
     socket: str
     slot: str
     unanswered: t.Literal["accept", "reject", "tempfail", "quarantine"] = "tempfail"
     mail: tuple[Mail, ...] = MAILS
+    filtered: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -260,7 +260,7 @@ def master_cf(services: Mapping[str, Service]) -> dict[str, dict[str, t.Any]]:
 def _services(given: Mapping[str, t.Any]) -> dict[str, Service | None]:
     """Return the user's own services (variable postfix_services)."""
     result: dict[str, Service | None] = {}
-    known = {field.name for field in dataclasses.fields(Service)} - {"takes"}
+    known = {field.name for field in dataclasses.fields(Service)} - {"takes", "returns"}
     for key, value in given.items():
         if not re.fullmatch(r"[^\s/]\S*/(inet|unix|unix-dgram|fifo|pass)", key):
             raise ComposeError(f"postfix_services: {key} must be NAME/TYPE, such as submission/inet (master(5))")

@@ -23,8 +23,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Si
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Mail
 
 PORTS: dict[Mail, int] = {"world": 946, "users": 947, "hosts": 948}  # of links, by whose mail is to be filtered
-BACK = 944
-FILTERED = "filtered"  # where Postfix takes filtered mail
+BACK: dict[Mail, int] = {"world": 944, "users": 951, "hosts": 952}
+# Where Postfix takes filtered mail: it knows by it whose mail comes back
+FILTERED: dict[Mail, str] = {"world": "filtered", "users": "filtered-users", "hosts": "filtered-hosts"}
 # Sockets of amavis: for this host's Postfix in its chroot, for HAProxy elsewhere
 AMAVIS_FOLDER = "amavis"
 AMAVIS_LINKS = "/var/lib/amavis-links"
@@ -40,10 +41,14 @@ def links(site: Site, host: Host) -> Links:
             socket = f"{CHROOT}/{filter_socket(site, host, way)}"
             to = hosts_except(filters, host)
             outgoing.append(Outgoing(f"filter-{way}", socket, port, to, "postfix", local=local, spread=True))
-        incoming.append(Incoming("back", BACK, hosts_except(filters, host), public(FILTERED), reject=True))
+        for way, port in BACK.items():
+            name, socket = _back_name(way), public(FILTERED[way])
+            incoming.append(Incoming(name, port, hosts_except(filters, host), socket, reject=True))
     if host in filters:
         for caller in senders:
-            outgoing.append(Outgoing(f"back-{caller.name}", back_socket(host, caller), BACK, (caller,), "amavis"))
+            for way, port in BACK.items():
+                name, socket = f"{_back_name(way)}-{caller.name}", back_socket(host, caller, way)
+                outgoing.append(Outgoing(name, socket, port, (caller,), "amavis"))
         for way, port in PORTS.items():
             targets = {str(caller.name): amavis_socket(site, host, caller, way) for caller in senders}
             incoming.append(Incoming(f"filter-{way}", port, senders, targets=targets, reject=True))
@@ -67,6 +72,11 @@ def amavis_socket(site: Site, host: Host, sender: Host, way: Mail) -> str:
     return f"{AMAVIS_LINKS}/{way}-{sender.name}"
 
 
-def back_socket(host: Host, sender: Host) -> str:
+def back_socket(host: Host, sender: Host, way: Mail) -> str:
     """Return where amavis on a host hands a sender's mail back: Postfix, or the link to the sender's."""
-    return public(FILTERED) if sender == host else f"{FOLDER}/back-{sender.name}"
+    return public(FILTERED[way]) if sender == host else f"{FOLDER}/{_back_name(way)}-{sender.name}"
+
+
+def _back_name(way: Mail) -> str:
+    """Return how the link is called by which filtered mail comes back."""
+    return "back" if way == "world" else f"back-{way}"

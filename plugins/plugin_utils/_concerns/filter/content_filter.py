@@ -95,7 +95,10 @@ def postfix(site: Site, host: Host) -> Postfix | None:
                     "max_use": 20,
                 },
             ),
-            f"{sockets.FILTERED}/unix": Service("smtpd", private="n", options=_back(before)),
+            **{
+                f"{name}/unix": Service("smtpd", private="n", returns=way, options=_back(before))
+                for way, name in sockets.FILTERED.items()
+            },
         },
         extensions={
             "world": Extension(str(size.connections), through("world")),
@@ -110,7 +113,7 @@ def _back(before: bool) -> dict[str, Value]:
 
     At a Unix socket each client is 127.0.0.1 for smtpd; the folder says who may be one.
     """
-    once = ["no_unknown_recipient_checks", "no_milters"]
+    once = ["no_unknown_recipient_checks"]
     return {
         **TRUSTING,
         "syslog_name": "postfix/filtered",
@@ -118,6 +121,7 @@ def _back(before: bool) -> dict[str, Value]:
         "smtpd_proxy_filter": "",
         # header_checks have had their turn where mail has been in the queue already
         "receive_override_options": once if before else [*once, "no_header_body_checks"],
+        "smtpd_milters": "",  # but those that see filtered mail (Milter.filtered)
         "smtpd_authorized_xforward_hosts": "127.0.0.0/8",
         "smtpd_recipient_restrictions": ["permit_mynetworks", "reject"],
         "smtpd_data_restrictions": "",
@@ -137,7 +141,7 @@ def _back(before: bool) -> dict[str, Value]:
 def amavis(site: Site, host: Host) -> Amavis | None:
     if not filtering.filters(site, host):
         return None
-    home = sockets.back_socket(host, host if site.sends(host) else site.senders[0])
+    home = sockets.back_socket(host, host if site.sends(host) else site.senders[0], "world")
     kinds = ", ".join(f"[qr'^{text}' => '{kind}']" for text, kind in _KINDS.items())
     settings: dict[str, t.Any] = {
         "$myhostname": str(host.name),
@@ -151,8 +155,7 @@ def amavis(site: Site, host: Host) -> Amavis | None:
         "$enable_db": False,
         "$inet_socket_port": [],  # amavis's default is 10024
         "$unix_socket_mode": Perl("0660"),
-        # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
-        "@client_ipaddr_policy": [[TEST_CLIENT], TEST, [*site.own_addresses], "HOST"],
+        "@client_ipaddr_policy": [[TEST_CLIENT], TEST],
         # For what comes from no Postfix: mail that is released from the quarantine
         "$forward_method": f"smtp:{home}",
         "$notify_method": f"smtp:{home}",
@@ -173,10 +176,13 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     settings["$policy_bank{'HOST'}"] = bank
     listening: list[str] = []
     for sender in site.senders:
+        # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
+        own = {"client_ipaddr_policy": [[TEST_CLIENT], TEST, [*site.own_addresses], f"hosts-{sender.name}"]}
         for way, base in _BANKS.items():
+            known = own if way == "world" else {}
             socket, name = sockets.amavis_socket(site, host, sender, way), f"{way}-{sender.name}"
             settings[f"$interface_policy{{'{socket}'}}"] = name
-            settings[f"$policy_bank{{'{name}'}}"] = _bank(base, f"smtp:{sockets.back_socket(host, sender)}")
+            settings[f"$policy_bank{{'{name}'}}"] = _bank(base, f"smtp:{sockets.back_socket(host, sender, way)}", known)
             listening.append(socket)
     settings["@listen_sockets"] = listening
     in_chroot = any(socket.startswith(CHROOT) for socket in listening)
@@ -200,8 +206,11 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     )
 
 
-def _bank(base: str, back: str) -> Perl:
-    """Return a socket's policy bank: what holds for a way of mail, which is written before it, and the way back."""
+def _bank(base: str, back: str, known: dict[str, t.Any]) -> Perl:
+    """Return a socket's policy bank: what holds for a way of mail, which is written before it, and the way back.
+
+    known: what chooses another bank by the client's address.
+    """
     inherited = f"%{{$policy_bank{{'{base}'}}}}, " if base else ""
-    own = {"protocol": "SMTP", "forward_method": back, "notify_method": back}
+    own = {"protocol": "SMTP", "forward_method": back, "notify_method": back, **known}
     return Perl(f"{{{inherited}{perl(own).strip('{}')}}}")

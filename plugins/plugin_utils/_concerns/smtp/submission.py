@@ -12,6 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
+    ORIGINATING,
     Postfix,
     Service,
     Table,
@@ -31,7 +32,7 @@ _OPTIONS: dict[str, Value] = {
     "smtpd_sender_restrictions": "$mua_sender_restrictions, $mua_client_restrictions",
     "smtpd_relay_restrictions": "$mua_relay_restrictions",
     "smtpd_recipient_restrictions": "$mua_recipient_restrictions",
-    "milter_macro_daemon_name": "ORIGINATING",
+    "milter_macro_daemon_name": ORIGINATING,
     # Whose mail gets what it lacks: Date, Message-ID, a domain behind a bare name.  A stranger's stays as it came.
     "local_header_rewrite_clients": "permit_sasl_authenticated, permit_inet_interfaces",
 }

@@ -1,0 +1,61 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How Rspamd checks a staged configuration, and takes a new one up."""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
+from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
+
+CONFIGURATION = "/etc/rspamd/postamt.conf"
+UNIT = "postamt-rspamd.service"
+DEBIANS_UNIT = "rspamd.service"
+OWN = ("/etc/rspamd/local.d", "/etc/rspamd/override.d")  # where an administrator configures Debian's
+NOISE = ("has no score registered", "no symbol groups defined")
+
+
+class Rspamd(Program):
+    def displaced_units(self) -> tuple[str, ...]:
+        """Return Debian's own unit, which the package enables, unless an administrator uses it."""
+        used = units.states([DEBIANS_UNIT])[DEBIANS_UNIT].active or any(map(files.names, OWN))
+        return (DEBIANS_UNIT,) if files.exists(self.checker) and not used else ()
+
+    def check(self, stage: str, dry: bool) -> list[str]:
+        """Have Rspamd read the configuration, with its files from the stage; it writes into its folder as it does."""
+        path = stage + CONFIGURATION
+        seen = files.see(path)
+        text = seen.content.decode() if seen else ""
+        for file in self.plan["files"]:
+            text = text.replace(f'"{file["path"]}"', f'"{stage}{file["path"]}"')
+        files.write(path, text.encode())
+        limits = ("ProtectSystem=strict", "PrivateTmp=yes", "PrivateNetwork=yes", "RuntimeMaxSec=60")
+        words = [f"--property={limit}" for limit in limits]
+        command = (self.checker, "configtest", "-c", path)
+        found = units.output("systemd-run", "--quiet", "--wait", "--pipe", "--collect", *words, *command, check=False)
+        if found.returncode == 0:
+            return []
+        said = [line for line in (found.stdout + found.stderr).splitlines() if line.strip()]
+        return [line for line in said if not line.endswith(NOISE) and "skip its check" not in line][:5]
+
+    def needs_restart(self, old: Contents, new: Contents) -> bool:
+        """A reload reads everything but its unit."""
+        return any(path.endswith(UNIT) for path in new)
+
+    def reload(self, names: list[str]) -> None:
+        """Have the main process start workers with what is new; it keeps the old ones where it cannot read that."""
+        main = units.output("systemctl", "show", "--value", "-p", "MainPID", UNIT).stdout.strip()
+        before = _workers(main)
+        units.act("reload", UNIT)
+        until = time.monotonic() + self.patience
+        while (now := _workers(main)) & before or not now:
+            if time.monotonic() > until:
+                raise Failed("no process came up with the new configuration")
+            time.sleep(0.05)
+
+
+def _workers(process: str) -> set[str]:
+    """Return the numbers of a process's children (proc(5))."""
+    return set(files.text(f"/proc/{process}/task/{process}/children").split())

@@ -1,0 +1,160 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Rspamd: a milter that runs modules on mail, here only those that concerns ask for (rspamd(8)).
+
+It is a service of its own beside Debian's, with a configuration of its own: Rspamd as a spam filter stays free for the
+administrator.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing as t
+from collections.abc import Iterable, Mapping
+
+from ansible_collections.postamt.mail.plugins.module_utils._programs.rspamd import CONFIGURATION, UNIT
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
+    ComposeError,
+    Contributions,
+    every,
+    files_of,
+    merged,
+    overridden,
+    united,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import (
+    HEAD,
+    UNITS,
+    Directory,
+    File,
+    HealthCheck,
+    Plan,
+    Unit,
+    make_plan,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+
+USER = "_rspamd"
+FOLDER = "/etc/rspamd/postamt"  # what concerns bring
+SUFFIXES = f"{FOLDER}/suffixes"
+SOCKET = f"{CHROOT}/rspamd/milter.sock"
+RUN = "postamt-rspamd"  # of its own, below /run and /var/lib
+PROGRAM = Program(
+    title="Rspamd",
+    checker="/usr/bin/rspamadm",
+    patience=30.0,
+    reads_folders=True,
+    configuration=CONFIGURATION,
+    about="Signatures (Rspamd)",
+    description=(
+        "Runs Rspamd as a milter that signs the mail which the site sends, and stops it where it is no longer wanted.",
+        "It is a service of its own, C(postamt-rspamd). Debian's service C(rspamd) stays free for you.",
+    ),
+    options={
+        "settings": "Sections of Rspamd's configuration by name, such as V({logging: {level: info}}). They are merged "
+        "with those of the collection, option by option."
+    },
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rspamd:
+    """What one concern contributes.
+
+    sections: of the configuration, by name; modules: paths of Lua modules that are loaded, each of which has a section
+    of its name, in the order of the paths; files: what they read, below FOLDER.
+    """
+
+    sections: Mapping[str, Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
+    modules: Iterable[str] = ()
+    files: Iterable[File] = ()
+    checks: Iterable[HealthCheck] = ()
+
+
+def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t.Any]) -> Plan:
+    """Return the plan of Rspamd for one host."""
+    if not parts:
+        return make_plan(enabled=False)
+    sections = {**_BASE, **merged(parts, "sections", "Rspamd section")}
+    for name, options in (overrides.get("settings") or {}).items():
+        if not isinstance(options, Mapping) and options is not None:
+            raise ComposeError(f"rspamd_settings: {name} must be a mapping of options")
+        if not str(name).isidentifier():
+            raise ComposeError(f"rspamd_settings: {name!r} must be the name of a section, such as logging")
+        sections[name] = overridden(sections.get(name, {}), options or {})
+    return make_plan(
+        packages=["rspamd", "postfix"],  # the second brings the group and the chroot
+        # The socket takes its group from the folder.
+        directories=[Directory(SOCKET.rpartition("/")[0], "2750", USER, "postfix")],
+        files=[
+            *files_of(parts, "Rspamd file"),
+            # Without a list of its own it reads all public suffixes, which takes 8 seconds at each start.
+            File(SUFFIXES, "invalid\n"),
+            File(CONFIGURATION, configuration(sections, united(parts, "modules"))),
+            File(f"{UNITS}/{UNIT}", _unit()),
+        ],
+        units=[Unit(UNIT)],
+        checks=every(parts, "checks"),
+    )
+
+
+_BASE: dict[str, t.Any] = {
+    "options": {
+        "pidfile": f"/run/{RUN}/rspamd.pid",
+        "tempdir": "/tmp",
+        "filters": "dkim",
+        "url_tld": SUFFIXES,
+        "local_addrs": [],
+        "disable_hyperscan": True,  # it compiles patterns that none of the modules has
+    },
+    "logging": {"type": "console", "level": "notice", "systemd": True},
+    # Nothing is refused by a score: a module says what becomes of a message.
+    "actions": {"reject": None, "add_header": None, "greylist": None},
+}
+
+
+def configuration(sections: Mapping[str, Mapping[str, t.Any]], modules: Iterable[str]) -> str:
+    """Return Rspamd's main file, in the language UCL; JSON is a part of it."""
+    worker = {"bind_socket": f"{SOCKET} mode=0660", "milter": True, "count": 1, "timeout": "60s", "max_retries": 1}
+    upstream = 'upstream "local" { "default": true, "self_scan": true }'
+    lines = [
+        HEAD,
+        *(f"{name} {json.dumps(options, indent=2, sort_keys=True)}" for name, options in sorted(sections.items())),
+        f'worker "rspamd_proxy" {json.dumps(worker, sort_keys=True)[:-1]}, {upstream} }}',
+        # A list of paths loads none of them, and Rspamd says nothing.
+        *(f"modules {{ path = {json.dumps(path)}; }}" for path in sorted(modules)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _unit() -> str:
+    limits = sandbox(
+        MemoryDenyWriteExecute=None,  # Lua is compiled in memory
+        ReadWritePaths=SOCKET.rpartition("/")[0],
+    )
+    return f"""\
+{HEAD}
+[Unit]
+Description=Rspamd for the site's mail
+After=network-online.target nss-lookup.target
+StartLimitIntervalSec=0
+[Service]
+ExecStart=/usr/bin/rspamd -c {CONFIGURATION} -f --var=DBDIR=/var/lib/{RUN}
+ExecReload=/bin/kill -HUP $MAINPID
+User={USER}
+RuntimeDirectory={RUN}
+StateDirectory={RUN}
+StateDirectoryMode=0750
+LimitNOFILE=65536
+Restart=always
+RestartSec=1
+{limits}
+[Install]
+WantedBy=multi-user.target
+"""
