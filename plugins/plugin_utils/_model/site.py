@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, MadeUp
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
     CLIENT,
     FUNCTIONS,
@@ -69,8 +70,10 @@ class Site:
         groups: Mapping[str, Sequence[str]],
         lookups: Lookups,
         concerns: Sequence[t.Any] = (),
+        dkim_keys: Mapping[Domain, DomainKeys] | None = None,
     ) -> None:
         self.core = core
+        self.dkim_keys: Mapping[Domain, DomainKeys] = MadeUp() if dkim_keys is None else dkim_keys
         self._concerns = concerns
         self._answers_of = ""  # the last host of asked()
         self._answers: dict[str, list[tuple[str, t.Any]]] = {}
@@ -91,7 +94,8 @@ class Site:
 
     def on(self, hosts: dict[str, Host]) -> Site:
         """Return the same site on hosts of which more is known."""
-        return Site(self.core, hosts, self._parts, self.secrets, self._groups, self.lookups, self._concerns)
+        parts = (self._parts, self.secrets, self._groups, self.lookups, self._concerns, self.dkim_keys)
+        return Site(self.core, hosts, *parts)
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""

@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Callable, Iterable, Mapping
 
 from ansible.errors import AnsibleError
+from ansible.utils.display import Display
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.account_rules import unfit_passwords
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, HostInput, Look
@@ -20,8 +21,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Si
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import directory_left
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import accounts_source, answers
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import accounts_source, answers, stored_dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remembered import (
     check_ca_ownership,
     gives_names,
@@ -96,7 +97,8 @@ def derive(
         hosts[name] = HostInput(belongs.get(name, []), said, look_of(name, look) if look else Look())
     for name in host_names:
         variables.pop(name, None)
-    variables, problems = _with_source(action, variables, DataFiles.of(task_vars))
+    files = DataFiles.of(task_vars)
+    variables, problems = _with_source(action, variables, files)
     listed = {group: list(names) for group, names in groups.items() if group in FUNCTIONS}
     try:
         found = compose.concerns().values()
@@ -107,6 +109,7 @@ def derive(
         raise SiteError(problems)
     state = State(state_dir(site), action._loader._vault)
     check_ca_ownership(site, state)
+    taken = stored_dkim_keys.taken_over(site, state, lambda path: controller_file(action, files, path))
     remember = keep and not action._task.check_mode
     site = recall(site, state, hosts, remember, gives_names(action, task_vars))
     left = [] if moving else list(directory_left(site))  # on a host that this run does not see, too
@@ -120,6 +123,7 @@ def derive(
     if unfit:
         raise SiteError(unfit)
     kept.ensure(names)  # in one write
+    site.dkim_keys = stored_dkim_keys.ensure(site, state, taken, remember, Display().display)
     return site
 
 

@@ -21,10 +21,10 @@ ABOVE = {
         f"_run.{name}"
         for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
     ),
-    *(f"_run.{name}" for name in ("inventory", "handover", "show")),
+    *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys")),
 }
 # Those of a run that ask nobody, and may be used from below
-BESIDE = {"_run.data_files", "_run.pki", "_run.state", "_run.supplied_certificates"}
+BESIDE = {"_run.data_files", "_run.dns_answers", "_run.pki", "_run.state", "_run.supplied_certificates"}
 CONCERNS = sorted((UTILS / "_concerns").rglob("*.py"))
 BELOW = [*CONCERNS, *sorted(path for folder in ("_programs", "_lookups") for path in (UTILS / folder).glob("*.py"))]
 

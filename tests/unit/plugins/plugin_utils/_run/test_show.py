@@ -130,7 +130,7 @@ def test_any_concern_contributes_records(monkeypatch: pytest.MonkeyPatch) -> Non
     more = types.SimpleNamespace(dns=lambda _site, domain: [key, key] if domain == "example.org" else [])
     found, known = site(), dict(compose.concerns())
     before = zones(found)
-    for concerns in ({**known, "dkim": more}, {"dkim": more, **dict(reversed(known.items()))}):
+    for concerns in ({**known, "more": more}, {"more": more, **dict(reversed(known.items()))}):
         monkeypatch.setattr(compose, "concerns", lambda concerns=concerns: concerns)
         after = zones(found)
         assert after["example.net.zone"] == before["example.net.zone"]

@@ -1,0 +1,95 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Signatures (DKIM): mail that the site sends is signed, so that others know it to be from its domain."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+from collections.abc import Iterator
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
+
+
+@dataclasses.dataclass(frozen=True)
+class ExistingKey:
+    """A key with which a domain's mail is signed already, and which stays when the domain moves here."""
+
+    selector: str = var("Its selector: S where the DNS has its record at S._domainkey.DOMAIN.", example="mail")
+    key_file: str = var(
+        "File of the private key on the controller, relative to the folder that holds the inventory, and in no folder "
+        "that Ansible reads: RSA or Ed25519 in PEM, or Ed25519 in base64 as Rspamd writes it; ansible-vault works.",
+        example="files/example.org.mail.key", secret=True,  # somebody may write the key itself here
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Variables:
+    """Whether mail is signed, and with which keys it was before."""
+
+    mail_dkim: bool = var("Whether what users and hosts of the site send is signed (DKIM, RFC 6376).", True)
+    mail_dkim_existing: dict[Domain, list[ExistingKey]] = var(
+        "Keys that sign a domain's mail already, by domain: one RSA key, one Ed25519 key, or both. A domain that has "
+        "no keys in mail_state_dir yet signs with these, and its records in the DNS stay as they are.", {},
+        example="{example.org: [{selector: mail, key_file: files/example.org.mail.key}]}",
+    )  # fmt: skip
+
+
+def check(site: Site) -> Iterator[Problem]:
+    """Yield what is wrong with keys that are taken over, apart from the files' content."""
+    for domain, keys in site.of(Variables).mail_dkim_existing.items():
+        where = f"mail_dkim_existing.{domain}"
+        if domain not in site.domains:
+            known = nearest(domain, site.domains)
+            yield Problem(where, None, f"is no domain of the site (mail_domains){known}")
+        if not 1 <= len(keys) <= 2:
+            yield Problem(where, None, "must list one or two keys: at most one of each algorithm")
+        if len({key.selector.lower() for key in keys}) != len(keys):
+            yield Problem(where, None, "must name each selector once")
+        for i, key in enumerate(keys):
+            yield from _wrong(f"{where}[{i}]", domain, key)
+    for domain in site.domains if site.of(Variables).mail_dkim else ():
+        if len(domain) > dkim_keys.LONGEST_DOMAIN:
+            allowed = f"must have at most {dkim_keys.LONGEST_DOMAIN} characters, or mail_dkim must be false"
+            yield Problem("mail_domains", domain, f"leaves no room for the names of DKIM's records: {allowed}")
+
+
+def _wrong(where: str, domain: str, key: ExistingKey) -> Iterator[Problem]:
+    if not dkim_keys.SELECTOR.match(key.selector):
+        allowed = "must be labels of letters, digits and hyphens, with dots between them (RFC 6376, 3.1)"
+        yield Problem(f"{where}.selector", key.selector, allowed)
+    elif len(dkim_keys.name_of(key.selector, domain)) > dkim_keys.LONGEST_NAME:
+        yield Problem(f"{where}.selector", key.selector, "makes a name in the DNS that is too long")
+    if not key.key_file or _is_key(key.key_file):
+        yield Problem(f"{where}.key_file", None, "must name the file that holds the key, and is not the key itself")
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return "-----" in text or len(base64.b64decode(text, validate=True)) in (32, 64)
+    except (binascii.Error, ValueError):
+        return False
+
+
+def dns(site: Site, domain: str) -> Iterator[Record]:
+    """Return the records of a domain's keys; none of keys that nobody keeps (a prediction's)."""
+    if site.of(Variables).mail_dkim and site.senders and (keys := site.dkim_keys[Domain(domain)]).kept:
+        for owner, text in keys.records(domain):
+            yield Record(owner, "TXT", dkim_keys.quoted(text))
+
+
+def dns_warnings(site: Site) -> Iterator[str]:
+    """Yield that a domain's keys are not there yet."""
+    if site.of(Variables).mail_dkim and site.senders:
+        lacking = [domain for domain in site.domains if not site.dkim_keys[domain].kept]
+        if lacking:
+            some = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")
+            yield (
+                f"the zone files have no DKIM records of {some}: the next run of postamt.mail.site makes the keys; "
+                "write the zone files again after it"
+            )
