@@ -1,6 +1,10 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Signatures (DKIM): mail that the site sends is signed, so that others know it to be from its domain."""
+"""Signatures (DKIM): mail that the site sends is signed, so that others know it to be from its domain.
+
+Rspamd signs as the last, when the content filter has had its say. It signs what users and programs of the site's hosts
+send, with the keys of the domain in From, and nothing else. What cannot be signed waits.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,21 @@ import dataclasses
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, HealthCheck
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import ORIGINATING, Milter, Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.rspamd import FOLDER, SOCKET, USER, Rspamd
+
+RUNS = ("rspamd",)
+_MODULE = f"{FOLDER}/postamt_dkim.lua"
+_SIZE = 110 * MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,3 +108,96 @@ def dns_warnings(site: Site) -> Iterator[str]:
                 f"the zone files have no DKIM records of {some}: the next run of postamt.mail.site makes the keys; "
                 "write the zone files again after it"
             )
+
+
+def applies(site: Site, host: Host) -> bool:
+    return site.of(Variables).mail_dkim and site.sends(host)
+
+
+def postfix(site: Site, host: Host) -> Postfix:
+    socket = SOCKET.removeprefix(f"{CHROOT}/")
+    return Postfix(milters=[Milter(f"unix:{socket}", "sign", "tempfail", ("users", "hosts"), filtered=True)])
+
+
+def rspamd(site: Site, host: Host) -> Rspamd:
+    keys = {domain: site.dkim_keys[domain].signing.keys for domain in site.domains}
+    signers = {
+        "domains": _signing_domains(site),
+        "keys": {
+            domain: [{"selector": key.selector, "path": _path(domain, key)} for key in found]
+            for domain, found in keys.items()
+        },
+        # Where a filter is, programs that write to port 25 are told from strangers before their mail comes here.
+        "loopback": not filtering.is_on(site),
+    }
+    return Rspamd(
+        sections={"postamt_dkim": signers},
+        modules=[_MODULE],
+        files=[
+            File(_MODULE, _LUA),
+            *(
+                File(_path(domain, key), f"{key.for_rspamd().strip()}\n", "0640", "root", USER, secret=True)
+                for domain, found in keys.items()
+                for key in found
+            ),
+        ],
+        checks=[HealthCheck("milter_signs", {"path": SOCKET, "sender": f"postmaster@{site.domains[0]}",
+                                             "name": ORIGINATING})],
+    )  # fmt: skip
+
+
+def memory(site: Site, host: Host) -> Memory:
+    return Memory(_SIZE, f"Rspamd {_SIZE // MB} MB", "signatures")
+
+
+def _path(domain: str, key: dkim_keys.Key) -> str:
+    return f"{FOLDER}/{key.selector}._domainkey.{domain}.key"
+
+
+def _signing_domains(site: Site) -> dict[str, str]:
+    """Return by the domain of an address which domain signs for it: a domain of the site, or a host's name below it."""
+    found = {}
+    for host in site.hosts.values():
+        above = [domain for domain in site.domains if host.name.endswith(f".{domain}")]
+        found.update({str(host.name): str(max(above, key=len))} if above else {})
+    return {**found, **{str(domain): str(domain) for domain in site.domains}}
+
+
+# The address in From decides whose keys sign. Whoever hands mail in may choose that freely, so the envelope sender has
+# to be of the same domain: Postfix has seen to it that it is the user's own. What a user's Sieve script redirects is a
+# stranger's message (RFC 5228 4.2); Dovecot marks it.
+_LUA = f"""\
+local signers = rspamd_config:get_all_opt('postamt_dkim')
+local sign = rspamd_plugins.dkim.sign
+
+local function is_own(task)
+  if tostring(task:get_request_header('MTA-Name')) == '{ORIGINATING}' then return true end
+  local address = tostring(task:get_from_ip())
+  return signers.loopback and (address:find('^127%.') or address == '::1')
+end
+
+local function signer_of(addresses)
+  if not addresses or #addresses ~= 1 then return nil end
+  return signers.domains[(addresses[1].domain or ''):lower()]
+end
+
+local function signing_domain(task)
+  if not is_own(task) or task:get_header('X-Sieve-Redirected-From') then return nil end
+  local domain = signer_of(task:get_from({{'mime', 'orig'}}))
+  local sender = task:get_from({{'smtp', 'orig'}})
+  if sender and #sender > 0 and sender[1].addr ~= '' and signer_of(sender) ~= domain then return nil end
+  return domain
+end
+
+rspamd_config:register_symbol{{
+  name = 'POSTAMT_DKIM', type = 'normal', score = 0.0,
+  callback = function(task)
+    local domain = signing_domain(task)
+    for _, key in ipairs(domain and signers.keys[domain] or {{}}) do
+      if not sign(task, {{domain = domain, selector = key.selector, key = key.path}}) then
+        task:set_pre_result('soft reject', '4.7.0 Cannot be signed now, please come again')
+      end
+    end
+  end,
+}}
+"""
