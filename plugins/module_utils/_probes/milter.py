@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from .base import Conversation, Endpoint
 
-VERSION, ACTIONS = 6, 0x1FF  # as Postfix offers them; it may leave out no step of the dialogue
+VERSION, ACTIONS = 6, 0x1FF  # as Postfix offers them
+# The milter may say that it does not answer a step (SMFIP_NR_...), by its command; it may leave out none.
+SILENT = {b"L": 0x80, b"C": 0x1000, b"H": 0x2000, b"M": 0x4000, b"R": 0x8000, b"N": 0x40000, b"B": 0x80000}
 LONGEST = 1 << 20
 _FIELDS, _END = (b"h", b"i"), (b"a", b"c", b"r", b"t", b"y")  # a field is added; the dialogue has its answer
 VERDICTS = {b"a": "accept", b"c": "accept", b"r": "reject", b"t": "tempfail", b"y": "reply"}
@@ -28,6 +30,15 @@ class MilterAnswer:
 class Milter(Conversation):
     """One message of one client, step by step."""
 
+    protocol = 0  # bits of what it does not answer
+
+    def negotiate(self) -> None:
+        self.say(b"O", struct.pack(">III", VERSION, ACTIONS, sum(SILENT.values())))
+        command, data = self.packet()
+        if command != b"O" or len(data) < 12:
+            raise self.broken("it does not negotiate")
+        (self.protocol,) = struct.unpack(">I", data[8:12])
+
     def packet(self) -> tuple[bytes, bytes]:
         """The next packet: its command and its data."""
         (size,) = struct.unpack(">I", self.exactly(4))
@@ -43,13 +54,14 @@ class Milter(Conversation):
         """What it answers to one step: verdict, text and added fields."""
         self.say(command, data)
         fields: list[str] = []
-        while True:
+        while not self.protocol & SILENT.get(command, 0):
             answer, said = self.packet()
             if answer in _FIELDS:
                 name = said[4:] if answer == b"i" else said
                 fields.append(name.partition(b"\0")[0].decode("ascii", "replace"))
             elif answer in _END:
                 return VERDICTS[answer], said.rstrip(b"\0").decode("ascii", "replace"), fields
+        return "accept", "", fields
 
 
 def milter_message(
@@ -57,9 +69,7 @@ def milter_message(
 ) -> MilterAnswer:
     """What does it do with a message from this host? macros: what it is told at the beginning, such as daemon_name."""
     with Milter(e) as milter:
-        milter.say(b"O", struct.pack(">III", VERSION, ACTIONS, 0))
-        if milter.packet()[0] != b"O":
-            raise milter.broken("it does not negotiate")
+        milter.negotiate()
         words = [word for name, value in macros.items() for word in (f"{{{name}}}" if len(name) > 1 else name, value)]
         milter.say(b"D", b"C" + _strings(*words))
         steps = [

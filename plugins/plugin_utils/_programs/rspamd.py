@@ -103,6 +103,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     )
 
 
+_FOUND = ("ALLOW", "NA", "PERMFAIL", "REJECT", "TEMPFAIL")  # it warns of each one at each start that has no score
 _BASE: dict[str, t.Any] = {
     "options": {
         "pidfile": f"/run/{RUN}/rspamd.pid",
@@ -110,17 +111,20 @@ _BASE: dict[str, t.Any] = {
         "filters": "dkim",
         "url_tld": SUFFIXES,
         "local_addrs": [],
+        "dns": {"nameserver": ["127.0.0.1"]},  # asked by nobody; it does not start where resolv.conf names none
         "disable_hyperscan": True,  # it compiles patterns that none of the modules has
+        "hs_cache_dir": f"/var/lib/{RUN}/",
     },
-    "logging": {"type": "console", "level": "notice", "systemd": True},
+    "logging": {"type": "console", "level": "warning", "systemd": True},
     # Nothing is refused by a score: a module says what becomes of a message.
     "actions": {"reject": None, "add_header": None, "greylist": None},
+    "group": {"dkim": {"symbols": {f"R_DKIM_{word}": {"score": 0.0} for word in _FOUND}}},
 }
 
 
 def configuration(sections: Mapping[str, Mapping[str, t.Any]], modules: Iterable[str]) -> str:
     """Return Rspamd's main file, in the language UCL; JSON is a part of it."""
-    worker = {"bind_socket": f"{SOCKET} mode=0660", "milter": True, "count": 1, "timeout": "60s", "max_retries": 1}
+    worker = {"bind_socket": f"{SOCKET} mode=0660", "milter": True, "count": 1, "timeout": 60, "max_retries": 1}
     upstream = 'upstream "local" { "default": true, "self_scan": true }'
     lines = [
         HEAD,

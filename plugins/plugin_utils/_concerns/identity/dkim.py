@@ -189,6 +189,7 @@ local function signing_domain(task)
   return domain
 end
 
+rspamd_config:disable_symbol('DKIM_CHECK')  -- no signatures are verified here
 rspamd_config:register_symbol{{
   name = 'POSTAMT_DKIM', type = 'normal', score = 0.0,
   callback = function(task)
