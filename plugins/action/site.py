@@ -11,7 +11,13 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remembered, remote
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import (
+    handover,
+    inventory,
+    remembered,
+    remote,
+    stored_dkim_keys,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 
@@ -38,8 +44,10 @@ class ActionModule(ActionBase):
             result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
+            undated = stored_dkim_keys.undated(site) if remembered.does_all(self, variables) else {}
+            result["dkim_deploys"] = bool(undated)
             result["site_token"] = handover.hand_over(
-                site, plans, result["due"], inventory.as_left(variables, "settled")
+                site, plans, result["due"], inventory.as_left(variables, "settled"), undated
             )
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}

@@ -39,6 +39,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.inventory import
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import state_dir
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.values import plain
 
+DEPLOYED = "deployed"  # a step of action dkim, and what is left for it
 SITE_RESULT = "__mail_site"  # registered by playbooks/site.yml: says that this run has derived the site
 
 
@@ -142,12 +143,13 @@ def hand_over(
     plans: Mapping[tuple[str, str], tuple[Overrides, compose.Plan]],
     due: Mapping[str, Collection[str]],
     settled: Mapping[str, Mapping[str, str]],
+    undated: Mapping[str, list[str]] | None = None,
 ) -> str:
     """Leave the plans for the later tasks of this run; returns the token by which they find them.
 
     plans: by host and program, with the program's own variables that are in it. due: by host the programs that have a
     task there. settled: by host and program the digests of the plans as which the last run left the host, and as which
-    the host still is.
+    the host still is. undated: by domain the keys that have signed on all hosts when this run is through.
     """
     token = random_secrets.token_hex(16)
     os.mkdir(_folder(token), 0o700)
@@ -169,6 +171,9 @@ def hand_over(
         if beside is not None:
             _leave(token, f"{host}/{program}/beside", beside)
     _leave(token, "state_dir", state_dir(site))
+    if undated:
+        senders = [host.inventory_name for host in site.senders]
+        _leave(token, DEPLOYED, {"keys": undated, "hosts": senders, "state_dir": state_dir(site)})
     return token
 
 

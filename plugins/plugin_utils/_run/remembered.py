@@ -93,8 +93,7 @@ def _remembered(state: State, name: str) -> dict[str, t.Any]:
 
 def away(action: t.Any, task_vars: Mapping[str, t.Any], site: Site, looks: t.Collection[str]) -> list[str]:
     """Return a sentence on each host that this run does not reach, and that an administrator has to know of."""
-    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"] and not task_vars.get("ansible_skip_tags")
-    former = still_asked(site, state_of(action, site), looks, remember=whole and not action._task.check_mode)
+    former = still_asked(site, state_of(action, site), looks, does_all(action, task_vars))
     found = [
         f"{name} was not reached and still asks the directory of {old}, but the site's directory is elsewhere now: "
         f"until a run reaches {name}, its accounts and passwords come from {old}. {old} must never serve again"
@@ -102,6 +101,12 @@ def away(action: t.Any, task_vars: Mapping[str, t.Any], site: Site, looks: t.Col
     ]
     quiet = [name for name in task_vars.get("ansible_play_hosts_all", ()) if name not in looks and name not in former]
     return found + [f"{name} was not reached: it stays as it is until a run reaches it" for name in quiet]
+
+
+def does_all(action: t.Any, task_vars: Mapping[str, t.Any]) -> bool:
+    """Tell whether this run applies all programs, on the hosts that it reaches."""
+    whole = list(task_vars.get("ansible_run_tags") or ["all"]) == ["all"] and not task_vars.get("ansible_skip_tags")
+    return whole and not action._task.check_mode
 
 
 def still_asked(site: Site, state: State, reached: t.Collection[str], remember: bool) -> dict[str, str]:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host would get, for people to read: plans by program, with every secret hidden."""
+"""What a host would get, for people to read: plans by program, with secrets and secret files hidden."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def hidden(site: Site, secrets: Iterable[str], found: t.Any) -> t.Any:
 def _readable(plan: compose.Plan) -> dict[str, t.Any]:
     shown = {key: value for key, value in plan.items() if key not in _QUIET and value not in ([], {}, None)}
     if "files" in shown:
-        shown["files"] = {file["path"]: forms.text(file).splitlines() for file in shown["files"]}
+        shown["files"] = {
+            file["path"]: [HIDDEN] if file.get("secret") else forms.text(file).splitlines() for file in shown["files"]
+        }
     return shown
 
 

@@ -21,7 +21,7 @@ ABOVE = {
         f"_run.{name}"
         for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
     ),
-    *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys")),
+    *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys", "dkim_rotation")),
 }
 # Those of a run that ask nobody, and may be used from below
 BESIDE = {"_run.data_files", "_run.dns_answers", "_run.pki", "_run.state", "_run.supplied_certificates"}

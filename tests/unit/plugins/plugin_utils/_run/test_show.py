@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, make_plan
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.zone import warnings, zones
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
@@ -54,6 +55,15 @@ def test_no_secret_is_shown(release: str) -> None:
     secrets = ["open-sesame-1", "relay-secret-1", "YWNtZS1zZWNyZXQtMQ==", HASH[20:], *found.secrets.known.values()]
     assert len(secrets) > 5
     assert not [secret for secret in secrets if secret in shown]
+
+
+def test_of_a_secret_file_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private key is in no list of secrets, and so are its lines."""
+    files = [File("/etc/x.key", "-----BEGIN\nMIIE", "0600", secret=True), File("/etc/x.conf", "key = /etc/x.key\n")]
+    monkeypatch.setattr(compose, "plan", lambda *_given: make_plan(files=files))
+    found = site()
+    for shown in overview(found, found.hosts[NAME], {}).values():
+        assert shown["files"] == {"/etc/x.key": ["(hidden)"], "/etc/x.conf": ["key = /etc/x.key"]}
 
 
 def test_each_program_is_shown() -> None:
