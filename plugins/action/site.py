@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
             result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
-            undated = stored_dkim_keys.undated(site) if remembered.does_all(self, variables) else {}
+            undated = stored_dkim_keys.undated(site, looks) if remembered.does_all(self, variables) else {}
             result["dkim_deploys"] = bool(undated)
             result["site_token"] = handover.hand_over(
                 site, plans, result["due"], inventory.as_left(variables, "settled"), undated

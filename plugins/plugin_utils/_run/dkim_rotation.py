@@ -216,7 +216,7 @@ def due(keys: DomainKeys, seen: Mapping[Role, list[Seen]], asked: Asked, now: fl
     if keys.signing.since is None:
         return None, f"{_SITE}: no whole run has deployed these keys yet"
     if any(one.status != "shown" for one in seen.get("signing", ())):
-        return None, "other servers cannot check signatures: the DNS must show the records of the set that signs"
+        return None, "the DNS must show the records of the set that signs, or other servers cannot check signatures"
     if keys.former:
         return "withdraw", obstacle("withdraw", keys, seen, asked, now)
     if keys.next:

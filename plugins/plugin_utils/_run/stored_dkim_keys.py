@@ -13,7 +13,7 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity.dkim import ExistingKey, Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import (
@@ -144,8 +144,13 @@ def today() -> str:
     return f"{datetime.datetime.now(datetime.UTC):%Y%m%d}"
 
 
-def undated(site: Site) -> dict[str, list[str]]:
-    """Return the selectors that sign by domain, where no run has been seen to deploy them yet."""
+def undated(site: Site, reached: Collection[str]) -> dict[str, list[str]]:
+    """Return by domain the selectors of keys that a run is about to deploy and that none has deployed before.
+
+    reached: the hosts that the run has seen. Where it lacks one that sends, nothing will be deployed by it.
+    """
+    if not all(host.inventory_name in reached for host in site.senders):
+        return {}
     return {
         name: [selector for _role, one in keys.sets() for selector in one.selectors()]
         for name, keys in site.dkim_keys.items()

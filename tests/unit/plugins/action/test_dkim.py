@@ -117,12 +117,13 @@ def test_one_domain_that_is_not_ready_holds_all_that_were_named(run: Run, server
 
 
 def test_what_cannot_be_asked_is_said_by_the_playbooks_names(run: Run) -> None:
-    for said, sentence in [
+    wrong: list[tuple[dict[str, t.Any], str]] = [
         ({"step": "publsh"}, "dkim_step is 'publsh': must be one of publish, sign, withdraw; did you mean publish?"),
         ({"step": "deployed"}, "dkim_step is 'deployed': it is for postamt.mail.site alone"),
         ({"domains": "example.rog"}, "dkim_domains is 'example.rog': is no domain of the site"),
         ({"step": "sign", "site": {"mail_dkim": False}}, "mail_dkim is False: nothing is signed"),
-    ]:
+    ]
+    for said, sentence in wrong:
         found = run(**said)
         assert found["failed"] and sentence in found["text"], found["text"]
 
