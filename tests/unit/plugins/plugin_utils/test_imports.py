@@ -24,7 +24,7 @@ ABOVE = {
     *(f"_run.{name}" for name in ("inventory", "handover", "show")),
 }
 # Those of a run that ask nobody, and may be used from below
-BESIDE = {"_run.data_files", "_run.pki", "_run.state", "_run.supplied_certificates"}
+BESIDE = {"_run.dns_answers", "_run.data_files", "_run.pki", "_run.state", "_run.supplied_certificates"}
 CONCERNS = sorted((UTILS / "_concerns").rglob("*.py"))
 BELOW = [*CONCERNS, *sorted(path for folder in ("_programs", "_lookups") for path in (UTILS / folder).glob("*.py"))]
 
