@@ -57,10 +57,8 @@ class DnsServer:
         self._ends = threading.Event()
 
     def __enter__(self) -> DnsServer:
-        self._tcp = socket.create_server(("127.0.0.1", 0))
+        self._tcp, self._udp = _sockets()
         self.port = self._tcp.getsockname()[1]
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", self.port))
         for serve in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
         return self
@@ -129,10 +127,7 @@ class DnsServer:
         except dns.tsig.PeerBadKey:
             return None
         except (dns.message.UnknownTSIGKey, dns.tsig.BadSignature):
-            refused = dns.message.Message(id=struct.unpack("!H", wire[:2])[0])
-            refused.flags |= dns.flags.QR
-            refused.set_rcode(dns.rcode.NOTAUTH)
-            return refused.to_wire()
+            return _not_signed(wire)
         response = dns.message.make_response(asked)
         if isinstance(asked, dns.update.UpdateMessage):
             response.set_rcode(self._update(asked) if asked.had_tsig else dns.rcode.REFUSED)
@@ -195,20 +190,21 @@ class DnsServer:
             return dns.rcode.NOTAUTH
         with self._lock:
             for one in asked.prerequisite:
-                if wrong := self._unmet(one):
+                alike = [other for other in asked.prerequisite if (other.name, other.rdtype) == (one.name, one.rdtype)]
+                if wrong := self._unmet(one, {rdata for other in alike for rdata in other}):
                     return wrong
             for one in asked.update:
                 self._change(zone, one)
             self.updates += 1
         return dns.rcode.NOERROR
 
-    def _unmet(self, one: Any) -> Any:
+    def _unmet(self, one: Any, whole: set[Any]) -> Any:
         there = self._rdatas(one.name, one.rdtype)
         if one.deleting == dns.rdataclass.NONE:  # must be absent
             return dns.rcode.YXRRSET if there else 0
         if one.deleting == dns.rdataclass.ANY:  # must be there
             return 0 if there else dns.rcode.NXRRSET
-        return 0 if set(there) == set(one) else dns.rcode.NXRRSET
+        return 0 if set(there) == whole else dns.rcode.NXRRSET
 
     def _change(self, zone: Any, one: Any) -> None:
         if one.deleting == dns.rdataclass.ANY:
@@ -224,6 +220,29 @@ class DnsServer:
             return
         for rdata in one:
             zone.find_rdataset(one.name, one.rdtype, create=True).add(rdata, one.ttl)
+
+
+def _sockets() -> tuple[socket.socket, socket.socket]:
+    """Return sockets for TCP and UDP at one port that is free for both."""
+    while True:
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            tcp.close()
+            udp.close()
+        else:
+            return tcp, udp
+
+
+def _not_signed(wire: bytes) -> bytes:
+    """Return the answer to who signs with a key that is not known: the question, and NOTAUTH."""
+    end = 12
+    while wire[end]:
+        end += wire[end] + 1
+    operation = wire[2] & 0x78
+    return wire[:2] + bytes([0x80 | operation, 9, 0, 1, 0, 0, 0, 0, 0, 0]) + wire[12 : end + 5]
 
 
 @contextlib.contextmanager

@@ -106,6 +106,8 @@ def _about_spf(owner: str, text: str, walk: spf.Walk) -> Iterable[str]:
             f"the SPF record of {owner} needs {count} look-ups, and servers give up after {spf.MOST_LOOKUPS}: include "
             "fewer names"
         )
+    if walk.cut:
+        return  # what else was seen is a part of too much
     if walk.void > spf.MOST_VOID:
         yield (
             f"the SPF record of {owner} names {walk.void} names that give nothing, and servers give up after "

@@ -137,6 +137,8 @@ class Server:
             dns.tsig.PeerBadKey: "it does not know the key",
             dns.tsig.PeerBadSignature: "its key is another one",
             dns.tsig.PeerBadTime: "its clock differs from the controller's",
+            dns.exception.FormError: "its answer is not signed with it, or makes no sense",
+            EOFError: "it ended the connection",
             dns.exception.Timeout: f"no answer within {_PATIENCE:g} seconds",
         }
         try:
@@ -148,5 +150,5 @@ class Server:
             raise DnsError(f"{self.title}, with key {self._said.key_name}: {why}") from None
         if not answer.had_tsig:
             said = dns.rcode.to_text(answer.rcode())
-            raise DnsError(f"{self.title} does not accept key {self._said.key_name}: its answer is not signed ({said})")
+            raise DnsError(f"{self.title}, with key {self._said.key_name}: its answer is not signed with it ({said})")
         return answer

@@ -15,6 +15,7 @@ import dns.rrset
 import pytest
 from ansible_collections.postamt.mail.plugins.action import dns as action
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, zone
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
@@ -34,7 +35,7 @@ REVERSE = {
 
 
 def site(addresses: tuple[str, ...] = ADDRESSES, **more: t.Any) -> Site:
-    variables = {"mail_domains": ["example.org"], "mail_accounts": [{"address": "a@example.org"}], **more}
+    variables = {"mail_domains": ["example.org"], **more}
     inputs = {NAME: HostInput(look=looked(addresses=list(addresses)))}
     return parse_site(variables, inputs, compose.concerns().values())
 
@@ -195,7 +196,7 @@ def test_mail_exchangers_that_lose_mail(instead: str, sentence: str) -> None:
 
 def test_a_name_that_is_an_alias_has_no_records_of_its_own() -> None:
     found = report(site(mail_domains=["example.org", "example.net"]), {
-        **published(site()), "example.net": "@ CNAME example.org.\n"
+        **published(site()), "net": "example CNAME example.org.\n"
     })  # fmt: skip
     assert any(said.startswith("example.net is an alias (CNAME) of example.org") for said in sentences(found))
 
@@ -235,7 +236,7 @@ def test_dmarc_records_that_nobody_takes(text: str, sentence: str) -> None:
 )
 def test_keys_of_signatures(monkeypatch: pytest.MonkeyPatch, there: str, status: str, harmless: bool) -> None:
     owner = "s1._domainkey.example.org"
-    key = zone.Record(owner, "TXT", '"v=DKIM1; k=rsa; " "p=QUJDREVG"')
+    key = Record(owner, "TXT", '"v=DKIM1; k=rsa; " "p=QUJDREVG"')
     known = zone.records
     monkeypatch.setattr(zone, "records", lambda of, domain: [*known(of, domain), key])
     found = report(site(), published(site(), "_domainkey", f"{owner}. TXT {there}"))
@@ -260,7 +261,8 @@ def test_a_name_of_an_address_that_does_not_lead_back() -> None:
     assert row(found, "192.0.2.25", "PTR").note == f"{NAME} has no A record that leads back to it"
 
 
-ACME = {"mail_acme": {"public": {"email": "a@example.org", "agree_to_terms": True}}}
+_PUBLIC: dict[str, t.Any] = {"email": "a@example.org", "agree_to_terms": True}
+ACME: dict[str, t.Any] = {"mail_acme": {"public": _PUBLIC}}
 
 
 @pytest.mark.parametrize(
@@ -284,8 +286,8 @@ def test_who_may_issue_certificates(there: str, status: str) -> None:
     [
         ({}, []),
         (ACME, ["letsencrypt.org"]),
-        ({"mail_acme": {"public": {**ACME["mail_acme"]["public"], "server": "https://ca.example.org/acme"}}}, []),
-        ({"mail_acme": {"public": {**ACME["mail_acme"]["public"], "server": "https://xletsencrypt.org/"}}}, []),
+        ({"mail_acme": {"public": {**_PUBLIC, "server": "https://ca.example.org/acme"}}}, []),
+        ({"mail_acme": {"public": {**_PUBLIC, "server": "https://xletsencrypt.org/"}}}, []),
         ({**ACME, "mail_certificates": {"web": {"certificate": "w.pem", "key": "w.key"}}}, []),
         ({**ACME, "mail_certificates": {"web": {"hook": True, "names": [NAME]}}}, []),
         ({**ACME, "mail_certificates": {"web": {"hook": True, "names": ["www.example.org"]}}}, ["letsencrypt.org"]),
@@ -340,7 +342,7 @@ def texts(*found: str) -> t.Callable[[t.Any], bytes]:
         texts(*(f'"v=spf1 {number}"' for number in range(90))),
         texts(*(f'"{number}"' for number in range(2000))),
         texts('"v=spf1 exists:%{i}.test include:%{d} redirect=%{d} ip4:x ip6:192.0.2.1/500 a//x mx:/99999999999 -all"'),
-        texts('"v=spf1 include: include:.. include:' + "x" * 200 + ".test a:" + "y." * 100 + ' -all"'),
+        texts('"v=spf1 include: include:.. include:' + "x" * 200 + '.test" " a:' + "y." * 100 + ' -all"'),
         lie(lambda name: [dns.rrset.from_text(name, 60, "IN", "CNAME", str(name))]),
         lie(lambda _name: [dns.rrset.from_text("other.test.", 60, "IN", "TXT", '"v=spf1 mx -all"')]),
         lambda _asked: b"\0" * 12,
