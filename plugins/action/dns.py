@@ -80,10 +80,12 @@ class ActionModule(ActionBase):
         for word, lines in (("added", pushed.added), ("deleted", pushed.deleted)):
             for line in lines:
                 self._display.display(f"{would}{word}: {line}")
+        if (pushed.added or pushed.deleted) and not self._task.check_mode:
+            self._display.display("Resolvers may answer for a while with what was there before.")
         for sentence in pushed.notes:
             self._display.warning(sentence)
         if not pushed.added and not pushed.deleted:
-            self._display.display("nothing to send: the name server has what it takes")
+            self._display.display("nothing is left to send to the name server")
         return pushed
 
 

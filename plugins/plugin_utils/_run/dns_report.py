@@ -147,11 +147,11 @@ def refusal(report: Report) -> str:
             said.append(f"{len(rows)} {_WORDS[status][len(rows) != 1]} ({_some(names)})")
     wrong = list(dict.fromkeys(one.text for part in report.parts for one in part.findings if one.serious))
     if wrong:
-        said.append(f"{len(wrong)} thing{'s are' if len(wrong) > 1 else ' is'} wrong ({_some(wrong)})")
-    return f"dns_strict: of the site's DNS records, {', '.join(said)}" if said else ""
+        said.append(f"{len(wrong)} thing{'s are' if len(wrong) > 1 else ' is'} wrong ({_some(wrong, '; ')})")
+    return f"dns_strict: of the site's DNS records, {'; '.join(said)}" if said else ""
 
 
-def _some(texts: list[str]) -> str:
+def _some(texts: list[str], between: str = ", ") -> str:
     texts = list(dict.fromkeys(texts))
     more = f" and {len(texts) - _MOST_NAMED} more" if len(texts) > _MOST_NAMED else ""
-    return ", ".join(texts[:_MOST_NAMED]) + more
+    return between.join(texts[:_MOST_NAMED]) + more

@@ -58,18 +58,14 @@ def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found
         stray, there = there, [text for text in there if _DMARC.match(text)]
         if stray and not there:
             return row(record, "different", stray, "no DMARC record begins so: v=DMARC1; p=..."), []
-    findings = []
+    if not there:
+        return row(record, "missing"), []
     if len(there) > 1 and what in _TITLES:
         sentence = f"{record.owner} has {len(there)} {_TITLES[what]} records, and servers take none of them: leave one"
-        findings.append(Finding(sentence))
-    if not there:
-        return row(record, "missing"), findings
+        return row(record, "different", there), [Finding(sentence)]
     judge = {"spf": _spf, "dmarc": _dmarc, "dkim": _dkim}.get(what, _plain)
     verdicts = [judge(record, ours, text, needs, ask) for text in there]
-    best = next((found for found, _more in verdicts if not found.counts), verdicts[0][0])
-    for _found, more in verdicts:
-        findings += more
-    return best, findings
+    return next((found for found in verdicts if found[0].status == "right"), verdicts[0])
 
 
 def _plain(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:

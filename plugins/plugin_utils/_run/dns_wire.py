@@ -48,11 +48,14 @@ class Server:
         """Return the server's zone that a name is in; empty where it has none."""
         import dns.flags
         import dns.name
+        import dns.rcode
         import dns.rdatatype
 
         name = dns.name.from_text(owner)
         while len(name.labels) > 2:
             response = self._asked(name, "SOA")
+            if response.rcode() in (dns.rcode.SERVFAIL, dns.rcode.FORMERR):
+                raise DnsError(f"{self.title}: {owner} SOA: {dns.rcode.to_text(response.rcode())}")
             if not response.flags & dns.flags.AA:
                 return ""
             for rrset in (*response.answer, *response.authority):

@@ -226,3 +226,10 @@ def test_a_key_in_the_dns_longer_than_a_string_is_one_record(tmp_path: Path, mon
         (found,) = server._rdatas(dns.name.from_text(key.owner), dns.rdatatype.TXT)
         assert b"".join(found.strings).decode().endswith("B" * 200)
         assert push(site(server), tmp_path).added == []
+
+
+def test_a_server_that_has_troubles_is_not_one_without_the_zone(tmp_path: Path) -> None:
+    with serve(behaviour={f"_sieve._tcp.{DOMAIN}": "servfail"}) as server:
+        with pytest.raises(DnsError, match=r"_sieve\._tcp\.example\.org SOA: SERVFAIL"):
+            push(site(server), tmp_path)
+        assert server.updates == 0

@@ -177,6 +177,7 @@ def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
 def test_two_spf_records_are_as_good_as_none() -> None:
     found = report(site(), published(site(), more='example.org. TXT "v=spf1 include:x.test -all"'))
     assert any("has 2 SPF records" in said for said in sentences(found))
+    assert row(found, "example.org", "TXT").counts  # although one of them is the site's
 
 
 @pytest.mark.parametrize(
