@@ -147,7 +147,8 @@ def refusal(report: Report) -> str:
             said.append(f"{len(rows)} {_WORDS[status][len(rows) != 1]} ({_some(names)})")
     wrong = list(dict.fromkeys(one.text for part in report.parts for one in part.findings if one.serious))
     if wrong:
-        said.append(f"{len(wrong)} thing{'s are' if len(wrong) > 1 else ' is'} wrong ({_some(wrong, '; ')})")
+        count = f"{len(wrong)} things are" if len(wrong) > 1 else "1 thing is"
+        said.append(f"{count} wrong ({_some(wrong, '; ')})")
     return f"dns_strict: of the site's DNS records, {'; '.join(said)}" if said else ""
 
 
