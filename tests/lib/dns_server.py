@@ -156,7 +156,8 @@ class DnsServer:
             if zone is None:
                 response.set_rcode(dns.rcode.from_text(self.elsewhere))
                 return
-            found, alias = self._rdatas(name, kind), self._rdatas(name, dns.rdatatype.CNAME)
+            source = self._source(zone, name)
+            found, alias = self._rdatas(source, kind), self._rdatas(source, dns.rdatatype.CNAME)
             if found or not alias:
                 break
             response.answer.append(dns.rrset.from_rdata_list(name, 3600, alias))
@@ -169,8 +170,20 @@ class DnsServer:
         response.authority.append(
             dns.rrset.from_rdata_list(zone.origin, 60, self._rdatas(zone.origin, dns.rdatatype.SOA))
         )
-        if not any(one.is_subdomain(name) for one in zone.nodes if zone.nodes[one].rdatasets):
+        if not self._exists(zone, source):
             response.set_rcode(dns.rcode.NXDOMAIN)
+
+    def _source(self, zone: Any, name: Any) -> Any:
+        """Return the name whose records are the answer: the name itself, or the wildcard that stands for it."""
+        around = name
+        while not self._exists(zone, around):
+            around = around.parent()
+        wildcard = dns.name.from_text("*", around)
+        return wildcard if around != name and self._exists(zone, wildcard) else name
+
+    @staticmethod
+    def _exists(zone: Any, name: Any) -> bool:
+        return any(one.is_subdomain(name) for one in zone.nodes if zone.nodes[one].rdatasets)
 
     def _zone(self, name: Any) -> Any:
         around = [origin for origin in self.zones if name.is_subdomain(origin)]

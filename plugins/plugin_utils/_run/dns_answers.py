@@ -34,7 +34,7 @@ def need_dnspython() -> None:
     try:
         import dns.nameserver  # noqa: F401  # since 2.4
     except ImportError:
-        raise DnsError("needs the Python package dnspython (2.4 or newer) on the controller") from None
+        raise DnsError("this needs the Python package dnspython (2.4 or newer) on the controller") from None
 
 
 @dataclasses.dataclass(frozen=True)

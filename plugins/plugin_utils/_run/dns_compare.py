@@ -132,14 +132,14 @@ def _is_address(name: str) -> bool:
 
 
 def _aliases(sets: Iterable[tuple[str, str]], ask: Ask) -> list[Finding]:
-    """Return the names that are aliases, where the site needs records: beside a CNAME there can be none."""
+    """Return the names that are aliases, where the site needs records: beside a CNAME there is none."""
     found = {}
     for owner, kind in sets:
         alias = ask(owner, kind).alias
-        if alias and "._domainkey." not in owner:  # keys are often looked up at a provider's name
+        if alias and not owner.startswith("_") and "._" not in owner:  # there an alias leads to a provider's record
             found[owner] = alias
     return [
-        Finding(f"{owner} is an alias (CNAME) of {alias}, and can have no records of its own: replace the CNAME")
+        Finding(f"{owner} is an alias (CNAME) of {alias}, so it has no records of its own: give it records instead")
         for owner, alias in found.items()
     ]
 

@@ -27,7 +27,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 
 FILE = "dns.json"  # in the state folder: the records that were sent
 _AT_ONCE = 40  # sets of records in one message
-_TRIES = 3  # while somebody else changes the same records
+_TRIES = 4  # while somebody else changes the same records
 _ALONE = ("spf", "dmarc", "dkim")  # of these texts a name has one
 Place = tuple[str, str]  # a name and a type
 
@@ -89,9 +89,11 @@ class Push:
 
     def _bring(self, name: str, places: list[Place]) -> None:
         """Bring some of a zone's records to what is wanted."""
-        for _try in range(_TRIES):
+        for tried in range(_TRIES):
             refused: list[Refused] = []
-            changes = [change for change in self._compared(places, refused) if change.add or change.delete]
+            # A name whose records are those of a wildcard has none of its own, or just the same: one of two tries fits.
+            compared = self._compared(name, places, refused, whole=bool(tried % 2))
+            changes = [change for change in compared if change.add or change.delete]
             if self._check or not changes or self._sent(name, changes):
                 break
         else:
@@ -103,8 +105,8 @@ class Push:
             self._result.added += [_line(record) for record in change.add]
             self._result.deleted += [_line(record) for record in change.delete]
 
-    def _compared(self, places: list[Place], refused: list[Refused]) -> Iterator[Change]:
-        answers = self._server.each(lambda place: self._server.records(*place), places)
+    def _compared(self, name: str, places: list[Place], refused: list[Refused], whole: bool) -> Iterator[Change]:
+        answers = self._server.each(lambda place: self._server.records(name, place[0], place[1], whole), places)
         for (owner, kind), (there, alias) in zip(places, answers, strict=True):
             wanted = self._of(self._wanted, owner, kind)
             if alias:

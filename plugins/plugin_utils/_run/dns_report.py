@@ -11,7 +11,7 @@ import typing as t
 from collections.abc import Iterable, Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import published
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import is_private, published
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.smtp.relayhost import Variables as Relay
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -85,7 +85,8 @@ def gather(site: Site, questions: Questions) -> Report:
 
 def _needs(site: Site) -> Needs:
     relayed = site.of(Relay).mail_relayhost is not None
-    senders = [] if relayed else [address for host in site.senders for address in published(host)]
+    found = [address for host in site.senders for address in published(host)]
+    senders = [] if relayed else [address for address in found if not is_private(address)]
     return Needs(tuple(senders), tuple(site.of(Variables).mail_spf_includes))
 
 

@@ -64,20 +64,33 @@ class Server:
             name = name.parent()
         return ""
 
-    def records(self, owner: str, kind: str) -> tuple[list[t.Any], str]:
-        """Return what the server has of a name and type, and of which name it is an alias."""
+    def records(self, zone: str, owner: str, kind: str, whole: bool) -> tuple[list[t.Any], str]:
+        """Return what the server has of a name and type, and of which name it is an alias.
+
+        whole: also where its answer is that of a wildcard, such as *.example.org; else such a name has nothing.
+        """
         import dns.name
+
+        name, origin = dns.name.from_text(owner), dns.name.from_text(zone)
+        found = self._records(name, kind)
+        above = name
+        while not whole and found != ([], "") and above != origin:
+            above = above.parent()
+            if self._records(dns.name.from_text("*", above), kind) == found:
+                return [], ""
+        return found
+
+    def _records(self, name: t.Any, kind: str) -> tuple[list[t.Any], str]:
         import dns.rcode
         import dns.rdatatype
 
-        name = dns.name.from_text(owner)
         response = self._asked(name, kind)
         if response.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-            raise DnsError(f"{self.title}: {owner} {kind}: {dns.rcode.to_text(response.rcode())}")
+            raise DnsError(f"{self.title}: {name} {kind}: {dns.rcode.to_text(response.rcode())}")
         own = [rrset for rrset in response.answer if rrset.name == name]
         alias = [str(rrset[0].target).rstrip(".") for rrset in own if rrset.rdtype == dns.rdatatype.CNAME]
         found = [one for rrset in own if rrset.rdtype == dns.rdatatype.from_text(kind) for one in rrset]
-        return found, alias[0] if alias else ""
+        return sorted(found, key=self.key), alias[0] if alias else ""
 
     def parsed(self, record: Record) -> t.Any:
         """Return a record's data as dnspython has it."""

@@ -46,7 +46,7 @@ class Variables:
     mail_dns_ttl: int = var("How long resolvers may keep the records of these files, in seconds.", 3600)
     mail_dns_update: DnsUpdates | None = var(
         "Name server that takes the site's records as dynamic updates (RFC 2136).", None,
-        example="{server: 192.0.2.53, key_name: mail-dns, key_secret: \"{{ vault_dns_key }}\"}",
+        example="{server: 192.0.2.53, key_name: mail-dns, key_secret: bWFpbC1kbnMta2V5}",
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import typing as t
 from collections.abc import Iterable
 from pathlib import Path
@@ -233,3 +234,21 @@ def test_a_server_that_has_troubles_is_not_one_without_the_zone(tmp_path: Path) 
         with pytest.raises(DnsError, match=r"_sieve\._tcp\.example\.org SOA: SERVFAIL"):
             push(site(server), tmp_path)
         assert server.updates == 0
+
+
+@pytest.mark.parametrize("line", ["* A 198.51.100.1\n* TXT x", "* CNAME www", "* A 192.0.2.25\nmail A 192.0.2.25"])
+def test_what_a_wildcard_answers_is_no_record_of_the_name(tmp_path: Path, line: str) -> None:
+    with serve({"example.org": f"{line}\nwww A 198.51.100.1\n"}) as server:
+        of = site(server)
+        assert push(of, tmp_path).refused == []
+        for one in zone.records(of, DOMAIN):
+            assert server.texts(one.owner, one.kind) == [one.data]
+        assert push(of, tmp_path).added == []
+
+
+def test_without_dnspython_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as server:
+        of = site(server)
+    monkeypatch.setitem(sys.modules, "dns.nameserver", None)
+    with pytest.raises(DnsError, match=r"needs the Python package dnspython \(2.4 or newer\) on the controller"):
+        push(of, tmp_path)
