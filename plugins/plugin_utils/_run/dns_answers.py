@@ -132,13 +132,13 @@ class Questions:
         self._until = time.monotonic() + limit
         self._patience = patience
         self._known: dict[tuple[str, str], Answer] = {}
-        self._pool = concurrent.futures.ThreadPoolExecutor(_AT_ONCE)
         self._why = ""  # nobody is there to be asked
         self._resolvers = self._awake(list(resolvers) or _configured())
 
     def each(self, function: Callable[[t.Any], T], items: Iterable[t.Any]) -> list[T]:
         """Return what a function says of each item, many at once; the function may use answer() alone."""
-        return list(self._pool.map(function, items))
+        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(function, items))
 
     def fetch(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Ask what will be needed, all at once: pairs of a name and a type."""
