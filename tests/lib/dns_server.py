@@ -59,15 +59,19 @@ class DnsServer:
     def __enter__(self) -> DnsServer:
         self._tcp, self._udp = _sockets()
         self.port = self._tcp.getsockname()[1]
-        for serve in (self._serve_udp, self._serve_tcp):
-            threading.Thread(target=serve, daemon=True).start()
+        self._threads = [threading.Thread(target=one, daemon=True) for one in (self._serve_udp, self._serve_tcp)]
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._ends.set()
-        self._udp.close()
+        self._udp.sendto(b"", self._udp.getsockname())  # wakes the thread, as closing does not
         with contextlib.suppress(OSError):
             self._tcp.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+        self._udp.close()
         self._tcp.close()
 
     @property
@@ -94,6 +98,8 @@ class DnsServer:
         with contextlib.suppress(OSError):
             while not self._ends.is_set():
                 wire, client = self._udp.recvfrom(65535)
+                if self._ends.is_set():
+                    return
                 threading.Thread(target=self._over_udp, args=(wire, client), daemon=True).start()
 
     def _over_udp(self, wire: bytes, client: Any) -> None:

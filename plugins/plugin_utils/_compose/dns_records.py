@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
+import urllib.parse
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 
@@ -45,6 +46,11 @@ def address(owner: str, text: str) -> Record:
 def text(owner: str, value: str) -> Record:
     """Return a TXT record: strings of at most 255 characters, which readers join."""
     return Record(owner, "TXT", " ".join(f'"{part}"' for part in re.findall(".{1,255}", value)))
+
+
+def mailto(address: str) -> str:
+    """Return a mail address as records name it to which reports go."""
+    return f"mailto:{urllib.parse.quote(address, safe='@+=&$*~')}"
 
 
 def joined(record: Record) -> str:

@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
-import urllib.parse
 from collections.abc import Iterator
 
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, text
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, mailto, text
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Recipient
@@ -31,7 +30,7 @@ def dns(site: Site, domain: str) -> Iterator[Record]:
     said = site.of(Variables)
     words = ["v=DMARC1", f"p={said.mail_dmarc_policy}"]
     if said.mail_dmarc_reports:
-        words.append(f"rua=mailto:{urllib.parse.quote(said.mail_dmarc_reports, safe='@+=&$*~')}")
+        words.append(f"rua={mailto(said.mail_dmarc_reports)}")
     yield text(f"_dmarc.{domain}", "; ".join(words))
     if domain == _reader(site):
         yield from (text(f"{other}._report._dmarc.{domain}", "v=DMARC1") for other in site.domains if other != domain)

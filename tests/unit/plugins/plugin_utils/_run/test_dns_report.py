@@ -318,6 +318,13 @@ def test_reports_come_only_where_they_are_wanted() -> None:
     assert [sentence for sentence in zone.warnings(elsewhere) if "DOMAIN._report._dmarc.reports.test" in sentence]
 
 
+def test_reports_on_tls_are_asked_for_where_somebody_reads_them() -> None:
+    of = site(mail_tls_reports="tls@example.org")
+    found = report(of, published(of, "_tls", '_smtp._tls.example.org. TXT "v=TLSRPTv1;rua=mailto:tls@example.org"'))
+    assert row(found, "_smtp._tls.example.org", "TXT").status == "right"
+    assert "_tls" not in zone.zones(site())["example.org.zone"]
+
+
 # ---- somebody who means harm
 
 
