@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 from ansible.plugins.action import ActionBase
@@ -12,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, show
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, show, zone_files
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Result = dict[str, t.Any]
@@ -39,7 +38,7 @@ class ActionModule(ActionBase):
             found = _searched(str(query), found)
         folder = site.of(Variables).mail_zone_dir
         if folder:
-            _write(os.path.expanduser(folder), zones)
+            zone_files.write(folder, zones)
             for sentence in zone.warnings(site):
                 self._display.warning(sentence)
         return {"host": found, "zones": {name: text.splitlines() for name, text in zones.items()}}
@@ -54,10 +53,3 @@ def _searched(query: str, data: t.Any) -> t.Any:
         return jmespath.search(query, data)
     except jmespath.exceptions.JMESPathError as error:
         raise SiteError([Problem("query", query, f"is no JMESPath expression: {str(error).splitlines()[0]}")]) from None
-
-
-def _write(folder: str, zones: dict[str, str]) -> None:
-    os.makedirs(folder, exist_ok=True)
-    for name, text in zones.items():
-        with open(os.path.join(folder, name), "w", encoding="ascii") as file:
-            file.write(text)

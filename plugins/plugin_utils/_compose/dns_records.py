@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
+import urllib.parse
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 
@@ -39,6 +41,21 @@ def no_service(name: str, domain: str) -> Record:
 
 def address(owner: str, text: str) -> Record:
     return Record(owner, "A" if ipaddress.ip_address(text).version == 4 else "AAAA", text)
+
+
+def text(owner: str, value: str) -> Record:
+    """Return a TXT record: strings of at most 255 characters, which readers join."""
+    return Record(owner, "TXT", " ".join(f'"{part}"' for part in re.findall(".{1,255}", value)))
+
+
+def mailto(address: str) -> str:
+    """Return a mail address as records name it to which reports go."""
+    return f"mailto:{urllib.parse.quote(address, safe='@+=&$*~')}"
+
+
+def joined(record: Record) -> str:
+    """Return the value of a TXT record as text() took it."""
+    return "".join(re.findall('"([^"]*)"', record.data))
 
 
 def is_private(text: str) -> bool:

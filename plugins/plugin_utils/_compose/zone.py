@@ -11,7 +11,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
-_ORDER = ("MX", "A", "AAAA", "TXT", "SRV")
+_ORDER = ("MX", "A", "AAAA", "TXT", "CAA", "SRV")
 
 
 def zones(site: Site) -> dict[str, str]:
@@ -27,7 +27,12 @@ def records(site: Site, domain: str) -> list[Record]:
     """Return the records of a domain, each once, whatever the order of the concerns."""
     asked = [concern.dns for concern in compose.concerns().values() if hasattr(concern, "dns")]
     found = {record for dns in asked for record in dns(site, domain)}
-    return sorted(found, key=lambda one: (_ORDER.index(one.kind), one.owner, one.data))
+    return sorted(found, key=_place)
+
+
+def _place(record: Record) -> tuple[int, str, str, str]:
+    place = _ORDER.index(record.kind) if record.kind in _ORDER else len(_ORDER)
+    return place, record.kind, record.owner, record.data
 
 
 def warnings(site: Site) -> Iterator[str]:

@@ -7,13 +7,34 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import re
+import time
 import typing as t
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 Status = t.Literal["found", "none", "unknown"]
+T = t.TypeVar("T")
 PATIENCE = 5.0  # seconds for one question, all resolvers and repetitions together
 _MOST_VALUES, _LONGEST = 100, 4096  # of an answer: more is no mail record
+_AT_ONCE = 24  # questions
+_ALL = 45.0  # seconds for all questions of a run
+_SILENT = "no answer within"
+# Control characters, and what is no ASCII: names and texts are shown on terminals and written to files.
+_UNSEEN = re.compile(r"[^ -~]")
+
+
+class DnsError(Exception):
+    """The DNS cannot be asked or changed; the text says in one sentence why."""
+
+
+def need_dnspython() -> None:
+    """Raise DnsError where the package is missing, or is too old."""
+    try:
+        import dns.nameserver  # noqa: F401  # since 2.4
+    except ImportError:
+        raise DnsError("this needs the Python package dnspython (2.4 or newer) on the controller") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,17 +71,19 @@ def ask(name: str, kind: str, resolvers: Iterable[str] = (), patience: float = P
     except dns.resolver.NXDOMAIN:
         return Answer(name, kind, "none")
     except dns.resolver.LifetimeTimeout:
-        return Answer(name, kind, "unknown", why=f"no answer within {patience:g} seconds")
+        return Answer(name, kind, "unknown", why=f"{_SILENT} {patience:.2g} seconds")
     except dns.resolver.NoNameservers as error:
         return Answer(name, kind, "unknown", why=_reason(error))
     except (dns.exception.DNSException, OSError, ValueError) as error:
-        return Answer(name, kind, "unknown", why=str(error)[:200] or type(error).__name__)
-    alias = str(answer.canonical_name).rstrip(".").lower()
+        return Answer(name, kind, "unknown", why=_shown(str(error))[:200] or type(error).__name__)
+    alias = _shown(str(answer.canonical_name)).rstrip(".").lower()
     secure = bool(answer.response.flags & dns.flags.AD)
     alias = "" if alias == name.rstrip(".").lower() else alias
     if answer.rrset is None:
         return Answer(name, kind, "none", secure=secure, alias=alias)
-    values = sorted(_text(record)[:_LONGEST] for record in list(answer.rrset)[:_MOST_VALUES])
+    if len(answer.rrset) > _MOST_VALUES:  # which of them count, nobody could say
+        return Answer(name, kind, "unknown", why=f"more than {_MOST_VALUES} records", secure=secure, alias=alias)
+    values = sorted(_text(record)[:_LONGEST] for record in answer.rrset)
     return Answer(name, kind, "found", tuple(values), answer.rrset.ttl, secure=secure, alias=alias)
 
 
@@ -83,11 +106,71 @@ def _resolver(resolvers: list[str], patience: float) -> t.Any:
 
 def _text(record: t.Any) -> str:
     if record.rdtype == 16:  # TXT: readers join its strings (RFC 7208 3.3, RFC 6376 3.6.2.2)
-        return b"".join(record.strings).decode("ascii", "backslashreplace")
-    return str(record.to_text())
+        return _shown(b"".join(record.strings).decode("latin-1"))
+    return _shown(str(record.to_text()))
+
+
+def _shown(text: str) -> str:
+    """Return text with what no terminal may get as zone files have it: \\027."""
+    return _UNSEEN.sub(lambda found: f"\\{ord(found[0]):03d}", text)
 
 
 def _reason(error: t.Any) -> str:
     """Return what the servers said, such as SERVFAIL; the exception's own text names each of them."""
     said = [str(item[-2] if len(item) > 4 else item[-1]) for item in error.kwargs.get("errors", ())]
-    return ", ".join(dict.fromkeys(text[:100] for text in said)) or "no server answered"
+    return ", ".join(dict.fromkeys(_shown(text)[:100] for text in said)) or "no server answered"
+
+
+class Questions:
+    """All questions of a run: each is asked once, many at the same time, and all of them within a limit of time.
+
+    resolvers: see ask(). Resolvers that are silent at first are not asked again, so that they cost seconds in all.
+    """
+
+    def __init__(self, resolvers: Iterable[str] = (), limit: float = _ALL, patience: float = PATIENCE) -> None:
+        need_dnspython()
+        self._until = time.monotonic() + limit
+        self._patience = patience
+        self._known: dict[tuple[str, str], Answer] = {}
+        self._why = ""  # nobody is there to be asked
+        self._resolvers = self._awake(list(resolvers) or _configured())
+
+    def each(self, function: Callable[[t.Any], T], items: Iterable[t.Any]) -> list[T]:
+        """Return what a function says of each item, many at once; the function may use answer() alone."""
+        with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(function, items))
+
+    def fetch(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Ask what will be needed, all at once: pairs of a name and a type."""
+        self.each(lambda pair: self.answer(*pair), dict.fromkeys(wanted))
+
+    def answer(self, name: str, kind: str) -> Answer:
+        key = (name.rstrip(".").lower(), kind)
+        if key not in self._known:
+            self._known[key] = self._asked(*key)
+        return self._known[key]
+
+    def _asked(self, name: str, kind: str) -> Answer:
+        left = self._until - time.monotonic()
+        if self._why or left < 0.1:
+            return Answer(name, kind, "unknown", why=self._why or "the time for all questions was over")
+        return ask(name, kind, self._resolvers, min(self._patience, left))
+
+    def _awake(self, resolvers: list[str]) -> list[str]:
+        found = self.each(lambda one: ask(".", "NS", [one], self._patience), resolvers)
+        awake = [one for one, answer in zip(resolvers, found, strict=True) if not answer.why.startswith(_SILENT)]
+        if not resolvers:
+            self._why = "the controller has no resolver"
+        elif not awake:
+            self._why = f"no answer from {', '.join(resolvers)}"
+        return awake
+
+
+def _configured() -> list[str]:
+    """Return the resolvers of /etc/resolv.conf."""
+    import dns.resolver
+
+    try:
+        return [str(server) for server in dns.resolver.Resolver().nameservers]
+    except (dns.resolver.NoResolverConfiguration, OSError):
+        return []

@@ -13,23 +13,41 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
     address,
     is_private,
     published,
+    text,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.smtp.relayhost import Variables as Relay
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import name_server
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.name_server import NameServer
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Path
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain, Path
+
+
+@dataclasses.dataclass(frozen=True)
+class DnsUpdates(NameServer):
+    """The name server whose records the playbook postamt.mail.dns changes with `-e dns_push=true`."""
+
+    zones: list[Domain] = var(
+        "Zones in which it changes records; by default all that the server has of the site's names.", [],
+        example="[example.org]",
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Variables:
     mail_zone_dir: Path | None = var(
-        "Folder on the controller in which the playbook postamt.mail.show writes a zone file for each domain.", None
-    )
+        "Folder on the controller in which the playbooks postamt.mail.dns and postamt.mail.show write a zone file for "
+        "each domain.", None,
+    )  # fmt: skip
     mail_spf_includes: list[str] = var(
         "Names whose SPF records list further senders of the site's mail, above all those of mail_relayhost: its "
         "provider says which.", [], example="[_spf.provider.example]",
     )  # fmt: skip
     mail_dns_ttl: int = var("How long resolvers may keep the records of these files, in seconds.", 3600)
+    mail_dns_update: DnsUpdates | None = var(
+        "Name server that takes the site's records as dynamic updates (RFC 2136).", None,
+        example="{server: 192.0.2.53, key_name: mail-dns, key_secret: bWFpbC1kbnMta2V5}",
+    )  # fmt: skip
 
 
 _LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"  # no host name: such names often begin with an underscore
@@ -39,6 +57,9 @@ def check(site: Site) -> Iterator[Problem]:
     for name in site.of(Variables).mail_spf_includes:
         if len(name) > 253 or not re.fullmatch(rf"({_LABEL}\.)+{_LABEL}", name):
             yield Problem("mail_spf_includes", name, "must be a name in the DNS, such as _spf.provider.example")
+    updates = site.of(Variables).mail_dns_update
+    if updates:
+        yield from name_server.wrong("mail_dns_update", updates)
 
 
 def dns(site: Site, domain: str) -> Iterator[Record]:
@@ -46,8 +67,8 @@ def dns(site: Site, domain: str) -> Iterator[Record]:
     for host in site.hosts.values():
         for owner in {str(host.name)} | ({str(site.server_name)} if host.has("mail_store") else set()):
             if owner == domain or owner.endswith(f".{domain}"):
-                yield from (address(owner, text) for text in published(host))
-    yield Record(domain, "TXT", " ".join(f'"{part}"' for part in re.findall(".{1,255}", _spf(site))))
+                yield from (address(owner, one) for one in published(host))
+    yield text(domain, _spf(site))
 
 
 def _spf(site: Site) -> str:

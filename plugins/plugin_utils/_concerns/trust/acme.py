@@ -17,16 +17,12 @@ from collections.abc import Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import reserved
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox, timer
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import name_server
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, var
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.name_server import NameServer
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import TLS_FOLDER, Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import (
-    Address,
-    HostName,
-    IPAddress,
-    Path,
-    Secret,
-)
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Address, HostName, Path
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.certificates import COMMAND, SERVES, Certificates
 
 PROGRAM = "/usr/local/lib/postamt/obtain-certificates"
@@ -34,14 +30,9 @@ FOLDER = "/var/lib/postamt/acme"  # accounts, keys and certificates of the clien
 
 
 @dataclasses.dataclass(frozen=True)
-class Updates:
+class Updates(NameServer):
     """A name server that takes dynamic updates (RFC 2136), signed with a shared key (RFC 8945)."""
 
-    server: IPAddress = var("Its address.", example="192.0.2.53")
-    key_name: str = var("Name of the key.", example="mail-acme")
-    key_secret: Secret = var("The key, in base64 as tsig-keygen(8) prints it.")
-    key_algorithm: t.Literal["HMAC-SHA256", "HMAC-SHA384", "HMAC-SHA512"] = var("Its algorithm.", "HMAC-SHA256")
-    port: int = var("Its port.", 53, within=PORTS)
     wait: int = var("Seconds until all servers of the zone have the record.", 60, within=range(3601))
 
 
@@ -83,10 +74,8 @@ def check(site: Site) -> Iterator[Problem]:
         yield from reserved(f"{where}.names", item.names)
         if (item.challenge == "dns-01") != bool(item.dns):
             yield Problem(f"{where}.dns", None, "is required for challenge dns-01, and for that one only")
-        if item.dns and not re.fullmatch(r"[A-Za-z0-9._-]+", item.dns.key_name):
-            yield Problem(f"{where}.dns.key_name", item.dns.key_name, "must be the name of a key")
-        if item.dns and not re.fullmatch(r"[A-Za-z0-9+/]{16,}={0,2}", item.dns.key_secret):
-            yield Problem(f"{where}.dns.key_secret", None, "must be a key in base64")
+        if item.dns:
+            yield from name_server.wrong(f"{where}.dns", item.dns)
 
 
 def certificates(site: Site, host: Host) -> Certificates:

@@ -22,9 +22,13 @@ ABOVE = {
         for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
     ),
     *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys", "dkim_rotation")),
+    *(f"_run.dns_{name}" for name in ("compare", "push", "report", "reverse", "text", "wire")),
 }
 # Those of a run that ask nobody, and may be used from below
-BESIDE = {"_run.data_files", "_run.dns_answers", "_run.pki", "_run.state", "_run.supplied_certificates"}
+BESIDE = {
+    *(f"_run.{name}" for name in ("data_files", "dns_answers", "dns_rows", "pki", "spf", "state")),
+    *(f"_run.{name}" for name in ("supplied_certificates", "zone_files")),
+}
 CONCERNS = sorted((UTILS / "_concerns").rglob("*.py"))
 BELOW = [*CONCERNS, *sorted(path for folder in ("_programs", "_lookups") for path in (UTILS / folder).glob("*.py"))]
 

@@ -1,0 +1,139 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Texts (TXT): SPF, DMARC, DKIM and others are compared by what they mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing as t
+from collections.abc import Iterable
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, joined
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import spf
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, row, unknown
+
+Found = tuple[Row, list[Finding]]
+_TITLES = {"spf": "SPF", "dmarc": "DMARC", "dkim": "DKIM"}
+_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")  # RFC 7489, 6.4: the first tag, in this spelling
+# What a tag of DKIM means that is not there (RFC 6376, 3.6.1); v only says itself, n is for people
+_DKIM_DEFAULTS = {"k": "rsa", "s": "*"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What an SPF record of the site has to come to: addresses that may send, and names that it includes."""
+
+    addresses: tuple[str, ...]
+    includes: tuple[str, ...]
+
+
+def purpose(owner: str, text: str) -> str:
+    """Return what a text is for; of one purpose a name has one text."""
+    if spf.is_spf(text):
+        return "spf"
+    if owner.startswith("_dmarc."):
+        return "dmarc"
+    if "._domainkey." in owner:
+        return "dkim"
+    word = re.match(r"v\s*=\s*([A-Za-z0-9]+)", text)
+    return word[1].lower() if word else text
+
+
+def tags(text: str) -> dict[str, str]:
+    """Return the tags of a DMARC or DKIM record; white space in values means nothing."""
+    pairs = (part.partition("=") for part in text.split(";")[:50])
+    return {name.strip().lower(): re.sub(r"\s+", "", value) for name, _sign, value in pairs if name.strip()}
+
+
+def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found:
+    """Compare a text with those of its name."""
+    if answer.status == "unknown":
+        return unknown(record, answer), []
+    ours = joined(record)
+    what = purpose(record.owner, ours)
+    there = [text for text in answer.values if purpose(record.owner, text) == what]
+    if what == "dmarc":
+        stray, there = there, [text for text in there if _DMARC.match(text)]
+        if stray and not there:
+            return row(record, "different", stray, "no DMARC record begins so: v=DMARC1; p=..."), []
+    if not there:
+        return row(record, "missing"), []
+    if len(there) > 1 and what in _TITLES:
+        sentence = f"{record.owner} has {len(there)} {_TITLES[what]} records, and servers take none of them: leave one"
+        return row(record, "different", there), [Finding(sentence)]
+    judge = {"spf": _spf, "dmarc": _dmarc, "dkim": _dkim}.get(what, _plain)
+    verdicts = [judge(record, ours, text, needs, ask) for text in there]
+    return next((found for found in verdicts if found[0].status == "right"), verdicts[0])
+
+
+def _plain(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
+    same = tags(ours) == tags(theirs)
+    return row(record, "right") if same else row(record, "different", [theirs]), []
+
+
+def _spf(record: Record, ours: str, theirs: str, needs: Needs, ask: spf.Ask) -> Found:
+    walk = spf.Walk(record.owner, theirs, ask)
+    findings = [Finding(sentence) for sentence in _about_spf(record.owner, theirs, walk)]
+    end = spf.end(theirs)
+    if end == "?all" and spf.end(ours) != "?all":
+        text = f"the SPF record of {record.owner} leaves open who may send (?all): end it in -all or ~all"
+        findings.append(Finding(text, serious=False))
+    if spf.same(ours, theirs):
+        return row(record, "right"), findings
+    lacking = [one for one in needs.addresses if walk.policy.says(one) != "pass"]
+    left_out = [name for name in needs.includes if name.lower() not in walk.names]
+    if (lacking or left_out) and walk.unknown:
+        return row(record, "unknown", [theirs], f"it could not be followed: {walk.unknown}"), findings
+    if lacking or left_out:
+        who = " and ".join([*lacking, *(f"include:{name}" for name in left_out)])
+        return row(record, "different", [theirs], f"it does not let the site's mail be sent by {who}"), findings
+    harmless = not any(finding.serious for finding in findings)
+    return row(record, "different", [theirs], "it lets the site send, and may stay", harmless), findings
+
+
+def _about_spf(owner: str, text: str, walk: spf.Walk) -> Iterable[str]:
+    if spf.end(text) in ("+all", "all"):
+        yield f"the SPF record of {owner} lets everybody send mail in its name (+all): end it in -all or ~all"
+    if walk.lookups > spf.MOST_LOOKUPS or walk.cut:
+        count = "too many" if walk.cut else walk.lookups
+        yield (
+            f"the SPF record of {owner} needs {count} look-ups, and servers give up after {spf.MOST_LOOKUPS}: include "
+            "fewer names"
+        )
+    if walk.cut:
+        return  # what else was seen is a part of too much
+    if walk.void > spf.MOST_VOID:
+        yield (
+            f"the SPF record of {owner} names {walk.void} names that give nothing, and servers give up after "
+            f"{spf.MOST_VOID}: take them out"
+        )
+    yield from walk.wrong
+
+
+def _dmarc(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
+    said, wanted = tags(theirs), tags(ours)
+    policy = said.get("p", "").lower()
+    if policy not in ("none", "quarantine", "reject"):
+        what = f"p={policy[:40]}" if policy else "no p="
+        text = f"{record.owner} has a DMARC record with {what}: p must be none, quarantine or reject"
+        return row(record, "different", [theirs]), [Finding(text)]
+    if said | {"p": policy} == wanted:
+        return row(record, "right"), []
+    return row(record, "different", [theirs], "it is valid, and may stay", harmless=True), []
+
+
+def _dkim(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
+    said, wanted = _DKIM_DEFAULTS | tags(theirs), _DKIM_DEFAULTS | tags(ours)
+    if not said.get("p"):
+        return row(record, "different", [theirs], "it withdraws the key: its p= is empty"), []
+    if (said["p"], said["k"]) != (wanted.get("p"), wanted["k"]):
+        return row(record, "different", [theirs], "it is another key: what the site signs does not pass"), []
+
+    def rest(found: dict[str, str]) -> dict[str, t.Any]:
+        return {name: value for name, value in found.items() if name not in ("v", "n")}
+
+    if rest(said) == rest(wanted):
+        return row(record, "right"), []
+    return row(record, "different", [theirs], "it has the right key, and other tags", harmless=True), []

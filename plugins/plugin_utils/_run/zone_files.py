@@ -1,0 +1,23 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Zone files, and what else goes into the folder mail_zone_dir."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, SiteError
+
+
+def write(folder: str, files: Mapping[str, str]) -> None:
+    """Write files by name; the folder is made."""
+    folder = os.path.expanduser(folder)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        for name, text in files.items():
+            with open(os.path.join(folder, name), "w", encoding="ascii") as file:
+                file.write(text)
+    except OSError as error:
+        allowed = f"must be a folder that can be written: {error.strerror}"
+        raise SiteError([Problem("mail_zone_dir", folder, allowed)]) from None

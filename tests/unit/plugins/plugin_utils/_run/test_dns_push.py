@@ -1,0 +1,254 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Updates sent to a name server: its own records only, each once, signed, and nothing of anybody else lost."""
+
+from __future__ import annotations
+
+import json
+import sys
+import typing as t
+from collections.abc import Iterable
+from pathlib import Path
+
+import dns.name
+import dns.rdatatype
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, zone
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
+from ansible_collections.postamt.mail.tests.lib.dns_server import DnsServer
+from ansible_collections.postamt.mail.tests.lib.looks import looked
+
+SECRET = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
+NAME = "mail.example.org"
+EMPTY = {"example.org": "", "example.net": ""}
+DOMAIN = "example.org"
+
+
+def site(server: DnsServer, addresses: tuple[str, ...] = ("192.0.2.25",), **more: t.Any) -> Site:
+    updates = {"server": "127.0.0.1", "port": server.port, "key_name": "site-key", "key_secret": SECRET}
+    said = {"mail_domains": [DOMAIN], "mail_server_name": NAME, **more}
+    said["mail_dns_update"] = {**updates, **more.get("mail_dns_update", {})}
+    look = looked(addresses=list(addresses))
+    return parse_site(said, {NAME: HostInput(look=look)}, compose.concerns().values())
+
+
+def serve(zones: dict[str, str] | None = None, **more: t.Any) -> DnsServer:
+    return DnsServer(zones or EMPTY, **{"keys": {"site-key": SECRET}, **more})
+
+
+def push(of: Site, folder: Path, check: bool = False) -> Result:
+    return Push(of, State(str(folder / "state")), check).run()
+
+
+def kept(folder: Path) -> list[list[str]]:
+    found: list[list[str]] = json.loads((folder / "state" / "dns.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_all_records_are_sent_once(tmp_path: Path) -> None:
+    with serve() as server:
+        of = site(server)
+        assert (push(of, tmp_path, check=True).added, server.updates) != ([], 1)
+        assert server.updates == 0 and not (tmp_path / "state").exists()
+        first = push(of, tmp_path)
+        wanted = zone.records(of, DOMAIN)
+        assert sorted(first.added) == sorted(f"{one.owner} {one.kind} {one.data}" for one in wanted)
+        for one in wanted:
+            assert server.texts(one.owner, one.kind) == [one.data]
+        updates = server.updates
+        second = push(of, tmp_path)
+        assert (second.added, second.deleted, server.updates) == ([], [], updates)
+
+
+def test_what_is_no_longer_wanted_is_deleted_only_if_it_was_sent(tmp_path: Path) -> None:
+    with serve() as server:
+        push(site(server, ("192.0.2.25", "192.0.2.26"), mail_domains=[DOMAIN, "example.net"]), tmp_path)
+        server.add(NAME, "A", "198.51.100.7")
+        server.add(DOMAIN, "MX", "20 backup.example.org.")
+        server.add(DOMAIN, "TXT", '"site-verification=1"')
+        done = push(site(server, ("192.0.2.25",), mail_dmarc_policy="reject"), tmp_path)
+        assert server.texts(NAME, "A") == ["192.0.2.25", "198.51.100.7"]
+        assert server.texts(DOMAIN, "MX") == ["10 mail.example.org.", "20 backup.example.org."]
+        assert server.texts(DOMAIN, "TXT") == ['"site-verification=1"', '"v=spf1 mx -all"']
+        assert server.texts(f"_dmarc.{DOMAIN}", "TXT") == ['"v=DMARC1; p=reject"']
+        assert server.texts("example.net", "MX") == []  # a domain that the site has no more
+        assert f"{NAME} A 192.0.2.26" in done.deleted
+        assert not [owner for owner, _kind, _data in kept(tmp_path) if owner.endswith("example.net")]
+
+
+def test_what_somebody_has_published_by_hand_is_never_deleted(tmp_path: Path) -> None:
+    with serve({"example.org": 'mail A 192.0.2.25\n@ TXT "v=spf1 " "mx -all"\n'}) as server:
+        done = push(site(server), tmp_path)
+        assert not [line for line in done.added if " A " in line or "spf1" in line]
+        push(site(server, ("192.0.2.99",)), tmp_path)
+        assert server.texts(NAME, "A") == ["192.0.2.25", "192.0.2.99"]
+
+
+def test_a_host_that_was_not_seen_keeps_its_addresses(tmp_path: Path) -> None:
+    with serve() as server:
+        push(site(server), tmp_path)
+        push(site(server, ()), tmp_path)
+        assert server.texts(NAME, "A") == ["192.0.2.25"]
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "sentence"),
+    [
+        ('@ TXT "v=spf1 include:x.test -all"', (DOMAIN, "TXT"), "has an SPF record that this site has not sent"),
+        ('_dmarc TXT "v=DMARC1; p=reject"', ("_dmarc.example.org", "TXT"), "has an DMARC record that this"),
+        ("_dmarc CNAME dmarc.test.", ("_dmarc.example.org", "TXT"), "is an alias (CNAME) of dmarc.test, and can have"),
+    ],
+)
+def test_no_record_is_made_void_by_a_second_one(
+    tmp_path: Path, line: str, place: tuple[str, str], sentence: str
+) -> None:
+    with serve({"example.org": f"{line}\n"}) as server:
+        before = server.texts(*place)
+        done = push(site(server), tmp_path)
+        assert [(one.owner, one.kind) for one in done.refused] == [place]
+        assert sentence in done.refused[0].why
+        assert server.texts(*place) == before
+        assert server.texts(DOMAIN, "MX") == ["10 mail.example.org."]  # the others are sent
+        assert push(site(server), tmp_path, check=True).added == []
+
+
+def test_what_somebody_changes_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    with serve() as server:
+
+        def somebody() -> None:
+            server.before_update = lambda: None
+            server.add(DOMAIN, "TXT", '"v=spf1 include:theirs.test -all"')
+
+        server.before_update = somebody
+        done = push(site(server), tmp_path)
+        assert server.texts(DOMAIN, "TXT") == ['"v=spf1 include:theirs.test -all"']
+        assert [one.owner for one in done.refused] == [DOMAIN]
+        assert server.texts(DOMAIN, "MX") == ["10 mail.example.org."]
+
+
+def test_somebody_who_never_stops_ends_the_push(tmp_path: Path) -> None:
+    with serve() as server:
+        count = iter(range(100))
+        server.before_update = lambda: server.add(DOMAIN, "TXT", f'"{next(count)}"')
+        with pytest.raises(DnsError, match="somebody else is changing the same records of example.org"):
+            push(site(server), tmp_path)
+        assert kept(tmp_path) == []
+
+
+def test_a_run_that_is_cut_off_knows_what_was_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(name: str, changes: Iterable[Change], ttl: int) -> bool:
+        sent(name, changes, ttl)
+        raise Killed
+
+    with serve() as server:
+        cut = Push(site(server, ("192.0.2.25", "192.0.2.26")), State(str(tmp_path / "state")), False)
+        sent = cut._server.update
+        monkeypatch.setattr(cut._server, "update", killed)
+        with pytest.raises(Killed):
+            cut.run()
+        push(site(server), tmp_path)
+        assert server.texts(NAME, "A") == ["192.0.2.25"]
+
+
+def test_zones_that_the_server_lacks_or_may_not_be_changed(tmp_path: Path) -> None:
+    with serve({"example.org": ""}, elsewhere="refused") as server:
+        done = push(site(server, mail_domains=[DOMAIN, "example.net"]), tmp_path)
+        assert any("has no zone for" in note and "example.net" in note for note in done.notes)
+        assert server.texts(DOMAIN, "MX")
+    with serve() as server:
+        push(site(server, mail_domains=[DOMAIN, "example.net"], mail_dns_update={"zones": ["example.net"]}), tmp_path)
+        assert (server.texts(DOMAIN, "MX"), server.texts("example.net", "MX")) == ([], ["10 mail.example.org."])
+
+
+@pytest.mark.parametrize(
+    "keys", [{"other": SECRET}, {"site-key": "b3RoZXItb3RoZXItb3RoZXI="}], ids=["unknown", "another"]
+)
+def test_a_key_that_is_not_the_servers(tmp_path: Path, keys: dict[str, str]) -> None:
+    with serve(keys=keys) as server, pytest.raises(DnsError) as caught:
+        push(site(server), tmp_path)
+    assert "with key site-key: its answer is not signed with it" in str(caught.value) and SECRET not in str(
+        caught.value
+    )
+    assert server.updates == 0
+
+
+def test_a_server_that_is_not_there_or_refuses(tmp_path: Path) -> None:
+    with serve() as server:
+        of = site(server)
+    with pytest.raises(DnsError, match="cannot be reached: Connection refused"):
+        push(of, tmp_path)
+    with serve() as server:
+        server.zones = {name: found for name, found in server.zones.items() if "net" in str(name)}
+        with pytest.raises(DnsError, match=r"does not change zone example\.org: NOTAUTH|example.org.*: NXDOMAIN"):
+            push(site(server, mail_dns_update={"zones": [DOMAIN]}), tmp_path)
+
+
+def test_a_memory_that_is_damaged_stops_the_push(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "dns.json").write_text('{"x": 1}', encoding="utf-8")
+    with serve() as server, pytest.raises(StateError, match="dns.json must be a list of records in JSON"):
+        push(site(server), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"key_secret": "no-base64-at-all!"}, "mail_dns_update.key_secret: must be a key in base64"),
+        ({"key_secret": "abcd"}, "mail_dns_update.key_secret: must be a key in base64"),
+        ({"key_name": "a..b"}, "mail_dns_update.key_name is 'a..b': must be the name of a key"),
+        ({"server": "ns.example.org"}, "mail_dns_update.server is 'ns.example.org': must be an IPv4 or IPv6 address"),
+        ({"key_algorithm": "HMAC-MD5"}, "mail_dns_update.key_algorithm is 'HMAC-MD5': must be one of HMAC-SHA256"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(said: dict[str, str], sentence: str) -> None:
+    with serve() as server, pytest.raises(SiteError) as caught:
+        site(server, mail_dns_update=said)
+    assert sentence in str(caught.value)
+    assert said.get("key_secret", "-") not in str(caught.value) or "key_secret" not in said
+
+
+def test_a_key_in_the_dns_longer_than_a_string_is_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = Record("s1._domainkey.example.org", "TXT", f'"v=DKIM1; p={"A" * 240}" "{"B" * 200}"')
+    known = zone.records
+    monkeypatch.setattr(zone, "records", lambda of, domain: [*known(of, domain), key])
+    with serve() as server:
+        push(site(server), tmp_path)
+        (found,) = server._rdatas(dns.name.from_text(key.owner), dns.rdatatype.TXT)
+        assert b"".join(found.strings).decode().endswith("B" * 200)
+        assert push(site(server), tmp_path).added == []
+
+
+def test_a_server_that_has_troubles_is_not_one_without_the_zone(tmp_path: Path) -> None:
+    with serve(behaviour={f"_sieve._tcp.{DOMAIN}": "servfail"}) as server:
+        with pytest.raises(DnsError, match=r"_sieve\._tcp\.example\.org SOA: SERVFAIL"):
+            push(site(server), tmp_path)
+        assert server.updates == 0
+
+
+@pytest.mark.parametrize("line", ["* A 198.51.100.1\n* TXT x", "* CNAME www", "* A 192.0.2.25\nmail A 192.0.2.25"])
+def test_what_a_wildcard_answers_is_no_record_of_the_name(tmp_path: Path, line: str) -> None:
+    with serve({"example.org": f"{line}\nwww A 198.51.100.1\n"}) as server:
+        of = site(server)
+        assert push(of, tmp_path).refused == []
+        for one in zone.records(of, DOMAIN):
+            assert server.texts(one.owner, one.kind) == [one.data]
+        assert push(of, tmp_path).added == []
+
+
+def test_without_dnspython_the_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serve() as server:
+        of = site(server)
+    monkeypatch.setitem(sys.modules, "dns.nameserver", None)
+    with pytest.raises(DnsError, match=r"needs the Python package dnspython \(2.4 or newer\) on the controller"):
+        push(of, tmp_path)
