@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import SmtpRefused
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
@@ -31,7 +32,10 @@ def signer(host: Host) -> Iterator[None]:
 
 def by_user(ask: Ask, site: Site, sender: str, content: bytes, to: str = BEN, envelope: str = "") -> int:
     login = (sender, site.passwords[sender])
-    return smtp_send(ask(587), envelope or sender, [to], content, tls="starttls", login=login).code
+    try:
+        return smtp_send(ask(587), envelope or sender, [to], content, tls="starttls", login=login).answers[to].code
+    except SmtpRefused as refused:  # before there was a message
+        return refused.reply.code
 
 
 def arrived(ask: Ask, site: Site, token: str, who: str = BEN, wait: float = 15) -> bytes:

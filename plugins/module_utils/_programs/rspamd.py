@@ -45,12 +45,15 @@ class Rspamd(Program):
         return any(path.endswith(UNIT) for path in new)
 
     def reload(self, names: list[str]) -> None:
-        """Have the main process start workers with what is new; it keeps the old ones where it cannot read that."""
+        """Have the main process start a worker with what is new; it starts none where it cannot read that.
+
+        The old one goes on for those that are connected, and ends with them.
+        """
         main = units.output("systemctl", "show", "--value", "-p", "MainPID", UNIT).stdout.strip()
         before = _workers(main)
         units.act("reload", UNIT)
         until = time.monotonic() + self.patience
-        while (now := _workers(main)) & before or not now:
+        while not _workers(main) - before:
             if time.monotonic() > until:
                 raise Failed("no process came up with the new configuration")
             time.sleep(0.05)

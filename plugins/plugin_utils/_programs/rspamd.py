@@ -151,6 +151,9 @@ StartLimitIntervalSec=0
 [Service]
 ExecStart=/usr/bin/rspamd -c {CONFIGURATION} -f --var=DBDIR=/var/lib/{RUN}
 ExecReload=/bin/kill -HUP $MAINPID
+# It would wait for Postfix to hang up. It has nothing to write, and Postfix tries again what it was signing.
+KillSignal=SIGKILL
+SuccessExitStatus=SIGKILL
 User={USER}
 RuntimeDirectory={RUN}
 StateDirectory={RUN}

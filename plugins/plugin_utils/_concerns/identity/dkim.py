@@ -17,7 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, HealthCheck
-from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter import _filtering as filtering
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter.content_filter import Variables as Filter
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, var
@@ -128,7 +128,7 @@ def rspamd(site: Site, host: Host) -> Rspamd:
             for domain, found in keys.items()
         },
         # Where a filter is, programs that write to port 25 are told from strangers before their mail comes here.
-        "loopback": not filtering.is_on(site),
+        "loopback": site.of(Filter).mail_content_filter == "off",
     }
     return Rspamd(
         sections={"postamt_dkim": signers},

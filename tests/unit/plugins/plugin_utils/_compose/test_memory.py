@@ -26,7 +26,7 @@ def site(has: int, swap: int = 0, filtering: bool = False, **takes: Memory) -> S
         concern = types.ModuleType(name)
         concern.memory = lambda site, host, one=one: one  # type: ignore[attr-defined]
         more.append(concern)
-    given: dict[str, t.Any] = {"mail_domains": ["example.org"]}
+    given: dict[str, t.Any] = {"mail_domains": ["example.org"], "mail_dkim": False}
     if filtering:
         given["mail_content_filter"] = "before_queue"
     look = Look(memory=Count(has * MB), swap=Count(swap * MB), cores=Count(8))

@@ -29,6 +29,7 @@ GROUPS = {
     "mail_client": ["web"],
 }
 BROUGHT = {
+    "_rspamd": {"rspamd"},
     "amavis": {"amavisd-new"},
     "clamav": {"clamav-base", "clamav-daemon"},
     "dovecot": {"dovecot-core"},
