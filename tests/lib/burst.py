@@ -100,7 +100,9 @@ class Burst:
             thread.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind:  # nobody is there any more who would end the outage
+            self.end()
         for thread in self.threads:
             thread.join()
 

@@ -25,9 +25,9 @@ SIGNER = "postamt-rspamd"
 
 @pytest.fixture
 def signer(host: Host) -> Iterator[None]:
-    """Afterwards it runs, and the queue is tried again."""
+    """Afterwards it runs."""
     yield
-    host.run(f"systemctl kill -s CONT {SIGNER}; systemctl start {SIGNER}; postqueue -f")
+    host.run(f"systemctl start {SIGNER}")
 
 
 def by_user(ask: Ask, site: Site, sender: str, content: bytes, to: str = BEN, envelope: str = "") -> int:
@@ -92,7 +92,7 @@ def test_nothing_leaves_unsigned_while_the_signer_is_away(site: Site, host: Host
         burst.wait_for(20)
         host.check_output(f"systemctl stop {SIGNER}")
         host.check_output(f"printf 'From: {ANNA}\\nSubject: {token}\\n\\nhello\\n' | sendmail -f {ANNA} {BEN}")
-        assert by_user(ask, site, BEN, message(BEN, ANNA, new_token())) == 451
+        assert 400 <= by_user(ask, site, BEN, message(BEN, ANNA, new_token())) < 500
         assert smtp_send(ask(25), STRANGER, [BEN], message(STRANGER, BEN, new_token())).accepted, "strangers' goes on"
         time.sleep(4)
         assert not imap_find(ask(993), BEN, site.passwords[BEN], token, wait=1)
@@ -116,7 +116,7 @@ def test_a_key_that_somebody_removed_lets_mail_wait_until_the_next_run(
     assert not run.failed
     assert [re.sub(r"\d{8}", "DATE", action) for action in run.actions] == [
         f"wrote {KEYS}/edDATE._domainkey.example.test.key",
-        f"reloaded {SIGNER}.service",
+        "reloaded Rspamd",
     ]
     token = new_token()
     assert by_user(ask, site, ANNA, message(ANNA, BEN, token)) == 250
@@ -129,11 +129,11 @@ def test_keys_change_while_mail_flows(site: Site, host: Host, ask: Ask, ansible:
     before = set(records(site))
     with burst:
         burst.wait_for(20)
-        said = {"dkim_confirmed": True, "dkim_domains": ["example.test"]}
+        said = {"dkim_domains": ["example.test"]}
         ansible("postamt.mail.dkim", {**said, "dkim_step": "publish"})
         published = set(records(site)) - before
         assert len(published) == 2
-        ansible("postamt.mail.dkim", {**said, "dkim_step": "sign"})
+        ansible("postamt.mail.dkim", {**said, "dkim_step": "sign", "dkim_confirmed": True})
         burst.wait_for(min(400, burst.done() + 30))
         burst.end()
     taken = burst.with_answer(250)
@@ -147,7 +147,7 @@ def test_keys_change_while_mail_flows(site: Site, host: Host, ask: Ask, ansible:
     assert signed_for(site, content) == {"example.test": BOTH}
     selectors = {name.partition(".")[0] for name in published}
     assert {word.decode() for word in re.findall(rb"\bs=([a-z0-9]+);", content)} == selectors
-    ansible("postamt.mail.dkim", {**said, "dkim_step": "withdraw"})
+    ansible("postamt.mail.dkim", {**said, "dkim_step": "withdraw", "dkim_confirmed": True, "dkim_wait_days": 0})
     assert set(records(site)) & before == {name for name in before if name.endswith("example.net")}
 
 
