@@ -7,13 +7,15 @@
     tools/plans.py after; diff -r before after at another: a change of the code's structure changes no plan
     tools/plans.py folder --inventory mine/hosts.yml   inventories of one's own, each in a folder of its own
 
-Generated passwords and addresses are made up, and the same each time.
+Generated passwords, addresses and keys are made up, and the same each time.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import dataclasses
+import hashlib
 import json
 import os
 import subprocess
@@ -43,6 +45,7 @@ def members(inventory: dict[str, Any], group: str) -> list[str]:
 def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, Any]:
     """Return each host's plan of each program; settled: as on a host that has been set up."""
     from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
+    from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import FUNCTIONS, HostInput, Look
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
     from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import field_types
@@ -53,6 +56,11 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
     class Made(Secrets):
         def get(self, name: str) -> str:
             return self.known.get(name, f"made-for-{name}")
+
+    def keys_of(domain: str) -> dkim_keys.DomainKeys:
+        """Return an Ed25519 key alone, as of a domain that brought it: no RSA key can be made from a seed."""
+        seed = base64.b64encode(hashlib.sha256(domain.encode()).digest())
+        return dkim_keys.DomainKeys(dkim_keys.KeySet("20000101", (dkim_keys.key_from(seed, "ed20000101"),)), kept=False)
 
     names = members(inventory, "mail")
     variables = inventory["_meta"]["hostvars"]
@@ -74,6 +82,7 @@ def plans(inventory: dict[str, Any], release: str, settled: bool) -> dict[str, A
     groups = {str(group): members(inventory, group) for group in FUNCTIONS if group in inventory}
     site = parse_site(site_variables, hosts, compose.concerns().values(), groups=groups)
     site.secrets = Made()
+    site.dkim_keys = {domain: keys_of(domain) for domain in site.domains}
     found = {}
     for name, host in site.hosts.items():
         for program in compose.programs():

@@ -92,6 +92,13 @@ class DnsServer:
         rrset = dns.rrset.from_text(owner, 3600, "IN", kind, data)
         zone.find_rdataset(owner, rrset.rdtype, create=True).add(rrset[0], 3600)
 
+    def put(self, name: str, kind: str, *records: str) -> None:
+        """Have these records of a name and type, and no others."""
+        owner = dns.name.from_text(name)
+        self._zone(owner).delete_rdataset(owner, kind)
+        for data in records:
+            self.add(name, kind, data)
+
     # ---- sockets
 
     def _serve_udp(self) -> None:

@@ -14,6 +14,7 @@ VERSION, ACTIONS = 6, 0x1FF  # as Postfix offers them
 # The milter may say that it does not answer a step (SMFIP_NR_...), by its command; it may leave out none.
 SILENT = {b"L": 0x80, b"C": 0x1000, b"H": 0x2000, b"M": 0x4000, b"R": 0x8000, b"N": 0x40000, b"B": 0x80000}
 LONGEST = 1 << 20
+MOST = 1000  # packets of one answer
 _FIELDS, _END = (b"h", b"i"), (b"a", b"c", b"r", b"t", b"y")  # a field is added; the dialogue has its answer
 VERDICTS = {b"a": "accept", b"c": "accept", b"r": "reject", b"t": "tempfail", b"y": "reply"}
 
@@ -54,14 +55,16 @@ class Milter(Conversation):
         """What it answers to one step: verdict, text and added fields."""
         self.say(command, data)
         fields: list[str] = []
-        while not self.protocol & SILENT.get(command, 0):
+        if self.protocol & SILENT.get(command, 0):
+            return "accept", "", fields
+        for _number in range(MOST):
             answer, said = self.packet()
             if answer in _FIELDS:
                 name = said[4:] if answer == b"i" else said
                 fields.append(name.partition(b"\0")[0].decode("ascii", "replace"))
             elif answer in _END:
                 return VERDICTS[answer], said.rstrip(b"\0").decode("ascii", "replace"), fields
-        return "accept", "", fields
+        raise self.broken("it comes to no end")
 
 
 def milter_message(

@@ -148,9 +148,40 @@ def records(keys: KeySet, domain: str) -> list[tuple[str, str]]:
     return [(name_of(key.selector, domain), key.record()) for key in keys.keys]
 
 
-def quoted(text: str) -> str:
-    """Return the text of a TXT record as a zone file has it: strings of at most 255 characters."""
-    return " ".join(f'"{part}"' for part in re.findall(".{1,255}", text))
+def tags(text: str) -> list[tuple[str, str]]:
+    """Return names and values of a record's tags (RFC 6376, 3.2); white space means nothing in what is read here."""
+    pairs = (part.partition("=") for part in text.split(";") if part.strip())
+    return [(name.strip(), "".join(value.split())) for name, _sign, value in pairs]
+
+
+def fault(ours: str, theirs: str) -> str:
+    """Return what keeps a record from showing the key of ours, as verifiers read it (RFC 6376, 3.6.1).
+
+    It is the end of a sentence whose subject is the record; empty where the record shows the key.
+    """
+    pairs = tags(theirs)
+    said, wanted = dict(pairs), dict(tags(ours))
+    odd = any("=" not in part for part in theirs.split(";") if part.strip())
+    if odd or len(said) != len(pairs) or "v" in [name for name, _value in pairs[1:]]:
+        return "cannot be read: it must begin with v=DKIM1, and have each tag once"
+    if said.get("v", "DKIM1") != "DKIM1" or "p" not in said:
+        return "is no DKIM key"
+    if not said["p"]:
+        return "says that the key is revoked (p= is empty)"
+    algorithm = wanted.get("k", "rsa")
+    if said.get("k", "rsa") != algorithm:
+        return f"is for another algorithm than {algorithm} (k=)"
+    if "sha256" not in said.get("h", "sha256").split(":"):
+        return "does not allow SHA-256 (h=)"
+    if not {"*", "email"} & set(said.get("s", "*").split(":")):
+        return "is not for mail (s=)"
+    if "y" in said.get("t", "").split(":"):
+        return "says that signatures are only a test (t=y)"
+    try:
+        same = base64.b64decode(said["p"], validate=True) == base64.b64decode(wanted["p"])
+    except binascii.Error:
+        same = False
+    return "" if same else "has another key (p=)"
 
 
 def new_set(date: str, taken: Collection[str] = ()) -> KeySet:

@@ -86,7 +86,10 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             raise ComposeError(f"rspamd_settings: {name} must be a mapping of options")
         if not str(name).isidentifier():
             raise ComposeError(f"rspamd_settings: {name!r} must be the name of a section, such as logging")
-        sections[name] = overridden(sections.get(name, {}), options or {})
+        if options is None:
+            sections.pop(name, None)
+        else:
+            sections[name] = overridden(sections.get(name, {}), options)
     return make_plan(
         packages=["rspamd", "postfix"],  # the second brings the group and the chroot
         # The socket takes its group from the folder.

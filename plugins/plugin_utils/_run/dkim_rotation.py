@@ -8,8 +8,6 @@ the DNS while mail that it signed may still be on its way. What nobody could say
 
 from __future__ import annotations
 
-import base64
-import binascii
 import concurrent.futures
 import dataclasses
 import ipaddress
@@ -18,13 +16,15 @@ import time
 import typing as t
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import text
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import (
     DomainKeys,
     Key,
     KeySet,
     Role,
+    fault,
     name_of,
-    quoted,
+    records,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
@@ -108,36 +108,8 @@ def judged(key: Key, answer: Answer) -> tuple[Status, str]:
         return "missing", f"the DNS has no TXT record at {answer.name}"
     if len(answer.values) > 1:
         return "wrong", f"the DNS has {len(answer.values)} TXT records at {answer.name}, and there must be one"
-    fault = _fault(key, answer.values[0])
-    return ("wrong", f"the TXT record at {answer.name} {fault}") if fault else ("shown", "")
-
-
-def _fault(key: Key, text: str) -> str:
-    """Return what keeps a record from being a key's, as verifiers read it (RFC 6376, 3.6.1); empty where nothing."""
-    tags: dict[str, str] = {}
-    for i, part in enumerate(part for part in text.split(";") if part.strip()):
-        name, sign, value = part.partition("=")
-        name, value = name.strip(), "".join(value.split())
-        if not sign or name in tags or (name == "v" and i):
-            return "cannot be read: it must begin with v=DKIM1, and have each tag once"
-        tags[name] = value
-    if tags.get("v", "DKIM1") != "DKIM1" or "p" not in tags:
-        return "is no DKIM key"
-    if not tags["p"]:
-        return "says that the key is revoked (p= is empty)"
-    if tags.get("k", "rsa") != key.algorithm:
-        return f"is for another algorithm than {key.algorithm} (k=)"
-    if "sha256" not in tags.get("h", "sha256").split(":"):
-        return "does not allow SHA-256 (h=)"
-    if not {"*", "email"} & set(tags.get("s", "*").split(":")):
-        return "is not for mail (s=)"
-    if "y" in tags.get("t", "").split(":"):
-        return "says that signatures are only a test (t=y)"
-    try:
-        same = base64.b64decode(tags["p"], validate=True) == key.public()
-    except binascii.Error:
-        same = False
-    return "" if same else "has another key (p=)"
+    wrong = fault(key.record(), dns_answers.meant(answer.values[0]))
+    return ("wrong", f"the TXT record at {answer.name} {wrong}") if wrong else ("shown", "")
 
 
 def suited(step: Step, keys: Mapping[Domain, DomainKeys]) -> list[Domain]:
@@ -226,7 +198,7 @@ def due(keys: DomainKeys, seen: Mapping[Role, list[Seen]], asked: Asked, now: fl
 
 def zone_lines(domain: str, keys: KeySet, ttl: int) -> list[str]:
     """Return the records of a set as lines of a zone file."""
-    return [f"{name_of(key.selector, domain)}. {ttl} IN TXT {quoted(key.record())}" for key in keys.keys]
+    return [f"{name}. {ttl} IN TXT {text(name, said).data}" for name, said in records(keys, domain)]
 
 
 def table(

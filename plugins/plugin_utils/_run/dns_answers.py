@@ -23,6 +23,7 @@ _ALL = 45.0  # seconds for all questions of a run
 _SILENT = "no answer within"
 # Control characters, and what is no ASCII: names and texts are shown on terminals and written to files.
 _UNSEEN = re.compile(r"[^ -~]")
+_ESCAPED = re.compile(r"\\(\d{3})")
 
 
 class DnsError(Exception):
@@ -42,9 +43,9 @@ class Answer:
     """What was said of one name and type.
 
     status: found; none where the name or the type does not exist; unknown where nobody could say. values: as a zone
-    file has them, but texts (TXT) joined and without quotes; sorted. ttl: seconds for which it may be kept. why: what
-    was wrong where it is unknown. secure: whether the resolver has verified it (DNSSEC). alias: the name that was found
-    instead (CNAME).
+    file has them, but texts (TXT) joined and without quotes (meant() reads them); sorted. ttl: seconds for which it may
+    be kept. why: what was wrong where it is unknown. secure: whether the resolver has verified it (DNSSEC). alias: the
+    name that was found instead (CNAME).
     """
 
     name: str
@@ -106,13 +107,18 @@ def _resolver(resolvers: list[str], patience: float) -> t.Any:
 
 def _text(record: t.Any) -> str:
     if record.rdtype == 16:  # TXT: readers join its strings (RFC 7208 3.3, RFC 6376 3.6.2.2)
-        return _shown(b"".join(record.strings).decode("latin-1"))
+        return _shown(b"".join(record.strings).decode("latin-1").replace("\\", "\\092"))
     return _shown(str(record.to_text()))
 
 
 def _shown(text: str) -> str:
     """Return text with what no terminal may get as zone files have it: \\027."""
     return _UNSEEN.sub(lambda found: f"\\{ord(found[0]):03d}", text)
+
+
+def meant(text: str) -> str:
+    """Return a text (TXT) of an answer with all that no terminal may get, to be compared and not to be shown."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1])), text)
 
 
 def _reason(error: t.Any) -> str:

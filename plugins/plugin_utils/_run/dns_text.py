@@ -10,7 +10,8 @@ import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, joined
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import spf
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_answers, spf
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, row, unknown
 
@@ -42,9 +43,8 @@ def purpose(owner: str, text: str) -> str:
 
 
 def tags(text: str) -> dict[str, str]:
-    """Return the tags of a DMARC or DKIM record; white space in values means nothing."""
-    pairs = (part.partition("=") for part in text.split(";")[:50])
-    return {name.strip().lower(): re.sub(r"\s+", "", value) for name, _sign, value in pairs if name.strip()}
+    """Return the tags of a record such as DMARC's (RFC 7489, 6.4)."""
+    return {name.lower(): value for name, value in dkim_keys.tags(dns_answers.meant(text))}
 
 
 def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found:
@@ -125,15 +125,13 @@ def _dmarc(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask)
 
 
 def _dkim(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
-    said, wanted = _DKIM_DEFAULTS | tags(theirs), _DKIM_DEFAULTS | tags(ours)
-    if not said.get("p"):
-        return row(record, "different", [theirs], "it withdraws the key: its p= is empty"), []
-    if (said["p"], said["k"]) != (wanted.get("p"), wanted["k"]):
-        return row(record, "different", [theirs], "it is another key: what the site signs does not pass"), []
+    fault = dkim_keys.fault(ours, dns_answers.meant(theirs))
+    if fault:
+        return row(record, "different", [theirs], f"what the site signs does not pass: it {fault}"), []
 
     def rest(found: dict[str, str]) -> dict[str, t.Any]:
         return {name: value for name, value in found.items() if name not in ("v", "n")}
 
-    if rest(said) == rest(wanted):
+    if rest(_DKIM_DEFAULTS | tags(theirs)) == rest(_DKIM_DEFAULTS | tags(ours)):
         return row(record, "right"), []
     return row(record, "different", [theirs], "it has the right key, and other tags", harmless=True), []

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import text as text_record
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, HealthCheck
@@ -95,7 +96,7 @@ def dns(site: Site, domain: str) -> Iterator[Record]:
     """Return the records of a domain's keys; none of keys that nobody keeps (a prediction's)."""
     if site.of(Variables).mail_dkim and site.senders and (keys := site.dkim_keys[Domain(domain)]).kept:
         for owner, text in keys.records(domain):
-            yield Record(owner, "TXT", dkim_keys.quoted(text))
+            yield text_record(owner, text)
 
 
 def dns_warnings(site: Site) -> Iterator[str]:

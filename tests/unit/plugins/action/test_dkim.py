@@ -12,20 +12,21 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.postamt.mail.plugins.action import dkim
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import text
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, new_set
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import stored_dkim_keys as stored
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
-from ansible_collections.postamt.mail.tests.lib.nameserver import NameServer
+from ansible_collections.postamt.mail.tests.lib.dns_server import DnsServer
 
 ORG, NET = Domain("example.org"), Domain("example.net")
 
 
 @pytest.fixture
-def server() -> Iterator[NameServer]:
-    with NameServer() as started:
+def server() -> Iterator[DnsServer]:
+    with DnsServer({ORG: "", NET: ""}) as started:
         yield started
 
 
@@ -41,7 +42,7 @@ Run = Callable[..., dict[str, t.Any]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, state: State, server: NameServer) -> Run:
+def run(tmp_path: Path, state: State, server: DnsServer) -> Run:
     """Run the playbook as an administrator does; returns whether it failed, and what was printed."""
 
     def played(*options: str, **said: t.Any) -> dict[str, t.Any]:
@@ -58,12 +59,14 @@ def run(tmp_path: Path, state: State, server: NameServer) -> Run:
     return played
 
 
-def shown(server: NameServer, state: State) -> None:
+def shown(server: DnsServer, state: State) -> None:
     """Have the name server show all records."""
-    server.texts = {name: [text] for domain, keys in stored.read(state).items() for name, text in keys.records(domain)}
+    for domain, keys in stored.read(state).items():
+        for name, said in keys.records(domain):
+            server.put(name, "TXT", text(name, said).data)
 
 
-def test_from_old_keys_to_new_ones(run: Run, server: NameServer, state: State) -> None:
+def test_from_old_keys_to_new_ones(run: Run, server: DnsServer, state: State) -> None:
     shown(server, state)
     before = stored.read(state)
     assert "example.org: next: dkim_step=publish" in run()["text"]
@@ -102,11 +105,11 @@ def test_from_old_keys_to_new_ones(run: Run, server: NameServer, state: State) -
     assert json.dumps(before[ORG].signing.keys[0].private) not in text
 
 
-def test_one_domain_that_is_not_ready_holds_all_that_were_named(run: Run, server: NameServer, state: State) -> None:
+def test_one_domain_that_is_not_ready_holds_all_that_were_named(run: Run, server: DnsServer, state: State) -> None:
     run(step="publish")
     shown(server, state)
     selector = next(iter(stored.read(state)[NET].next.selectors()))  # type: ignore[union-attr]
-    del server.texts[f"{selector}._domainkey.{NET}"]
+    server.put(f"{selector}._domainkey.{NET}", "TXT")
     before = stored.read(state)
     refused = run(step="sign")
     assert refused["failed"] and "cannot be done for 1 of 2 domains, and nothing was changed" in refused["text"]

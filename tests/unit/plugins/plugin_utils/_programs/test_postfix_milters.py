@@ -9,12 +9,14 @@ import typing as t
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sockets import FILTERED
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput, Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Count
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_health import serves
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
+    MAILS,
     Front,
     Mail,
     Milter,
@@ -29,10 +31,10 @@ SMTPD = {"world": "smtp/inet", "users": "submission/inet", "back": "filtered/uni
 
 
 def composed(
-    settings: dict[str, t.Any] | None = None, /, **said: Postfix
+    settings: dict[str, t.Any] | None = None, way: str = "after_queue", /, **said: Postfix
 ) -> tuple[dict[str, t.Any], dict[str, Service]]:
     """Return main.cf and master.cf of a whole mail server, with what further concerns say."""
-    given = {"mail_domains": ["example.org"], "mail_content_filter": "after_queue"}
+    given = {"mail_domains": ["example.org"], "mail_content_filter": way, "mail_dkim": False}
     site = parse_site(given, {NAME: HostInput(look=Look(memory=Count(8 << 30)))}, compose.concerns().values())
     parts = compose.contributions("postfix", site, site.hosts[NAME])
     return postfix.configuration(site.hosts[NAME], [*parts, *said.items()], {"settings": settings or {}})
@@ -62,6 +64,75 @@ def test_milters_of_several_concerns_stand_in_their_slots_where_their_mail_enter
     wanted = {"world": [seen, spf], "users": [seen, sign], "back": "", "sendmail": [seen, sign]}
     assert milters_at(composed(a=signs, b=checks, c=audit)) == wanted
     assert milters_at(composed(a=audit, b=checks, c=signs)) == wanted
+
+
+BACK = {mail: f"{name}/unix" for mail, name in FILTERED.items()}
+
+
+def options_at(services: dict[str, Service], name: str) -> dict[str, t.Any]:
+    return {key: one.options[name] for key, one in services.items() if one.options.get(name)}
+
+
+@pytest.mark.parametrize(
+    "mail", [("world",), ("users",), ("users", "hosts"), ("world", "users", "hosts")], ids=" ".join
+)
+def test_a_milter_for_filtered_mail_sees_its_mail_when_that_comes_back(mail: tuple[Mail, ...]) -> None:
+    one = "{ unix:sign, default_action=tempfail }"
+    main, services = composed(one=Postfix(milters=[Milter("unix:sign", "sign", mail=mail, filtered=True)]))
+    assert options_at(services, "smtpd_milters") == {BACK[whose]: [one] for whose in mail}
+    assert not main.get("smtpd_milters") and not main.get("non_smtpd_milters")
+    assert options_at(services, "smtpd_milter_maps") == {}
+    named = options_at(services, "milter_macro_daemon_name")
+    assert {BACK[whose] for whose in mail if whose != "world"} == set(named) & set(BACK.values())
+
+
+def test_without_a_filter_a_milter_for_filtered_mail_sees_mail_as_it_enters() -> None:
+    found = composed(None, "off", one=Postfix(milters=[Milter("unix:sign", "sign", filtered=True)]))
+    one = "{ unix:sign, default_action=tempfail }"
+    main, services = found
+    assert (main["smtpd_milters"], main["non_smtpd_milters"]) == ([one], [one])
+    assert options_at(services, "smtpd_milters") == {} and not set(BACK.values()) & set(services)
+
+
+def test_milters_for_mail_as_it_enters_and_for_filtered_mail_stand_apart() -> None:
+    spf = Postfix(milters=[Milter("unix:spf", "check", "accept", ("world",))])
+    audit = Postfix(milters=[Milter("unix:audit", "check", "accept", filtered=True)])
+    signs = Postfix(milters=[Milter("unix:sign", "sign", "tempfail", ("users", "hosts"), filtered=True)])
+    seen, sign, first = (
+        f"{{ unix:{name}, default_action={word} }}"
+        for name, word in (("audit", "accept"), ("sign", "tempfail"), ("spf", "accept"))
+    )
+    main, services = composed(c=spf, b=audit, a=signs)
+    assert (main["smtpd_milters"], main.get("non_smtpd_milters")) == ([first], None)
+    wanted = {BACK["world"]: [seen], BACK["users"]: [seen, sign], BACK["hosts"]: [seen, sign]}
+    assert options_at(services, "smtpd_milters") == wanted
+
+
+def maps(one: str) -> str:
+    return f"cidr:{{ {{ 127.0.0.0/8 {one} }} {{ ::1/128 {one} }} }}"
+
+
+@pytest.mark.parametrize(
+    ("mail", "world", "local"),
+    [
+        (("users", "hosts"), None, "{ unix:one, default_action=tempfail }"),
+        (("world", "users"), ["{ unix:one, default_action=tempfail }"], "DISABLE"),
+        (("world", "users", "hosts"), ["{ unix:one, default_action=tempfail }"], ""),
+        (("users",), None, ""),
+    ],
+)
+def test_programs_at_port_25_have_milters_of_their_own(
+    mail: tuple[Mail, ...], world: list[str] | None, local: str
+) -> None:
+    main, services = composed(one=Postfix(milters=[Milter("unix:one", "check", mail=mail)]))
+    assert main.get("smtpd_milters") == world
+    assert options_at(services, "smtpd_milter_maps") == ({"smtp/inet": maps(local)} if local else {})
+
+
+def test_who_sets_the_milters_in_main_cf_sets_those_of_programs_too() -> None:
+    said = Postfix(milters=[Milter("unix:one", "sign", mail=("users", "hosts"))])
+    _main, services = composed({"smtpd_milters": "inet:127.0.0.1:9"}, one=said)
+    assert options_at(services, "smtpd_milter_maps") == {}
 
 
 def policies_at(found: tuple[dict[str, t.Any], dict[str, Service]], stage: str) -> dict[str, str]:
