@@ -138,9 +138,9 @@ class MadeUp(dict[Domain, DomainKeys]):
 
 
 @functools.cache
-def made_up() -> DomainKeys:
-    """Return keys that nobody keeps, the same ones for as long as this process lives."""
-    return DomainKeys(new_set("20000101"), kept=False)
+def made_up(date: str = "20000101") -> DomainKeys:
+    """Return keys that nobody keeps, the same ones for as long as this process lives; date: as in their selectors."""
+    return DomainKeys(new_set(date), kept=False)
 
 
 def records(keys: KeySet, domain: str) -> list[tuple[str, str]]:

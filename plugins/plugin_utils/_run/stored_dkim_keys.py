@@ -126,7 +126,7 @@ def ensure(
         # Another run may have made them meanwhile: its keys may be in use already.
         known = change(state, lambda now: {name: keys for name, keys in made.items() if name not in now})
     elif missing:
-        known |= {name: DomainKeys(taken[name]) if name in taken else made_up() for name in missing}
+        known |= {name: DomainKeys(taken[name]) if name in taken else made_up(today()) for name in missing}
     return {name: known[name] for name in wanted}
 
 

@@ -16,7 +16,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types im
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import postfix
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_health import serves
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
-    MAILS,
     Front,
     Mail,
     Milter,
