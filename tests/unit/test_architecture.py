@@ -86,8 +86,8 @@ def test_the_milter_and_the_policy_service_are_asked_about_their_mail(monkeypatc
     def at(service: Service, name: str) -> str:
         return text_of(service.options.get(name, main.get(name, "")))
 
-    assert "8891" in at(services["submission/inet"], "smtpd_milters")
-    assert "8891" not in at(services["smtp/inet"], "smtpd_milters")
+    assert "8891" in at(services["smtp/inet"], "smtpd_milters")
+    assert "8891" not in at(services["submission/inet"], "smtpd_milters")
     assert "10023" in at(services["smtp/inet"], "smtpd_recipient_restrictions")
     assert "10023" not in text_of(main["mua_recipient_restrictions"])
 
