@@ -132,6 +132,26 @@ def act(verb: str, *names: str) -> None:
         raise Failed(f"systemctl {verb} {' '.join(names)}: " + "; ".join([*words, *logged]))
 
 
+def reload_workers(unit: str, patience: float) -> None:
+    """Reload a service whose main process then starts a further child; raises Failed where none comes in time.
+
+    The old children go on for those that are connected, and end with them. patience: seconds.
+    """
+    main = output("systemctl", "show", "--value", "-p", "MainPID", unit).stdout.strip()
+    before = _children(main)
+    act("reload", unit)
+    until = time.monotonic() + patience
+    while not _children(main) - before:
+        if time.monotonic() > until:
+            raise Failed("no process came up with the new configuration")
+        time.sleep(0.05)
+
+
+def _children(process: str) -> set[str]:
+    """Return the numbers of a process's children (proc(5))."""
+    return set(files.text(f"/proc/{process}/task/{process}/children").split())
+
+
 def complaints(names: Collection[str], since: str, most: int = 5) -> list[str]:
     """Return what units logged at level warning and above, what is fatal first.
 

@@ -5,12 +5,10 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.observe import packaged_digests
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
-from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 WATCH = "/etc/postamt/haproxy.lua"
@@ -47,19 +45,7 @@ class Haproxy(Program):
 
     def reload(self, names: list[str]) -> None:
         """Have the master start a worker with what is new; the old one ends with its last connection."""
-        master = units.output("systemctl", "show", "--value", "-p", "MainPID", UNIT).stdout.strip()
-        before = _children(master)
-        units.act("reload", UNIT)
-        until = time.monotonic() + self.patience
-        while not _children(master) - before:
-            if time.monotonic() > until:
-                raise Failed("no process came up with the new configuration")
-            time.sleep(0.05)
-
-
-def _children(process: str) -> set[str]:
-    """Return the numbers of a process's children (proc(5))."""
-    return set(files.text(f"/proc/{process}/task/{process}/children").split())
+        units.reload_workers(UNIT, self.patience)
 
 
 def _throwaway(pem: str) -> str:

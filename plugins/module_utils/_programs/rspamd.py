@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import time
-
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
-from ansible_collections.postamt.mail.plugins.module_utils._engine.units import Failed
 
 CONFIGURATION = "/etc/rspamd/postamt.conf"
 UNIT = "postamt-rspamd.service"
@@ -45,20 +42,5 @@ class Rspamd(Program):
         return any(path.endswith(UNIT) for path in new)
 
     def reload(self, names: list[str]) -> None:
-        """Have the main process start a worker with what is new; it starts none where it cannot read that.
-
-        The old one goes on for those that are connected, and ends with them.
-        """
-        main = units.output("systemctl", "show", "--value", "-p", "MainPID", UNIT).stdout.strip()
-        before = _workers(main)
-        units.act("reload", UNIT)
-        until = time.monotonic() + self.patience
-        while not _workers(main) - before:
-            if time.monotonic() > until:
-                raise Failed("no process came up with the new configuration")
-            time.sleep(0.05)
-
-
-def _workers(process: str) -> set[str]:
-    """Return the numbers of a process's children (proc(5))."""
-    return set(files.text(f"/proc/{process}/task/{process}/children").split())
+        """Have the main process start a worker with what is new; it starts none where it cannot read that."""
+        units.reload_workers(UNIT, self.patience)
