@@ -113,10 +113,10 @@ def _exchangers(domain: str, answer: Answer, hosts: set[str], ask: Ask) -> Itera
         if target not in hosts:
             yield Finding(f"the MX record of {domain} names {target}, which takes no mail for the site")
         answers = [ask(target, kind) for kind in ("A", "AAAA")]
-        if any(one.alias for one in answers):
-            alias = next(one.alias for one in answers if one.alias)
+        aliases = [one.alias for one in answers if one.alias]
+        if aliases:
             yield Finding(
-                f"the MX record of {domain} names {target}, which is an alias (CNAME) of {alias}: "
+                f"the MX record of {domain} names {target}, which is an alias (CNAME) of {aliases[0]}: "
                 "it must name a host that has addresses"
             )
         elif all(one.status == "none" for one in answers):
