@@ -29,7 +29,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.rspamd impo
 
 RUNS = ("rspamd",)
 _MODULE = f"{FOLDER}/postamt_dkim.lua"
-_SIZE = 110 * MB
+_SIZE = 70 * MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +148,7 @@ def rspamd(site: Site, host: Host) -> Rspamd:
 
 
 def memory(site: Site, host: Host) -> Memory:
-    return Memory(_SIZE, f"Rspamd {_SIZE // MB} MB", "signatures")
+    return Memory(_SIZE, f"Rspamd {_SIZE // MB} MB", "signatures", instead="set mail_dkim: false")
 
 
 def _path(domain: str, key: dkim_keys.Key) -> str:
