@@ -34,6 +34,8 @@ from ansible_collections.postamt.mail.tests.lib.neighbour import greeting_server
 from ansible_collections.postamt.mail.tests.lib.ports import listening
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, RunOther, Scenario, Site
 
+SPAM = "spam of the tests, number 7311\n"  # by a rule of the inventory; Rspamd on Debian 12 refuses GTUBE by itself
+
 
 @pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
 @pytest.mark.parametrize("kind", ["attached", "zipped", "zipped twice", "forwarded"])
@@ -62,7 +64,8 @@ def test_spam_is_refused_or_filed_as_each_policy_says(send: Send, has: Has) -> N
 
 def test_a_user_is_no_spammer(send: Send, has: Has) -> None:
     token = new_token()
-    assert code(send(letter(token, GTUBE, sender=ANNA), BEN, user=ANNA)) == 250
+    assert code(send(letter(token, SPAM), ANNA)) == 554
+    assert code(send(letter(token, SPAM, sender=ANNA), BEN, user=ANNA)) == 250
     assert has(BEN, token)
 
 
@@ -186,7 +189,7 @@ def test_the_hosts_own_mail_is_no_spam_and_never_comes_back(
     """A program of the host has nobody to tell: what it may not send is kept, and no notice of non-delivery is sent."""
     spam, virus = new_token(), new_token()
     before = imap_count(ask(993), CARL, site.passwords[CARL])
-    for content in (letter(spam, GTUBE), letter(virus, files={"a.txt": EICAR})):
+    for content in (letter(spam, SPAM), letter(virus, files={"a.txt": EICAR})):
         host.check_output("printf %%s %s | base64 -d > /var/tmp/letter", base64.b64encode(content).decode())
         host.check_output(way)
     assert has(ANNA, spam)

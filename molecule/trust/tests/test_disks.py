@@ -121,7 +121,7 @@ def test_the_queue_is_full(
     filled: OnFolder,
 ) -> None:
     """Postfix tells senders to come back; a change is made all the same."""
-    programs = "saslauthd-postfix dovecot postfix"
+    programs = "saslauthd-postfix dovecot postamt-rspamd postfix"
     host.check_output(f"systemctl stop {programs}")
     try:
         with small_disk(SPOOL):
