@@ -348,6 +348,7 @@ def texts(*found: str) -> t.Callable[[t.Any], bytes]:
     "answer",
     [
         texts('"v=spf1 \\027]0;x\\007 \\000\\010\\255\\194\\133 mx -all"'),
+        texts('"v=DMARC1; p=\\027[31mowned"'),
         texts(" ".join(['"v=spf1 "', *['"' + "a:x.test " * 28 + '"'] * 200])),
         texts(*(f'"v=spf1 {number}"' for number in range(90))),
         texts(*(f'"{number}"' for number in range(2000))),
