@@ -53,8 +53,8 @@ class ActionModule(ActionBase):
         updates = site.of(Variables).mail_dns_update
         if push and updates is None:
             raise SiteError([Problem("dns_push", push, "needs mail_dns_update, the name server to which records go")])
-        zones = zone.zones(site)
         pushed = self._push(site) if push else Result()
+        zones = zone.zones(site)  # of the keys that the push has read
         report = dns_report.gather(site, Questions(resolvers))
         self._write(site, zones, report)
         for sentence in zone.warnings(site):

@@ -18,6 +18,10 @@ _PATIENCE = 10.0  # seconds for an answer
 _AT_ONCE = 8  # questions
 
 
+class UpdateRefused(DnsError):
+    """The server itself says, signed, that it has changed nothing."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Change:
     """What happens to the records of a name and type. there: what is there now. Data is dnspython's."""
@@ -98,6 +102,17 @@ class Server:
 
         return dns.rdata.from_text("IN", record.kind, record.data)
 
+    def check(self, record: Record) -> None:
+        """Raise ValueError where a record can be none in the DNS."""
+        import dns.exception
+        import dns.name
+
+        try:
+            dns.name.from_text(record.owner)
+            self.parsed(record)
+        except (dns.exception.DNSException, NotImplementedError) as error:
+            raise ValueError from error
+
     def key(self, data: t.Any) -> t.Any:
         """Return what two records have in common that mean the same."""
         if data.rdtype == 16:  # TXT: readers join its strings
@@ -132,7 +147,7 @@ class Server:
         if answer in (dns.rcode.YXRRSET, dns.rcode.NXRRSET, dns.rcode.YXDOMAIN, dns.rcode.NXDOMAIN):
             return False
         if answer != dns.rcode.NOERROR:
-            raise DnsError(f"{self.title} does not change zone {zone}: {dns.rcode.to_text(answer)}")
+            raise UpdateRefused(f"{self.title} does not change zone {zone}: {dns.rcode.to_text(answer)}")
         return True
 
     def _asked(self, name: t.Any, kind: str) -> t.Any:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import typing as t
@@ -15,13 +16,16 @@ import dns.rdatatype
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, new_set
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import stored_dkim_keys
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change, UpdateRefused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 from ansible_collections.postamt.mail.tests.lib.dns_server import DnsServer
 from ansible_collections.postamt.mail.tests.lib.looks import looked
@@ -194,11 +198,84 @@ def test_a_server_that_is_not_there_or_refuses(tmp_path: Path) -> None:
             push(site(server, mail_dns_update={"zones": [DOMAIN]}), tmp_path)
 
 
-def test_a_memory_that_is_damaged_stops_the_push(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    ['{"x": 1}', '["abc"]', '[["a", "A", 1]]', '[["a..b", "A", "192.0.2.1"]]', '[["a", "A", "x"]]', "[" * 9999],
+)
+def test_a_memory_that_is_damaged_stops_the_push(tmp_path: Path, content: str) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
-    (tmp_path / "state" / "dns.json").write_text('{"x": 1}', encoding="utf-8")
+    (tmp_path / "state" / "dns.json").write_text(content, encoding="utf-8")
     with serve() as server, pytest.raises(StateError, match="dns.json must be a list of records in JSON"):
         push(site(server), tmp_path)
+
+
+def keep(folder: Path, known: DomainKeys, domain: str = DOMAIN) -> None:
+    stored_dkim_keys.change(State(str(folder / "state")), lambda _known: {Domain(domain): known})
+
+
+def key_records(server: DnsServer, known: DomainKeys, domain: str = DOMAIN) -> list[bool]:
+    return [bool(server.texts(name, "TXT")) for name, _text in known.records(domain)]
+
+
+OLD, NEW = (DomainKeys(new_set(date)) for date in ("20250101", "20260101"))
+
+
+@pytest.mark.parametrize("why", ["unsigned", "lost", "broken", "left"])
+def test_records_of_keys_stay_that_nobody_has_withdrawn(tmp_path: Path, why: str) -> None:
+    keep(tmp_path, OLD, "example.net")
+    place = tmp_path / "state" / stored_dkim_keys.DKIM_FILE
+    with serve() as server:
+        push(site(server, mail_domains=[DOMAIN, "example.net"]), tmp_path)
+        assert key_records(server, OLD, "example.net") == [True, True]
+        if why == "lost":
+            place.unlink()
+        if why == "broken":
+            place.write_text("nonsense", encoding="utf-8")
+        domains = [DOMAIN] if why == "left" else [DOMAIN, "example.net"]
+        done = push(site(server, mail_domains=domains, mail_dkim=why in ("lost", "left")), tmp_path)
+        assert key_records(server, OLD, "example.net") == [True, True]
+        assert not [line for line in done.deleted if "_domainkey" in line]
+        assert any("ed20250101._domainkey.example.net" in one and "stay, since mail" in one for one in done.notes)
+
+
+def test_records_of_keys_that_were_withdrawn_go(tmp_path: Path) -> None:
+    keep(tmp_path, dataclasses.replace(NEW, former=OLD.signing))
+    with serve() as server:
+        push(site(server), tmp_path)
+        assert key_records(server, OLD) == key_records(server, NEW) == [True, True]
+        keep(tmp_path, NEW)
+        done = push(site(server), tmp_path)
+        assert (key_records(server, OLD), key_records(server, NEW)) == ([False, False], [True, True])
+        assert not [note for note in done.notes if "DKIM" in note]
+
+
+def test_keys_are_those_of_the_time_at_which_the_push_has_the_lock(tmp_path: Path) -> None:
+    keep(tmp_path, OLD)
+    with serve() as server:
+        waiting = Push(site(server), State(str(tmp_path / "state")), False)
+        keep(tmp_path, NEW)
+        waiting.run()
+        assert (key_records(server, OLD), key_records(server, NEW)) == ([False, False], [True, True])
+
+
+@pytest.mark.parametrize("error", [DnsError("no answer"), UpdateRefused("REFUSED")])
+def test_records_are_forgotten_only_where_the_server_says_that_they_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: DnsError
+) -> None:
+    def lost(name: str, changes: Iterable[Change], ttl: int) -> bool:
+        if not isinstance(error, UpdateRefused):
+            sent(name, changes, ttl)
+        raise error
+
+    with serve() as server:
+        cut = Push(site(server, ("192.0.2.25", "192.0.2.26")), State(str(tmp_path / "state")), False)
+        sent = cut._server.update
+        monkeypatch.setattr(cut._server, "update", lost)
+        with pytest.raises(DnsError):
+            cut.run()
+        assert bool(kept(tmp_path)) is not isinstance(error, UpdateRefused)
+        push(site(server), tmp_path)
+        assert server.texts(NAME, "A") == ["192.0.2.25"]
 
 
 @pytest.mark.parametrize(
