@@ -84,7 +84,7 @@ def ask(name: str, kind: str, resolvers: Iterable[str] = (), patience: float = P
         return Answer(name, kind, "none", secure=secure, alias=alias)
     if len(answer.rrset) > _MOST_VALUES:  # which of them count, nobody could say
         return Answer(name, kind, "unknown", why=f"more than {_MOST_VALUES} records", secure=secure, alias=alias)
-    values = sorted(_text(record)[:_LONGEST] for record in answer.rrset)
+    values = sorted(text_of(record)[:_LONGEST] for record in answer.rrset)
     return Answer(name, kind, "found", tuple(values), answer.rrset.ttl, secure=secure, alias=alias)
 
 
@@ -105,7 +105,8 @@ def _resolver(resolvers: list[str], patience: float) -> t.Any:
     return found
 
 
-def _text(record: t.Any) -> str:
+def text_of(record: t.Any) -> str:
+    """Return a record's data as answers here have it."""
     if record.rdtype == 16:  # TXT: readers join its strings (RFC 7208 3.3, RFC 6376 3.6.2.2)
         return shown(b"".join(record.strings).decode("latin-1").replace("\\", "\\092"))
     return shown(str(record.to_text()))

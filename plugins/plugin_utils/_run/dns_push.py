@@ -29,7 +29,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import Sta
 FILE = "dns.json"  # in the state folder: the records that were sent
 _AT_ONCE = 40  # sets of records in one message
 _TRIES = 4  # while somebody else changes the same records
-_ALONE = ("spf", "dmarc", "dkim")  # of these texts a name has one
 Place = tuple[str, str]  # a name and a type
 
 
@@ -170,10 +169,10 @@ class Push:
             return False
         purpose = dns_text.purpose(record.owner, self._server.text(data))
         for other in map(self._server.text, others):
-            if purpose in _ALONE and dns_text.purpose(record.owner, other) == purpose:
+            if purpose in dns_text.TITLES and dns_text.purpose(record.owner, other) == purpose:
+                what = f"{dns_text.TITLES[purpose]} record that this site has not sent ({quoted(other)})"
                 why = (
-                    f"{record.owner} has an {purpose.upper()} record that this site has not sent ({quoted(other)}), "
-                    "and two of them are as good as none: remove it, or keep it as your own"
+                    f"{record.owner} has {what}, and two of them are as good as none: remove it, or keep it as your own"
                 )
                 refused.append(Refused(record.owner, record.kind, why))
                 return True

@@ -16,7 +16,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, row, unknown
 
 Found = tuple[Row, list[Finding]]
-_TITLES = {"spf": "SPF", "dmarc": "DMARC", "dkim": "DKIM"}
+# Of these texts a name has one: of two, servers take none
+TITLES = {"spf": "an SPF", "dmarc": "a DMARC", "dkim": "a DKIM", "tlsrptv1": "a TLS-report"}
 _DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")  # RFC 7489, 6.4: the first tag, in this spelling
 # What a tag of DKIM means that is not there (RFC 6376, 3.6.1); v only says itself, n is for people
 _DKIM_DEFAULTS = {"k": "rsa", "s": "*"}
@@ -32,9 +33,10 @@ class Needs:
 
 def purpose(owner: str, text: str) -> str:
     """Return what a text is for; of one purpose a name has one text."""
+    text = dns_answers.meant(text)
     if spf.is_spf(text):
         return "spf"
-    if owner.startswith("_dmarc."):
+    if owner.startswith("_dmarc.") and _DMARC.match(text):
         return "dmarc"
     if "._domainkey." in owner:
         return "dkim"
@@ -54,14 +56,14 @@ def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found
     ours = joined(record)
     what = purpose(record.owner, ours)
     there = [text for text in answer.values if purpose(record.owner, text) == what]
-    if what == "dmarc":
-        stray, there = there, [text for text in there if _DMARC.match(text)]
-        if stray and not there:
-            return row(record, "different", stray, "no DMARC record begins so: v=DMARC1; p=..."), []
+    stray = [text for text in answer.values if what == "dmarc" and "dmarc1" in text.lower()]
+    if stray and not there:
+        return row(record, "different", stray, "a DMARC record begins in another way: v=DMARC1; p=..."), []
     if not there:
         return row(record, "missing"), []
-    if len(there) > 1 and what in _TITLES:
-        sentence = f"{record.owner} has {len(there)} {_TITLES[what]} records, and servers take none of them: leave one"
+    if len(there) > 1 and what in TITLES:
+        title = TITLES[what].split()[1]
+        sentence = f"{record.owner} has {len(there)} {title} records, and servers take none of them: leave one"
         return row(record, "different", there), [Finding(sentence)]
     judge = {"spf": _spf, "dmarc": _dmarc, "dkim": _dkim}.get(what, _plain)
     verdicts = [judge(record, ours, text, needs, ask) for text in there]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.name_server import NameServer
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, text_of
 
 T = t.TypeVar("T")
 _PATIENCE = 10.0  # seconds for an answer
@@ -120,9 +120,8 @@ class Server:
         return data.to_digestable()
 
     def text(self, data: t.Any) -> str:
-        """Return a text (TXT) for people: what no terminal may get is left out."""
-        found = b"".join(data.strings).decode("latin-1")
-        return "".join(letter if " " <= letter <= "~" else "?" for letter in found)
+        """Return a text (TXT) as answers of resolvers have it."""
+        return text_of(data)
 
     def update(self, zone: str, changes: Iterable[Change], ttl: int) -> bool:
         """Change records where all of them are still as they were read; tell whether they were."""

@@ -107,7 +107,9 @@ def test_a_host_that_was_not_seen_keeps_its_addresses(tmp_path: Path) -> None:
     ("line", "place", "sentence"),
     [
         ('@ TXT "v=spf1 include:x.test -all"', (DOMAIN, "TXT"), "has an SPF record that this site has not sent"),
-        ('_dmarc TXT "v=DMARC1; p=reject"', ("_dmarc.example.org", "TXT"), "has an DMARC record that this"),
+        ('_dmarc TXT "v=DMARC1; p=reject"', ("_dmarc.example.org", "TXT"), "has a DMARC record that this"),
+        ('_dmarc TXT "v=DMARC1\\009; p=reject"', ("_dmarc.example.org", "TXT"), "has a DMARC record that this"),
+        ('_smtp._tls TXT "v=TLSRPTv1; rua=mailto:x@x.test"', ("_smtp._tls.example.org", "TXT"), "has a TLS-report rec"),
         ("_dmarc CNAME dmarc.test.", ("_dmarc.example.org", "TXT"), "is an alias (CNAME) of dmarc.test, and can have"),
     ],
 )
@@ -116,12 +118,19 @@ def test_no_record_is_made_void_by_a_second_one(
 ) -> None:
     with serve({"example.org": f"{line}\n"}) as server:
         before = server.texts(*place)
-        done = push(site(server), tmp_path)
+        of = site(server, mail_tls_reports="tls@example.org")
+        done = push(of, tmp_path)
         assert [(one.owner, one.kind) for one in done.refused] == [place]
         assert sentence in done.refused[0].why
         assert server.texts(*place) == before
         assert server.texts(DOMAIN, "MX") == ["10 mail.example.org."]  # the others are sent
-        assert push(site(server), tmp_path, check=True).added == []
+        assert push(of, tmp_path, check=True).added == []
+
+
+def test_a_text_for_something_else_is_no_dmarc_record(tmp_path: Path) -> None:
+    with serve({"example.org": '_dmarc TXT "google-verification=1"\n'}) as server:
+        assert push(site(server), tmp_path).refused == []
+        assert server.texts("_dmarc.example.org", "TXT") == ['"google-verification=1"', '"v=DMARC1; p=none"']
 
 
 def test_what_somebody_changes_meanwhile_is_not_lost(tmp_path: Path) -> None:
@@ -283,7 +292,8 @@ def test_records_are_forgotten_only_where_the_server_says_that_they_are_not_ther
     [
         ({"key_secret": "no-base64-at-all!"}, "mail_dns_update.key_secret: must be a key in base64"),
         ({"key_secret": "abcd"}, "mail_dns_update.key_secret: must be a key in base64"),
-        ({"key_name": "a..b"}, "mail_dns_update.key_name is 'a..b': must be the name of a key"),
+        ({"key_name": "a..b"}, "mail_dns_update.key_name: must be the name of a key"),
+        ({"key_name": SECRET, "key_secret": "mail-dns"}, "mail_dns_update.key_name: must be the name of a key"),
         ({"server": "ns.example.org"}, "mail_dns_update.server is 'ns.example.org': must be an IPv4 or IPv6 address"),
         ({"key_algorithm": "HMAC-MD5"}, "mail_dns_update.key_algorithm is 'HMAC-MD5': must be one of HMAC-SHA256"),
     ],
@@ -292,6 +302,7 @@ def test_settings_that_are_wrong_are_named(said: dict[str, str], sentence: str) 
     with serve() as server, pytest.raises(SiteError) as caught:
         site(server, mail_dns_update=said)
     assert sentence in str(caught.value)
+    assert SECRET not in str(caught.value)
     assert said.get("key_secret", "-") not in str(caught.value) or "key_secret" not in said
 
 

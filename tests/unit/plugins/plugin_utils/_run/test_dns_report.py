@@ -20,7 +20,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report, zone_files
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Questions
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Row
 from ansible_collections.postamt.mail.tests.lib.dns_server import DnsServer, silent_port
@@ -327,6 +327,20 @@ def test_reports_on_tls_are_asked_for_where_somebody_reads_them() -> None:
     assert "_tls" not in zone.zones(site())["example.org.zone"]
 
 
+def test_two_records_for_reports_on_tls_are_as_good_as_none() -> None:
+    of = site(mail_tls_reports="tls@example.org")
+    found = report(of, published(of, more='_smtp._tls.example.org. TXT "v=TLSRPTv1; rua=mailto:x@x.test"'))
+    assert any("_smtp._tls.example.org has 2 TLS-report records" in said for said in sentences(found))
+
+
+def test_a_text_for_something_else_at_the_name_of_dmarc() -> None:
+    of = site()
+    there = "_dmarc.example.org. TXT"
+    assert row(report(of, published(of, "_dmarc", f'{there} "google=1"')), there[:18], "TXT").status == "missing"
+    odd = row(report(of, published(of, "_dmarc", f'{there} "v=dmarc1; p=none"')), there[:18], "TXT")
+    assert (odd.status, odd.note[:35]) == ("different", "a DMARC record begins in another wa")
+
+
 # ---- somebody who means harm
 
 
@@ -401,9 +415,19 @@ def test_options_that_are_wrong(given: dict[str, t.Any], sentence: str) -> None:
     assert [sentence in str(problem) for problem in caught.value.problems] == [True]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    from ansible_collections.postamt.mail.plugins.plugin_utils._run import zone_files
+def test_a_zone_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "example.org.zone"
+    zone_files.write(str(tmp_path), {place.name: "old"})
+    place.chmod(0o640)
+    with place.open(encoding="ascii") as reader:
+        zone_files.write(str(tmp_path), {place.name: "new"})
+        assert (reader.read(), place.read_text(encoding="ascii"), place.stat().st_mode & 0o777) == ("old", "new", 0o640)
+    with pytest.raises(UnicodeEncodeError):
+        zone_files.write(str(tmp_path), {place.name: "n\N{LATIN SMALL LETTER E WITH ACUTE}w"})
+    assert (place.read_text(encoding="ascii"), list(tmp_path.iterdir())) == ("new", [place])
 
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(SiteError, match="mail_zone_dir is .*: must be a folder that can be written"):
         zone_files.write(str(tmp_path / "file"), {"example.org.zone": ""})
