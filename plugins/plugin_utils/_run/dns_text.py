@@ -84,20 +84,28 @@ def _spf(record: Record, ours: str, theirs: str, needs: Needs, ask: spf.Ask) -> 
         findings.append(Finding(text, serious=False))
     if spf.same(ours, theirs):
         return row(record, "right"), findings
-    lacking = [one for one in needs.addresses if walk.policy.says(one) != "pass"]
+    if walk.wrong:
+        return row(record, "different", [theirs], "servers take it for no valid record"), findings
+    said = {one: walk.policy.says(one) for one in needs.addresses}
+    lacking = [one for one in said if said[one] not in ("pass", "unclear")]
     left_out = [name for name in needs.includes if name.lower() not in walk.names]
     if (lacking or left_out) and walk.unknown:
         return row(record, "unknown", [theirs], f"it could not be followed: {walk.unknown}"), findings
-    if lacking or left_out:
+    if lacking or (left_out and not walk.macros):
         who = " and ".join([*lacking, *(f"include:{name}" for name in left_out)])
         return row(record, "different", [theirs], f"it does not let the site's mail be sent by {who}"), findings
-    harmless = not any(finding.serious for finding in findings)
-    return row(record, "different", [theirs], "it lets the site send, and may stay", harmless), findings
+    if left_out or "unclear" in said.values():
+        return row(record, "unknown", [theirs], "whom it lets send depends on the message (macros, ptr)"), findings
+    if any(finding.serious for finding in findings):
+        return row(record, "different", [theirs]), findings
+    return row(record, "different", [theirs], "it lets the site send, and may stay", harmless=True), findings
 
 
 def _about_spf(owner: str, text: str, walk: spf.Walk) -> Iterable[str]:
     if spf.end(text) in ("+all", "all"):
         yield f"the SPF record of {owner} lets everybody send mail in its name (+all): end it in -all or ~all"
+    elif walk.policy.everybody:
+        yield f"the SPF record of {owner} lets everybody send mail in its name, by a network or by what it includes"
     if walk.lookups > spf.MOST_LOOKUPS or walk.cut:
         count = "too many" if walk.cut else walk.lookups
         yield (

@@ -147,6 +147,42 @@ SPF = '"v=spf1 mx -all"'
         ("v=spf1 mx ipv4:192.0.2.1 -all", "different", False, "has the word ipv4:192.0.2.1, which means nothing"),
         ("v=spf1 mx include:deaf.example.org -all", "different", True, ""),
         ("v=spf1 include:deaf.example.org -all", "unknown", False, ""),
+        ("v=spf1 redirect=open.example.org", "different", False, "lets everybody send mail in its name, by a net"),
+        ("v=spf1 include:open.example.org -all", "different", False, "lets everybody send mail in its name, by a net"),
+        ("v=spf1 ip4:0.0.0.0/0 ip6:::/0", "different", False, "lets everybody send mail in its name, by a network"),
+        ("v=spf1 include:%{i}._ip.example.org -all", "unknown", False, ""),
+        ("v=spf1 exists:%{i}.example.org ~all", "unknown", False, ""),
+        ("v=spf1 redirect=%{d2}.example.org", "unknown", False, ""),
+        ("v=spf1 mx exists:%{i}.example.org -all", "different", True, ""),
+        ("v=spf1 -exists:%{i}.example.org mx -all", "unknown", False, ""),
+        ("v=spf1 exists:mail.example.org -all", "different", False, "lets everybody send mail in its name, by a net"),
+        ("v=spf1 -all mx", "different", False, ""),
+        *(
+            (f"v=spf1 mx {word} -all", "different", False, f"has the word {word}, which means nothing")
+            for word in [
+                "ip4:2001:db8::25",
+                "ip6:192.0.2.1",
+                "ip4:192.0.2.0/255.255.255.0",
+                "ip6:fe80::1%eth0",
+                "all:foo",
+                "redirect=",
+                "mx/024",
+                "mx/33",
+                "a//129",
+                "a:..",
+                "a:example.org:25",
+                "mx/",
+                "include:",
+                "-all;",
+                "include",
+                "ip4",
+                "ip4:192.0.2.0/08",
+                "exists:%{x}.example.org",
+                "a:example.1",
+                "ptr/24",
+            ]
+        ),
+        ("v=spf1 mx redirect=own.example.org redirect=own.example.org", "different", False, "more than one redirect="),
     ],
 )
 def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
@@ -154,6 +190,7 @@ def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
 ) -> None:
     more = "\n".join(
         [
+            'open.example.org. TXT "v=spf1 +all"',
             'own.example.org. TXT "v=spf1 mx:example.org -all"',
             'other.example.org. TXT "v=spf1 ip4:198.51.100.1 -all"',
             'loop.example.org. TXT "v=spf1 include:loop2.example.org -all"',
@@ -172,6 +209,33 @@ def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
     one = row(found, "example.org", "TXT")
     assert (one.status, one.harmless) == (status, harmless), (one, sentences(found))
     assert [sentence in said for said in sentences(found)] == ([True] if sentence else []), sentences(found)
+    assert ("may stay" in one.note) is harmless
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "note"),
+    [
+        ("include:own.example.org -all", "different", "may stay"),
+        ("redirect=own.example.org", "different", "may stay"),
+        ("mx redirect=own.example.org", "different", "may stay"),
+        ("include:via.example.org -all", "different", "may stay"),
+        ("mx -all include:own.example.org", "different", "sent by include:own.example.org"),
+        ("mx -include:own.example.org -all", "different", "sent by include:own.example.org"),
+        ("mx ?include:own.example.org -all", "different", "sent by include:own.example.org"),
+        ("mx ~include:via.example.org -all", "different", "sent by include:own.example.org"),
+        ("mx -all redirect=own.example.org", "different", "sent by include:own.example.org"),
+        ("mx include:%{d}.example.org -all", "unknown", "depends on the message (macros"),
+    ],
+)
+def test_a_name_counts_as_included_only_where_it_lets_somebody_send(text: str, status: str, note: str) -> None:
+    of = site(mail_spf_includes=["own.example.org"])
+    more = [
+        'own.example.org. TXT "v=spf1 mx:example.org -all"',
+        'via.example.org. TXT "v=spf1 include:own.example.org -all"',
+    ]
+    one = row(report(of, published(of, "v=spf1", "\n".join([*more, f'example.org. TXT "v=spf1 {text}"']))),
+              "example.org", "TXT")  # fmt: skip
+    assert (one.status, note in one.note) == (status, True), one
 
 
 def test_two_spf_records_are_as_good_as_none() -> None:
