@@ -20,10 +20,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import DnsUpdates, Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_text, stored_dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_dmarc, dns_text, stored_dkim_keys
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, need_dnspython
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import quoted
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change, Server, UpdateRefused
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.spf import Ask
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 
 FILE = "dns.json"  # in the state folder: the records that were sent
@@ -50,11 +51,11 @@ class Result:
 
 
 class Push:
-    """One push. check: only say what would be sent."""
+    """One push. check: only say what would be sent. ask: the resolvers, of names that other servers may have."""
 
-    def __init__(self, site: Site, state: State, check: bool) -> None:
+    def __init__(self, site: Site, state: State, check: bool, ask: Ask | None = None) -> None:
         need_dnspython()
-        self._site, self._state, self._check = site, state, check
+        self._site, self._state, self._check, self._ask = site, state, check, ask
         self._said = t.cast(DnsUpdates, site.of(Variables).mail_dns_update)
         self._ttl = site.of(Variables).mail_dns_ttl
         self._server = Server(self._said)
@@ -153,6 +154,7 @@ class Push:
                 former = {}
             others = [one for one in there if one not in former.values() and self._server.key(one) not in keys]
             add = {record: data for record, data in add.items() if not self._clashes(record, data, others, refused)}
+            add = {record: data for record, data in add.items() if not self._weakens(record, data, there, refused)}
             if not add and kind == "TXT" and any(one.owner == owner and one.kind == kind for one in refused):
                 former = {}  # better the old text than none
             yield Change(owner, kind, there, add, former)
@@ -177,6 +179,19 @@ class Push:
                 refused.append(Refused(record.owner, record.kind, why))
                 return True
         return False
+
+    def _weakens(self, record: Record, data: t.Any, there: Iterable[t.Any], refused: list[Refused]) -> bool:
+        """Tell whether a domain has a stricter policy (DMARC) from a name above it, as long as it has none itself."""
+        if record.kind != "TXT" or self._ask is None:
+            return False
+        texts = [self._server.text(one) for one in (data, *there)]
+        new, *old = [dns_text.purpose(record.owner, text) == "dmarc" for text in texts]
+        if not new or any(old):
+            return False
+        why = dns_dmarc.inherited(record.owner, texts[0], self._ask)
+        if why:
+            refused.append(Refused(record.owner, record.kind, why))
+        return bool(why)
 
     def _of(self, records: Iterable[Record], owner: str, kind: str) -> dict[Record, t.Any]:
         found = sorted((one for one in records if (one.owner, one.kind) == (owner, kind)), key=lambda one: one.data)

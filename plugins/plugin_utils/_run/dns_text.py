@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, joined
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_answers, spf
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_answers, dns_dmarc, spf
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, row, unknown
 
 Found = tuple[Row, list[Finding]]
 # Of these texts a name has one: of two, servers take none
 TITLES = {"spf": "an SPF", "dmarc": "a DMARC", "dkim": "a DKIM", "tlsrptv1": "a TLS-report"}
-_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")  # RFC 7489, 6.4: the first tag, in this spelling
 # What a tag of DKIM means that is not there (RFC 6376, 3.6.1); v only says itself, n is for people
 _DKIM_DEFAULTS = {"k": "rsa", "s": "*"}
 
@@ -36,17 +34,12 @@ def purpose(owner: str, text: str) -> str:
     text = dns_answers.meant(text)
     if spf.is_spf(text):
         return "spf"
-    if owner.startswith("_dmarc.") and _DMARC.match(text):
+    if owner.startswith(dns_dmarc.PREFIX) and dns_dmarc.is_dmarc(text):
         return "dmarc"
     if "._domainkey." in owner:
         return "dkim"
     word = re.match(r"v\s*=\s*([A-Za-z0-9]+)", text)
     return word[1].lower() if word else text
-
-
-def tags(text: str) -> dict[str, str]:
-    """Return the tags of a record such as DMARC's (RFC 7489, 6.4)."""
-    return {name.lower(): value for name, value in dkim_keys.tags(dns_answers.meant(text))}
 
 
 def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found:
@@ -60,7 +53,8 @@ def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found
     if stray and not there:
         return row(record, "different", stray, "a DMARC record begins in another way: v=DMARC1; p=..."), []
     if not there:
-        return row(record, "missing"), []
+        above = dns_dmarc.inherited(record.owner, ours, ask) if what == "dmarc" else ""
+        return row(record, "missing"), [Finding(above)] if above else []
     if len(there) > 1 and what in TITLES:
         title = TITLES[what].split()[1]
         sentence = f"{record.owner} has {len(there)} {title} records, and servers take none of them: leave one"
@@ -71,7 +65,7 @@ def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found
 
 
 def _plain(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
-    same = tags(ours) == tags(theirs)
+    same = dns_dmarc.tags(ours) == dns_dmarc.tags(theirs)
     return row(record, "right") if same else row(record, "different", [theirs]), []
 
 
@@ -123,15 +117,18 @@ def _about_spf(owner: str, text: str, walk: spf.Walk) -> Iterable[str]:
 
 
 def _dmarc(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
-    said, wanted = tags(theirs), tags(ours)
+    said, wanted = dns_dmarc.tags(theirs), dns_dmarc.tags(ours)
     policy = said.get("p", "").lower()
-    if policy not in ("none", "quarantine", "reject"):
+    if policy not in dns_dmarc.POLICIES:
         what = f"p={policy[:40]}" if policy else "no p="
         text = f"{record.owner} has a DMARC record with {what}: p must be none, quarantine or reject"
         return row(record, "different", [theirs]), [Finding(text)]
     if said | {"p": policy} == wanted:
         return row(record, "right"), []
-    return row(record, "different", [theirs], "it is valid, and may stay", harmless=True), []
+    weak = ", ".join(dns_dmarc.weaker(said, wanted))
+    text = f"the DMARC record at {record.owner} does less than the site's variables say ({weak[:200]})"
+    findings = [Finding(text, serious=False)] if weak else []
+    return row(record, "different", [theirs], "it is valid, and may stay", harmless=True), findings
 
 
 def _dkim(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
@@ -139,9 +136,10 @@ def _dkim(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) 
     if fault:
         return row(record, "different", [theirs], f"what the site signs does not pass: it {fault}"), []
 
-    def rest(found: dict[str, str]) -> dict[str, t.Any]:
+    def rest(text: str) -> dict[str, str]:
+        found = _DKIM_DEFAULTS | dict(dkim_keys.tags(dns_answers.meant(text)))
         return {name: value for name, value in found.items() if name not in ("v", "n")}
 
-    if rest(_DKIM_DEFAULTS | tags(theirs)) == rest(_DKIM_DEFAULTS | tags(ours)):
+    if rest(theirs) == rest(ours):
         return row(record, "right"), []
     return row(record, "different", [theirs], "it has the right key, and other tags", harmless=True), []

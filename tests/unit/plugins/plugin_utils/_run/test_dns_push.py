@@ -23,7 +23,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import stored_dkim_keys
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, Questions
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change, UpdateRefused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
@@ -125,6 +125,23 @@ def test_no_record_is_made_void_by_a_second_one(
         assert server.texts(*place) == before
         assert server.texts(DOMAIN, "MX") == ["10 mail.example.org."]  # the others are sent
         assert push(of, tmp_path, check=True).added == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [({}, "policy (reject) is stricter"), ({"_dmarc.example.net": "servfail"}, "nobody could")],
+)
+def test_no_policy_is_weakened_that_a_domain_has_from_above(
+    tmp_path: Path, behaviour: dict[str, str], sentence: str
+) -> None:
+    above = DnsServer({"example.net": '_dmarc TXT "v=DMARC1; p=reject"\n'}, behaviour=behaviour)
+    with serve() as server, above:
+        of = site(server, mail_domains=["lists.example.net"])
+        done = Push(of, State(str(tmp_path / "state")), False, Questions([above.resolver]).answer).run()
+        assert [(one.owner, sentence in one.why) for one in done.refused] == [("_dmarc.lists.example.net", True)]
+        assert server.texts("_dmarc.lists.example.net", "TXT") == []
+        server.add("_dmarc.lists.example.net", "TXT", '"v=DMARC1; p=none"')  # somebody has decided that
+        assert Push(of, State(str(tmp_path / "state")), True, Questions([above.resolver]).answer).run().refused == []
 
 
 def test_a_text_for_something_else_is_no_dmarc_record(tmp_path: Path) -> None:

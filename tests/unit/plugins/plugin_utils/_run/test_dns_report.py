@@ -289,8 +289,48 @@ def test_dmarc_records_that_nobody_takes(text: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "weak"),
+    [
+        ("v=DMARC1; p=none", "(p=none, no rua=mailto:a@example.org)"),
+        ("v=DMARC1; p=reject; rua=mailto:b@x.test,mailto:A@example.org!10m", ""),
+        ("v=DMARC1; p=reject; sp=none; pct=5; rua=mailto:a@example.org", "(sp=none, pct=5)"),
+        ("v=DMARC1; p=reject; pct=100; adkim=s; rua=mailto:a@example.org", ""),
+    ],
+)
+def test_a_policy_that_does_less_than_the_sites_is_named(text: str, weak: str) -> None:
+    of = site(mail_dmarc_policy="reject", mail_dmarc_reports="a@example.org")
+    found = report(of, published(of, "_dmarc", f'_dmarc.example.org. TXT "{text}"'))
+    assert row(found, "_dmarc.example.org", "TXT").harmless and sentences(found) == []
+    assert [weak in said for said in sentences(found, serious=False)] == ([True] if weak else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "stricter"),
+    [
+        ("v=DMARC1; p=reject", "none", "(reject) is stricter than mail_dmarc_policy (none)"),
+        ("v=DMARC1; p=none; sp=quarantine", "none", "(quarantine) is stricter than mail_dmarc_policy (none)"),
+        ("v=DMARC1; p=reject; sp=none", "none", ""),
+        ("v=DMARC1; p=reject", "reject", ""),
+        ("p=reject", "none", ""),
+    ],
+)
+def test_a_stricter_policy_above_a_domain_is_not_weakened(text: str, wanted: str, stricter: str) -> None:
+    of = site(mail_domains=["a.lists.example.org"], mail_dmarc_policy=wanted)
+    zones = {**published(of, "_dmarc"), "example.org": f'_dmarc TXT "{text}"\n'}
+    found = report(of, zones)
+    assert row(found, "_dmarc.a.lists.example.org", "TXT").status == "missing"
+    about = [said for said in sentences(found) if "_dmarc" in said]
+    assert [stricter in said for said in about] == ([True] if stricter else [])
+    own = report(of, {**published(of), "example.org": zones["example.org"]})
+    assert not [said for said in sentences(own) if "_dmarc" in said]
+
+
+@pytest.mark.parametrize(
     ("there", "status", "harmless"),
     [
+        ('"v=DKIM 1; k=rsa; p=QUJDREVG"', "different", False),
+        ('"v=DKIM1; k=r sa; p=QUJDREVG"', "different", False),
+        ('"v=DKIM1; h = sha1 : sha256; s= * ; p=QUJDREVG"', "different", True),
         ('"v=DKIM1; k=rsa; p=QUJD" "REVG"', "right", False),
         ('"p=QUJD REVG"', "right", False),
         ('"v=DKIM1; p=WFla"', "different", False),
