@@ -18,6 +18,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns i
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report, inventory, remote, zone_files
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer as Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, Questions, need_dnspython
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError, state_of
@@ -53,14 +54,17 @@ class ActionModule(ActionBase):
         updates = site.of(Variables).mail_dns_update
         if push and updates is None:
             raise SiteError([Problem("dns_push", push, "needs mail_dns_update, the name server to which records go")])
-        zones = zone.zones(site)
-        pushed = self._push(site) if push else Result()
+        pushed = self._push(site, resolvers) if push else Result()
+        zones = zone.zones(site)  # of the keys that the push has read
         report = dns_report.gather(site, Questions(resolvers))
         self._write(site, zones, report)
         for sentence in zone.warnings(site):
             self._display.warning(sentence)
         self._display.display(dns_report.table(report))
-        failures = [*_refusals(pushed, report), *([dns_report.refusal(report)] if strict else [])]
+        refusals = _refusals(pushed, report)
+        for sentence in (one.why for one in pushed.refused if one.why not in refusals):
+            self._display.warning(sentence)
+        failures = [*refusals, *([dns_report.refusal(report)] if strict else [])]
         return {
             "changed": bool(pushed.added or pushed.deleted),
             "zones": {name: text.splitlines() for name, text in zones.items()},
@@ -74,8 +78,11 @@ class ActionModule(ActionBase):
         if folder and not self._task.check_mode:
             zone_files.write(folder, {**zones, REPORT: json.dumps(report.data(), indent=1) + "\n"})
 
-    def _push(self, site: Site) -> Result:
-        pushed = Push(site, state_of(self, site), self._task.check_mode).run()
+    def _push(self, site: Site, resolvers: list[str]) -> Result:
+        def ask(name: str, kind: str) -> Asked:  # not the report's questions: a push changes what is answered
+            return Questions(resolvers).answer(name, kind)
+
+        pushed = Push(site, state_of(self, site), self._task.check_mode, ask).run()
         would = "would be " if self._task.check_mode else ""
         for word, lines in (("added", pushed.added), ("deleted", pushed.deleted)):
             for line in lines:

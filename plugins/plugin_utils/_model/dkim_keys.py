@@ -148,10 +148,17 @@ def records(keys: KeySet, domain: str) -> list[tuple[str, str]]:
     return [(name_of(key.selector, domain), key.record()) for key in keys.keys]
 
 
-def tags(text: str) -> list[tuple[str, str]]:
-    """Return names and values of a record's tags (RFC 6376, 3.2); white space means nothing in what is read here."""
-    pairs = (part.partition("=") for part in text.split(";") if part.strip())
-    return [(name.strip(), "".join(value.split())) for name, _sign, value in pairs]
+def tags(text: str, packed: Collection[str] = ("p",)) -> list[tuple[str, str]]:
+    """Return names and values of a record's tags (RFC 6376, 3.2), without the white space that may be around them.
+
+    packed: the tags in which it means nothing; in a list it may be around the colons (3.6.1).
+    """
+    pairs = [tuple(map(str.strip, part.split("=", 1))) for part in text.split(";") if part.strip()]
+    return [(one[0], _plain("".join(one[1:]), one[0] in packed)) for one in pairs]
+
+
+def _plain(value: str, packed: bool) -> str:
+    return "".join(value.split()) if packed else re.sub(r"\s*:\s*", ":", value)
 
 
 def fault(ours: str, theirs: str) -> str:

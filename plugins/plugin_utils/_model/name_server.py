@@ -31,7 +31,8 @@ class NameServer:
 def wrong(where: str, item: NameServer) -> Iterator[Problem]:
     """Yield what is wrong with a server's key; where: the variable."""
     if len(item.key_name) > 253 or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*\.?", item.key_name):
-        yield Problem(f"{where}.key_name", item.key_name, "must be the name of a key")
+        # Without the value: somebody may have exchanged name and secret.
+        yield Problem(f"{where}.key_name", None, "must be the name of a key")
     try:
         short = len(base64.b64decode(item.key_secret, validate=True)) < 12
     except (binascii.Error, ValueError):

@@ -76,15 +76,15 @@ def ask(name: str, kind: str, resolvers: Iterable[str] = (), patience: float = P
     except dns.resolver.NoNameservers as error:
         return Answer(name, kind, "unknown", why=_reason(error))
     except (dns.exception.DNSException, OSError, ValueError) as error:
-        return Answer(name, kind, "unknown", why=_shown(str(error))[:200] or type(error).__name__)
-    alias = _shown(str(answer.canonical_name)).rstrip(".").lower()
+        return Answer(name, kind, "unknown", why=shown(str(error))[:200] or type(error).__name__)
+    alias = shown(str(answer.canonical_name)).rstrip(".").lower()
     secure = bool(answer.response.flags & dns.flags.AD)
     alias = "" if alias == name.rstrip(".").lower() else alias
     if answer.rrset is None:
         return Answer(name, kind, "none", secure=secure, alias=alias)
     if len(answer.rrset) > _MOST_VALUES:  # which of them count, nobody could say
         return Answer(name, kind, "unknown", why=f"more than {_MOST_VALUES} records", secure=secure, alias=alias)
-    values = sorted(_text(record)[:_LONGEST] for record in answer.rrset)
+    values = sorted(text_of(record)[:_LONGEST] for record in answer.rrset)
     return Answer(name, kind, "found", tuple(values), answer.rrset.ttl, secure=secure, alias=alias)
 
 
@@ -105,13 +105,14 @@ def _resolver(resolvers: list[str], patience: float) -> t.Any:
     return found
 
 
-def _text(record: t.Any) -> str:
+def text_of(record: t.Any) -> str:
+    """Return a record's data as answers here have it."""
     if record.rdtype == 16:  # TXT: readers join its strings (RFC 7208 3.3, RFC 6376 3.6.2.2)
-        return _shown(b"".join(record.strings).decode("latin-1").replace("\\", "\\092"))
-    return _shown(str(record.to_text()))
+        return shown(b"".join(record.strings).decode("latin-1").replace("\\", "\\092"))
+    return shown(str(record.to_text()))
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """Return text with what no terminal may get as zone files have it: \\027."""
     return _UNSEEN.sub(lambda found: f"\\{ord(found[0]):03d}", text)
 
@@ -124,7 +125,7 @@ def meant(text: str) -> str:
 def _reason(error: t.Any) -> str:
     """Return what the servers said, such as SERVFAIL; the exception's own text names each of them."""
     said = [str(item[-2] if len(item) > 4 else item[-1]) for item in error.kwargs.get("errors", ())]
-    return ", ".join(dict.fromkeys(_shown(text)[:100] for text in said)) or "no server answered"
+    return ", ".join(dict.fromkeys(shown(text)[:100] for text in said)) or "no server answered"
 
 
 class Questions:

@@ -8,7 +8,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer, shown
 
 Status = t.Literal["right", "different", "missing", "unknown"]
 _LONGEST = 200  # of somebody else's text in a sentence
@@ -19,7 +19,7 @@ class Row:
     """A record of the site, and what the DNS has in its place.
 
     found: what is there instead. note: what that means, or why nobody could say. harmless: it differs, and mail goes on
-    as well.
+    as well. A note may quote what was read for comparing: it is escaped here.
     """
 
     owner: str
@@ -29,6 +29,9 @@ class Row:
     found: tuple[str, ...] = ()
     note: str = ""
     harmless: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "note", shown(self.note))
 
     @property
     def counts(self) -> bool:
@@ -42,6 +45,9 @@ class Finding:
 
     text: str
     serious: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", shown(self.text))
 
 
 def row(record: Record, status: Status, found: t.Iterable[str] = (), note: str = "", harmless: bool = False) -> Row:

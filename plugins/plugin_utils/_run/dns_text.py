@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing as t
 from collections.abc import Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record, joined
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_answers, spf
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_answers, dns_dmarc, spf
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, row, unknown
 
 Found = tuple[Row, list[Finding]]
-_TITLES = {"spf": "SPF", "dmarc": "DMARC", "dkim": "DKIM"}
-_DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")  # RFC 7489, 6.4: the first tag, in this spelling
+# Of these texts a name has one: of two, servers take none
+TITLES = {"spf": "an SPF", "dmarc": "a DMARC", "dkim": "a DKIM", "tlsrptv1": "a TLS-report"}
 # What a tag of DKIM means that is not there (RFC 6376, 3.6.1); v only says itself, n is for people
 _DKIM_DEFAULTS = {"k": "rsa", "s": "*"}
 
@@ -32,19 +31,15 @@ class Needs:
 
 def purpose(owner: str, text: str) -> str:
     """Return what a text is for; of one purpose a name has one text."""
+    text = dns_answers.meant(text)
     if spf.is_spf(text):
         return "spf"
-    if owner.startswith("_dmarc."):
+    if owner.startswith(dns_dmarc.PREFIX) and dns_dmarc.is_dmarc(text):
         return "dmarc"
     if "._domainkey." in owner:
         return "dkim"
     word = re.match(r"v\s*=\s*([A-Za-z0-9]+)", text)
     return word[1].lower() if word else text
-
-
-def tags(text: str) -> dict[str, str]:
-    """Return the tags of a record such as DMARC's (RFC 7489, 6.4)."""
-    return {name.lower(): value for name, value in dkim_keys.tags(dns_answers.meant(text))}
 
 
 def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found:
@@ -54,14 +49,15 @@ def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found
     ours = joined(record)
     what = purpose(record.owner, ours)
     there = [text for text in answer.values if purpose(record.owner, text) == what]
-    if what == "dmarc":
-        stray, there = there, [text for text in there if _DMARC.match(text)]
-        if stray and not there:
-            return row(record, "different", stray, "no DMARC record begins so: v=DMARC1; p=..."), []
+    stray = [text for text in answer.values if what == "dmarc" and "dmarc1" in text.lower()]
+    if stray and not there:
+        return row(record, "different", stray, "a DMARC record begins in another way: v=DMARC1; p=..."), []
     if not there:
-        return row(record, "missing"), []
-    if len(there) > 1 and what in _TITLES:
-        sentence = f"{record.owner} has {len(there)} {_TITLES[what]} records, and servers take none of them: leave one"
+        above = dns_dmarc.inherited(record.owner, ours, ask) if what == "dmarc" else ""
+        return row(record, "missing"), [Finding(above)] if above else []
+    if len(there) > 1 and what in TITLES:
+        title = TITLES[what].split()[1]
+        sentence = f"{record.owner} has {len(there)} {title} records, and servers take none of them: leave one"
         return row(record, "different", there), [Finding(sentence)]
     judge = {"spf": _spf, "dmarc": _dmarc, "dkim": _dkim}.get(what, _plain)
     verdicts = [judge(record, ours, text, needs, ask) for text in there]
@@ -69,7 +65,7 @@ def compare(record: Record, answer: Answer, needs: Needs, ask: spf.Ask) -> Found
 
 
 def _plain(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
-    same = tags(ours) == tags(theirs)
+    same = dns_dmarc.tags(ours) == dns_dmarc.tags(theirs)
     return row(record, "right") if same else row(record, "different", [theirs]), []
 
 
@@ -82,20 +78,28 @@ def _spf(record: Record, ours: str, theirs: str, needs: Needs, ask: spf.Ask) -> 
         findings.append(Finding(text, serious=False))
     if spf.same(ours, theirs):
         return row(record, "right"), findings
-    lacking = [one for one in needs.addresses if walk.policy.says(one) != "pass"]
+    if walk.wrong:
+        return row(record, "different", [theirs], "servers take it for no valid record"), findings
+    said = {one: walk.policy.says(one) for one in needs.addresses}
+    lacking = [one for one in said if said[one] not in ("pass", "unclear")]
     left_out = [name for name in needs.includes if name.lower() not in walk.names]
     if (lacking or left_out) and walk.unknown:
         return row(record, "unknown", [theirs], f"it could not be followed: {walk.unknown}"), findings
-    if lacking or left_out:
+    if lacking or (left_out and not walk.macros):
         who = " and ".join([*lacking, *(f"include:{name}" for name in left_out)])
         return row(record, "different", [theirs], f"it does not let the site's mail be sent by {who}"), findings
-    harmless = not any(finding.serious for finding in findings)
-    return row(record, "different", [theirs], "it lets the site send, and may stay", harmless), findings
+    if left_out or "unclear" in said.values():
+        return row(record, "unknown", [theirs], "whom it lets send depends on the message (macros, ptr)"), findings
+    if any(finding.serious for finding in findings):
+        return row(record, "different", [theirs]), findings
+    return row(record, "different", [theirs], "it lets the site send, and may stay", harmless=True), findings
 
 
 def _about_spf(owner: str, text: str, walk: spf.Walk) -> Iterable[str]:
     if spf.end(text) in ("+all", "all"):
         yield f"the SPF record of {owner} lets everybody send mail in its name (+all): end it in -all or ~all"
+    elif walk.policy.everybody:
+        yield f"the SPF record of {owner} lets everybody send mail in its name, by a network or by what it includes"
     if walk.lookups > spf.MOST_LOOKUPS or walk.cut:
         count = "too many" if walk.cut else walk.lookups
         yield (
@@ -113,15 +117,18 @@ def _about_spf(owner: str, text: str, walk: spf.Walk) -> Iterable[str]:
 
 
 def _dmarc(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
-    said, wanted = tags(theirs), tags(ours)
+    said, wanted = dns_dmarc.tags(theirs), dns_dmarc.tags(ours)
     policy = said.get("p", "").lower()
-    if policy not in ("none", "quarantine", "reject"):
+    if policy not in dns_dmarc.POLICIES:
         what = f"p={policy[:40]}" if policy else "no p="
         text = f"{record.owner} has a DMARC record with {what}: p must be none, quarantine or reject"
         return row(record, "different", [theirs]), [Finding(text)]
     if said | {"p": policy} == wanted:
         return row(record, "right"), []
-    return row(record, "different", [theirs], "it is valid, and may stay", harmless=True), []
+    weak = ", ".join(dns_dmarc.weaker(said, wanted))
+    text = f"the DMARC record at {record.owner} does less than the site's variables say ({weak[:200]})"
+    findings = [Finding(text, serious=False)] if weak else []
+    return row(record, "different", [theirs], "it is valid, and may stay", harmless=True), findings
 
 
 def _dkim(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) -> Found:
@@ -129,9 +136,10 @@ def _dkim(record: Record, ours: str, theirs: str, _needs: Needs, _ask: spf.Ask) 
     if fault:
         return row(record, "different", [theirs], f"what the site signs does not pass: it {fault}"), []
 
-    def rest(found: dict[str, str]) -> dict[str, t.Any]:
+    def rest(text: str) -> dict[str, str]:
+        found = _DKIM_DEFAULTS | dict(dkim_keys.tags(dns_answers.meant(text)))
         return {name: value for name, value in found.items() if name not in ("v", "n")}
 
-    if rest(_DKIM_DEFAULTS | tags(theirs)) == rest(_DKIM_DEFAULTS | tags(ours)):
+    if rest(theirs) == rest(ours):
         return row(record, "right"), []
     return row(record, "different", [theirs], "it has the right key, and other tags", harmless=True), []

@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterable
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.name_server import NameServer
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, text_of
 
 T = t.TypeVar("T")
 _PATIENCE = 10.0  # seconds for an answer
 _AT_ONCE = 8  # questions
+
+
+class UpdateRefused(DnsError):
+    """The server itself says, signed, that it has changed nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +102,17 @@ class Server:
 
         return dns.rdata.from_text("IN", record.kind, record.data)
 
+    def check(self, record: Record) -> None:
+        """Raise ValueError where a record can be none in the DNS."""
+        import dns.exception
+        import dns.name
+
+        try:
+            dns.name.from_text(record.owner)
+            self.parsed(record)
+        except (dns.exception.DNSException, NotImplementedError) as error:
+            raise ValueError from error
+
     def key(self, data: t.Any) -> t.Any:
         """Return what two records have in common that mean the same."""
         if data.rdtype == 16:  # TXT: readers join its strings
@@ -105,9 +120,8 @@ class Server:
         return data.to_digestable()
 
     def text(self, data: t.Any) -> str:
-        """Return a text (TXT) for people: what no terminal may get is left out."""
-        found = b"".join(data.strings).decode("latin-1")
-        return "".join(letter if " " <= letter <= "~" else "?" for letter in found)
+        """Return a text (TXT) as answers of resolvers have it."""
+        return text_of(data)
 
     def update(self, zone: str, changes: Iterable[Change], ttl: int) -> bool:
         """Change records where all of them are still as they were read; tell whether they were."""
@@ -132,7 +146,7 @@ class Server:
         if answer in (dns.rcode.YXRRSET, dns.rcode.NXRRSET, dns.rcode.YXDOMAIN, dns.rcode.NXDOMAIN):
             return False
         if answer != dns.rcode.NOERROR:
-            raise DnsError(f"{self.title} does not change zone {zone}: {dns.rcode.to_text(answer)}")
+            raise UpdateRefused(f"{self.title} does not change zone {zone}: {dns.rcode.to_text(answer)}")
         return True
 
     def _asked(self, name: t.Any, kind: str) -> t.Any:

@@ -16,38 +16,77 @@ from collections.abc import Callable, Iterable
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
 
 Ask = Callable[[str, str], Answer]
+Says = t.Literal["pass", "fail", "softfail", "neutral", "unclear"]
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MOST_LOOKUPS, MOST_VOID = 10, 2  # 4.6.4
 _MOST_EXCHANGERS = 10
 _QUESTIONS, _DEPTH, _TERMS = 80, 12, 100  # where this program stops
-_QUALIFIERS = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
-_TERM = re.compile(r"([-+~?]?)(all|include|a|mx|ptr|ip4|ip6|exists)(?:([:/])(.*))?", re.IGNORECASE)
+_QUALIFIERS: dict[str, Says] = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
+_TERM = re.compile(r"([-+~?]?)(all|include|a|mx|ptr|ip4|ip6|exists)([:/].*)?", re.IGNORECASE)
 _MODIFIER = re.compile(r"([a-z][a-z0-9._-]*)=(.*)", re.IGNORECASE)
+_LENGTH = r"(0|[1-9][0-9]{0,2})"
+_TARGET = re.compile(rf"(?::(.*?))?(?:/{_LENGTH})?(?://{_LENGTH})?")  # of a and mx: 5.3, 5.4
+_ADDRESS = re.compile(rf":([0-9a-f.:]+)(?:/{_LENGTH})?", re.IGNORECASE)  # 5.6
+_MACRO = re.compile(r"%(?:\{[slodiphcrtv][0-9]*r?[-.+,/_=]*\}|[%_-])", re.IGNORECASE)  # 7.1
+_TOP_LABEL = re.compile("(?=[a-z0-9-]*[a-z-])[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.IGNORECASE)
+# Nobody has these (RFC 5737, 3849, 9637): where all of a version may send, everybody may.
+_STRANGERS = (("203.0.113.77", "198.51.100.77"), ("2001:db8:ffff::1", "3fff:ff::1"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """One mechanism: to which addresses it applies, itself or by the policy inside of it."""
+    """One mechanism: to which addresses it applies, itself or by the policy inside of it.
 
-    says: str
+    everyone: to all. unclear: that depends on the message.
+    """
+
+    says: Says
     networks: tuple[Network, ...] = ()
     inside: Policy | None = None
     everyone: bool = False
+    unclear: bool = False
+
+    def applies(self, one: Address) -> bool | None:
+        """Tell whether it applies to an address; None where that depends on the message."""
+        if self.inside:
+            said = self.inside.verdict(one)
+            return None if said == "unclear" else said == "pass"
+        if self.unclear:
+            return None
+        return self.everyone or any(one.version == network.version and one in network for network in self.networks)
 
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
     terms: tuple[Term, ...] = ()
     redirect: Policy | None = None
+    unclear: bool = False
 
-    def says(self, address: str) -> str:
-        """Return pass, fail, softfail or neutral for an address; what depends on the message applies to none."""
-        one = ipaddress.ip_address(address)
+    def says(self, address: str) -> Says:
+        """Return what is said of an address; unclear where it depends on the message."""
+        return self.verdict(ipaddress.ip_address(address))
+
+    def verdict(self, one: Address) -> Says:
+        if self.unclear:
+            return "unclear"
+        doubts: set[Says] = set()
+        said: Says = "neutral"
         for term in self.terms:
-            within = any(one.version == network.version and one in network for network in term.networks)
-            if term.everyone or within or (term.inside and term.inside.says(address) == "pass"):
-                return term.says
-        return self.redirect.says(address) if self.redirect else "neutral"
+            applies = term.applies(one)
+            if applies:
+                said = term.says
+                break
+            if applies is None:
+                doubts.add(term.says)
+        else:
+            said = self.redirect.verdict(one) if self.redirect else said
+        return said if doubts <= {said} else "unclear"
+
+    @property
+    def everybody(self) -> bool:
+        """Tell whether any address may send."""
+        return any(all(self.says(one) == "pass" for one in strangers) for strangers in _STRANGERS)
 
 
 def is_spf(text: str) -> bool:
@@ -65,7 +104,8 @@ class Walk:
     """One record with all that it leads to.
 
     lookups: how many terms ask the DNS, all of them together. void: how many names gave nothing. wrong: sentences on
-    what makes it invalid. unknown: why it could not be followed. names: all that it includes.
+    what makes it invalid. unknown: why it could not be followed. names: those by which it lets others send. macros:
+    whether it lets somebody send by what depends on the message.
     """
 
     def __init__(self, domain: str, text: str, ask: Ask) -> None:
@@ -73,54 +113,63 @@ class Walk:
         self.wrong: list[str] = []
         self.unknown = ""
         self.names: set[str] = set()
+        self.macros = False
         self._ask = ask
         self._left = _QUESTIONS
-        self.policy = self._follow(domain.lower(), text, ())
+        self.policy = self._follow(domain.lower(), text, (), passes=True)
 
     @property
     def cut(self) -> bool:
         """Tell whether it leads on beyond what this program follows."""
         return self._left <= 0
 
-    def _follow(self, domain: str, text: str, above: tuple[str, ...]) -> Policy:
-        terms, redirect = [], ""
-        for word in text.split()[1 : _TERMS + 1]:
+    def _follow(self, domain: str, text: str, above: tuple[str, ...], passes: bool) -> Policy:
+        """Return the policy of a record. passes: whether those that it lets send may send at all."""
+        words = [word for word in text.split(" ")[1 : _TERMS + 1] if word]
+        for fault in faults(words):
+            self._say(f"the SPF record of {domain} {fault}")
+        terms: list[Term] = []
+        for word in words:
             found = _TERM.fullmatch(word)
-            modifier = _MODIFIER.fullmatch(word)
-            if found:
-                terms.append(self._term(found, domain, (*above, domain)))
-            elif modifier and modifier[1].lower() == "redirect":
-                redirect = modifier[2].lower().rstrip(".")
-            elif not modifier:
-                self._say(f"the SPF record of {domain} has the word {word[:60]}, which means nothing")
-        if not redirect or any(term.everyone for term in terms):
+            if not found or fault_of(word):
+                continue
+            terms.append(self._term(found, domain, (*above, domain), passes))
+            if found[2].lower() == "all":  # what follows, a redirect too, is for nobody (5.1)
+                return Policy(tuple(terms))
+        pairs = [found for word in words if (found := _MODIFIER.fullmatch(word)) and not fault_of(word)]
+        redirect = next((found[2] for found in pairs if found[1].lower() == "redirect"), "")
+        if not redirect:
             return Policy(tuple(terms))
-        return Policy(tuple(terms), self._other(redirect, domain, (*above, domain)))
+        return Policy(tuple(terms), self._other(redirect, domain, (*above, domain), passes))
 
-    def _term(self, found: re.Match[str], domain: str, above: tuple[str, ...]) -> Term:
-        says, name = _QUALIFIERS[found[1] or "+"], found[2].lower()
-        rest = found[4] or ""
+    def _term(self, found: re.Match[str], domain: str, above: tuple[str, ...], passes: bool) -> Term:
+        says, name, rest = _QUALIFIERS[found[1] or "+"], found[2].lower(), found[3] or ""
+        passes = passes and says == "pass"
         if name == "all":
             return Term(says, everyone=True)
         if name in ("ip4", "ip6"):
-            return Term(says, self._networks([rest]))
+            return Term(says, (ipaddress.ip_network(rest[1:], strict=False),))
         if name == "include":
-            target = rest.lower().rstrip(".")
-            self.names.add(target)
-            return Term(says, inside=self._other(target, domain, above))
-        target, lengths = _target(found, domain)
-        if name in ("ptr", "exists") or "%" in target:  # depends on the message
-            self.lookups += 1
-            return Term(says)
+            return Term(says, inside=self._other(rest[1:], domain, above, passes))
         self.lookups += 1
+        target, lengths = _target(rest, domain)
+        if name == "ptr" or "%" in target:
+            self.macros = self.macros or passes
+            return Term(says, unclear=True)
+        if name == "exists":
+            return Term(says, everyone=bool(self._addresses([target], ("", ""), void=True, kinds=("A",))))
         hosts = [target] if name == "a" else self._exchangers(target)
         return Term(says, self._networks(self._addresses(hosts, lengths, void=name == "a")))
 
-    def _other(self, target: str, domain: str, above: tuple[str, ...]) -> Policy:
+    def _other(self, target: str, domain: str, above: tuple[str, ...], passes: bool) -> Policy:
         """Return the policy of another name (include, redirect)."""
         self.lookups += 1
+        target = target.lower().rstrip(".")
         if "%" in target:
-            return Policy()
+            self.macros = self.macros or passes
+            return Policy(unclear=True)
+        if passes:
+            self.names.add(target)
         if target in above:
             self._say(f"the SPF record of {target} includes itself")
             return Policy()
@@ -134,7 +183,7 @@ class Walk:
             count = "no SPF record" if not texts else "more than one SPF record"
             self._say(f"the SPF record of {domain} includes {target[:100]}, which has {count}")
             return Policy()
-        return self._follow(target, texts[0], above)
+        return self._follow(target, texts[0], above, passes)
 
     def _exchangers(self, domain: str) -> list[str]:
         answer = self._asked(domain, "MX")
@@ -145,11 +194,13 @@ class Walk:
             self._say(f"{domain} has more than {_MOST_EXCHANGERS} MX hosts, which its SPF record names")
         return [host for host in hosts if host][:_MOST_EXCHANGERS]
 
-    def _addresses(self, hosts: Iterable[str], lengths: tuple[str, str], void: bool) -> list[str]:
+    def _addresses(
+        self, hosts: Iterable[str], lengths: tuple[str, str], void: bool, kinds: Iterable[str] = ("A", "AAAA")
+    ) -> list[str]:
         found: list[str] = []
         for host in hosts:
-            answers = [self._asked(host, kind) for kind in ("A", "AAAA")]
-            for answer, length in zip(answers, lengths, strict=True):
+            answers = [self._asked(host, kind) for kind in kinds]
+            for answer, length in zip(answers, lengths, strict=False):
                 found += [f"{value}{length}" for value in (answer.values if answer else ())]
             if void and all(answer and answer.status == "none" for answer in answers):
                 self.void += 1
@@ -178,13 +229,59 @@ class Walk:
             self.wrong.append(sentence)
 
 
-def _target(found: re.Match[str], domain: str) -> tuple[str, tuple[str, str]]:
-    """Return the name that a or mx asks for, and the lengths of its networks: a:mail.example.org/28//64."""
-    text = f"{found[3] or ''}{found[4] or ''}"
-    name, slash, lengths = text.partition("/")
-    four, double, six = f"{slash}{lengths}".partition("//")
-    target = name.removeprefix(":").lower().rstrip(".") or domain
-    return target, (four, f"/{six}" if double else "")
+def faults(words: Iterable[str]) -> Iterable[str]:
+    """Yield what makes a record's words invalid, as the end of a sentence whose subject is the record."""
+    yield from filter(None, map(fault_of, words))
+    names = [found[1].lower() for word in words if (found := _MODIFIER.fullmatch(word))]
+    yield from (f"has more than one {name}=" for name in ("redirect", "exp") if names.count(name) > 1)  # 6
+
+
+def fault_of(word: str) -> str:
+    """Return what is wrong with a word, as the end of a sentence."""
+    found, modifier = _TERM.fullmatch(word), _MODIFIER.fullmatch(word)
+    if found:
+        fits = _fits(found[2].lower(), found[3] or "")
+    elif modifier:
+        fits = modifier[1].lower() not in ("redirect", "exp") or _is_domain(modifier[2])
+    else:
+        fits = False
+    return "" if fits else f"has the word {word[:60]}, which means nothing"
+
+
+def _fits(name: str, rest: str) -> bool:
+    """Tell whether what follows a mechanism's name may stand there."""
+    if name == "all":
+        return not rest
+    if name in ("ip4", "ip6"):
+        found = _ADDRESS.fullmatch(rest)
+        try:
+            return bool(found) and ipaddress.ip_network(rest[1:], strict=False).version == int(name[2])
+        except ValueError:
+            return False
+    if name in ("include", "exists"):
+        return rest.startswith(":") and _is_domain(rest[1:])
+    if name == "ptr":
+        return not rest or (rest.startswith(":") and _is_domain(rest[1:]))
+    found = _TARGET.fullmatch(rest)
+    if not found:
+        return False
+    return (found[1] is None or _is_domain(found[1])) and int(found[2] or 0) <= 32 and int(found[3] or 0) <= 128
+
+
+def _is_domain(text: str) -> bool:
+    """Tell whether a text names a domain, with macros or without (7.1: domain-spec)."""
+    plain = _MACRO.sub("m", text)
+    labels = plain.removesuffix(".").split(".")
+    if "%" in plain or not plain.isascii() or len(plain) > 254 or not all(0 < len(label) < 64 for label in labels):
+        return False
+    return text.endswith("}") or (len(labels) > 1 and _TOP_LABEL.fullmatch(labels[-1]) is not None)
+
+
+def _target(rest: str, domain: str) -> tuple[str, tuple[str, str]]:
+    """Return the name that a term asks for, and the lengths of its networks: a:mail.example.org/28//64."""
+    found = _TARGET.fullmatch(rest)
+    name, four, six = found.groups() if found else (None, None, None)
+    return (name or domain).lower().rstrip("."), (f"/{four}" if four else "", f"/{six}" if six else "")
 
 
 def same(one: str, other: str) -> bool:

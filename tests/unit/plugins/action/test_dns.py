@@ -79,6 +79,7 @@ def test_a_record_of_ones_own_that_serves_as_well_may_stay(site: Site) -> None:
     site.server.add("example.org", "TXT", '"v=spf1 ip4:192.0.2.25 -all"')
     well = site.run(push=True, strict=True)
     assert well.returncode == 0 and "1 of your own may stay" in well.stdout, well.stdout
+    assert "[WARNING]: example.org has an SPF record that this site has not sent" in well.stdout
 
 
 def test_what_is_wrong_is_named_before_anything_is_asked(site: Site) -> None:

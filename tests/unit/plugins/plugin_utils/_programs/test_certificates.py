@@ -410,7 +410,7 @@ def test_the_call_of_the_acme_client() -> None:
         ),
         ({"challenge": "dns-01"}, "mail_acme.public.dns: is required for challenge dns-01, and for that one only"),
         ({"dns": DNS}, "mail_acme.public.dns: is required for challenge dns-01, and for that one only"),
-        ({"challenge": "dns-01", "dns": {**DNS, "key_name": "a b"}}, "mail_acme.public.dns.key_name is 'a b': must be"),
+        ({"challenge": "dns-01", "dns": {**DNS, "key_name": "a b"}}, "mail_acme.public.dns.key_name: must be"),
         ({"challenge": "dns-01", "dns": {**DNS, "key_secret": "?"}}, "mail_acme.public.dns.key_secret: must be a key"),
         ({"challenge": "dns-01", "dns": {**DNS, "port": 0}}, "mail_acme.public.dns.port is 0: must be from 1 to 65535"),
         ({"challenge": "dns-01", "dns": {**DNS, "wait": -1}}, "mail_acme.public.dns.wait is -1: must be from 0 to"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import typing as t
@@ -15,13 +16,16 @@ import dns.rdatatype
 import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, new_set
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import stored_dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, Questions
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
-from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change
+from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_wire import Change, UpdateRefused
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
 from ansible_collections.postamt.mail.tests.lib.dns_server import DnsServer
 from ansible_collections.postamt.mail.tests.lib.looks import looked
@@ -103,7 +107,9 @@ def test_a_host_that_was_not_seen_keeps_its_addresses(tmp_path: Path) -> None:
     ("line", "place", "sentence"),
     [
         ('@ TXT "v=spf1 include:x.test -all"', (DOMAIN, "TXT"), "has an SPF record that this site has not sent"),
-        ('_dmarc TXT "v=DMARC1; p=reject"', ("_dmarc.example.org", "TXT"), "has an DMARC record that this"),
+        ('_dmarc TXT "v=DMARC1; p=reject"', ("_dmarc.example.org", "TXT"), "has a DMARC record that this"),
+        ('_dmarc TXT "v=DMARC1\\009; p=reject"', ("_dmarc.example.org", "TXT"), "has a DMARC record that this"),
+        ('_smtp._tls TXT "v=TLSRPTv1; rua=mailto:x@x.test"', ("_smtp._tls.example.org", "TXT"), "has a TLS-report rec"),
         ("_dmarc CNAME dmarc.test.", ("_dmarc.example.org", "TXT"), "is an alias (CNAME) of dmarc.test, and can have"),
     ],
 )
@@ -112,12 +118,36 @@ def test_no_record_is_made_void_by_a_second_one(
 ) -> None:
     with serve({"example.org": f"{line}\n"}) as server:
         before = server.texts(*place)
-        done = push(site(server), tmp_path)
+        of = site(server, mail_tls_reports="tls@example.org")
+        done = push(of, tmp_path)
         assert [(one.owner, one.kind) for one in done.refused] == [place]
         assert sentence in done.refused[0].why
         assert server.texts(*place) == before
         assert server.texts(DOMAIN, "MX") == ["10 mail.example.org."]  # the others are sent
-        assert push(site(server), tmp_path, check=True).added == []
+        assert push(of, tmp_path, check=True).added == []
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "sentence"),
+    [({}, "policy (reject) is stricter"), ({"_dmarc.example.net": "servfail"}, "nobody could")],
+)
+def test_no_policy_is_weakened_that_a_domain_has_from_above(
+    tmp_path: Path, behaviour: dict[str, str], sentence: str
+) -> None:
+    above = DnsServer({"example.net": '_dmarc TXT "v=DMARC1; p=reject"\n'}, behaviour=behaviour)
+    with serve() as server, above:
+        of = site(server, mail_domains=["lists.example.net"])
+        done = Push(of, State(str(tmp_path / "state")), False, Questions([above.resolver]).answer).run()
+        assert [(one.owner, sentence in one.why) for one in done.refused] == [("_dmarc.lists.example.net", True)]
+        assert server.texts("_dmarc.lists.example.net", "TXT") == []
+        server.add("_dmarc.lists.example.net", "TXT", '"v=DMARC1; p=none"')  # somebody has decided that
+        assert Push(of, State(str(tmp_path / "state")), True, Questions([above.resolver]).answer).run().refused == []
+
+
+def test_a_text_for_something_else_is_no_dmarc_record(tmp_path: Path) -> None:
+    with serve({"example.org": '_dmarc TXT "google-verification=1"\n'}) as server:
+        assert push(site(server), tmp_path).refused == []
+        assert server.texts("_dmarc.example.org", "TXT") == ['"google-verification=1"', '"v=DMARC1; p=none"']
 
 
 def test_what_somebody_changes_meanwhile_is_not_lost(tmp_path: Path) -> None:
@@ -194,11 +224,84 @@ def test_a_server_that_is_not_there_or_refuses(tmp_path: Path) -> None:
             push(site(server, mail_dns_update={"zones": [DOMAIN]}), tmp_path)
 
 
-def test_a_memory_that_is_damaged_stops_the_push(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    ['{"x": 1}', '["abc"]', '[["a", "A", 1]]', '[["a..b", "A", "192.0.2.1"]]', '[["a", "A", "x"]]', "[" * 9999],
+)
+def test_a_memory_that_is_damaged_stops_the_push(tmp_path: Path, content: str) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
-    (tmp_path / "state" / "dns.json").write_text('{"x": 1}', encoding="utf-8")
+    (tmp_path / "state" / "dns.json").write_text(content, encoding="utf-8")
     with serve() as server, pytest.raises(StateError, match="dns.json must be a list of records in JSON"):
         push(site(server), tmp_path)
+
+
+def keep(folder: Path, known: DomainKeys, domain: str = DOMAIN) -> None:
+    stored_dkim_keys.change(State(str(folder / "state")), lambda _known: {Domain(domain): known})
+
+
+def key_records(server: DnsServer, known: DomainKeys, domain: str = DOMAIN) -> list[bool]:
+    return [bool(server.texts(name, "TXT")) for name, _text in known.records(domain)]
+
+
+OLD, NEW = (DomainKeys(new_set(date)) for date in ("20250101", "20260101"))
+
+
+@pytest.mark.parametrize("why", ["unsigned", "lost", "broken", "left"])
+def test_records_of_keys_stay_that_nobody_has_withdrawn(tmp_path: Path, why: str) -> None:
+    keep(tmp_path, OLD, "example.net")
+    place = tmp_path / "state" / stored_dkim_keys.DKIM_FILE
+    with serve() as server:
+        push(site(server, mail_domains=[DOMAIN, "example.net"]), tmp_path)
+        assert key_records(server, OLD, "example.net") == [True, True]
+        if why == "lost":
+            place.unlink()
+        if why == "broken":
+            place.write_text("nonsense", encoding="utf-8")
+        domains = [DOMAIN] if why == "left" else [DOMAIN, "example.net"]
+        done = push(site(server, mail_domains=domains, mail_dkim=why in ("lost", "left")), tmp_path)
+        assert key_records(server, OLD, "example.net") == [True, True]
+        assert not [line for line in done.deleted if "_domainkey" in line]
+        assert any("ed20250101._domainkey.example.net" in one and "stay, since mail" in one for one in done.notes)
+
+
+def test_records_of_keys_that_were_withdrawn_go(tmp_path: Path) -> None:
+    keep(tmp_path, dataclasses.replace(NEW, former=OLD.signing))
+    with serve() as server:
+        push(site(server), tmp_path)
+        assert key_records(server, OLD) == key_records(server, NEW) == [True, True]
+        keep(tmp_path, NEW)
+        done = push(site(server), tmp_path)
+        assert (key_records(server, OLD), key_records(server, NEW)) == ([False, False], [True, True])
+        assert not [note for note in done.notes if "DKIM" in note]
+
+
+def test_keys_are_those_of_the_time_at_which_the_push_has_the_lock(tmp_path: Path) -> None:
+    keep(tmp_path, OLD)
+    with serve() as server:
+        waiting = Push(site(server), State(str(tmp_path / "state")), False)
+        keep(tmp_path, NEW)
+        waiting.run()
+        assert (key_records(server, OLD), key_records(server, NEW)) == ([False, False], [True, True])
+
+
+@pytest.mark.parametrize("error", [DnsError("no answer"), UpdateRefused("REFUSED")])
+def test_records_are_forgotten_only_where_the_server_says_that_they_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: DnsError
+) -> None:
+    def lost(name: str, changes: Iterable[Change], ttl: int) -> bool:
+        if not isinstance(error, UpdateRefused):
+            sent(name, changes, ttl)
+        raise error
+
+    with serve() as server:
+        cut = Push(site(server, ("192.0.2.25", "192.0.2.26")), State(str(tmp_path / "state")), False)
+        sent = cut._server.update
+        monkeypatch.setattr(cut._server, "update", lost)
+        with pytest.raises(DnsError):
+            cut.run()
+        assert bool(kept(tmp_path)) is not isinstance(error, UpdateRefused)
+        push(site(server), tmp_path)
+        assert server.texts(NAME, "A") == ["192.0.2.25"]
 
 
 @pytest.mark.parametrize(
@@ -206,7 +309,8 @@ def test_a_memory_that_is_damaged_stops_the_push(tmp_path: Path) -> None:
     [
         ({"key_secret": "no-base64-at-all!"}, "mail_dns_update.key_secret: must be a key in base64"),
         ({"key_secret": "abcd"}, "mail_dns_update.key_secret: must be a key in base64"),
-        ({"key_name": "a..b"}, "mail_dns_update.key_name is 'a..b': must be the name of a key"),
+        ({"key_name": "a..b"}, "mail_dns_update.key_name: must be the name of a key"),
+        ({"key_name": SECRET, "key_secret": "mail-dns"}, "mail_dns_update.key_name: must be the name of a key"),
         ({"server": "ns.example.org"}, "mail_dns_update.server is 'ns.example.org': must be an IPv4 or IPv6 address"),
         ({"key_algorithm": "HMAC-MD5"}, "mail_dns_update.key_algorithm is 'HMAC-MD5': must be one of HMAC-SHA256"),
     ],
@@ -215,6 +319,7 @@ def test_settings_that_are_wrong_are_named(said: dict[str, str], sentence: str) 
     with serve() as server, pytest.raises(SiteError) as caught:
         site(server, mail_dns_update=said)
     assert sentence in str(caught.value)
+    assert SECRET not in str(caught.value)
     assert said.get("key_secret", "-") not in str(caught.value) or "key_secret" not in said
 
 

@@ -20,7 +20,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report, zone_files
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Questions
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Row
 from ansible_collections.postamt.mail.tests.lib.dns_server import DnsServer, silent_port
@@ -147,6 +147,42 @@ SPF = '"v=spf1 mx -all"'
         ("v=spf1 mx ipv4:192.0.2.1 -all", "different", False, "has the word ipv4:192.0.2.1, which means nothing"),
         ("v=spf1 mx include:deaf.example.org -all", "different", True, ""),
         ("v=spf1 include:deaf.example.org -all", "unknown", False, ""),
+        ("v=spf1 redirect=open.example.org", "different", False, "lets everybody send mail in its name, by a net"),
+        ("v=spf1 include:open.example.org -all", "different", False, "lets everybody send mail in its name, by a net"),
+        ("v=spf1 ip4:0.0.0.0/0 ip6:::/0", "different", False, "lets everybody send mail in its name, by a network"),
+        ("v=spf1 include:%{i}._ip.example.org -all", "unknown", False, ""),
+        ("v=spf1 exists:%{i}.example.org ~all", "unknown", False, ""),
+        ("v=spf1 redirect=%{d2}.example.org", "unknown", False, ""),
+        ("v=spf1 mx exists:%{i}.example.org -all", "different", True, ""),
+        ("v=spf1 -exists:%{i}.example.org mx -all", "unknown", False, ""),
+        ("v=spf1 exists:mail.example.org -all", "different", False, "lets everybody send mail in its name, by a net"),
+        ("v=spf1 -all mx", "different", False, ""),
+        *(
+            (f"v=spf1 mx {word} -all", "different", False, f"has the word {word}, which means nothing")
+            for word in [
+                "ip4:2001:db8::25",
+                "ip6:192.0.2.1",
+                "ip4:192.0.2.0/255.255.255.0",
+                "ip6:fe80::1%eth0",
+                "all:foo",
+                "redirect=",
+                "mx/024",
+                "mx/33",
+                "a//129",
+                "a:..",
+                "a:example.org:25",
+                "mx/",
+                "include:",
+                "-all;",
+                "include",
+                "ip4",
+                "ip4:192.0.2.0/08",
+                "exists:%{x}.example.org",
+                "a:example.1",
+                "ptr/24",
+            ]
+        ),
+        ("v=spf1 mx redirect=own.example.org redirect=own.example.org", "different", False, "more than one redirect="),
     ],
 )
 def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
@@ -154,6 +190,7 @@ def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
 ) -> None:
     more = "\n".join(
         [
+            'open.example.org. TXT "v=spf1 +all"',
             'own.example.org. TXT "v=spf1 mx:example.org -all"',
             'other.example.org. TXT "v=spf1 ip4:198.51.100.1 -all"',
             'loop.example.org. TXT "v=spf1 include:loop2.example.org -all"',
@@ -172,6 +209,33 @@ def test_an_spf_record_of_ones_own_is_judged_by_what_it_does(
     one = row(found, "example.org", "TXT")
     assert (one.status, one.harmless) == (status, harmless), (one, sentences(found))
     assert [sentence in said for said in sentences(found)] == ([True] if sentence else []), sentences(found)
+    assert ("may stay" in one.note) is harmless
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "note"),
+    [
+        ("include:own.example.org -all", "different", "may stay"),
+        ("redirect=own.example.org", "different", "may stay"),
+        ("mx redirect=own.example.org", "different", "may stay"),
+        ("include:via.example.org -all", "different", "may stay"),
+        ("mx -all include:own.example.org", "different", "sent by include:own.example.org"),
+        ("mx -include:own.example.org -all", "different", "sent by include:own.example.org"),
+        ("mx ?include:own.example.org -all", "different", "sent by include:own.example.org"),
+        ("mx ~include:via.example.org -all", "different", "sent by include:own.example.org"),
+        ("mx -all redirect=own.example.org", "different", "sent by include:own.example.org"),
+        ("mx include:%{d}.example.org -all", "unknown", "depends on the message (macros"),
+    ],
+)
+def test_a_name_counts_as_included_only_where_it_lets_somebody_send(text: str, status: str, note: str) -> None:
+    of = site(mail_spf_includes=["own.example.org"])
+    more = [
+        'own.example.org. TXT "v=spf1 mx:example.org -all"',
+        'via.example.org. TXT "v=spf1 include:own.example.org -all"',
+    ]
+    one = row(report(of, published(of, "v=spf1", "\n".join([*more, f'example.org. TXT "v=spf1 {text}"']))),
+              "example.org", "TXT")  # fmt: skip
+    assert (one.status, note in one.note) == (status, True), one
 
 
 def test_two_spf_records_are_as_good_as_none() -> None:
@@ -225,8 +289,48 @@ def test_dmarc_records_that_nobody_takes(text: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "weak"),
+    [
+        ("v=DMARC1; p=none", "(p=none, no rua=mailto:a@example.org)"),
+        ("v=DMARC1; p=reject; rua=mailto:b@x.test,mailto:A@example.org!10m", ""),
+        ("v=DMARC1; p=reject; sp=none; pct=5; rua=mailto:a@example.org", "(sp=none, pct=5)"),
+        ("v=DMARC1; p=reject; pct=100; adkim=s; rua=mailto:a@example.org", ""),
+    ],
+)
+def test_a_policy_that_does_less_than_the_sites_is_named(text: str, weak: str) -> None:
+    of = site(mail_dmarc_policy="reject", mail_dmarc_reports="a@example.org")
+    found = report(of, published(of, "_dmarc", f'_dmarc.example.org. TXT "{text}"'))
+    assert row(found, "_dmarc.example.org", "TXT").harmless and sentences(found) == []
+    assert [weak in said for said in sentences(found, serious=False)] == ([True] if weak else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "stricter"),
+    [
+        ("v=DMARC1; p=reject", "none", "(reject) is stricter than mail_dmarc_policy (none)"),
+        ("v=DMARC1; p=none; sp=quarantine", "none", "(quarantine) is stricter than mail_dmarc_policy (none)"),
+        ("v=DMARC1; p=reject; sp=none", "none", ""),
+        ("v=DMARC1; p=reject", "reject", ""),
+        ("p=reject", "none", ""),
+    ],
+)
+def test_a_stricter_policy_above_a_domain_is_not_weakened(text: str, wanted: str, stricter: str) -> None:
+    of = site(mail_domains=["a.lists.example.org"], mail_dmarc_policy=wanted)
+    zones = {**published(of, "_dmarc"), "example.org": f'_dmarc TXT "{text}"\n'}
+    found = report(of, zones)
+    assert row(found, "_dmarc.a.lists.example.org", "TXT").status == "missing"
+    about = [said for said in sentences(found) if "_dmarc" in said]
+    assert [stricter in said for said in about] == ([True] if stricter else [])
+    own = report(of, {**published(of), "example.org": zones["example.org"]})
+    assert not [said for said in sentences(own) if "_dmarc" in said]
+
+
+@pytest.mark.parametrize(
     ("there", "status", "harmless"),
     [
+        ('"v=DKIM 1; k=rsa; p=QUJDREVG"', "different", False),
+        ('"v=DKIM1; k=r sa; p=QUJDREVG"', "different", False),
+        ('"v=DKIM1; h = sha1 : sha256; s= * ; p=QUJDREVG"', "different", True),
         ('"v=DKIM1; k=rsa; p=QUJD" "REVG"', "right", False),
         ('"p=QUJD REVG"', "right", False),
         ('"v=DKIM1; p=WFla"', "different", False),
@@ -327,6 +431,20 @@ def test_reports_on_tls_are_asked_for_where_somebody_reads_them() -> None:
     assert "_tls" not in zone.zones(site())["example.org.zone"]
 
 
+def test_two_records_for_reports_on_tls_are_as_good_as_none() -> None:
+    of = site(mail_tls_reports="tls@example.org")
+    found = report(of, published(of, more='_smtp._tls.example.org. TXT "v=TLSRPTv1; rua=mailto:x@x.test"'))
+    assert any("_smtp._tls.example.org has 2 TLS-report records" in said for said in sentences(found))
+
+
+def test_a_text_for_something_else_at_the_name_of_dmarc() -> None:
+    of = site()
+    there = "_dmarc.example.org. TXT"
+    assert row(report(of, published(of, "_dmarc", f'{there} "google=1"')), there[:18], "TXT").status == "missing"
+    odd = row(report(of, published(of, "_dmarc", f'{there} "v=dmarc1; p=none"')), there[:18], "TXT")
+    assert (odd.status, odd.note[:35]) == ("different", "a DMARC record begins in another wa")
+
+
 # ---- somebody who means harm
 
 
@@ -348,6 +466,7 @@ def texts(*found: str) -> t.Callable[[t.Any], bytes]:
     "answer",
     [
         texts('"v=spf1 \\027]0;x\\007 \\000\\010\\255\\194\\133 mx -all"'),
+        texts('"v=DMARC1; p=\\027[31mowned"'),
         texts(" ".join(['"v=spf1 "', *['"' + "a:x.test " * 28 + '"'] * 200])),
         texts(*(f'"v=spf1 {number}"' for number in range(90))),
         texts(*(f'"{number}"' for number in range(2000))),
@@ -400,9 +519,19 @@ def test_options_that_are_wrong(given: dict[str, t.Any], sentence: str) -> None:
     assert [sentence in str(problem) for problem in caught.value.problems] == [True]
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    from ansible_collections.postamt.mail.plugins.plugin_utils._run import zone_files
+def test_a_zone_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    place = tmp_path / "example.org.zone"
+    zone_files.write(str(tmp_path), {place.name: "old"})
+    place.chmod(0o640)
+    with place.open(encoding="ascii") as reader:
+        zone_files.write(str(tmp_path), {place.name: "new"})
+        assert (reader.read(), place.read_text(encoding="ascii"), place.stat().st_mode & 0o777) == ("old", "new", 0o640)
+    with pytest.raises(UnicodeEncodeError):
+        zone_files.write(str(tmp_path), {place.name: "n\N{LATIN SMALL LETTER E WITH ACUTE}w"})
+    assert (place.read_text(encoding="ascii"), list(tmp_path.iterdir())) == ("new", [place])
 
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(SiteError, match="mail_zone_dir is .*: must be a folder that can be written"):
         zone_files.write(str(tmp_path / "file"), {"example.org.zone": ""})
