@@ -51,10 +51,10 @@ def read(state: State) -> Keys:
     found: Keys = {}
     for name, item in data.items():
         try:
-            spelt = domain(name)
+            keys, spelt = from_plain(item), domain(name)
             if spelt in found:
                 raise Refused("the domain is there twice")
-            found[spelt] = from_plain(item)
+            found[spelt] = keys
         except Refused as refused:
             raise StateError(f"{place}: {name[:80]!r}: {refused}; restore the file from a backup") from None
     return found
