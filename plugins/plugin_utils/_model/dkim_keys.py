@@ -36,6 +36,8 @@ LONGEST_NAME = 253
 _MADE = {"rsa": "rsa", "ed25519": "ed"}  # what a selector begins with that is made here
 LONGEST_DOMAIN = LONGEST_NAME - len("rsa20261128a._domainkey.")
 
+_SECONDS = range(2**35)  # to the year 3058: later ones are no dates everywhere
+
 PrivateKey = t.Union["rsa.RSAPrivateKey", "ed25519.Ed25519PrivateKey"]
 
 
@@ -313,7 +315,7 @@ def _set(data: object, role: str) -> KeySet:
     date, since, keys = found["date"], found["since"], found["keys"]
     if not isinstance(date, str) or not re.fullmatch("[0-9]{8}", date):
         raise Refused(f"date of {role} must be eight digits in quotes, year, month and day")
-    if since is not None and (isinstance(since, bool) or not isinstance(since, int) or since < 0):
+    if since is not None and (isinstance(since, bool | float) or since not in _SECONDS):
         raise Refused(f"since of {role} must be a number of seconds, or null")
     if not isinstance(keys, list) or not 1 <= len(keys) <= 2:
         raise Refused(f"keys of {role} must be a list of one or two keys")

@@ -69,23 +69,28 @@ def ask(name: str, kind: str, resolvers: Iterable[str] = (), patience: float = P
 
     try:
         answer = _resolver(list(resolvers), patience).resolve(f"{name.rstrip('.')}.", kind, raise_on_no_answer=False)
-    except dns.resolver.NXDOMAIN:
-        return Answer(name, kind, "none")
+    except dns.resolver.NXDOMAIN as error:  # perhaps of a name to which an alias leads
+        return Answer(name, kind, "none", alias=_alias(name, error.canonical_name))
     except dns.resolver.LifetimeTimeout:
         return Answer(name, kind, "unknown", why=f"{_SILENT} {patience:.2g} seconds")
     except dns.resolver.NoNameservers as error:
         return Answer(name, kind, "unknown", why=_reason(error))
     except (dns.exception.DNSException, OSError, ValueError) as error:
         return Answer(name, kind, "unknown", why=shown(str(error))[:200] or type(error).__name__)
-    alias = shown(str(answer.canonical_name)).rstrip(".").lower()
+    alias = _alias(name, answer.canonical_name)
     secure = bool(answer.response.flags & dns.flags.AD)
-    alias = "" if alias == name.rstrip(".").lower() else alias
     if answer.rrset is None:
         return Answer(name, kind, "none", secure=secure, alias=alias)
     if len(answer.rrset) > _MOST_VALUES:  # which of them count, nobody could say
         return Answer(name, kind, "unknown", why=f"more than {_MOST_VALUES} records", secure=secure, alias=alias)
     values = sorted(text_of(record)[:_LONGEST] for record in answer.rrset)
     return Answer(name, kind, "found", tuple(values), answer.rrset.ttl, secure=secure, alias=alias)
+
+
+def _alias(name: str, found: t.Any) -> str:
+    """Return the name of which another one is an alias; found: the last one that was asked for."""
+    alias = shown(str(found)).rstrip(".").lower()
+    return "" if alias == name.rstrip(".").lower() else alias
 
 
 def _resolver(resolvers: list[str], patience: float) -> t.Any:

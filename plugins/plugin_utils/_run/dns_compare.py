@@ -19,6 +19,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.spf import Ask
 
 _NO_SERVICE = "."
+_KNOWN = ("issue", "issuewild", "issuemail", "iodef")  # to all CAs (RFC 8659, RFC 9495)
 
 
 def questions(records: Iterable[Record]) -> Iterator[tuple[str, str]]:
@@ -46,6 +47,7 @@ def compare(
             findings += [sentence for _one, more in found for sentence in more]
         elif kind == "CAA":
             rows += [_caa(record, ask) for record in wanted]
+            findings += _critical(owner, ask)
         else:
             rows += _set(wanted, answer)
             findings += _beside(owner, kind, wanted, answer)
@@ -168,6 +170,15 @@ def _caa(record: Record, ask: Ask) -> Row:
         note = "they forbid the CA that the site's certificates come from"
         return row(record, "different", [f"{where}{value}" for value in answer.values], note)
     return row(record, "missing")
+
+
+def _critical(owner: str, ask: Ask) -> Iterator[Finding]:
+    """Yield what no CA understands and each has to (RFC 8659, 4.1), at the name that decides."""
+    decides = next((values for name in _upwards(owner) if (values := ask(name, "CAA").values)), ())
+    for value in decides:
+        flags, tag, *_rest = [*value.split(), "", ""]
+        if flags.isdecimal() and int(flags) & 128 and tag.lower() not in _KNOWN:
+            yield Finding(f"no CA issues a certificate for {owner}, since its CAA record {value[:100]} is critical")
 
 
 def _issuers(values: Iterable[str]) -> set[str] | None:

@@ -44,14 +44,17 @@ def read(state: State) -> Keys:
     place = state.path(DKIM_FILE)
     try:
         data = json.loads(content)
-    except ValueError:  # its text would quote the file
+    except (ValueError, RecursionError):  # its text would quote the file
         data = None
     if not isinstance(data, dict):
         raise StateError(f"{place} must be a mapping in JSON from domains to their keys: restore it from a backup")
     found: Keys = {}
     for name, item in data.items():
         try:
-            found[domain(name)] = from_plain(item)
+            keys, spelt = from_plain(item), domain(name)
+            if spelt in found:
+                raise Refused("the domain is there twice")
+            found[spelt] = keys
         except Refused as refused:
             raise StateError(f"{place}: {name[:80]!r}: {refused}; restore the file from a backup") from None
     return found

@@ -159,6 +159,8 @@ def broken(path: str, value: object) -> dict[str, t.Any]:
         ("signing", [], "signing must be a mapping with the keys date, keys, since"),
         ("signing.date", 20261128, "date of signing must be eight digits in quotes"),
         ("former.since", "now", "since of former must be a number of seconds, or null"),
+        ("former.since", 10**18, "since of former must be a number of seconds, or null"),
+        ("former.since", 1.0, "since of former must be a number of seconds, or null"),
         ("former.since", True, "since of former must be a number of seconds, or null"),
         ("signing.keys", [], "keys of signing must be a list of one or two keys"),
         ("signing.keys.0", "x", "a key of signing must be a mapping"),

@@ -249,6 +249,7 @@ def test_two_spf_records_are_as_good_as_none() -> None:
     [
         ("example.org. MX 10 alias.example.org.\nalias.example.org. CNAME mail", "which is an alias (CNAME)"),
         ("example.org. MX 10 192.0.2.25.", "has the address 192.0.2.25, where only a host's name may stand"),
+        ("example.org. MX 10 gone\ngone.example.org. CNAME gone.test.", "which is an alias (CNAME) of gone.test"),
         ("example.org. MX 10 mail\nexample.org. MX 20 old", "names old.example.org, which takes no mail for the site"),
         ("example.org. MX 10 old", "names old.example.org, which has no address"),
         ("example.org. MX 0 .", "which says that it takes no mail at all"),
@@ -386,6 +387,16 @@ ACME: dict[str, t.Any] = {"mail_acme": {"public": _PUBLIC}}
 def test_who_may_issue_certificates(there: str, status: str) -> None:
     of = site(**ACME)
     assert row(report(of, published(of, " CAA ", there)), NAME, "CAA").status == status
+
+
+@pytest.mark.parametrize("tag", ["tbs", "issuewild"])
+def test_what_no_ca_understands_keeps_each_from_issuing(tag: str) -> None:
+    of = site(**ACME)
+    found = report(of, published(of, more=f'mail.example.org. CAA 128 {tag} "Unknown"'))
+    assert row(found, NAME, "CAA").status == "right"
+    assert [said[:51] for said in sentences(found)] == (
+        ["no CA issues a certificate for mail.example.org, si"] if tag == "tbs" else []
+    )
 
 
 @pytest.mark.parametrize(

@@ -110,6 +110,7 @@ def test_a_new_file_is_encrypted_as_the_passwords_are(at: Callable[..., Site], s
         ("", "must be a mapping in JSON"),
         ("secret-1", "must be a mapping in JSON"),
         ("[]", "must be a mapping in JSON"),
+        ("[" * 99999, "must be a mapping in JSON"),
         ('{"not a domain": {}}', "'not a domain': the domain's keys must be a mapping"),
         ('{"example.org": "secret-1"}', "'example.org': the domain's keys must be a mapping with the keys signing"),
         ('{"example.org": {"signing": null, "next": null, "former": null}}', "signing must not be null"),
@@ -124,6 +125,14 @@ def test_a_file_that_is_broken_ends_the_run_and_stays(
         at()
     assert "secret-1" not in str(refused.value) and "dkim.json" in str(refused.value)
     assert file(state).read_text() == content
+
+
+def test_a_domain_that_is_there_twice_is_refused(state: State) -> None:
+    put(state, org=DomainKeys(keys()))
+    data = json.loads(file(state).read_text())
+    file(state).write_text(json.dumps({**data, "Example.ORG.": data[ORG]}))
+    with pytest.raises(StateError, match="'Example.ORG.': the domain is there twice"):
+        stored.read(state)
 
 
 def test_what_another_run_has_made_meanwhile_is_kept(
