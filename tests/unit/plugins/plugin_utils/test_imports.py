@@ -22,7 +22,7 @@ ABOVE = {
         for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
     ),
     *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys", "dkim_rotation")),
-    *(f"_run.dns_{name}" for name in ("compare", "push", "report", "reverse", "text", "wire")),
+    *(f"_run.dns_{name}" for name in ("compare", "dmarc", "push", "report", "reverse", "text", "wire")),
 }
 # Those of a run that ask nobody, and may be used from below
 BESIDE = {
