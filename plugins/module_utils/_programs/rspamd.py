@@ -10,14 +10,17 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.program impor
 CONFIGURATION = "/etc/rspamd/postamt.conf"
 UNIT = "postamt-rspamd.service"
 DEBIANS_UNIT = "rspamd.service"
-OWN = ("/etc/rspamd/local.d", "/etc/rspamd/override.d")  # where an administrator configures Debian's
+# Where an administrator configures Debian's; the package of Debian 13 has examples there.
+ETC = "/etc/rspamd"
+OWN = ("local.d", "lua.local.d", "modules.local.d", "override.d")
+OWN_FILES = ("rspamd.conf.local", "rspamd.conf.override")
 NOISE = ("has no score registered", "no symbol groups defined")
 
 
 class Rspamd(Program):
     def displaced_units(self) -> tuple[str, ...]:
         """Return Debian's own unit, which the package enables, unless an administrator uses it."""
-        used = units.states([DEBIANS_UNIT])[DEBIANS_UNIT].active or any(map(files.names, OWN))
+        used = units.states([DEBIANS_UNIT])[DEBIANS_UNIT].active or _configured()
         return (DEBIANS_UNIT,) if files.exists(self.checker) and not used else ()
 
     def check(self, stage: str, dry: bool) -> list[str]:
@@ -44,3 +47,9 @@ class Rspamd(Program):
     def reload(self, names: list[str]) -> None:
         """Have the main process start a worker with what is new; it starts none where it cannot read that."""
         units.reload_workers(UNIT, self.patience)
+
+
+def _configured() -> bool:
+    """Tell whether an administrator has written a configuration of Debian's Rspamd."""
+    named = [name for folder in OWN for name in files.names(f"{ETC}/{folder}") if not name.endswith(".example")]
+    return bool(named) or any(files.exists(f"{ETC}/{name}") for name in OWN_FILES)

@@ -54,10 +54,9 @@ def seen(
     entering = [(concern, _as_it_enters(part, back)) for concern, part in parts]
     listed = [(concern, dataclasses.replace(part, lists=_main_lists(part, services))) for concern, part in entering]
     lines = {key: _with_own_lists(key, service, entering, orders, said) for key, service in services.items()}
-    if MILTERS in said:
-        return listed, lines
     lines = {key: _with_returned(service, parts, orders) for key, service in lines.items()}
-    lines = {key: _with_local_clients(service, entering, orders) for key, service in lines.items()}
+    if MILTERS not in said:
+        lines = {key: _with_local_clients(service, entering, orders) for key, service in lines.items()}
     return listed, {key: _with_name(key, service, listed) for key, service in lines.items()}
 
 

@@ -86,6 +86,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             raise ComposeError(f"rspamd_settings: {name} must be a mapping of options")
         if not str(name).isidentifier():
             raise ComposeError(f"rspamd_settings: {name!r} must be the name of a section, such as logging")
+        if name in _FIXED or str(name).startswith("postamt_"):
+            raise ComposeError(f"rspamd_settings: {name} is what the collection runs Rspamd for, and cannot be changed")
         if options is None:
             sections.pop(name, None)
         else:
@@ -106,6 +108,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     )
 
 
+_FIXED = ("modules", "worker")
 _FOUND = ("ALLOW", "NA", "PERMFAIL", "REJECT", "TEMPFAIL")  # it warns of each one at each start that has no score
 _BASE: dict[str, t.Any] = {
     "options": {
@@ -117,6 +120,7 @@ _BASE: dict[str, t.Any] = {
         "dns": {"nameserver": ["127.0.0.1"]},  # asked by nobody; it does not start where resolv.conf names none
         # It refuses the test pattern of spam filters by itself; version 3.4 does not know the option, and goes on to.
         "gtube_patterns": "disable",
+        "soft_reject_on_timeout": True,
         "disable_hyperscan": True,  # it compiles patterns that none of the modules has
         "hs_cache_dir": f"/var/lib/{RUN}/",
     },
@@ -152,6 +156,7 @@ def _unit() -> str:
 [Unit]
 Description=Rspamd for the site's mail
 After=network-online.target nss-lookup.target
+Before=postfix.service
 StartLimitIntervalSec=0
 [Service]
 ExecStart=/usr/bin/rspamd -c {CONFIGURATION} -f --var=DBDIR=/var/lib/{RUN}

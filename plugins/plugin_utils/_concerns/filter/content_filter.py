@@ -15,7 +15,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter._sizing import PROCESS, sizing
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import LOOPBACK, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import nobody
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
     TRUSTING,
@@ -176,8 +176,10 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     settings["$policy_bank{'HOST'}"] = bank
     listening: list[str] = []
     for sender in site.senders:
-        # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD).
-        own = {"client_ipaddr_policy": [[TEST_CLIENT], TEST, [*site.own_addresses], f"hosts-{sender.name}"]}
+        # Mail between hosts of the site is told by its address, which Postfix says and nobody else can (XFORWARD). Mail
+        # of the host's own programs comes back as such; other hosts have no need of port 25 for theirs.
+        programs = f"hosts-{sender.name}"
+        own = {"client_ipaddr_policy": [[TEST_CLIENT], TEST, [*LOOPBACK], programs, [*site.own_addresses], "HOST"]}
         for way, base in _BANKS.items():
             known = own if way == "world" else {}
             socket, name = sockets.amavis_socket(site, host, sender, way), f"{way}-{sender.name}"

@@ -191,14 +191,20 @@ local function signing_domain(task)
 end
 
 rspamd_config:disable_symbol('DKIM_CHECK')  -- no signatures are verified here
+
+local function sign_all(task)
+  local domain = signing_domain(task)
+  for _, key in ipairs(domain and signers.keys[domain] or {{}}) do
+    if not sign(task, {{domain = domain, selector = key.selector, key = key.path}}) then error('not signed') end
+  end
+end
+
 rspamd_config:register_symbol{{
   name = 'POSTAMT_DKIM', type = 'normal', score = 0.0,
   callback = function(task)
-    local domain = signing_domain(task)
-    for _, key in ipairs(domain and signers.keys[domain] or {{}}) do
-      if not sign(task, {{domain = domain, selector = key.selector, key = key.path}}) then
-        task:set_pre_result('soft reject', '4.7.0 Cannot be signed now, please come again')
-      end
+    -- Else Rspamd would let the message pass without its signature.
+    if not pcall(sign_all, task) then
+      task:set_pre_result('soft reject', 'Cannot be signed now, please come again')
     end
   end,
 }}

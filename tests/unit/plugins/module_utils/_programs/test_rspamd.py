@@ -23,6 +23,8 @@ from ansible_collections.postamt.mail.tests.lib.described import described
         (True, True, "local.d", "", ()),
         (True, False, "local.d", "milter_headers.conf", ()),
         (True, False, "override.d", "worker-normal.inc", ()),
+        (True, False, "override.d", "module.conf.example", ("rspamd.service",)),
+        (True, False, ".", "rspamd.conf.local", ()),
         (False, False, "local.d", "", ()),
     ],
 )
@@ -36,10 +38,10 @@ def test_the_packages_own_unit_is_displaced_where_nobody_uses_it(
     displaced: tuple[str, ...],
 ) -> None:
     if folder:
-        (tmp_path / folder).mkdir()
+        (tmp_path / folder).mkdir(exist_ok=True)
     if file:
         (tmp_path / folder / file).touch()
-    monkeypatch.setattr(rspamd, "OWN", (str(tmp_path / "local.d"), str(tmp_path / "override.d")))
+    monkeypatch.setattr(rspamd, "ETC", str(tmp_path))
     monkeypatch.setattr(units, "states", lambda names: {name: UnitState(name, active=active) for name in names})
     program = rspamd.Rspamd(described("rspamd"))
     program.checker = "/bin/sh" if installed else str(tmp_path / "rspamadm")

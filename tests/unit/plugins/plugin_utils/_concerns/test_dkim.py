@@ -156,6 +156,8 @@ def test_settings_of_one_s_own_are_merged_option_by_option() -> None:
         ({"logging": "info"}, "rspamd_settings: logging must be a mapping of options"),
         ({"log ging": {}}, "rspamd_settings: 'log ging' must be the name of a section, such as logging"),
         ({"a { b": {}}, "must be the name of a section"),
+        ({"postamt_dkim": None}, "rspamd_settings: postamt_dkim is what the collection runs Rspamd for"),
+        ({"worker": {"count": 2}}, "rspamd_settings: worker is what the collection runs Rspamd for"),
     ],
 )
 def test_settings_that_are_none(settings: dict[str, t.Any], sentence: str) -> None:
