@@ -315,7 +315,8 @@ def _set(data: object, role: str) -> KeySet:
     date, since, keys = found["date"], found["since"], found["keys"]
     if not isinstance(date, str) or not re.fullmatch("[0-9]{8}", date):
         raise Refused(f"date of {role} must be eight digits in quotes, year, month and day")
-    if since is not None and (isinstance(since, bool | float) or since not in _SECONDS):
+    # What is no number would be looked for in the whole range.
+    if since is not None and (not isinstance(since, int) or isinstance(since, bool) or since not in _SECONDS):
         raise Refused(f"since of {role} must be a number of seconds, or null")
     if not isinstance(keys, list) or not 1 <= len(keys) <= 2:
         raise Refused(f"keys of {role} must be a list of one or two keys")
