@@ -250,6 +250,19 @@ def _milter_signs(path: str, sender: str, name: str) -> Answer:
     return Answer(NO if said.verdict == "reject" else LATER, said.text or said.verdict)
 
 
+def _milter_refuses(path: str, sender: str, from_: str, name: str) -> Answer:
+    """Does a milter refuse a user's message in which From is somebody else's? sender: of the envelope; name: as above.
+
+    It is told of a login as well, which the envelope sender does not belong to.
+    """
+    header = [("From", f"<{from_}>"), ("Subject", "Health check")]
+    macros = {"daemon_name": name, "j": name, "auth_authen": sender}
+    said = milter_message(Endpoint(path, timeout=TIMEOUT), sender, sender, header, macros)
+    if said.verdict == "reject" or said.text.startswith("5"):
+        return Answer(YES, said.text)
+    return Answer(NO if said.verdict == "accept" else LATER, said.text or f"{said.verdict} of a strange From")
+
+
 def _reachable(need: str) -> bool:
     host, _colon, port = (need, "", "0") if need.startswith("/") else need.rpartition(":")
     try:
@@ -274,4 +287,5 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "tls": _tls,
     "clamd": _clamd,
     "milter_signs": _milter_signs,
+    "milter_refuses": _milter_refuses,
 }

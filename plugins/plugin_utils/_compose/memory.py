@@ -3,6 +3,7 @@
 """What memory a host needs: the sum of what concerns say, and what they leave for those that take the rest.
 
 A concern says in memory(site, host) what its daemons take, or in elastic_memory(site, host) what they take of rest().
+Concerns that share a daemon say the same of it, and it counts once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def rest(site: Site, host: Host) -> int:
 
 
 def _fixed(site: Site, host: Host) -> list[Memory]:
-    return sorted((one for _concern, one in site.asked("memory", host)), key=lambda one: (one.whose, one.what))
+    return sorted({one for _concern, one in site.asked("memory", host)}, key=lambda one: (one.whose, one.what))
 
 
 def _all(site: Site, host: Host) -> list[Memory]:

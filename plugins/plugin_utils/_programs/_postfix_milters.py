@@ -23,7 +23,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
     disagree,
     slotted,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import ORIGINATING
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import HOSTS, ORIGINATING
 
 MILTERS, NON_SMTPD = "smtpd_milters", "non_smtpd_milters"
 CLEANUP = "cleanup/unix"  # which asks the milters about mail that comes by sendmail(1)
@@ -96,7 +96,8 @@ def _with_name(key: str, service: t.Any, listed: Contributions) -> t.Any:
     own = {service.takes, service.returns} & {"users", "hosts"}
     smtpd = own and (service.options.get(MILTERS) or (service.options.get(MILTERS) is None and MILTERS in asks))
     if smtpd or (key == CLEANUP and NON_SMTPD in asks):
-        return dataclasses.replace(service, options={**service.options, NAME: ORIGINATING})
+        name = ORIGINATING if "users" in own else HOSTS
+        return dataclasses.replace(service, options={**service.options, NAME: name})
     return service
 
 

@@ -13,7 +13,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
 Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
 Value = str | int | bool | list[str] | None
 MAILS: tuple[Mail, ...] = t.get_args(Mail)
-ORIGINATING = "ORIGINATING"  # what milters are told of mail that the site itself sends (milter_macro_daemon_name)
+# What milters are told of mail that the site itself sends (milter_macro_daemon_name): of users, of programs
+ORIGINATING, HOSTS = "ORIGINATING", "HOSTS"
 DIRECTORY = "directory"  # the table that finds something as long as the directory answers
 HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debian's type for it on both releases
 

@@ -15,9 +15,11 @@ from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils._programs.rspamd import CONFIGURATION, UNIT
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
+    agreed,
     every,
     files_of,
     merged,
@@ -44,6 +46,10 @@ FOLDER = "/etc/rspamd/postamt"  # what concerns bring
 SUFFIXES = f"{FOLDER}/suffixes"
 SOCKET = f"{CHROOT}/rspamd/milter.sock"
 RUN = "postamt-rspamd"  # of its own, below /run and /var/lib
+MEMORY = Memory(
+    70 * MB, "Rspamd 70 MB", "signatures and senders",
+    instead="set mail_dkim: false and mail_from_of_users: any",
+)  # fmt: skip
 PROGRAM = Program(
     title="Rspamd",
     checker="/usr/bin/rspamadm",
@@ -67,12 +73,13 @@ class Rspamd:
     """What one concern contributes.
 
     sections: of the configuration, by name; modules: paths of Lua modules that are loaded, each of which has a section
-    of its name, in the order of the paths; files: what they read, below FOLDER.
+    of its name, in the order of the paths; files: what they read, below FOLDER; units: what they ask.
     """
 
     sections: Mapping[str, Mapping[str, t.Any]] = dataclasses.field(default_factory=dict)
     modules: Iterable[str] = ()
     files: Iterable[File] = ()
+    units: Iterable[Unit] = ()
     checks: Iterable[HealthCheck] = ()
 
 
@@ -103,7 +110,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             File(CONFIGURATION, configuration(sections, united(parts, "modules"))),
             File(f"{UNITS}/{UNIT}", _unit()),
         ],
-        units=[Unit(UNIT)],
+        units=[*agreed(parts, "units", "name"), Unit(UNIT)],
         checks=every(parts, "checks"),
     )
 

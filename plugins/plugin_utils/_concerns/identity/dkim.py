@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import text as text_record
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import CHROOT
-from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import MB, Memory
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory import Memory
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter.content_filter import Variables as Filter
 from ansible_collections.postamt.mail.plugins.plugin_utils._model import dkim_keys
@@ -24,12 +24,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import ORIGINATING, Milter, Postfix
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.rspamd import FOLDER, SOCKET, USER, Rspamd
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import (
+    HOSTS,
+    ORIGINATING,
+    Milter,
+    Postfix,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.rspamd import FOLDER, MEMORY, SOCKET, USER, Rspamd
 
-RUNS = ("rspamd",)
 _MODULE = f"{FOLDER}/postamt_dkim.lua"
-_SIZE = 70 * MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +133,8 @@ def rspamd(site: Site, host: Host) -> Rspamd:
         },
         # Where a filter is, programs that write to port 25 are told from strangers before their mail comes here.
         "loopback": site.of(Filter).mail_content_filter == "off",
+        # What comes with a login comes once more, when the filter has had its say.
+        "logins": site.of(Filter).mail_content_filter != "after_queue",
     }
     return Rspamd(
         sections={"postamt_dkim": signers},
@@ -148,7 +153,7 @@ def rspamd(site: Site, host: Host) -> Rspamd:
 
 
 def memory(site: Site, host: Host) -> Memory:
-    return Memory(_SIZE, f"Rspamd {_SIZE // MB} MB", "signatures", instead="set mail_dkim: false")
+    return MEMORY
 
 
 def _path(domain: str, key: dkim_keys.Key) -> str:
@@ -172,7 +177,9 @@ local signers = rspamd_config:get_all_opt('postamt_dkim')
 local sign = rspamd_plugins.dkim.sign
 
 local function is_own(task)
-  if tostring(task:get_request_header('MTA-Name')) == '{ORIGINATING}' then return true end
+  if task:get_user() and not signers.logins then return false end
+  local name = tostring(task:get_request_header('MTA-Name'))
+  if name == '{ORIGINATING}' or name == '{HOSTS}' then return true end
   local address = tostring(task:get_from_ip())
   return signers.loopback and (address:find('^127%.') or address == '::1')
 end

@@ -142,3 +142,22 @@ def test_what_the_health_check_makes_of_it(tmp_path: Path, answers: t.Any, answe
     with milter(tmp_path, answers) as peer:
         found = health._milter_signs(peer.path, ANNA, "ORIGINATING")
     assert (found.verdict, found.text) == answer
+
+
+@pytest.mark.parametrize(
+    ("answers", "answer"),
+    [
+        ({b"E": packet(b"y", b"554 5.7.1 not yours\0")}, ("yes", "554 5.7.1 not yours")),
+        ({b"E": packet(b"r")}, ("yes", "")),
+        ({}, ("no", "accept of a strange From")),
+        ({b"E": packet(b"y", b"451 4.7.1 later\0")}, ("later", "451 4.7.1 later")),
+        ({b"E": packet(b"t")}, ("later", "tempfail of a strange From")),
+    ],
+)
+def test_a_strange_from_has_to_be_refused(tmp_path: Path, answers: t.Any, answer: tuple[str, str]) -> None:
+    with milter(tmp_path, answers) as peer:
+        found = health._milter_refuses(peer.path, ANNA, "boss@example.invalid", "ORIGINATING")
+    assert (found.verdict, found.text) == answer
+    said = dict(peer.heard)
+    assert b"{auth_authen}\0" + ANNA.encode() in said[b"D"]
+    assert said[b"L"].startswith((b"From", b"Subject"))

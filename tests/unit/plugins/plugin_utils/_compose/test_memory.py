@@ -15,6 +15,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import p
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Count
+from ansible_collections.postamt.mail.tests.lib.bare import BARE
 
 NAME = "mail.example.org"
 
@@ -26,7 +27,7 @@ def site(has: int, swap: int = 0, filtering: bool = False, **takes: Memory) -> S
         concern = types.ModuleType(name)
         concern.memory = lambda site, host, one=one: one  # type: ignore[attr-defined]
         more.append(concern)
-    given: dict[str, t.Any] = {"mail_domains": ["example.org"], "mail_dkim": False}
+    given: dict[str, t.Any] = {"mail_domains": ["example.org"], **BARE}
     if filtering:
         given["mail_content_filter"] = "before_queue"
     look = Look(memory=Count(has * MB), swap=Count(swap * MB), cores=Count(8))

@@ -16,6 +16,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.tests.lib.bare import BARE
 from ansible_collections.postamt.mail.tests.lib.looks import looked
 
 NAME = "mail.example.org"
@@ -64,7 +65,7 @@ def test_the_keys_of_each_domain_are_secret_and_the_signer_s() -> None:
 
 
 def test_without_signatures_there_is_no_signer() -> None:
-    of = site(mail_dkim=False)
+    of = site(**BARE)
     found = plan("rspamd", of)
     assert (found["wanted"], found["files"]) == (False, [])
     assert "milter" not in json.dumps(plan("postfix", of)["files"]).replace("milter_macro_daemon_name", "")
@@ -106,19 +107,19 @@ def test_without_a_filter_mail_is_signed_as_it_enters() -> None:
     assert options(of, "non_smtpd_milters") == {"main.cf": SIGNER}
     known = f"cidr:{{ {{ 127.0.0.0/8 {SIGNER} }} {{ ::1/128 {SIGNER} }} }}"
     assert options(of, "smtpd_milter_maps") == {"smtp/inet": known}
-    named = dict.fromkeys(["cleanup/unix", "submission/inet", "submissions/inet"], "ORIGINATING")
+    named = dict.fromkeys(["submission/inet", "submissions/inet"], "ORIGINATING") | {"cleanup/unix": "HOSTS"}
     assert options(of, "milter_macro_daemon_name") == named
     assert section(plan("rspamd", of), "postamt_dkim")["loopback"] is True
 
 
 @pytest.mark.parametrize("way", ["before_queue", "after_queue"])
 def test_with_a_filter_mail_is_signed_when_it_comes_back(way: str) -> None:
-    of = site(mail_content_filter=way)
+    of = site(mail_content_filter=way, mail_from_of_users="any")
     assert options(of, "smtpd_milters") == {"filtered-users/unix": SIGNER, "filtered-hosts/unix": SIGNER}
     for name in ("non_smtpd_milters", "smtpd_milter_maps"):
         assert options(of, name) == {}
     named = options(of, "milter_macro_daemon_name")
-    assert {"filtered-users/unix", "filtered-hosts/unix"} < set(named)
+    assert (named["filtered-users/unix"], named["filtered-hosts/unix"]) == ("ORIGINATING", "HOSTS")
     assert not {"main.cf", "smtp/inet", "filtered/unix"} & set(named), "strangers' mail"
     assert section(plan("rspamd", of), "postamt_dkim")["loopback"] is False
 

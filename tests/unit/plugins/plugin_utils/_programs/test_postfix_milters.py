@@ -24,6 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_pa
     Service,
     text_of,
 )
+from ansible_collections.postamt.mail.tests.lib.bare import BARE
 
 NAME = "mail.example.org"
 SMTPD = {"world": "smtp/inet", "users": "submission/inet", "back": "filtered/unix"}
@@ -33,7 +34,7 @@ def composed(
     settings: dict[str, t.Any] | None = None, way: str = "after_queue", /, **said: Postfix
 ) -> tuple[dict[str, t.Any], dict[str, Service]]:
     """Return main.cf and master.cf of a whole mail server, with what further concerns say."""
-    given = {"mail_domains": ["example.org"], "mail_content_filter": way, "mail_dkim": False}
+    given = {"mail_domains": ["example.org"], "mail_content_filter": way, **BARE}
     site = parse_site(given, {NAME: HostInput(look=Look(memory=Count(8 << 30)))}, compose.concerns().values())
     parts = compose.contributions("postfix", site, site.hosts[NAME])
     return postfix.configuration(site.hosts[NAME], [*parts, *said.items()], {"settings": settings or {}})
