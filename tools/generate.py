@@ -35,6 +35,7 @@ JOBS = {
     "move_directory": "_slapd",
     "quarantine": "_programs",
     "remove": "_engine",
+    "reports": "_programs",
 }
 PACKAGE = "ansible_collections.postamt.mail.plugins.module_utils"
 ACTION = "postamt.mail.apply_plan"

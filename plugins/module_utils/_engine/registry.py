@@ -40,4 +40,8 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._engine import remove
 
         return remove
+    if name == "reports":
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import reports
+
+        return reports
     return None

@@ -125,6 +125,7 @@ _MANY = 1000  # items of a list that becomes lines of other hosts' configuration
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
 digest = _matching(r"[0-9a-f]{64}", "a digest in hexadecimal")
 word = _matching(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,254}", "a name")
+_packed = _matching(r"[A-Za-z0-9+/=\s]*", "packed data")
 _folder = _matching(r"(/[^/.\x00-\x1f][^/\x00-\x1f]*)+", "the path of a folder")
 _COMMON: dict[str, t.Any] = {
     "failed": flag,
@@ -143,7 +144,7 @@ _COMMON: dict[str, t.Any] = {
 _ANSWERS: dict[str, dict[str, t.Any]] = {
     "look": {"look": look},
     "compare": {"rivals": text, "what": [line], "difference": text, "problems": [text], "notes": [line]},
-    "move_directory": {"data": _matching(r"[A-Za-z0-9+/=\s]*", "packed data"), "accounts": number},
+    "move_directory": {"data": _packed, "accounts": number},
     "accounts": {
         "accounts": [
             Whole(
@@ -174,6 +175,12 @@ _ANSWERS: dict[str, dict[str, t.Any]] = {
         ],
         "notes": [line],
     },
+    "reports": {
+        "messages": [Whole({"user": line, "mailbox": word, "uid": number, "size": number, "time": _digits})],
+        "more": number,
+        "texts": [Whole({"uid": number, "text": _packed})],
+        "notes": [line],
+    },
     "remove": {"stays": Each(line, line), "ran": [word]},
 }
 _REQUIRED: dict[str, tuple[str, ...]] = {
@@ -181,6 +188,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     "compare": ("rivals", "what", "difference", "problems", "notes"),
     "accounts": ("actions",),
     "quarantine": ("mails",),
+    "reports": ("notes",),
     "remove": ("actions", "stays", "ran"),
     "move_directory": ("changed",),
 }

@@ -1,0 +1,226 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reports of some months, added up by month and domain; what was left out is counted, and named where it is broken."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import typing as t
+from collections.abc import Collection, Iterable
+
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports import dmarc_xml, tls_json, unpack
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import (
+    Broken,
+    DmarcReport,
+    Failure,
+    Source,
+    TlsPolicy,
+    TlsReport,
+    shown,
+)
+
+_MOST_BROKEN = 50  # messages that are named
+
+
+@dataclasses.dataclass
+class Sender:
+    """What came from one address in a month. passed: messages with DKIM or SPF, aligned."""
+
+    address: str
+    own: bool
+    messages: int = 0
+    dkim: int = 0
+    spf: int = 0
+    passed: int = 0
+    quarantined: int = 0
+    rejected: int = 0
+    claims: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    @property
+    def failed(self) -> int:
+        return self.messages - self.passed
+
+    def add(self, source: Source, messages: int) -> None:
+        self.messages += messages
+        self.dkim += messages * source.dkim
+        self.spf += messages * source.spf
+        self.passed += messages * source.passed
+        self.quarantined += messages * (source.disposition == "quarantine")
+        self.rejected += messages * (source.disposition == "reject")
+        self.claims.update(dict.fromkeys(source.claims, messages))
+
+
+@dataclasses.dataclass
+class Sessions:
+    """TLS sessions of one reporter under one kind of policy."""
+
+    reporter: str
+    policy: str
+    successful: int = 0
+    failed: int = 0
+    failures: collections.Counter[tuple[str, str]] = dataclasses.field(default_factory=collections.Counter)
+
+
+@dataclasses.dataclass
+class Domain:
+    """What was reported on a domain of the site in one month."""
+
+    reporters: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)  # of DMARC
+    senders: dict[str, Sender] = dataclasses.field(default_factory=dict)
+    sessions: dict[tuple[str, str], Sessions] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass
+class LeftOut:
+    """How much was left out, and why."""
+
+    foreign: int = 0  # reports on domains that are not the site's
+    duplicates: int = 0
+    other_months: int = 0
+    without_report: int = 0  # messages
+    too_large: int = 0
+    too_many: int = 0
+    no_time: int = 0
+
+
+class Tally:
+    """domains: the site's. own: its addresses. months: those that count, such as 2026-11."""
+
+    def __init__(self, domains: Iterable[str], own: Collection[str], months: Collection[str]) -> None:
+        self._domains = sorted(map(str, domains))
+        self._own = own
+        self.months: dict[str, dict[str, Domain]] = {month: {} for month in sorted(months)}
+        self._seen: set[tuple[str, ...]] = set()
+        self.read = 0  # reports that count
+        self.left_out = LeftOut()
+        self.broken: list[tuple[str, str]] = []  # which message, why
+        self.more_broken = 0
+
+    def add(self, name: str, content: bytes) -> None:
+        """Add the reports in a message or a file; name: what an administrator finds it by."""
+        try:
+            found = unpack.documents(content)
+        except Broken as broken:
+            self.note(name, str(broken))
+            return
+        if not found:
+            self.left_out.without_report += 1
+        for document in found:
+            try:
+                if document.kind == "xml":
+                    self._add_dmarc(dmarc_xml.read(document.content))
+                else:
+                    self._add_tls(tls_json.read(document.content))
+            except Broken as broken:
+                self.note(name, str(broken))
+
+    def note(self, name: str, why: str) -> None:
+        """Note a message that cannot be used."""
+        if len(self.broken) < _MOST_BROKEN:
+            self.broken.append((shown(name, 120), why))
+        else:
+            self.more_broken += 1
+
+    def _ours(self, domain: str) -> str:
+        """Return the site's domain which this one is, or below which it is; nothing for a foreign one."""
+        labels = domain.split(".")
+        names = (".".join(labels[start:]) for start in range(len(labels)))
+        return next((name for name in names if name in self._domains), "")
+
+    def _counts(self, month: str, *key: str) -> bool:
+        if month not in self.months:
+            self.left_out.other_months += 1
+            return False
+        if key in self._seen:
+            self.left_out.duplicates += 1
+            return False
+        self._seen.add(key)
+        self.read += 1
+        return True
+
+    def _domain(self, month: str, name: str) -> Domain:
+        return self.months[month].setdefault(name, Domain())
+
+    def _add_dmarc(self, report: DmarcReport) -> None:
+        name = self._ours(report.domain)
+        if not name:
+            self.left_out.foreign += 1
+            return
+        if not self._counts(report.month, "dmarc", report.reporter.lower(), report.number, report.domain):
+            return
+        domain = self._domain(report.month, name)
+        domain.reporters[report.reporter] += sum(report.sources.values())
+        for source, messages in report.sources.items():
+            sender = domain.senders.setdefault(source.address, Sender(source.address, source.address in self._own))
+            sender.add(source, messages)
+
+    def _add_tls(self, report: TlsReport) -> None:
+        policies = [(name, policy) for policy in report.policies if (name := self._ours(policy.domain))]
+        if not policies:
+            self.left_out.foreign += 1
+            return
+        if self._counts(report.month, "tls", report.reporter.lower(), report.number):
+            for name, policy in policies:
+                self._add_policy(self._domain(report.month, name), report.reporter, policy)
+
+    @staticmethod
+    def _add_policy(domain: Domain, reporter: str, policy: TlsPolicy) -> None:
+        key = (reporter, policy.kind)
+        sessions = domain.sessions.setdefault(key, Sessions(*key))
+        sessions.successful += policy.successful
+        sessions.failed += policy.failed
+        for failure in policy.failures:
+            sessions.failures[_kind_of(failure)] += failure.sessions
+
+    def data(self) -> dict[str, t.Any]:
+        """Return all of it as plain data."""
+        return {
+            "months": {
+                month: {name: _plain(domain) for name, domain in sorted(domains.items())}
+                for month, domains in self.months.items()
+            },
+            "reports": self.read,
+            "left_out": dataclasses.asdict(self.left_out),
+            "broken": [{"message": name, "why": why} for name, why in self.broken],
+            "more_broken": self.more_broken,
+        }
+
+
+def _kind_of(failure: Failure) -> tuple[str, str]:
+    return failure.kind, failure.receiver
+
+
+def _plain(domain: Domain) -> dict[str, t.Any]:
+    return {
+        "dmarc": {
+            "reporters": dict(domain.reporters.most_common()),
+            "sources": [
+                {
+                    "address": one.address, "own": one.own, "messages": one.messages, "dkim_pass": one.dkim,
+                    "spf_pass": one.spf, "passed": one.passed, "failed": one.failed, "quarantined": one.quarantined,
+                    "rejected": one.rejected, "domains": [name for name, _count in one.claims.most_common(10)],
+                }
+                for one in in_order(domain.senders.values())
+            ],
+        },
+        "tls": [
+            {
+                "reporter": one.reporter, "policy": one.policy, "successful": one.successful, "failed": one.failed,
+                "failures": [
+                    {"type": kind, "receiver": receiver, "sessions": count}
+                    for (kind, receiver), count in one.failures.most_common()
+                ],
+            }
+            for one in worst_first(domain.sessions.values())
+        ],
+    }  # fmt: skip
+
+
+def in_order(senders: Iterable[Sender]) -> list[Sender]:
+    """Return unknown sources first, and of each kind those first of which most messages failed."""
+    return sorted(senders, key=lambda one: (one.own, -one.failed, -one.messages, one.address))
+
+
+def worst_first(sessions: Iterable[Sessions]) -> list[Sessions]:
+    return sorted(sessions, key=lambda one: (-one.failed, -one.successful, one.reporter, one.policy))
