@@ -115,7 +115,9 @@ def _rest(tally: Tally) -> Iterator[str]:
         yield from (f"{count:>8}  {text}" for count, text in left)
     if tally.broken:
         yield "Could not be read:"
-        yield from (_cut(f"  {name}: {why}", 200) for name, why in tally.broken)
+        for name, why in tally.broken:
+            yield _cut(f"  {name}")
+            yield f"    {why}"
     if tally.more_broken:
         yield f"  and {tally.more_broken} more"
 
@@ -124,8 +126,8 @@ def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
-def _cut(text: str, most: int = WIDTH) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 3]}..."
 
 
 def _wrapped(head: str, text: str) -> Iterable[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
 import typing as t
 from collections.abc import Collection, Iterable
 
@@ -92,6 +93,7 @@ class Tally:
         self._own = own
         self.months: dict[str, dict[str, Domain]] = {month: {} for month in sorted(months)}
         self._seen: set[tuple[str, ...]] = set()
+        self._documents: set[str] = set()
         self.read = 0  # reports that count
         self.left_out = LeftOut()
         self.broken: list[tuple[str, str]] = []  # which message, why
@@ -107,6 +109,11 @@ class Tally:
         if not found:
             self.left_out.without_report += 1
         for document in found:
+            digest = hashlib.sha256(document.content).hexdigest()
+            if digest in self._documents:  # an alias has brought it into several mailboxes
+                self.left_out.duplicates += 1
+                continue
+            self._documents.add(digest)
             try:
                 if document.kind == "xml":
                     self._add_dmarc(dmarc_xml.read(document.content))

@@ -78,7 +78,7 @@ def test_files_of_a_folder(site: Site) -> None:
     for words in (
         "DMARC, example.test: 16 messages, 4 passed, 12 failed", "198.51.100.7", "TLS, example.test: 10 sessions",
         "3 reports read", "Left out:\n       1  messages that are too large",
-        "d.xml.gz: has a gzip file that is damaged",
+        "  d.xml.gz\n    has a gzip file that is damaged",
     ):  # fmt: skip
         assert words in done.stdout, done.stdout
     assert "hidden" not in done.stdout
@@ -102,7 +102,7 @@ def test_messages_of_a_mailbox(site: Site) -> None:
     for words in (
         "reports go to us@example.net, which is no mailbox of the site", "[WARNING]: a note", "3 messages, 3 passed",
         "1 messages that are too large", "4 messages beyond the most that are read", "1 report read",
-        "message of 2026-11-05 08:13 UTC to dmarc@example.test (Report ?[31m): has an attachment that is neither",
+        "message of 2026-11-05 08:13 UTC to dmarc@example.test (Report ?[31m) has an attachment that is neither",
     ):  # fmt: skip
         assert words in " ".join(done.stdout.split()), done.stdout
     assert (site.folder / "asked").read_text().count("asked") == 2
