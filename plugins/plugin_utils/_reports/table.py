@@ -37,7 +37,7 @@ def table(tally: Tally) -> str:
         lines += [f"Month {month}" + ("" if domains else ": no reports"), ""]
         for name, domain in sorted(domains.items()):
             lines += [*_dmarc(name, domain), *_tls(name, domain)]
-    return "\n".join([*lines, *_rest(tally)]).rstrip()
+    return "\n".join(map(_cut, [*lines, *_rest(tally)])).rstrip()  # numbers, too, can be longer than their column
 
 
 def _dmarc(name: str, domain: Domain) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _senders(senders: list[Sender]) -> Iterator[str]:
         yield _sender(f"  {one.address}", [one])
         if one.failed and not one.own and one.claims:
             names = ", ".join(name for name, _count in one.claims.most_common(_NAMED))
-            yield _cut(f"      signed or sent as {names}")
+            yield f"      signed or sent as {names}"
     if rest := senders[_MOST:]:
         yield _sender(f"  {len(rest)} more", rest)
 
@@ -71,7 +71,7 @@ def _sender(title: str, senders: list[Sender]) -> str:
 
 def _row(title: str, *cells: str) -> str:
     widths = (9, 8, 8, 8, 12, 9)
-    return f"  {title:<43}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+    return f"  {title:<43}" + "".join(f" {cell:>{width - 1}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def _reporters(domain: Domain) -> str:
@@ -98,13 +98,13 @@ def _tls(name: str, domain: Domain) -> Iterator[str]:
 
 def _failures(sessions: Sessions) -> Iterator[str]:
     for (kind, receiver), count in sessions.failures.most_common(_NAMED):
-        yield _cut(f"      {count} x {shown(kind, 40)}" + (f" at {receiver}" if receiver else ""))
+        yield (f"      {count} x {shown(kind, 40)}" + (f" at {receiver}" if receiver else ""))
     if more := sessions.failures.most_common()[_NAMED:]:
         yield f"      {sum(count for _kind, count in more)} of {len(more)} more kinds"
 
 
 def _session(reporter: str, policy: str, successful: str, failed: str) -> str:
-    return f"  {reporter:<52}{policy:<18}{successful:>13}{failed:>13}"
+    return f"  {reporter:<52}{policy:<18} {successful:>12} {failed:>12}"
 
 
 def _rest(tally: Tally) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _rest(tally: Tally) -> Iterator[str]:
     if tally.broken:
         yield "Could not be read:"
         for name, why in tally.broken:
-            yield _cut(f"  {name}")
+            yield f"  {name}"
             yield f"    {why}"
     if tally.more_broken:
         yield f"  and {tally.more_broken} more"

@@ -14,7 +14,6 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._reports import dmarc
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import (
     Broken,
     DmarcReport,
-    Failure,
     Source,
     TlsPolicy,
     TlsReport,
@@ -22,6 +21,9 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import
 )
 
 _MOST_BROKEN = 50  # messages that are named
+_MOST = 50_000  # sources of all domains and months, and the same of reporters
+_MOST_OF_ONE = 20  # domains that a source claims, and kinds of failures of a reporter
+OTHERS = "others"  # all beyond these, together
 
 
 @dataclasses.dataclass
@@ -49,7 +51,9 @@ class Sender:
         self.passed += messages * source.passed
         self.quarantined += messages * (source.disposition == "quarantine")
         self.rejected += messages * (source.disposition == "reject")
-        self.claims.update(dict.fromkeys(source.claims, messages))
+        for claim in source.claims:
+            if claim in self.claims or len(self.claims) < _MOST_OF_ONE:
+                self.claims[claim] += messages
 
 
 @dataclasses.dataclass
@@ -89,11 +93,12 @@ class Tally:
     """domains: the site's. own: its addresses. months: those that count, such as 2026-11."""
 
     def __init__(self, domains: Iterable[str], own: Collection[str], months: Collection[str]) -> None:
-        self._domains = sorted(map(str, domains))
+        self._domains = frozenset(map(str, domains))
         self._own = own
         self.months: dict[str, dict[str, Domain]] = {month: {} for month in sorted(months)}
         self._seen: set[tuple[str, ...]] = set()
         self._documents: set[str] = set()
+        self._named = {"sources": 0, "reporters": 0}  # how many, of all domains and months
         self.read = 0  # reports that count
         self.left_out = LeftOut()
         self.broken: list[tuple[str, str]] = []  # which message, why
@@ -157,10 +162,20 @@ class Tally:
         if not self._counts(report.month, "dmarc", report.reporter.lower(), report.number, report.domain):
             return
         domain = self._domain(report.month, name)
-        domain.reporters[report.reporter] += sum(report.sources.values())
+        reporter = report.reporter
+        if reporter not in domain.reporters and not self._room("reporters"):
+            reporter = OTHERS
+        domain.reporters[reporter] += sum(report.sources.values())
         for source, messages in report.sources.items():
-            sender = domain.senders.setdefault(source.address, Sender(source.address, source.address in self._own))
-            sender.add(source, messages)
+            address = source.address
+            if address not in domain.senders and address not in self._own and not self._room("sources"):
+                address = OTHERS
+            domain.senders.setdefault(address, Sender(address, address in self._own)).add(source, messages)
+
+    def _room(self, what: str) -> bool:
+        """Tell whether one more has a place: strangers can make up more of them than memory holds."""
+        self._named[what] += 1
+        return self._named[what] <= _MOST
 
     def _add_tls(self, report: TlsReport) -> None:
         policies = [(name, policy) for policy in report.policies if (name := self._ours(policy.domain))]
@@ -171,14 +186,17 @@ class Tally:
             for name, policy in policies:
                 self._add_policy(self._domain(report.month, name), report.reporter, policy)
 
-    @staticmethod
-    def _add_policy(domain: Domain, reporter: str, policy: TlsPolicy) -> None:
+    def _add_policy(self, domain: Domain, reporter: str, policy: TlsPolicy) -> None:
         key = (reporter, policy.kind)
+        if key not in domain.sessions and not self._room("reporters"):
+            key = (OTHERS, policy.kind)
         sessions = domain.sessions.setdefault(key, Sessions(*key))
         sessions.successful += policy.successful
         sessions.failed += policy.failed
         for failure in policy.failures:
-            sessions.failures[_kind_of(failure)] += failure.sessions
+            kind = (failure.kind, failure.receiver)
+            known = kind in sessions.failures or len(sessions.failures) < _MOST_OF_ONE
+            sessions.failures[kind if known else (OTHERS, "")] += failure.sessions
 
     def data(self) -> dict[str, t.Any]:
         """Return all of it as plain data."""
@@ -192,10 +210,6 @@ class Tally:
             "broken": [{"message": name, "why": why} for name, why in self.broken],
             "more_broken": self.more_broken,
         }
-
-
-def _kind_of(failure: Failure) -> tuple[str, str]:
-    return failure.kind, failure.receiver
 
 
 def _plain(domain: Domain) -> dict[str, t.Any]:

@@ -13,6 +13,7 @@ import typing as t
 import zipfile
 
 import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports import tally as tally_of
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports import tls_json, unpack
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import Broken
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.table import WIDTH, table
@@ -206,6 +207,30 @@ def test_little_time_and_memory() -> None:
     assert time.monotonic() - begin < 60
     assert peak < 200 << 20
     assert len(found.broken) == 2 and found.read == 1
+
+
+def test_made_up_names_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally_of, "_MOST", 30)
+    letters = [
+        dmarc(*(record(f"198.51.{n}.{last}", 2, "fail", "fail", domain=f"{n}-{last}.example") for last in range(20)),
+              record("192.0.2.25", 5), reporter=f"r{n}")
+        for n in range(50)
+    ]  # fmt: skip
+    details = [failure(f"kind-{number}") for number in range(900)]
+    found = Tally(["example.test"], {"192.0.2.25"}, ["2026-11"])
+    for content in [
+        *letters,
+        *(tls(policy("sts", 1, 900, details=details), organization_name=f"T{n}") for n in range(50)),
+    ]:
+        found.add("it", content)
+    said = found.data()["months"]["2026-11"]["example.test"]
+    assert (found.read, len(said["dmarc"]["sources"]), len(said["dmarc"]["reporters"])) == (100, 32, 31)
+    numbers = {one["address"]: one["messages"] for one in said["dmarc"]["sources"]}
+    assert (numbers["others"], numbers["192.0.2.25"], sum(numbers.values())) == (970 * 2, 250, 2250)
+    assert len(said["tls"]) == 1 and len(said["tls"][0]["failures"]) == 21
+    assert sum(one["sessions"] for one in said["tls"][0]["failures"]) == 900 * 50
+    assert max(len(one["domains"]) for one in said["dmarc"]["sources"]) == 10
+    assert max(map(len, table(found).splitlines())) <= WIDTH
 
 
 def changed(content: bytes, cuts: list[tuple[int, bytes]]) -> bytes:

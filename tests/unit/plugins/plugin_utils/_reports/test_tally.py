@@ -181,9 +181,11 @@ def test_many_sources_and_reporters_stay_a_table() -> None:
             tls(policy("sts", 1, 1, details=[failure("k" * 300 + str(n))]), organization_name=f"T{n}")
             for n in range(30)
         ),
+        dmarc(record(count=10**12), record("203.0.113.1", 10**12, "fail", "fail"), number="large"),
         *(b"\x1f\x8b" for _ in range(70)),
     )
     text = table(found)
-    assert "2980 more" in text and "and 20 more" in text and "10 more" in text
+    assert "2981 more" in text and "and 20 more" in text and "10 more" in text
+    assert " 1000000000000 " in text
     assert len(text.splitlines()) < 230
     assert max(map(len, text.splitlines())) <= WIDTH
