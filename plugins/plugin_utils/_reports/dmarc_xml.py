@@ -12,6 +12,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._reports import facts
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import Broken, DmarcReport, Source
 
 _DEPTH = 12  # elements within elements
+_ELEMENTS = 1_000_000  # of a report: about two seconds
 _LONGEST = 4096  # characters in an element that is read
 _SOURCES = 50_000  # of a report
 _CLAIMS = 3  # domains that are kept of a source
@@ -54,6 +55,7 @@ def _refuse(*_given: t.Any) -> None:
 class _Reader:
     def __init__(self) -> None:
         self._path: list[str] = []
+        self._elements = 0
         self._place = ""  # where the text goes that is read now
         self._text: list[str] = []
         self._length = 0
@@ -68,6 +70,9 @@ class _Reader:
             raise Broken("has XML that is no DMARC report")
         if len(self._path) >= _DEPTH:
             raise Broken("has XML with too many elements within elements")
+        self._elements += 1
+        if self._elements > _ELEMENTS:
+            raise Broken(f"has XML with more than {_ELEMENTS} elements")
         self._path.append(name[: facts.NAME])
         place = "/".join(self._path[1:])
         self._place = place if place in _ONCE or place in _EACH or place in _CLAIMED else ""

@@ -117,6 +117,7 @@ def test_what_cannot_be_unpacked(content: bytes, said: str) -> None:
         (dmarc(head='<?xml version="1.0" encoding="x-none"?>'), "has XML in an encoding that cannot be read"),
         (dmarc(reporter="\xff", encoding="latin-1"), "has XML that cannot be read (line 4)"),
         (b"<feedback>" * 100_000, "has XML with too many elements within elements"),
+        (gzip.compress(b"<feedback>" + b"<a/>" * (4 << 20)), "has XML with more than 1000000 elements"),
         (dmarc(reporter="x" * 5000), "has a text of more than 4096 characters"),
         (without("report_id", dmarc()), "has no report_id"),
         (without("email", dmarc(reporter=" \t ")), "has no name of who reports (org_name)"),
