@@ -46,9 +46,9 @@ def attached(name: str, content: bytes) -> bytes:
     return found.as_bytes()
 
 
-def forwarded(token: str, inner: bytes) -> bytes:
+def forwarded(token: str, inner: bytes, sender: str = STRANGER) -> bytes:
     found = email.message.EmailMessage(policy=email.policy.SMTP)
-    found["From"], found["To"], found["Subject"] = STRANGER, ANNA, token
+    found["From"], found["To"], found["Subject"] = sender, ANNA, token
     found.set_content("see below")
     found.add_attachment(email.message_from_bytes(inner, policy=email.policy.SMTP))
     return found.as_bytes()

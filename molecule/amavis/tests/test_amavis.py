@@ -40,16 +40,16 @@ SPAM = "spam of the tests, number 7311\n"  # by a rule of the inventory; Rspamd 
 @pytest.mark.parametrize("user", ["", ANNA], ids=["world", "user"])
 @pytest.mark.parametrize("kind", ["attached", "zipped", "zipped twice", "forwarded"])
 def test_a_virus_is_refused_and_clean_mail_is_not(send: Send, has: Has, kind: str, user: str) -> None:
-    token, clean = new_token(), new_token()
+    token, clean, sender = new_token(), new_token(), user or STRANGER
     content = {
-        "attached": lambda: letter(token, files={"a.txt": EICAR}),
-        "zipped": lambda: letter(token, files={"a.zip": zipped("b.txt", EICAR)}),
-        "zipped twice": lambda: letter(token, files={"a.zip": zipped("b.zip", zipped("c.txt", EICAR))}),
-        "forwarded": lambda: forwarded(token, letter("inner", files={"a.txt": EICAR})),
+        "attached": lambda: letter(token, sender=sender, files={"a.txt": EICAR}),
+        "zipped": lambda: letter(token, sender=sender, files={"a.zip": zipped("b.txt", EICAR)}),
+        "zipped twice": lambda: letter(token, sender=sender, files={"a.zip": zipped("b.zip", zipped("c.txt", EICAR))}),
+        "forwarded": lambda: forwarded(token, letter("inner", files={"a.txt": EICAR}), sender),
     }[kind]()
     refused = send(content, BEN, user=user)
     assert code(refused) == 554 and "INFECTED" in str(refused.answers[BEN])
-    assert code(send(letter(clean, to=BEN), BEN, user=user)) == 250
+    assert code(send(letter(clean, sender=sender, to=BEN), BEN, user=user)) == 250
     assert has(BEN, clean)
     assert not has(BEN, token, wait=0)
 

@@ -35,6 +35,10 @@ def sent(ask: Ask, site: Site, fields: str, login: str = ANNA, envelope: str = "
         "From: anna+shop@example.test\r\n",
         f'From: "{CARL}" <{ANNA}>\r\n',  # a name is free
         f"From: Anna\r\n\t<{ANNA}>\r\n",
+        f"From: {ANNA} <{ALIAS}>\r\n",
+        f"From: ({BEN.replace('@', ' at ')}) {ANNA}\r\n",
+        f"From: =?utf-8?Q?Anna_=3C3_M=C3=BC_=3A=28?= <{ANNA}>\r\n",
+        f'From: "Ärger, Anna" <{ANNA}>\r\n',
         f"From: {ANNA}, {ALIAS}\r\nSender: {ANNA}\r\n",
         "",  # Postfix adds what is missing
     ],
@@ -63,6 +67,20 @@ def test_an_alias_as_the_envelope_sender(ask: Ask, site: Site) -> None:
         f"From: {ANNA}\r\nFrom : {BEN}\r\n",
         f"from\t: {BEN}\r\nFrom: {ANNA}\r\n",
         f"From: {BEN}\r\nSender: {ANNA}\r\n",  # only with delegates
+        f"From: {ANNA}\r\nSender: {BEN}\r\n",
+        f"From: {ANNA}\r\nSender : {BEN}\r\n",
+        # Programs look for addresses first, and decode the names then (RFC 2047, 5).
+        f"From: =?utf-8?q?anna=40example=2Etest=20=28?= <{BEN}>\r\n",
+        f"From: =?utf-8?b?PGFubmFAZXhhbXBsZS50ZXN0PiAo?= <{BEN}>\r\n",
+        f"From: {BEN} <{ANNA}>\r\n",
+        f"From: {BEN}> <{ANNA}>\r\n",
+        f"From: {BEN}\x01 <{ANNA}>\r\n",
+        f"From: {ANNA} {BEN}\r\n",
+        f"From: <{ANNA}> (a <{BEN}>\r\n",
+        "From: anna+(x)ben@example.test\r\n",
+        f"From: {ANNA}\\, {BEN}\r\n",
+        # A filter or another server cuts longer lines.
+        f'From: "{"A" * 980}\\" <{BEN}>, \\"x" <{ANNA}>\r\n',
         f"From: friends: {ANNA}, {BEN};\r\n",
         f'From: "{ANNA}" <{BEN}>\r\n',
         f"From: <{ANNA}> <{BEN}>\r\n",

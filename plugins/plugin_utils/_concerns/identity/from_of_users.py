@@ -36,8 +36,8 @@ ANY = "*"
 @dataclasses.dataclass(frozen=True)
 class Variables:
     mail_from_of_users: t.Literal["own", "delegates", "any"] = var(
-        "Which addresses users may write in From. own: those of their account. delegates: those of others as well, if "
-        "Sender has one of their own (RFC 5322, 3.6.2). any: what they like.",
+        "Which addresses users may write in From and Sender. own: those of their account. delegates: those of others "
+        "in From as well, if Sender has one of their own (RFC 5322, 3.6.2). any: what they like.",
         "own",
     )
     mail_from_exceptions: dict[DomainOrAddress, list[str]] = var(
@@ -48,6 +48,7 @@ class Variables:
 
 
 def check(site: Site) -> Iterator[Problem]:
+    aliases = {str(alias): account.address for account in site.accounts for alias in account.aliases}
     clients = {str(client.name) for client in site.clients}
     for name, allowed in site.of(Variables).mail_from_exceptions.items():
         where = f"mail_from_exceptions.{name}"
@@ -56,6 +57,11 @@ def check(site: Site) -> Iterator[Problem]:
             yield Problem(where, None, f"must be an account's address, or a host of group mail_client{near}")
         elif "@" in name and name.rpartition("@")[2] not in site.domains:
             yield Problem(where, None, f"must be in one of mail_domains ({', '.join(site.domains)})")
+        elif name in aliases:
+            yield Problem(where, None, f"is an alias: name the account, {aliases[name]}")
+        elif "+" in name or (site.lookups.on_host and name not in {one.address for one in site.accounts}):
+            near = nearest(name, (one.address for one in site.accounts))
+            yield Problem(where, None, f"is no account{near}")
         if not allowed:
             yield Problem(where, None, f"must list at least one address, domain, or '{ANY}'")
         for i, one in enumerate(allowed):
@@ -134,6 +140,7 @@ SocketGroup={USER}
 SocketMode=0660
 Accept=yes
 MaxConnections=50
+RemoveOnStop=yes
 # It would stop to listen after 200 messages in two seconds.
 TriggerLimitIntervalSec=0
 [Install]
@@ -154,7 +161,7 @@ def _service() -> str:
 Description=Owners of sender addresses, as Postfix knows them
 CollectMode=inactive-or-failed
 [Service]
-ExecStart=/bin/sh -c 'exec postmap -q - "inline:{{{{.=.}}}}" $(postconf -hx smtpd_sender_login_maps | tr , " ")'
+ExecStart=/bin/sh -fc 'exec postmap -q - "inline:{{{{.=.}}}}" $(postconf -hx smtpd_sender_login_maps | tr , " ")'
 StandardInput=socket
 StandardOutput=socket
 StandardError=journal
@@ -167,7 +174,6 @@ LogLevelMax=notice
 
 _LUA = f"""\
 local tcp = require 'rspamd_tcp'
-local util = require 'rspamd_util'
 local rules = rspamd_config:get_all_opt('postamt_from')
 local MOST = 20  -- addresses in From
 
@@ -190,15 +196,55 @@ local function keys_of(address)
   return found
 end
 
--- The addresses of a field that is there once and says nothing else; else nil.
+-- What is left of a field without its quoted names and comments; nil where either does not end, or a comment could be
+-- read as an address. Encoded words stay as they are: mail programs decode names after they have found the addresses.
+local function bare(text)
+  local left, depth, quoted, i = {{}}, 0, false, 1
+  while i <= #text do
+    local c = text:sub(i, i)
+    if c == '\\\\' and (quoted or depth > 0) then
+      if i == #text then return nil end
+      i = i + 1
+    elseif quoted then
+      quoted = c ~= '"'
+    elseif depth > 0 then
+      if c:find('[<>"@]') then return nil end
+      depth = depth + (c == '(' and 1 or c == ')' and -1 or 0)
+    elseif c == '"' then
+      quoted = true
+      table.insert(left, '"')
+    elseif c == '(' then
+      depth = 1
+      table.insert(left, ' ')
+    else
+      table.insert(left, c)
+    end
+    i = i + 1
+  end
+  return not quoted and depth == 0 and table.concat(left) or nil
+end
+
+-- The addresses of a field that is there once and that every mail program reads in the same way; else nil.
 local function addresses_of(task, name)
   local fields = task:get_header_full(name) or {{}}
   if #fields ~= 1 then return nil end
-  local found = {{}}
-  for _, one in ipairs(util.parse_mail_address(fields[1].decoded, task:get_mempool()) or {{}}) do
-    local address = lower(one.addr)
-    if not keys_of(address) then return nil end
-    table.insert(found, address)
+  local raw = tostring(fields[1].value or ''):gsub('[\\r\\n]', '')
+  if #raw > 980 then return nil end  -- amavis and other servers cut or break longer lines (RFC 5322, 2.1.1)
+  local text, found = bare(raw), {{}}
+  if not text or text:find('[%z\\1-\\8\\10-\\31\\127:;\\\\]') then return nil end
+  for one in text:gmatch('[^,]+') do
+    one = one:match('^%s*(.-)%s*$')
+    local phrase, address = one:match('^([^<>]*)<%s*([^<>%s]+)%s*>$')
+    if not phrase then phrase, address = '', one end
+    phrase = phrase:match('^(.-)%s*$')
+    -- Some programs take an address that stands as a name for the sender.
+    for _, each in ipairs(phrase:find('@', 1, true) and {{phrase, address}} or {{address}}) do
+      if each ~= '' then
+        local said = lower(each)
+        if not keys_of(said) or said:find('=?', 1, true) then return nil end
+        table.insert(found, said)
+      end
+    end
   end
   return #found > 0 and #found <= MOST and found or nil
 end
@@ -218,27 +264,27 @@ local function is_exception(login, address)
   return false
 end
 
--- Whoever may use the envelope sender may use this address: the login is one of them.
-local function is_own(answers, sender, address)
-  local mine = owners(answers, address)
-  if sender == '' then  -- a notice, which other servers alone may hand over
+-- Each of the logins may use the address. Where the login is not known, it is one of those that may use the envelope
+-- sender. With the null sender, which other servers alone may use, it is one of these.
+local function is_own(answers, who, address)
+  local mine, logins = owners(answers, address), who.login and {{[who.login] = true}} or owners(answers, who.sender)
+  if not who.login and who.sender == '' then
     for _, server in ipairs(rules.servers) do
       if mine[server] or is_exception(server, address) then return true end
     end
     return false
   end
-  local all = owners(answers, sender)
-  for login in pairs(all) do
+  for login in pairs(logins) do
     if not mine[login] and not is_exception(login, address) then return false end
   end
-  return next(all) ~= nil
+  return next(logins) ~= nil
 end
 
-local function all_own(answers, sender, addresses)
-  for _, address in ipairs(addresses or {{}}) do
-    if not is_own(answers, sender, address) then return false end
+local function all_own(answers, who, addresses)
+  for _, address in ipairs(addresses) do
+    if not is_own(answers, who, address) then return false end
   end
-  return addresses ~= nil
+  return true
 end
 
 local function refuse(task)
@@ -254,13 +300,23 @@ local function parsed(text)
   return found
 end
 
-local function ask(task, sender, from, delegate)
+-- What was right a minute ago is not looked up again.
+local known, count = {{}}, 0
+
+local function remember(question)
+  if count >= 1000 then known, count = {{}}, 0 end
+  known[question], count = os.time() + 60, count + 1
+end
+
+local function ask(task, who, from, delegate)
   local lines = {{}}
-  for _, list in ipairs({{{{sender}}, from, delegate or {{}}}}) do
+  for _, list in ipairs({{{{who.sender}}, from, delegate or {{}}}}) do
     for _, address in ipairs(list) do
       for _, key in ipairs(keys_of(address) or {{}}) do table.insert(lines, key .. '\\n') end
     end
   end
+  local question = (who.login or '') .. '\\n' .. (delegate and 'by\\n' or '') .. table.concat(lines)
+  if (known[question] or 0) > os.time() then return end
   table.insert(lines, '.\\n')
   local function answered(err, data)
     if err then
@@ -268,9 +324,12 @@ local function ask(task, sender, from, delegate)
       return
     end
     local answers = parsed(tostring(data))
-    if all_own(answers, sender, from) then return end
-    if delegate and #delegate == 1 and all_own(answers, sender, delegate) then return end
-    refuse(task)
+    local by_delegate = rules.delegates and delegate ~= nil
+    if all_own(answers, who, delegate or {{}}) and (by_delegate or all_own(answers, who, from)) then
+      remember(question)
+    else
+      refuse(task)
+    end
   end
   local begun = tcp.request{{
     task = task, host = '/run/{_OWNERS}.sock', port = 0, timeout = 10, shutdown = true,
@@ -281,13 +340,18 @@ end
 
 local function check(task)
   if not is_asked(task) then return end
-  local from, smtp = addresses_of(task, 'From'), task:get_from({{'smtp', 'orig'}})
-  local sender = lower(smtp and smtp[1] and smtp[1].addr)
+  local from, delegate, smtp = addresses_of(task, 'From'), nil, task:get_from({{'smtp', 'orig'}})
+  local who = {{sender = lower(smtp and smtp[1] and smtp[1].addr), login = rules.logins and lower(task:get_user())}}
   -- Some programs read a field's name up to the colon, blanks included.
-  local twice = ('\\n' .. lower(task:get_raw_headers())):find('\\nfrom[ \\t]+:')
-  if not from or twice then return refuse(task) end
-  if #from == 1 and from[1] == sender then return end  -- Postfix has looked it up
-  ask(task, sender, from, rules.delegates and addresses_of(task, 'Sender'))
+  local head = '\\n' .. lower(task:get_raw_headers())
+  if not from or head:find('\\nfrom[ \\t]+:') or head:find('\\nsender[ \\t]+:') then return refuse(task) end
+  if task:has_header('Sender') then
+    delegate = addresses_of(task, 'Sender')
+    if not delegate or #delegate > 1 then return refuse(task) end
+  elseif #from == 1 and from[1] == who.sender then
+    return  -- Postfix has looked it up
+  end
+  ask(task, who, from, delegate)
 end
 
 rspamd_config:register_symbol{{

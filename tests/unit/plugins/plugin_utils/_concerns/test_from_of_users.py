@@ -51,6 +51,7 @@ def asked_at(of: Site, name: str = NAME) -> dict[str, t.Any]:
     return {key: value for key, value in said.items() if value}
 
 
+ACCOUNTS = [{"address": "anna@example.org", "aliases": ["a@example.org"]}]
 USERS = {"submission/inet": ASKED, "submissions/inet": ASKED}
 
 
@@ -120,6 +121,11 @@ def test_exceptions_in_the_forms_that_are_compared() -> None:
             "you mean app.example.org?",
         ),
         ({"x@example.net": ["*"]}, "mail_from_exceptions.x@example.net: must be in one of mail_domains (example.org)"),
+        ({"x+y@example.org": ["*"]}, "mail_from_exceptions.x+y@example.org: is no account"),
+        (
+            {"a@example.org": ["*"]},
+            "mail_from_exceptions.a@example.org: is an alias: name the account, anna@example.org",
+        ),
         (
             {"x@example.org": []},
             "mail_from_exceptions.x@example.org: must list at least one address, domain, or '*'",
@@ -133,6 +139,11 @@ def test_exceptions_in_the_forms_that_are_compared() -> None:
 )
 def test_wrong_exceptions(said: dict[str, list[str]], problem: str) -> None:
     with pytest.raises(SiteError) as caught:
-        site(GROUPS, mail_from_exceptions=said)
+        site(GROUPS, mail_accounts=ACCOUNTS, mail_from_exceptions=said)
     assert problem in str(caught.value)
     assert len(caught.value.problems) == 1
+
+
+def test_users_of_the_host_are_known() -> None:
+    with pytest.raises(SiteError, match="zed@example.org: is no account"):
+        site(mail_accounts_backend="system", mail_accounts=ACCOUNTS, mail_from_exceptions={"zed@example.org": ["*"]})
