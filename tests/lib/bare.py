@@ -1,7 +1,7 @@
-"""A site that runs nothing for its mail's name in the world: no signatures, no checks of senders."""
+"""A site that runs nothing for its mail's name in the world: no signatures, no checks or rewriting of senders."""
 
 from __future__ import annotations
 
 import typing as t
 
-BARE: dict[str, t.Any] = {"mail_dkim": False, "mail_from_of_users": "any"}
+BARE: dict[str, t.Any] = {"mail_dkim": False, "mail_from_of_users": "any", "mail_srs": False}

@@ -240,6 +240,29 @@ def _clamd(path: str) -> Answer:
     return Answer(YES, "PONG") if said == b"PONG\0" else Answer(SILENT, f"no answer ({said!r})")
 
 
+def _srs(forward: int, reverse: int) -> Answer:
+    """Does PostSRSd rewrite an address, and find it again? forward, reverse: its ports (tcp_table(5))."""
+    address = "somebody@outside.example"
+    try:
+        rewritten = _looked_up(forward, address)
+        found = _looked_up(reverse, rewritten)
+    except OSError as error:
+        return Answer(SILENT, f"no answer ({error.strerror or error})")
+    right = rewritten != address and found == address
+    return Answer(YES, "an address and back") if right else Answer(NO, f"{address} became {found or rewritten!r}")
+
+
+def _looked_up(port: int, key: str) -> str:
+    """Return what a table says of a key, nothing where it does not find it."""
+    with Endpoint("127.0.0.1", port, timeout=TIMEOUT).connect() as link:
+        link.sendall(f"get {key}\n".encode())
+        said = b""
+        while not said.endswith(b"\n") and (more := link.recv(4096)):
+            said += more
+    code, _space, value = said.decode("utf-8", "replace").strip().partition(" ")
+    return value if code == "200" else ""
+
+
 def _milter_signs(path: str, sender: str, name: str) -> Answer:
     """Does a milter sign a message of the site's (DKIM)? sender: an address; name: what the site's mail goes by."""
     header = [("From", f"<{sender}>"), ("Subject", "Health check")]
@@ -288,4 +311,5 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "clamd": _clamd,
     "milter_signs": _milter_signs,
     "milter_refuses": _milter_refuses,
+    "srs": _srs,
 }

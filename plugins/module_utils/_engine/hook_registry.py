@@ -44,6 +44,10 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._programs import postfix
 
         return postfix
+    if name == "postsrsd":
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import postsrsd
+
+        return postsrsd
     if name == "rspamd":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import rspamd
 

@@ -55,7 +55,10 @@ def ordered() -> dict[str, Program]:
 def concerns() -> dict[str, types.ModuleType]:
     """Return the concerns by name; a public function that is no program's name is refused."""
     found = _modules("_concerns")
-    allowed = {"applies", "check", "elastic_memory", "links", "memory", "dns", "dns_warnings", "lookups", *programs()}
+    allowed = {
+        "applies", "check", "elastic_memory", "links", "memory", "dns", "dns_warnings", "lookups", "secrets",
+        *programs(),
+    }  # fmt: skip
     for name, concern in found.items():
         for word, value in vars(concern).items():
             own = isinstance(value, types.FunctionType) and value.__module__ == concern.__name__

@@ -65,6 +65,8 @@ def _greetings(
         if kind != "inet" or behind is None or not port:
             continue
         settings = {**parameters, **service.options, **behind.options}
+        if text_of(settings.get("smtpd_tls_req_ccert") or False) == "yes":
+            continue  # it greets nobody who shows no certificate
         level = text_of(settings.get("smtpd_tls_security_level") or "none")
         wrapped = text_of(settings.get("smtpd_tls_wrappermode") or False) == "yes"
         where: dict[str, t.Any] = {"port": port, "tls": "implicit" if wrapped else "none"}

@@ -22,7 +22,7 @@ HOST_ALIASES = "hash:/etc/aliases"  # the host administrator's own; hash is Debi
 SLOTS: dict[str, tuple[str, ...]] = {
     "smtpd_client_restrictions": ("permit", "policy*", "access"),
     "smtpd_helo_restrictions": ("permit", "syntax", "own", "policy*"),
-    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "stranger", "access", "policy*", "domain"),
+    "smtpd_sender_restrictions": ("syntax", "owner", "permit", "forwarded", "stranger", "access", "policy*", "domain"),
     "smtpd_relay_restrictions": ("networks", "policy*", "authenticated", "destination"),
     "smtpd_recipient_restrictions": ("syntax", "permit", "recipient", "access", "policy*", "quota"),
     "smtpd_data_restrictions": ("pipelining", "bounce", "policy*"),

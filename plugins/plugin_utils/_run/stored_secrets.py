@@ -58,6 +58,8 @@ class StoredSecrets(Secrets):
 def secret_names(site: Site) -> list[str]:
     """Return the names of all generated passwords that plans of the site ask for."""
     names = [*site.lookups.secrets(site), *map(client_secret, site.clients)]
+    for concern in compose.concerns().values():
+        names += getattr(concern, "secrets", lambda _site: [])(site)
     if site.provider:
         names += _ldap_entries.secret_names(site, compose.contributions("ldap", site, site.provider))
     return [*dict.fromkeys(names)]
