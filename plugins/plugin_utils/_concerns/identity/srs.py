@@ -33,7 +33,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs.postsrsd im
 
 RUNS = ("postsrsd",)
 _SECRET = "srs"
-_SIZE = 3 * MB
+_SIZE = 5 * MB  # a process of 80 kB for each of Postfix that has asked it
 _PORT = 958  # on loopback alone: where Postfix hands itself what needs another sender
 _REWRITE = f"tcp:127.0.0.1:{FORWARD}"
 _ORIGINAL = f"tcp:127.0.0.1:{REVERSE}"

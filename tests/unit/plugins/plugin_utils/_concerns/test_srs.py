@@ -172,7 +172,7 @@ def test_the_port_takes_mail_of_the_host_s_own_postfix_alone() -> None:
 
 def test_memory() -> None:
     site = site_of()
-    assert srs.memory(site, site.hosts["mail.example.org"]).size == 3 * MB
+    assert srs.memory(site, site.hosts["mail.example.org"]).size == 5 * MB
 
 
 class Tables:

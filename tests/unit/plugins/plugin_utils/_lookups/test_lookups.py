@@ -155,7 +155,7 @@ def test_a_third_way_goes_through_all_programs(third: t.Callable[..., Site], rel
     assert not plans["sasl"]["wanted"], "nothing asks saslauthd"
     assert VMAIL_UID not in [user["uid"] for user in plans["postfix"]["users"]]
     texts = {file["path"]: forms.text(file) for plan in plans.values() for file in plan["files"]}
-    assert "virtual_alias_maps = lmdb:$config_directory/tables/forwards\n" in texts["/etc/postfix/main.cf"]
+    assert ",tcp:127.0.0.1:957}, lmdb:$config_directory/tables/forwards\n" in texts["/etc/postfix/main.cf"]
     assert not [path for path, text in texts.items() if "ldap" in text and "dovecot" in path]
     assert "ldap" not in texts["/etc/postfix/main.cf"] + texts["/etc/postfix/master.cf"]
     assert "cyrus" not in texts["/etc/postfix/main.cf"]
@@ -173,7 +173,7 @@ def test_its_secrets_are_made_first(third: t.Callable[..., Site], tmp_path: Path
     site = third(others=others)
     site.secrets = kept = stored_secrets.StoredSecrets(State(str(tmp_path / "state")), check_mode=False)
     kept.ensure(stored_secrets.secret_names(site))
-    assert set(kept.state.known_secrets()) == {"service:lists", "client:app.example.org"}
+    assert set(kept.state.known_secrets()) == {"service:lists", "client:app.example.org", "srs"}
     for host in site.hosts.values():
         for name in compose.programs():
             compose.plan(name, site, host)

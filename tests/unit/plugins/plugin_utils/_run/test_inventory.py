@@ -17,6 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types im
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import data_files, inventory
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
+from ansible_collections.postamt.mail.tests.lib.bare import BARE
 
 ACTION = types.SimpleNamespace(_loader=types.SimpleNamespace(_vault=None))
 
@@ -95,7 +96,7 @@ def test_a_site_that_is_derived_has_all_its_secrets(
 ) -> None:
     folder = tmp_path / "state"
     accounts = [{"address": "alice@example.org"}]
-    said: t.Any = {"mail_accounts": accounts, "mail_accounts_backend": backend, "mail_dkim": False}
+    said: t.Any = {"mail_accounts": accounts, "mail_accounts_backend": backend, **BARE}
     site = derived(folder, check_mode, **said)
     known = dict(site.secrets.known)
     for program in compose.programs():
