@@ -28,7 +28,7 @@ SEVERAL = {
     "store.example.org": HostInput(("mail", "mail_store", "mail_directory")),
     "web.example.net": HostInput(("mail", "mail_client")),
 }
-OWN = {"mail_srs_domain": "srs.example.org"}
+OWN: dict[str, Any] = {"mail_srs_domain": "srs.example.org"}
 
 
 def site_of(hosts: dict[str, HostInput] = ALONE, **said: Any) -> Site:
