@@ -18,7 +18,8 @@ PID_FILES = {
 
 
 @pytest.mark.parametrize(
-    "daemon", ["slapd", "saslauthd-postfix", "clamav-daemon", "amavis", "dovecot", "postamt-rspamd", "postfix"]
+    "daemon",
+    ["slapd", "saslauthd-postfix", "clamav-daemon", "amavis", "dovecot", "postamt-rspamd", "postamt-srs", "postfix"],
 )
 def test_a_daemon_can_neither_change_the_system_nor_take_rights_back(host: Host, daemon: str) -> None:
     asked = f"cat {PID_FILES[daemon]}" if daemon in PID_FILES else f"systemctl show --value -p MainPID {daemon}"

@@ -200,6 +200,7 @@ def _listener(site: Site) -> Service:
             "smtpd_tls_chain_files": [shown.key, shown.chain],
             "smtpd_tls_CAfile": CA_FILE,
             "smtpd_tls_loglevel": 0,
+            "smtpd_tls_received_header": False,
             "smtpd_client_restrictions": ["permit_tls_all_clientcerts", "reject"],
             # It is asked here as well: what cannot be rewritten now waits, and what never can does not go in circles.
             "smtpd_recipient_restrictions": [f"check_sender_access pipemap:{{{_REWRITE},static:OK}}", "reject"],
