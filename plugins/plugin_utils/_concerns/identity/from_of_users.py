@@ -59,7 +59,7 @@ def check(site: Site) -> Iterator[Problem]:
             yield Problem(where, None, f"must be in one of mail_domains ({', '.join(site.domains)})")
         elif name in aliases:
             yield Problem(where, None, f"is an alias: name the account, {aliases[name]}")
-        elif "+" in name or (site.lookups.on_host and name not in {one.address for one in site.accounts}):
+        elif "+" in name or (site.lookups.on_host and str(name) not in {str(one.address) for one in site.accounts}):
             near = nearest(name, (one.address for one in site.accounts))
             yield Problem(where, None, f"is no account{near}")
         if not allowed:
