@@ -125,6 +125,7 @@ class Host:
             "mail_accounts": [{"address": address} for address in ACCOUNTS],
             "mail_state_dir": str(self.folder / self.name),
             "mail_sender_domain_must_exist": False,  # there is no DNS here
+            "mail_dane": False,
             "mail_clamav_official": False,
             "mail_clamav_signatures": [str(EICAR)],
             **variables,

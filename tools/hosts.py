@@ -274,7 +274,8 @@ def up(name: str, kind: str, release: str, hosts: list[str], memory: str | None 
         }
     for data in inventory.values():
         _wait(data)
-    return {"all": {"hosts": inventory}}
+    # Nobody here reaches the name servers of the world.
+    return {"all": {"hosts": inventory, "vars": {"mail_dane": False}}}
 
 
 def _run(

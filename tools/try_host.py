@@ -32,6 +32,7 @@ SITE: dict[str, Any] = {
     "mail_accounts": ACCOUNTS,
     "mail_content_filter": "before_queue",
     "mail_sender_domain_must_exist": False,  # the test network has no DNS of the world
+    "mail_dane": False,
     "mail_clamav_official": False,
     "mail_clamav_signatures": [str(REPOSITORY / "examples" / "files" / "eicar.ndb")],
 }

@@ -1,7 +1,7 @@
-"""A site that runs nothing for its mail's name in the world: no signatures, no checks or rewriting of senders."""
+"""A site that does nothing beside plain mail: no signatures, no rewriting, no checks of senders or servers."""
 
 from __future__ import annotations
 
 import typing as t
 
-BARE: dict[str, t.Any] = {"mail_dkim": False, "mail_from_of_users": "any", "mail_srs": False}
+BARE: dict[str, t.Any] = {"mail_dkim": False, "mail_from_of_users": "any", "mail_srs": False, "mail_dane": False}

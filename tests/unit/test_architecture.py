@@ -95,34 +95,34 @@ def test_the_milter_and_the_policy_service_are_asked_about_their_mail(monkeypatc
 def test_the_program_runs_where_its_concern_contributes(monkeypatch: pytest.MonkeyPatch) -> None:
     own, contributing, on_host = examples("add a program")
     package = "ansible_collections.postamt.mail.plugins"
-    program = run(own, types.ModuleType(f"{package}.plugin_utils._programs.unbound"), monkeypatch)
-    concern = run(contributing, types.ModuleType("resolver"), monkeypatch)
-    programs, concerns = {**compose.programs(), "unbound": program}, {**compose.concerns(), "resolver": concern}
+    program = run(own, types.ModuleType(f"{package}.plugin_utils._programs.dnsmasq"), monkeypatch)
+    concern = run(contributing, types.ModuleType("dns_cache"), monkeypatch)
+    programs, concerns = {**compose.programs(), "dnsmasq": program}, {**compose.concerns(), "dns_cache": concern}
     monkeypatch.setattr(compose, "programs", lambda: programs)
     monkeypatch.setattr(compose, "concerns", lambda: concerns)
 
     def plan(settings: dict[str, object] | None = None, **said: object) -> compose.Plan:
         site = parse_site({"mail_domains": ["example.org"], **said}, {NAME: HostInput()}, concerns.values())
-        return compose.plan("unbound", site, site.hosts[NAME], {"settings": settings})
+        return compose.plan("dnsmasq", site, site.hosts[NAME], {"settings": settings})
 
-    wanted = plan({"cache-max-ttl": 3600}, mail_resolver=True)
+    wanted = plan({"cache-size": 500}, mail_dns_cache=True)
     file, drop_in = wanted["files"]
-    assert "server:\n    cache-max-ttl: 3600\n    interface: 127.0.0.1\n    port: 53\n" in file["content"]
-    assert drop_in["path"] == "/etc/systemd/system/unbound.service.d/postamt-sandbox.conf"
+    assert "\nbind-interfaces\ncache-size=500\nlisten-address=127.0.0.1\nport=53\n" in file["content"]
+    assert drop_in["path"] == "/etc/systemd/system/dnsmasq.service.d/postamt-sandbox.conf"
     assert "[Service]\n" in drop_in["content"] and "\nProtectSystem=full\n" in drop_in["content"]
-    assert wanted["packages"] == ["dns-root-data", "unbound"]  # apt brings no recommended packages
-    assert wanted["units"] == [{"name": "unbound.service", "running": True}]
+    assert wanted["packages"] == ["dnsmasq"]
+    assert wanted["units"] == [{"name": "dnsmasq.service", "running": True}]
     assert wanted["questions"] == [{"kind": "listens", "arguments": {"port": 53, "address": "127.0.0.1"}}]
-    assert "\n    prefetch: yes\n" in plan({"prefetch": True}, mail_resolver=True)["files"][0]["content"]
-    assert plan({"port": None}, mail_resolver=True)["questions"] == wanted["questions"]
+    assert "\nport=53\n" not in plan({"port": False}, mail_dns_cache=True)["files"][0]["content"]
+    assert plan({"port": None}, mail_dns_cache=True)["questions"] == wanted["questions"]
     assert plan()["units"] == [] and not plan()["wanted"]
 
     order = list(compose.ordered())
-    assert order.index("nftables") < order.index("unbound") < order.index("ldap")
-    role = generate.role("unbound", program.PROGRAM)
-    assert 'settings: "{{ unbound_settings }}"' in role["tasks/main.yml"]
-    assert "when: \"'unbound' in __mail_site.due[inventory_hostname]\"" in generate.tasks(compose.ordered())
+    assert order.index("nftables") < order.index("dnsmasq") < order.index("ldap")
+    role = generate.role("dnsmasq", program.PROGRAM)
+    assert 'settings: "{{ dnsmasq_settings }}"' in role["tasks/main.yml"]
+    assert "when: \"'dnsmasq' in __mail_site.due[inventory_hostname]\"" in generate.tasks(compose.ordered())
 
-    code = run(on_host, types.ModuleType("unbound_on_host"), monkeypatch)
-    monkeypatch.setattr(hook_registry, "code_of", {"unbound": code}.get)
-    assert hooks.of("unbound") is code.Unbound and hooks.of("other") is HostProgram
+    code = run(on_host, types.ModuleType("dnsmasq_on_host"), monkeypatch)
+    monkeypatch.setattr(hook_registry, "code_of", {"dnsmasq": code}.get)
+    assert hooks.of("dnsmasq") is code.Dnsmasq and hooks.of("other") is HostProgram

@@ -102,13 +102,38 @@ def see_served(change: Change) -> None:
 def finish(change: Change, begun: Begun, built: dict[str, str]) -> None:
     """Remove what the plan does not have any more, and record what it has. built: digests of what was built."""
     program, report, seen, running = change.program, change.report, change.seen, change.units.running
+    dropped = _drop_ins_left(change)
     try:
         swap.remove_stale(seen.stale, report)
-        take_up.read_unit_files(seen.stale, "", report, change.home.paths)
-        if program.reads_folders and seen.stale and running and report.did("reloaded", "reload", program.title):
+        take_up.read_unit_files(seen.stale, "restart" if dropped else "", report, change.home.paths)
+        if dropped and report.did("restarted", "restart", program.title):
+            _restart(change)
+        elif program.reads_folders and seen.stale and running and report.did("reloaded", "reload", program.title):
             take_up.take_up(program, change.units, "reload")
         if not report.dry:
             manifest.keep(change.home, change.claim(begun.made, built))
             journal.clear(change.home)
     except OSError as error:
         raise Stop(f"{program.title} serves with the new configuration; the next run finishes: {error}") from None
+
+
+def _drop_ins_left(change: Change) -> list[str]:
+    """Return drop-ins of running units that the plan does not have any more: they end with a restart.
+
+    One that an interrupted run has removed already counts: nobody knows whether the restart came after it.
+    """
+    running = change.units.with_companions(change.units.running)
+    folders = tuple(f"{change.home.paths.unit_files}{unit}.d/" for unit in running)
+    gone = change.seen.records.files - set(change.seen.paths)
+    return sorted(path for path in gone if path.startswith(folders))
+
+
+def _restart(change: Change) -> None:
+    """Restart without drop-ins that were removed, and see that the program serves; raises Stop."""
+    title = change.program.title
+    try:
+        take_up.take_up(change.program, change.units, "restart")
+    except Failed as error:
+        raise Stop(f"{title}: {error}; the next run tries again") from None
+    if said := ask.judge(change, {}).said:
+        raise Stop("\n".join([f"{title} does not work after its restart; the next run tries again.", *said]))

@@ -14,10 +14,12 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._probes.base import Endpoint, ProbeError, Tls, attempts
+from ansible_collections.postamt.mail.plugins.module_utils._probes.dns import AAAA, NOERROR, NXDOMAIN, SOA, A, dns_ask
 from ansible_collections.postamt.mail.plugins.module_utils._probes.imap import imap_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.managesieve import sieve_capabilities
 from ansible_collections.postamt.mail.plugins.module_utils._probes.milter import milter_message
@@ -32,6 +34,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import (
 )
 
 YES, NO, LATER, BROKEN, SILENT = "yes", "no", "later", "broken", "silent"
+_UNTOLD = ("needs", "process", "ways_out")
 TIMEOUT = 10.0  # seconds for one answer; a reverse lookup of our own address may have to time out first
 
 
@@ -105,7 +108,8 @@ def _one(check: Mapping[str, Any]) -> Answer:
 
 def described(check: Mapping[str, Any]) -> str:
     """Return a check as people say it: "smtp_rcpt postmaster@example.org port 25"."""
-    shown = {key: value for key, value in check["arguments"].items() if key != "needs" and value not in ("", "none")}
+    told = {key: value for key, value in check["arguments"].items() if key not in _UNTOLD}
+    shown = {key: value for key, value in told.items() if value not in ("", "none")}
     words = [check["kind"].replace("_", " "), shown.pop("recipient", None) or shown.pop("path", None)]
     return " ".join(filter(None, [*words, *(f"{key} {value}" for key, value in sorted(shown.items()))]))
 
@@ -286,6 +290,49 @@ def _milter_refuses(path: str, sender: str, from_: str, name: str) -> Answer:
     return Answer(NO if said.verdict == "accept" else LATER, said.text or f"{said.verdict} of a strange From")
 
 
+def _dns_validated(ways_out: str, address: str = "", process: str = "", path: str = "") -> Answer:
+    """Does a resolver validate what it answers (DNSSEC)? ways_out: what an administrator can do if it does not.
+
+    address: of the resolver; or process and path: a file with the number of a process, and the resolv.conf of this one.
+    """
+    resolvers = [address] if address else _resolvers(process, path)
+    if not resolvers:
+        return Answer(LATER, f"no resolver in {path} of a running process")
+    try:
+        said = dns_ask(Endpoint(resolvers[0], 53, timeout=TIMEOUT), ".", SOA)
+        failed = "" if said.code == NOERROR else str(said)
+    except ProbeError as error:
+        failed = f"no answer ({error.why})"
+    if failed:  # perhaps it cannot reach other servers just now
+        return Answer(SILENT if address else LATER, f"{failed} from {resolvers[0]}: {ways_out}")
+    if not (said.validated and said.records):
+        return Answer(BROKEN, f"an answer of {resolvers[0]} that nobody has validated by DNSSEC: {ways_out}")
+    return Answer(YES, "validated")
+
+
+def _dns_knows(name: str, process: str, path: str, ways_out: str) -> Answer:
+    """Does the resolver that a process asks know the address of a host? Arguments as of _dns_validated()."""
+    for resolver in _resolvers(process, path)[:1]:
+        said = [dns_ask(Endpoint(resolver, 53, timeout=TIMEOUT), name, kind) for kind in (A, AAAA)]
+        if any(one.code == NOERROR and one.records for one in said):
+            return Answer(YES, "known")
+        if all(one.code in (NOERROR, NXDOMAIN) for one in said):
+            return Answer(BROKEN, f"{resolver} knows no address of {name}: {ways_out}")
+        return Answer(LATER, f"{said[0]} from {resolver}")
+    return Answer(LATER, f"no resolver in {path} of a running process")
+
+
+def _resolvers(process: str, path: str) -> list[str]:
+    """Return the resolvers of a resolv.conf as a process sees it, which may have mounts of its own."""
+    try:
+        number = int(files.text(process))
+        text = Path(f"/proc/{number}/root{path}").read_text("utf-8", "replace")
+    except (OSError, ValueError):
+        return []
+    rows = (line.split() for line in text.splitlines())
+    return [row[1] for row in rows if row[:1] == ["nameserver"] and len(row) > 1]
+
+
 def _reachable(need: str) -> bool:
     host, _colon, port = (need, "", "0") if need.startswith("/") else need.rpartition(":")
     try:
@@ -312,4 +359,6 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "milter_signs": _milter_signs,
     "milter_refuses": _milter_refuses,
     "srs": _srs,
+    "dns_validated": _dns_validated,
+    "dns_knows": _dns_knows,
 }

@@ -56,4 +56,8 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._programs import sasl
 
         return sasl
+    if name == "unbound":
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import unbound
+
+        return unbound
     return None

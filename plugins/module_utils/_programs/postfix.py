@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
@@ -18,6 +20,8 @@ FOLDER = "/etc/postfix"
 MAIN, MASTER = f"{FOLDER}/main.cf", f"{FOLDER}/master.cf"
 ALIASES = "/etc/aliases"  # the administrator's, and packages add to it
 QUEUE = "/var/spool/postfix"
+RESOLVERS = "/etc/resolv.conf"
+CHROOTS_RESOLVERS = f"{QUEUE}{RESOLVERS}"  # Debian copies the host's file there
 SMTPD = "/usr/lib/postfix/sbin/smtpd"
 SHIPPED = "/usr/share/postfix"
 INSTANCES = "/lib/systemd/system-generators/postfix-instance-generator"  # Debian 12; 13 has one unit
@@ -112,10 +116,19 @@ class Postfix(Program):
 
     def missing_artifacts(self, leaving: Collection[str]) -> list[str]:
         missing = self.plan["host_aliases"] and not files.exists(f"{ALIASES}.db")
-        return [f"the table of {ALIASES}"] if missing else []
+        found = [f"the table of {ALIASES}"] if missing else []
+        return [*found, CHROOTS_RESOLVERS] if _resolvers() and not files.text(CHROOTS_RESOLVERS) else found
 
     def create(self, what: str) -> None:
-        """Build the table of the host's own aliases, which its administrator keeps (newaliases(1))."""
+        """Build the table of the host's own aliases, which its administrator keeps (newaliases(1)).
+
+        Or copy resolv.conf into the chroot: where there is none, a mount in that place would leave an empty file, and
+        Debian 13 would not replace that, since it is younger.
+        """
+        if what == CHROOTS_RESOLVERS:
+            files.make_folder(os.path.dirname(what))
+            files.write(what, _resolvers(), 0o644)
+            return
         if not files.exists(ALIASES):
             files.write(ALIASES, b"# See man 5 aliases for format\n", 0o644)
         units.output("postalias", f"hash:{ALIASES}")
@@ -218,6 +231,14 @@ def complaints(text: str) -> list[str]:
     """Return what Postfix's programs find wrong, without their names; hints at old habits are no errors."""
     lines = [re.sub(r"^(postfix/)?[a-z-]+(\[\d+\])?: ", "", line).strip() for line in text.splitlines()]
     return [line for line in lines if line and "will be removed" not in line]
+
+
+def _resolvers() -> bytes:
+    """Return the host's resolv.conf, which may be a link into /run; empty where there is none."""
+    try:
+        return Path(RESOLVERS).read_bytes()
+    except OSError:
+        return b""
 
 
 def _processes() -> set[str]:

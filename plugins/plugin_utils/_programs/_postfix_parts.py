@@ -36,7 +36,7 @@ SLOTS: dict[str, tuple[str, ...]] = {
 }
 # Where two concerns may each have a reason, the strictest value counts (postconf(5)).
 STRICTNESS: dict[str, tuple[Value, ...]] = {
-    "smtp_tls_security_level": ("none", "may", "encrypt", "verify", "secure"),
+    "smtp_tls_security_level": ("none", "may", "dane", "encrypt", "verify", "secure"),
 }
 
 

@@ -19,6 +19,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import (
     commit,
     files,
     health,
+    take_up,
     transaction,
     units,
     walk,
@@ -532,7 +533,7 @@ def test_files_that_the_plan_has_no_more_go(lab: Lab) -> None:
     assert report.actions == [
         f"removed {lab.etc}/systemd/thing.service.d/x.conf",
         f"removed {lab.etc}/tables/a",
-        "reloaded Thing",
+        "restarted Thing",
     ]
     assert report.diffs[1] == {
         "before_header": f"{lab.etc}/tables/a",
@@ -540,8 +541,45 @@ def test_files_that_the_plan_has_no_more_go(lab: Lab) -> None:
         "before": "(a file of this collection)\n",
         "after": "",
     }
-    assert commands(lab) == ["daemon-reload", "reload thing.service"]
+    assert commands(lab) == ["daemon-reload", "restart thing.service"]
     assert lab.contents() == {"main.cf": "old\n"}
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_drop_in_that_went_is_out_of_force(lab: Lab, killed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit has what its drop-ins say until it is started anew, whatever became of the file in an earlier run."""
+    lab.unit("thing.service", "active")
+    drop_in = "systemd/thing.service.d/x.conf"
+    lab.apply(lab.plan({**OLD, drop_in: "x"}, units=RUNS))
+    if killed:
+
+        def kill(*_arguments: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(take_up, "take_up", kill)
+            lab.apply(lab.plan(OLD, units=RUNS))
+        assert not (lab.etc / drop_in).exists()
+    lab.runner.asked.clear()
+    report = lab.apply(lab.plan(OLD, units=RUNS))
+    assert report.actions[-1] == "restarted Thing"
+    assert "restart thing.service" in commands(lab)
+    lab.runner.asked.clear()
+    assert not lab.apply(lab.plan(OLD, units=RUNS)).actions
+    assert commands(lab) == []
+
+
+def test_a_restart_without_the_drop_in_that_fails_is_tried_again(lab: Lab) -> None:
+    lab.unit("thing.service", "active")
+    lab.apply(lab.plan({**OLD, "systemd/thing.service.d/x.conf": "x"}, units=RUNS))
+    script = lab.here / "run" / "thing.service"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text("exit 1\n")
+    with pytest.raises(Stop, match="Thing: systemctl restart thing.service: .* failed.*; the next run tries again"):
+        lab.apply(lab.plan(OLD, units=RUNS))
+    script.unlink()
+    (lab.here / "active" / "thing.service").touch()
+    assert lab.apply(lab.plan(OLD, units=RUNS)).actions[-1] == "restarted Thing"
 
 
 @pytest.mark.parametrize("wanted", [True, False])

@@ -1,0 +1,140 @@
+"""A world with signed zones (DNSSEC) for one host: a root with a key of its own, and zones below it.
+
+Unbound serves them on loopback of the host, as name servers of the world would. Domains end in .example: Unbound keeps
+.test to itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import struct
+import time
+from collections.abc import Collection, Mapping
+
+import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdataset
+import dns.rdatatype
+import dns.zone
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+ADDRESS = "127.0.0.54"
+TTL = 60
+_FOLDER = "/run/world-dns"
+_UNIT = "world-dns"
+_SOA = f"@ {TTL} IN SOA ns.example. hostmaster.example. 1 3600 600 86400 {TTL}\n@ {TTL} IN NS ns.example.\n"
+_ECDSA = 13  # P-256 with SHA-256 (RFC 6605)
+_SERVER = f"""\
+server:
+    interface: {ADDRESS}
+    access-control: 127.0.0.0/8 allow
+    module-config: "iterator"
+    username: ""
+    chroot: ""
+    pidfile: ""
+    use-syslog: no
+    do-daemonize: no
+remote-control:
+    control-enable: no
+"""
+
+
+def serve(host: Host, zones: Mapping[str, str], unsigned: Collection[str] = (), broken: Collection[str] = ()) -> str:
+    """Serve zones on a host; returns the record of the root's key, by which a resolver trusts all of it.
+
+    zones: lines of a zone file by the zone's name. unsigned: zones without signatures, which the root says. broken:
+    zones whose signatures are no longer valid.
+    """
+    root, config = _SOA, _SERVER
+    texts = {}
+    for name, lines in zones.items():
+        zone = dns.zone.from_text(_SOA + lines, f"{name}.", relativize=False, check_origin=False)
+        root += f"{name}. {TTL} IN NS ns.example.\n"
+        if name not in unsigned:
+            root += f"{name}. {TTL} IN DS {sign(zone, age=7200 if name in broken else 0)}\n"
+        texts[name] = zone.to_text(relativize=False)
+    whole = dns.zone.from_text(root, ".", relativize=False, check_origin=False)
+    anchor = f". IN DS {sign(whole)}"
+    texts["."] = whole.to_text(relativize=False)
+    host.check_output("mkdir -p %s", _FOLDER)
+    for name, text in texts.items():
+        file = f"{_FOLDER}/{name.strip('.') or 'root'}.zone"
+        config += f'auth-zone:\n    name: "{name}"\n    zonefile: "{file}"\n    for-upstream: yes\n'
+        host.check_output("printf %%s %s > %s", str(text), file)
+    host.check_output("printf %%s %s > %s", config, f"{_FOLDER}/unbound.conf")
+    stop(host)
+    host.check_output(f"systemd-run --quiet --unit={_UNIT} /usr/sbin/unbound -d -c {_FOLDER}/unbound.conf")
+    return anchor
+
+
+def stop(host: Host) -> None:
+    """End the world."""
+    host.run(f"systemctl stop {_UNIT}; systemctl reset-failed {_UNIT}")
+
+
+def _new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclasses.dataclass
+class _Signer:
+    """A zone's key. age: seconds since the signatures were made, which are valid for an hour."""
+
+    origin: dns.name.Name
+    age: int
+    private: ec.EllipticCurvePrivateKey = dataclasses.field(default_factory=_new_key)
+
+    @property
+    def public(self) -> bytes:
+        """The key as data of a DNSKEY record (RFC 4034, 2.1)."""
+        numbers = self.private.public_key().public_numbers()
+        return struct.pack(">HBB", 257, 3, _ECDSA) + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
+
+    @property
+    def tag(self) -> int:
+        total = sum(byte << 8 if index % 2 == 0 else byte for index, byte in enumerate(self.public))
+        return (total + (total >> 16)) & 0xFFFF
+
+    def signature(self, owner: dns.name.Name, rdataset: dns.rdataset.Rdataset) -> dns.rdata.Rdata:
+        """Return the RRSIG of records (RFC 4034, 3.1)."""
+        made = int(time.time()) - self.age - 60
+        labels = len(owner) - 1 - owner.is_wild()
+        head = (
+            struct.pack(">HBBIIIH", rdataset.rdtype, _ECDSA, labels, rdataset.ttl, made + 3660, made, self.tag)
+            + self.origin.to_digestable()
+        )
+        one = owner.to_digestable() + struct.pack(">HHI", rdataset.rdtype, dns.rdataclass.IN, rdataset.ttl)
+        datas = sorted(rdata.to_digestable(self.origin) for rdata in rdataset)
+        signed = head + b"".join(one + struct.pack(">H", len(data)) + data for data in datas)
+        pair = decode_dss_signature(self.private.sign(signed, ec.ECDSA(hashes.SHA256())))
+        value = head + b"".join(number.to_bytes(32, "big") for number in pair)
+        return dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RRSIG, value, 0, len(value))
+
+
+def sign(zone: dns.zone.Zone, age: int = 0) -> str:
+    """Sign a zone, its absent names and types included (NSEC); returns the data of the DS record for its parent."""
+    assert zone.origin is not None
+    signer = _Signer(zone.origin, age)
+    key = f"257 3 {_ECDSA} {base64.b64encode(signer.public[4:]).decode()}"
+    _add(zone, zone.origin, dns.rdata.from_text("IN", "DNSKEY", key))
+    names = sorted(zone.nodes)
+    for name, following in zip(names, [*names[1:], names[0]], strict=True):
+        kinds = {one.rdtype for one in zone.nodes[name]} | {dns.rdatatype.NSEC, dns.rdatatype.RRSIG}
+        words = " ".join(dns.rdatatype.to_text(kind) for kind in sorted(kinds))
+        _add(zone, name, dns.rdata.from_text("IN", "NSEC", f"{following} {words}"))
+        delegated = name != zone.origin and dns.rdatatype.NS in kinds
+        for rdataset in [*zone.nodes[name]]:
+            if not (delegated and rdataset.rdtype == dns.rdatatype.NS):
+                _add(zone, name, signer.signature(name, rdataset), rdataset.rdtype)
+    digest = hashlib.sha256(zone.origin.to_digestable() + signer.public).hexdigest()
+    return f"{signer.tag} {_ECDSA} 2 {digest}"
+
+
+def _add(zone: dns.zone.Zone, name: dns.name.Name, rdata: dns.rdata.Rdata, covers: int = 0) -> None:
+    zone.find_rdataset(name, rdata.rdtype, dns.rdatatype.RdataType(covers), create=True).add(rdata, TTL)
