@@ -30,7 +30,7 @@ set -e
 id carl >/dev/null 2>&1 || useradd --create-home carl
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=nobody.example \
     -keyout /etc/postfix/own.key -out /etc/postfix/own.pem 2>/dev/null
-postconf -e myhostname=world.example.net 'mydestination = localhost, {RIGHT}, {WRONG}, {NONE}, {PLAIN}, {BROKEN}' \
+postconf -e myhostname=other.example.net 'mydestination = localhost, {RIGHT}, {WRONG}, {NONE}, {PLAIN}, {BROKEN}' \
     relayhost= inet_interfaces=all luser_relay=carl local_recipient_maps= mailbox_command= home_mailbox= \
     smtpd_tls_chain_files=/etc/postfix/own.key,/etc/postfix/own.pem smtpd_tls_security_level=may
 newaliases
@@ -42,9 +42,9 @@ openssl x509 -in /etc/postfix/own.pem -noout -pubkey | openssl pkey -pubin -outf
 @pytest.fixture(scope="module")
 def world(connect: Connect, host: Host, site: Site) -> Iterator[tuple[Host, dict[str, Any]]]:
     """The receiver, and the variables by which the site trusts the world's DNS."""
-    other = connect("world.example.net")
+    other = connect("other.example.net")
     digest = other.check_output(RECEIVER).split()[0]
-    address = site.hosts["world.example.net"]["lab_ipv4"]
+    address = site.hosts["other.example.net"]["lab_ipv4"]
     zones = {
         name: f"{name}. 60 IN MX 10 mx.{name}.\nmx.{name}. 60 IN A {address}\n"
         for name in (RIGHT, WRONG, NONE, PLAIN, BROKEN)
@@ -57,6 +57,7 @@ def world(connect: Connect, host: Host, site: Site) -> Iterator[tuple[Host, dict
         other,
         {
             "mail_dane": True,
+            "mail_relayhost": None,
             "mail_resolver_forward": [signed_dns.ADDRESS],
             "unbound_settings": {"auto-trust-anchor-file": None, "trust-anchor": f'"{anchor}"'},
         },
