@@ -11,9 +11,10 @@ import itertools
 import json
 import os
 import re
+import tempfile
 import time
 import typing as t
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
@@ -67,9 +68,14 @@ class ActionModule(ActionBase):
             return {"skipped": True, "skip_reason": "reports are read on the host with the mailboxes"}
         tally = Tally(site.domains, _addresses(site), wanted)
         until = time.monotonic() + _SECONDS
-        messages = _files(folder, most, tally) if folder else self._messages(site, wanted, most, tally)
-        for name, content in messages:
-            if time.monotonic() > until:
+
+        def late() -> bool:
+            return time.monotonic() > until
+
+        for name, content in (
+            _files(folder, most, tally, late) if folder else self._messages(site, wanted, most, tally, late)
+        ):
+            if late():
                 tally.left_out.no_time += 1
             else:
                 tally.add(name, content)
@@ -78,8 +84,10 @@ class ActionModule(ActionBase):
             _write(file, tally.data())
         return tally.data()
 
-    def _messages(self, site: Site, wanted: list[str], most: int, tally: Tally) -> Iterator[tuple[str, bytes]]:
-        """Yield the messages in the mailboxes to which reports go."""
+    def _messages(
+        self, site: Site, wanted: list[str], most: int, tally: Tally, late: Callable[[], bool]
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield the messages in the mailboxes to which reports go, until it is late."""
         found = readers(site)
         if not found.addresses:
             allowed = "is not set, nor is mail_tls_reports: nobody is asked to send reports"
@@ -101,6 +109,9 @@ class ActionModule(ActionBase):
             else:
                 messages.append(message)
         for user, mailbox, batch in batches(messages):
+            if late():
+                tally.left_out.no_time += len(batch)
+                continue
             yield from self._texts(user, mailbox, batch)
 
     def _texts(self, user: str, mailbox: str, batch: list[Answer]) -> Iterator[tuple[str, bytes]]:
@@ -139,19 +150,26 @@ def options(given: Mapping[str, t.Any]) -> tuple[list[str], str, str, int]:
     folder, file = (parse(str, given.get(name) or "", f"reports_{name}", problems) for name in ("folder", "json"))
     if folder and not os.path.isdir(_place(folder)):
         problems.append(Problem("reports_folder", folder, "must be a folder on the controller"))
-    if file and not os.path.isdir(os.path.dirname(_place(file))):
+    if file and not os.path.isdir(os.path.dirname(_target(file))):
         problems.append(Problem("reports_json", file, "must be a file in a folder that is there, on the controller"))
+    elif file and os.path.lexists(_target(file)) and not os.path.isfile(_target(file)):
+        problems.append(Problem("reports_json", file, "must be a file, and no folder or device"))
     most = parse(int, given.get("most", 2000), "reports_most", problems)
     if isinstance(most, int) and most not in _MOST:
         problems.append(Problem("reports_most", most, f"must be from {_MOST[0]} to {_MOST[-1]}"))
     if problems:
         raise SiteError(problems)
     wanted = wanted or months.latest(datetime.datetime.now(datetime.UTC).date())
-    return wanted, _place(folder), _place(file), most
+    return wanted, _place(folder), _target(file), most
 
 
 def _place(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path)) if path else ""
+
+
+def _target(path: str) -> str:
+    """Return the file itself, where a link leads to it."""
+    return os.path.realpath(_place(path)) if path else ""
 
 
 def _addresses(site: Site) -> set[str]:
@@ -182,12 +200,19 @@ def batches(messages: Iterable[Answer]) -> Iterator[tuple[str, str, list[Answer]
             yield user, mailbox, batch
 
 
-def _files(folder: str, most: int, tally: Tally) -> Iterator[tuple[str, bytes]]:
-    """Yield the files of a folder: messages, or reports as they were attached."""
-    names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+def _files(folder: str, most: int, tally: Tally, late: Callable[[], bool]) -> Iterator[tuple[str, bytes]]:
+    """Yield the files of a folder, until it is late: messages, or reports as they were attached."""
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        allowed = f"must be a folder that can be read: {error.strerror}"
+        raise SiteError([Problem("reports_folder", folder, allowed)]) from None
     names = [name for name in names if os.path.isfile(os.path.join(folder, name))]
     tally.left_out.too_many += len(names[most:])
     for name in names[:most]:
+        if late():
+            tally.left_out.no_time += 1
+            continue
         try:
             with open(os.path.join(folder, name), "rb") as file:
                 content = file.read(unpack.MESSAGE + 1)
@@ -201,12 +226,19 @@ def _files(folder: str, most: int, tally: Tally) -> Iterator[tuple[str, bytes]]:
 
 
 def _write(path: str, data: Answer) -> None:
-    staged = f"{path}.new-{os.getpid()}"
+    """Write the data for the user alone; the file is whole at any time."""
     try:
-        with open(staged, "w", encoding="ascii") as file:
-            json.dump(data, file, indent=1)
-            file.write("\n")
-        os.replace(staged, path)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="ascii", dir=os.path.dirname(path), prefix=".new-", delete=False
+        ) as file:
+            try:
+                json.dump(data, file, indent=1)
+                file.write("\n")
+                file.flush()
+                os.replace(file.name, path)
+            except BaseException:
+                os.unlink(file.name)
+                raise
     except OSError as error:
         raise SiteError(
             [Problem("reports_json", path, f"must be a file that can be written: {error.strerror}")]

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+import codecs
 import collections
+import re
 import typing as t
 import xml.parsers.expat
+from xml.parsers.expat import errors
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports import facts
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import Broken, DmarcReport, Source
@@ -16,6 +19,11 @@ _ELEMENTS = 1_000_000  # of a report: about two seconds
 _LONGEST = 4096  # characters in an element that is read
 _SOURCES = 50_000  # of a report
 _CLAIMS = 3  # domains that are kept of a source
+_SEVERAL = re.compile(r"[\s,]")  # no domain has these: they would make one look like several, or like a sentence
+_ENCODING = {
+    errors.codes[errors.XML_ERROR_INVALID_TOKEN],
+    errors.codes[errors.XML_ERROR_INCORRECT_ENCODING],
+}
 _DISPOSITIONS = ("none", "quarantine", "reject")
 # What is read, by the names of the elements around it
 _ONCE = {
@@ -31,8 +39,25 @@ _CLAIMED = {"record/auth_results/dkim/domain", "record/auth_results/spf/domain"}
 
 def read(content: bytes) -> DmarcReport:
     """Return what a report says, or raise Broken."""
+    content = content.removeprefix(codecs.BOM_UTF8).lstrip()
+    try:
+        return _parsed(content)
+    except xml.parsers.expat.ExpatError as error:
+        if error.code not in _ENCODING:
+            raise _unreadable(error) from None
+    try:  # some name a wrong encoding, or let other bytes slip in
+        return _parsed(content.decode(errors="replace").encode(), "utf-8")
+    except xml.parsers.expat.ExpatError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: xml.parsers.expat.ExpatError) -> Broken:
+    return Broken(f"has XML that cannot be read (line {error.lineno})")
+
+
+def _parsed(content: bytes, encoding: str | None = None) -> DmarcReport:
     reader = _Reader()
-    parser = xml.parsers.expat.ParserCreate(namespace_separator=" ")
+    parser = xml.parsers.expat.ParserCreate(encoding)  # some leave out what a namespace is
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse
     parser.EntityDeclHandler = _refuse  # there is none without a document type
@@ -41,8 +66,6 @@ def read(content: bytes) -> DmarcReport:
     parser.CharacterDataHandler = reader.data
     try:
         parser.Parse(content, True)
-    except xml.parsers.expat.ExpatError as error:
-        raise Broken(f"has XML that cannot be read (line {error.lineno})") from None
     except (LookupError, ValueError, MemoryError):  # an encoding that is none
         raise Broken("has XML in an encoding that cannot be read") from None
     return reader.report()
@@ -65,7 +88,7 @@ class _Reader:
         self._sources: collections.Counter[Source] = collections.Counter()
 
     def start(self, name: str, _attributes: t.Any) -> None:
-        name = name.rpartition(" ")[2]  # without its namespace, which differs between reporters
+        name = name.rpartition(":")[2]  # without its namespace, which differs between reporters
         if not self._path and name != "feedback":
             raise Broken("has XML that is no DMARC report")
         if len(self._path) >= _DEPTH:
@@ -93,7 +116,7 @@ class _Reader:
             self._once.setdefault(self._place, text)
         elif self._place in _EACH:
             self._record.setdefault(self._place.rpartition("/")[2], text)
-        elif self._place and text:
+        elif self._place and text and not _SEVERAL.search(text):
             self._claims.append(facts.shown(text).lower().rstrip("."))
         self._place = ""
         if self._path[1:] == ["record"]:
@@ -119,7 +142,8 @@ class _Reader:
         begin, end = (facts.count(once.get(word), f"{word} of its time") for word in ("begin", "end"))
         return DmarcReport(
             reporter=facts.text(once.get("org_name") or once.get("email"), "name of who reports (org_name)"),
-            number=facts.text(once.get("report_id"), "report_id"),
+            number=facts.text(once.get("report_id"), "report_id", facts.NUMBER),
+            begin=begin,
             month=facts.month(begin, end),
             domain=facts.domain(once.get("domain"), "domain"),
             sources=dict(self._sources),

@@ -15,6 +15,8 @@ import re
 import typing as t
 
 NAME = 80  # characters of a name that are kept
+NUMBER = 1000  # characters of a report's number
+_DOMAIN_LONGEST = 254  # characters, with the last dot
 _MOST = 10**12  # messages or sessions of one report
 _LONGEST = 32 * 86400  # seconds that one report may be about
 _DOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,62})(\.[a-z0-9_]([a-z0-9_-]{0,62}))*")
@@ -26,10 +28,11 @@ class Broken(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Who reports, under which number, and for which month (such as 2026-11)."""
+    """Who reports, under which number, from when on (seconds since 1970), and for which month (such as 2026-11)."""
 
     reporter: str
     number: str
+    begin: float
     month: str
 
 
@@ -78,6 +81,7 @@ class TlsPolicy:
 
 @dataclasses.dataclass(frozen=True)
 class TlsReport(Report):
+    domain: str  # for which the message says that it reports, or ""
     policies: tuple[TlsPolicy, ...]
 
 
@@ -88,16 +92,16 @@ def shown(value: object, most: int = NAME) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def text(value: object, what: str) -> str:
+def text(value: object, what: str, most: int = NAME) -> str:
     """Return a text that has to be there."""
-    if not isinstance(value, str) or not (found := shown(value)):
+    if not isinstance(value, str) or not (found := shown(value, most)):
         raise Broken(f"has no {what}")
     return found
 
 
 def domain(value: object, what: str) -> str:
     """Return a domain as the site's variables have it: in lower case, without the last dot, in ASCII."""
-    found = text(value, what).rstrip(".").lower()
+    found = text(value, what, _DOMAIN_LONGEST).rstrip(".").lower()
     if not found.isascii():
         try:
             found = found.encode("idna").decode("ascii")

@@ -26,7 +26,7 @@ _LEFT_OUT = {
     "other_months": "reports on other months",
     "without_report": "messages without a report",
     "too_large": "messages that are too large",
-    "too_many": "messages beyond the most that are read, the oldest ones (reports_most)",
+    "too_many": "messages beyond the most that are read (reports_most)",
     "no_time": "messages, because the time for reading was over",
 }
 

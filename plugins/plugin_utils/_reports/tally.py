@@ -96,7 +96,7 @@ class Tally:
         self._domains = frozenset(map(str, domains))
         self._own = own
         self.months: dict[str, dict[str, Domain]] = {month: {} for month in sorted(months)}
-        self._seen: set[tuple[str, ...]] = set()
+        self._seen: set[bytes] = set()
         self._documents: set[str] = set()
         self._named = {"sources": 0, "reporters": 0}  # how many, of all domains and months
         self.read = 0  # reports that count
@@ -107,7 +107,7 @@ class Tally:
     def add(self, name: str, content: bytes) -> None:
         """Add the reports in a message or a file; name: what an administrator finds it by."""
         try:
-            found = unpack.documents(content)
+            found = unpack.documents(content, name)
         except Broken as broken:
             self.note(name, str(broken))
             return
@@ -123,7 +123,7 @@ class Tally:
                 if document.kind == "xml":
                     self._add_dmarc(dmarc_xml.read(document.content))
                 else:
-                    self._add_tls(tls_json.read(document.content))
+                    self._add_tls(tls_json.read(document.content, document.about))
             except Broken as broken:
                 self.note(name, str(broken))
 
@@ -140,10 +140,13 @@ class Tally:
         names = (".".join(labels[start:]) for start in range(len(labels)))
         return next((name for name in names if name in self._domains), "")
 
-    def _counts(self, month: str, *key: str) -> bool:
-        if month not in self.months:
+    def _counts(self, report: DmarcReport | TlsReport, *domains: str) -> bool:
+        if report.month not in self.months:
             self.left_out.other_months += 1
             return False
+        # Some give every day's report the same number, and others the reports on several domains.
+        said = (type(report).__name__, report.reporter.lower(), report.number, f"{report.begin:.0f}", *domains)
+        key = hashlib.sha256("\0".join(said).encode()).digest()
         if key in self._seen:
             self.left_out.duplicates += 1
             return False
@@ -159,7 +162,7 @@ class Tally:
         if not name:
             self.left_out.foreign += 1
             return
-        if not self._counts(report.month, "dmarc", report.reporter.lower(), report.number, report.domain):
+        if not self._counts(report, report.domain):
             return
         domain = self._domain(report.month, name)
         reporter = report.reporter
@@ -178,13 +181,17 @@ class Tally:
         return self._named[what] <= _MOST
 
     def _add_tls(self, report: TlsReport) -> None:
-        policies = [(name, policy) for policy in report.policies if (name := self._ours(policy.domain))]
+        policies = [(name, policy) for policy in report.policies if (name := self._reported(report, policy))]
         if not policies:
             self.left_out.foreign += 1
             return
-        if self._counts(report.month, "tls", report.reporter.lower(), report.number):
+        if self._counts(report, *sorted({policy.domain for _name, policy in policies})):
             for name, policy in policies:
                 self._add_policy(self._domain(report.month, name), report.reporter, policy)
+
+    def _reported(self, report: TlsReport, policy: TlsPolicy) -> str:
+        """Return the site's domain to which a policy belongs; DANE is about a host, and its domain may be foreign."""
+        return self._ours(policy.domain) or (self._ours(report.domain) if policy.kind == "tlsa" else "")
 
     def _add_policy(self, domain: Domain, reporter: str, policy: TlsPolicy) -> None:
         key = (reporter, policy.kind)

@@ -16,8 +16,8 @@ _KINDS = ("sts", "tlsa", "no-policy-found")
 _MOST = 1000  # policies of a report, and failures of a policy
 
 
-def read(content: bytes) -> TlsReport:
-    """Return what a report says, or raise Broken."""
+def read(content: bytes, about: str = "") -> TlsReport:
+    """Return what a report says, or raise Broken. about: the domain for which its message says that it reports."""
     try:
         said = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse)
     except (ValueError, RecursionError):  # no JSON, no UTF-8, or numbers and lists beyond limits
@@ -27,11 +27,14 @@ def read(content: bytes) -> TlsReport:
     time = said.get("date-range")
     if not isinstance(time, Mapping):
         raise Broken("has no date-range")
+    begin, end = (_seconds(time.get(f"{word}-datetime")) for word in ("start", "end"))
     return TlsReport(
         reporter=facts.text(said.get("organization-name") or said.get("contact-info"), "organization-name"),
-        number=facts.text(said.get("report-id"), "report-id"),
-        month=facts.month(_seconds(time.get("start-datetime")), _seconds(time.get("end-datetime"))),
-        policies=tuple(_policy(one) for one in _list(said["policies"], "policies")),
+        number=facts.text(said.get("report-id"), "report-id", facts.NUMBER),
+        begin=begin,
+        month=facts.month(begin, end),
+        domain=about,
+        policies=tuple(_policy(one, about) for one in _list(said["policies"], "policies")),
     )
 
 
@@ -56,13 +59,14 @@ def _list(value: object, what: str) -> Iterator[Mapping[str, t.Any]]:
         yield one
 
 
-def _policy(said: Mapping[str, t.Any]) -> TlsPolicy:
+def _policy(said: Mapping[str, t.Any], about: str) -> TlsPolicy:
     policy, summary = said.get("policy"), said.get("summary")
     if not isinstance(policy, Mapping) or not isinstance(summary, Mapping):
         raise Broken("has a policy without policy or summary")
     kind = policy.get("policy-type")
     return TlsPolicy(
-        domain=facts.domain(policy.get("policy-domain"), "policy-domain"),
+        # Postfix leaves it out where it found no policy.
+        domain=facts.domain(policy.get("policy-domain") or about, "policy-domain"),
         kind=kind if kind in _KINDS else "other",
         successful=facts.count(summary.get("total-successful-session-count"), "count of successful sessions"),
         failed=facts.count(summary.get("total-failure-session-count"), "count of failed sessions"),

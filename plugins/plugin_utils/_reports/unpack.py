@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports import facts
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.facts import Broken
 
 MESSAGE = 10 << 20  # bytes of a message or file
@@ -25,6 +26,7 @@ _FIELD = 16384  # characters of a field of a header: the time that its parameter
 _MEMBERS = 20  # of a zip archive
 _PLAIN = ("text/plain", "text/html", "text/rfc822-headers")
 _NAMED = re.compile(r"\.(gz|gzip|zip|xml|json)\Z", re.IGNORECASE)
+_FILE = re.compile(r"!([^!\s]{1,254})![0-9]+![0-9]+")
 _TYPED = re.compile(r"zip|gzip|xml|json|tlsrpt", re.IGNORECASE)
 
 
@@ -32,10 +34,13 @@ _TYPED = re.compile(r"zip|gzip|xml|json|tlsrpt", re.IGNORECASE)
 class Document:
     kind: t.Literal["xml", "json"]
     content: bytes
+    about: str = ""  # the domain for which the message or the file's name says that it reports
 
 
-def documents(content: bytes) -> list[Document]:
+def documents(content: bytes, name: str = "") -> list[Document]:
     """Return the documents in a file: a packed or plain report, or a message with reports.
+
+    name: the file's, as the attachment was called.
 
     Raises Broken if one of them cannot be unpacked. A message without any attachment like a report has none.
     """
@@ -43,8 +48,23 @@ def documents(content: bytes) -> list[Document]:
         raise Broken(f"is larger than {MESSAGE >> 20} MB")
     budget = _Budget()
     if _kind(content):
-        return list(_unpacked(content, budget))
-    return [document for part in _attachments(content) for document in _unpacked(part, budget)]
+        return [dataclasses.replace(one, about=_about(name)) for one in _unpacked(content, budget)]
+    return [
+        dataclasses.replace(document, about=about)
+        for about, part in _attachments(content)
+        for document in _unpacked(part, budget)
+    ]
+
+
+def _about(name: str, field: object = "") -> str:
+    """Return the domain of a report by the field TLS-Report-Domain, or by the name of the file (RFC 8460, 5.1)."""
+    named = _FILE.search(name)
+    for said in (str(field or ""), named[1] if named else ""):
+        try:
+            return facts.domain(said.strip(), "TLS-Report-Domain")
+        except Broken:
+            continue
+    return ""
 
 
 class _Budget:
@@ -80,15 +100,14 @@ class _Careful(email.policy.Compat32):
         return super().header_source_parse(sourcelines)
 
 
-def _attachments(content: bytes) -> Iterator[bytes]:
-    """Yield the parts of a message that may be reports."""
+def _attachments(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """Yield the parts of a message that may be reports, and the domain on which they report."""
     # The parser compares each line with each boundary around it, and calls itself for each message in a message.
     if content.count(b"\n") > _LINES or len(re.findall(rb"boundary\s*=", content, re.IGNORECASE)) > _PARTS:
         raise Broken("has more lines or parts than a report")
     try:
-        parts = [
-            part for part in email.message_from_bytes(content, policy=_Careful()).walk() if not part.is_multipart()
-        ]
+        message = email.message_from_bytes(content, policy=_Careful())
+        parts = [part for part in message.walk() if not part.is_multipart()]
     except (RecursionError, ValueError, LookupError, AssertionError, TypeError, AttributeError):
         raise Broken("is no message that can be read") from None
     if len(parts) > _PARTS:
@@ -104,7 +123,7 @@ def _attachments(content: bytes) -> Iterator[bytes]:
         if not isinstance(inside, bytes):
             continue
         if _kind(inside):
-            yield inside
+            yield _about(name, message["TLS-Report-Domain"]), inside
         elif _NAMED.search(name) or _TYPED.search(kind):
             raise Broken("has an attachment that is neither gzip, zip, XML nor JSON")
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import typing as t
 from pathlib import Path
@@ -13,6 +14,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.postamt.mail.plugins.action import reports as action
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports.readers import Readers
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports.tally import Tally
 from ansible_collections.postamt.mail.tests.lib import reports
 from ansible_collections.postamt.mail.tests.lib.reports import dmarc, record, tls
 
@@ -149,6 +152,59 @@ def test_wrong_options_are_named(given: dict[str, t.Any], sentence: str) -> None
     with pytest.raises(SiteError) as error:
         action.options(given)
     assert sentence in str(error.value)
+
+
+def test_what_cannot_take_the_data_is_named(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("/dev/null", "/dev/stdout/x", str(tmp_path), str(tmp_path / "fifo"), str(tmp_path / "link")):
+        with pytest.raises(SiteError) as error:
+            action.options({"json": name})
+        assert f"reports_json is '{name}': must be a file" in str(error.value)
+
+
+def test_the_data_is_written_at_once_and_for_its_owner(tmp_path: Path) -> None:
+    old, link, folder = tmp_path / "old", tmp_path / "link", tmp_path / "folder"
+    old.write_text("old", encoding="utf-8")
+    link.symlink_to(old)
+    folder.mkdir()
+    action._write(action.options({"json": str(link)})[2], {"a": "\u202e"})
+    assert old.read_text(encoding="utf-8") == '{\n "a": "\\u202e"\n}\n' and link.is_symlink()
+    assert old.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(SiteError, match="must be a file that can be written: Is a directory"):
+        action._write(str(folder), {})
+    assert {one.name for one in tmp_path.iterdir()} == {"old", "link", "folder"}
+
+
+def test_a_folder_that_goes_away(tmp_path: Path) -> None:
+    with pytest.raises(SiteError, match="reports_folder is .*: must be a folder that can be read: No such file"):
+        list(action._files(str(tmp_path / "gone"), 5, Tally([], set(), []), lambda: False))
+
+
+def test_when_it_is_late_nothing_more_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(dmarc())
+    tally = Tally(["example.test"], set(), ["2026-11"])
+    assert len(list(action._files(str(tmp_path), 2, tally, lambda: bool(tally.read)))) == 2
+    late = iter([False, True, True])
+    assert [name for name, _content in action._files(str(tmp_path), 3, tally, lambda: next(late))] == ["a"]
+    assert (tally.left_out.no_time, tally.left_out.too_many) == (2, 1)
+
+    asked = []
+    message = {"user": "a", "mailbox": GUID, "size": 6 << 20, "time": "1793866400"}
+
+    def answer(_task: t.Any, request: dict[str, t.Any]) -> dict[str, t.Any]:
+        asked.append(request)
+        if "uids" not in request:
+            return {"messages": [{**message, "uid": uid} for uid in (1, 2, 3)]}
+        return {"texts": [{"uid": uid, "text": ""} for uid in request["uids"]]}
+
+    monkeypatch.setattr(action.ActionModule, "_ask", answer)
+    monkeypatch.setattr(action, "readers", lambda _site: Readers({"mail_dmarc_reports": "a"}, ["a"], []))
+    task, late = object.__new__(action.ActionModule), iter([False, True, True])
+    found = list(task._messages(t.cast(t.Any, None), ["2026-11"], 9, tally, lambda: next(late)))
+    assert len(found) == 1 and [one["uids"] for one in asked if "uids" in one] == [[1]]
+    assert tally.left_out.no_time == 4
 
 
 def test_several_months_on_the_command_line() -> None:

@@ -60,6 +60,11 @@ def test_each_way_of_packing(pack: Callable[[bytes], bytes]) -> None:
         dmarc(domain="news.example.test"),
         dmarc(record(source=" ::ffff:192.0.2.25 ", count=" 1 ", dkim="Pass")),
         dmarc(reporter=""),  # there is an address
+        dmarc(reporter="\xff", encoding="latin-1"),  # says that it is UTF-8
+        dmarc(head='<?xml version="1.0" encoding="utf-16"?>'),  # .NET does so
+        b"\r\n " + dmarc(),
+        dmarc(root="feedback xsi:noNamespaceSchemaLocation='x'"),  # and says nowhere what xsi is
+        dmarc(domain=f"{'a' * 60}.{'b' * 60}.example.test"),
     ],
 )
 def test_each_way_of_writing(xml: bytes) -> None:
@@ -89,6 +94,47 @@ def test_a_report_that_comes_twice_counts_once() -> None:
     found = tally(dmarc(), reports.by_google(dmarc()), dmarc(reporter="Google.com"), dmarc(number="4712"), tls(), tls())
     assert sources(found)[0]["messages"] == 2
     assert (found.read, found.left_out.duplicates) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (dmarc(number="example.test"), dmarc(number="example.test", begin=reports.BEGIN + reports.DAY)),
+        (dmarc(number="a" * 90 + "1"), dmarc(number="a" * 90 + "2")),
+        (tls(policy(domain="example.test")), tls(policy(domain="example.net"))),
+        (dmarc(reporter="google.com"), dmarc(reporter="Yahoo")),
+    ],
+    ids=["other day", "long number", "other domain", "other reporter"],
+)
+def test_a_number_that_several_reports_have(one: bytes, other: bytes) -> None:
+    found = tally(one, other, other + b"\n")
+    assert (found.read, found.left_out.duplicates, found.broken) == (2, 1, [])
+
+
+NO_DOMAIN = policy("no-policy-found", 4)  # as Postfix counts it
+del NO_DOMAIN["policy"]["policy-domain"]
+FILE = "mx.example!example.test!1793750400!1793836799!1.json.gz"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("by its message", reports.by_tls_reporter(tls(NO_DOMAIN))),
+        (FILE, gzip.compress(tls(NO_DOMAIN))),
+        ("by its attachment", reports.by_tls_reporter(tls(NO_DOMAIN)).replace(b"TLS-Report-Domain:", b"X-Not:")),
+        ("about a host", reports.by_tls_reporter(tls(policy("tlsa", 4, domain="mx.hoster.example")))),
+    ],
+)  # fmt: skip
+def test_a_tls_report_is_about_the_domain_that_its_message_names(name: str, content: bytes) -> None:
+    found = tally()
+    found.add(name, content)
+    assert found.broken == [] and found.left_out.foreign == 0
+    assert [one["successful"] for one in found.data()["months"]["2026-11"]["example.test"]["tls"]] == [4]
+
+
+def test_a_tls_report_without_any_domain() -> None:
+    found = tally(tls(NO_DOMAIN), reports.by_tls_reporter(tls(policy("sts", domain="mx.hoster.example"))))
+    assert found.broken == [("file 0", "has no policy-domain")] and found.left_out.foreign == 1
 
 
 def test_other_domains_and_other_months_are_left_out_and_counted() -> None:
