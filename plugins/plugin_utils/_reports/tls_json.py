@@ -69,7 +69,8 @@ def _policy(said: Mapping[str, t.Any], about: str) -> TlsPolicy:
         domain=facts.domain(policy.get("policy-domain") or about, "policy-domain"),
         kind=kind if kind in _KINDS else "other",
         successful=facts.count(summary.get("total-successful-session-count"), "count of successful sessions"),
-        failed=facts.count(summary.get("total-failure-session-count"), "count of failed sessions"),
+        # Some leave it out where nothing failed.
+        failed=facts.count(summary.get("total-failure-session-count", 0), "count of failed sessions"),
         failures=tuple(_failure(one) for one in _list(said.get("failure-details") or [], "failure-details")),
     )
 

@@ -115,7 +115,7 @@ def _attachments(content: bytes) -> Iterator[tuple[str, bytes]]:
     for part in parts:
         try:
             name, kind = str(part.get_filename() or ""), part.get_content_type()
-            if kind in _PLAIN and not _NAMED.search(name):
+            if (kind in _PLAIN and not _NAMED.search(name)) or part.get_content_maintype() == "image":
                 continue
             inside = part.get_payload(decode=True)
         except (ValueError, LookupError, AssertionError, TypeError, AttributeError):

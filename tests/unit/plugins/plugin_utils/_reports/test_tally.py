@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import typing as t
 from collections.abc import Callable
@@ -130,6 +131,22 @@ def test_a_tls_report_is_about_the_domain_that_its_message_names(name: str, cont
     found.add(name, content)
     assert found.broken == [] and found.left_out.foreign == 0
     assert [one["successful"] for one in found.data()["months"]["2026-11"]["example.test"]["tls"]] == [4]
+
+
+def test_a_logo_beside_a_report_is_no_report() -> None:
+    logo = b"Content-Type: image/svg+xml; name=logo.xml\n\n<?xml version='1.0'?><svg/>\n--x\n"
+    report = b"Content-Type: application/gzip\nContent-Transfer-Encoding: base64\n\n" + base64.encodebytes(
+        gzip.compress(dmarc())
+    )
+    found = tally(b"Content-Type: multipart/mixed; boundary=x\n\n--x\n" + logo + report + b"\n--x--\n")
+    assert (found.read, found.broken) == (1, [])
+
+
+def test_a_tls_report_without_a_count_of_failures() -> None:
+    said = policy("sts", 4)
+    del said["summary"]["total-failure-session-count"]
+    found = tally(tls(said))
+    assert "TLS, example.test: 4 sessions, 0 failed" in table(found)
 
 
 def test_a_tls_report_without_any_domain() -> None:
