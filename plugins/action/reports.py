@@ -65,6 +65,9 @@ class ActionModule(ActionBase):
         wanted, folder, file, most = options(self._task.args)
         site = inventory.derive(self, self._vars, inventory.seen(self._vars), keep=False)
         if not site.hosts[remote.place_of(self, self._vars)].has("mail_store"):
+            stores = [str(host.name) for host in site.hosts_with("mail_store")]
+            if stores and not {*stores} & {*self._vars.get("ansible_play_hosts_all", stores)}:
+                self._display.warning(f"no reports are read: the run is limited to hosts without {stores[0]}")
             return {"skipped": True, "skip_reason": "reports are read on the host with the mailboxes"}
         tally = Tally(site.domains, _addresses(site), wanted)
         until = time.monotonic() + _SECONDS

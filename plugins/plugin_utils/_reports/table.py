@@ -100,7 +100,7 @@ def _failures(sessions: Sessions) -> Iterator[str]:
     for (kind, receiver), count in sessions.failures.most_common(_NAMED):
         yield (f"      {count} x {shown(kind, 40)}" + (f" at {receiver}" if receiver else ""))
     if more := sessions.failures.most_common()[_NAMED:]:
-        yield f"      {sum(count for _kind, count in more)} of {len(more)} more kinds"
+        yield f"      {sum(count for _kind, count in more)} x something else ({len(more)} kinds)"
 
 
 def _session(reporter: str, policy: str, successful: str, failed: str) -> str:

@@ -24,13 +24,14 @@ ADDRESSED = {"mail_dmarc_reports": "dmarc@example.test", "mail_tls_reports": "us
 
 
 class Site:
-    """One host, whose interpreter answers whatever it is told to."""
+    """One host, whose interpreter answers whatever it is told to; perhaps others beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reports = folder / "reports"
         self.reports.mkdir()
         self.more: dict[str, t.Any] = {}
+        self.others: dict[str, t.Any] = {}  # hosts by group
 
     def answers(self, **answer: t.Any) -> None:
         script = self.folder / "answer.sh"
@@ -46,7 +47,13 @@ class Site:
             "ansible_connection": "local", "ansible_become": False, **self.more,
         }  # fmt: skip
         hosts = {"mail.example.test": {"mail_host_addresses": ["192.0.2.25"]}}
-        inventory = {"mail": {"hosts": hosts, "vars": said}}
+        inventory: dict[str, t.Any] = {"mail": {"hosts": hosts, "vars": said}}
+        if self.others:
+            groups = {
+                name: {"hosts": hosts} for name in ("mail_store", "mail_submission", "mail_directory", "mail_filter")
+            }
+            groups |= {name: {"hosts": more} for name, more in self.others.items()}
+            inventory["mail"] = {"children": groups, "vars": said}
         play = {"hosts": "mail", "gather_facts": False, "tasks": [{"postamt.mail.reports": task}]}
         (self.folder / "hosts.yml").write_text(json.dumps(inventory), encoding="utf-8")
         (self.folder / "play.yml").write_text(json.dumps([play]), encoding="utf-8")
@@ -152,6 +159,15 @@ def test_wrong_options_are_named(given: dict[str, t.Any], sentence: str) -> None
     with pytest.raises(SiteError) as error:
         action.options(given)
     assert sentence in str(error.value)
+
+
+def test_a_run_without_the_mailboxes_says_so(site: Site) -> None:
+    site.others = {"mail_mx": {"mx.example.test": {"mail_host_addresses": ["192.0.2.26"]}}}
+    task = {"folder": str(site.reports), "month": "2026-11"}
+    sentence = "no reports are read: the run is limited to hosts without mail.example.test"
+    limited, whole = site.run("--limit", "mx.example.test", **task), site.run(**task)
+    assert limited.returncode == 0 and sentence in " ".join(limited.stdout.split()), limited.stdout
+    assert whole.returncode == 0 and "0 reports read" in whole.stdout and "no reports are" not in whole.stdout
 
 
 def test_what_cannot_take_the_data_is_named(tmp_path: Path) -> None:
