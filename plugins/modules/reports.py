@@ -25,15 +25,16 @@ options:
   folder:
     description:
       - Folder on the controller whose files are read in place of the mailboxes. A file is a message (.eml) or a report
-        as it was attached (.xml, .json, .gz, .zip). Its name does not matter.
+        as it was attached (.xml, .json, .gz, .zip). Keep the name of the attachment. Some TLS reports name their domain
+        only there.
     type: str
     default: ''
   json:
-    description: File on the controller that gets the result as JSON; not in check mode.
+    description: File on the controller that gets the result as JSON, readable by its owner alone; not in check mode.
     type: str
     default: ''
   most:
-    description: How many messages or files are read at most, the newest messages first.
+    description: How many messages or files are read at most, the newest messages first, and files by name.
     type: int
     default: 2000
 """
