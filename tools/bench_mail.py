@@ -124,6 +124,7 @@ class Host:
             "mail_domains": ["example.org"],
             "mail_accounts": [{"address": address} for address in ACCOUNTS],
             "mail_state_dir": str(self.folder / self.name),
+            "mail_authentication": False,
             "mail_sender_domain_must_exist": False,  # there is no DNS here
             "mail_dane": False,
             "mail_clamav_official": False,

@@ -275,7 +275,7 @@ def up(name: str, kind: str, release: str, hosts: list[str], memory: str | None 
     for data in inventory.values():
         _wait(data)
     # Nobody here reaches the name servers of the world.
-    return {"all": {"hosts": inventory, "vars": {"mail_dane": False}}}
+    return {"all": {"hosts": inventory, "vars": {"mail_authentication": False, "mail_dane": False}}}
 
 
 def _run(

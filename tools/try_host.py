@@ -31,6 +31,7 @@ SITE: dict[str, Any] = {
     "mail_domains": ["example.org"],
     "mail_accounts": ACCOUNTS,
     "mail_content_filter": "before_queue",
+    "mail_authentication": False,
     "mail_sender_domain_must_exist": False,  # the test network has no DNS of the world
     "mail_dane": False,
     "mail_clamav_official": False,

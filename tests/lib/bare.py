@@ -4,4 +4,10 @@ from __future__ import annotations
 
 import typing as t
 
-BARE: dict[str, t.Any] = {"mail_dkim": False, "mail_from_of_users": "any", "mail_srs": False, "mail_dane": False}
+BARE: dict[str, t.Any] = {
+    "mail_authentication": False,
+    "mail_dkim": False,
+    "mail_from_of_users": "any",
+    "mail_srs": False,
+    "mail_dane": False,
+}

@@ -333,6 +333,22 @@ def _resolvers(process: str, path: str) -> list[str]:
     return [row[1] for row in rows if row[:1] == ["nameserver"] and len(row) > 1]
 
 
+def _milter_judges(path: str, sender: str, recipient: str, client: str, received: str, name: str) -> Answer:
+    """Does a milter judge a stranger's message (Authentication-Results)? It does, whatever the DNS answers.
+
+    client: from whose address it comes; received: the field of an earlier hop, or nothing.
+    """
+    header = [("Received", received)] if received else []
+    header += [("From", f"<{sender}>"), ("Subject", "Health check")]
+    macros = {"daemon_name": name, "j": name}
+    # A DNS that is silent costs it some seconds.
+    said = milter_message(Endpoint(path, timeout=2 * TIMEOUT), sender, recipient, header, macros, client)
+    if said.verdict == "accept":
+        found = "authentication-results" in map(str.lower, said.fields)
+        return Answer(YES, "judged") if found else Answer(NO, "no Authentication-Results")
+    return Answer(NO if said.verdict == "reject" else LATER, said.text or said.verdict)
+
+
 def _reachable(need: str) -> bool:
     host, _colon, port = (need, "", "0") if need.startswith("/") else need.rpartition(":")
     try:
@@ -361,4 +377,5 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "srs": _srs,
     "dns_validated": _dns_validated,
     "dns_knows": _dns_knows,
+    "milter_judges": _milter_judges,
 }

@@ -68,15 +68,23 @@ class Milter(Conversation):
 
 
 def milter_message(
-    e: Endpoint, sender: str, recipient: str, header: Sequence[tuple[str, str]], macros: Mapping[str, str]
+    e: Endpoint,
+    sender: str,
+    recipient: str,
+    header: Sequence[tuple[str, str]],
+    macros: Mapping[str, str],
+    client: str = "127.0.0.1",
 ) -> MilterAnswer:
-    """What does it do with a message from this host? macros: what it is told at the beginning, such as daemon_name."""
+    """What does it do with a message? macros: what it is told at the beginning, such as daemon_name.
+
+    client: from which IPv4 address the message is said to come.
+    """
     with Milter(e) as milter:
         milter.negotiate()
         words = [word for name, value in macros.items() for word in (f"{{{name}}}" if len(name) > 1 else name, value)]
         milter.say(b"D", b"C" + _strings(*words))
         steps = [
-            (b"C", _strings("localhost") + b"4" + struct.pack(">H", 25) + _strings("127.0.0.1")),
+            (b"C", _strings("localhost") + b"4" + struct.pack(">H", 25) + _strings(client)),
             (b"H", _strings("localhost")),
             (b"M", _strings(f"<{sender}>")),
             (b"R", _strings(f"<{recipient}>")),

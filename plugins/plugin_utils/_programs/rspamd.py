@@ -45,10 +45,11 @@ USER = "_rspamd"
 FOLDER = "/etc/rspamd/postamt"  # what concerns bring
 SUFFIXES = f"{FOLDER}/suffixes"
 SOCKET = f"{CHROOT}/rspamd/milter.sock"
+RESOLVER = "127.0.0.153"  # which it asks for records of the world; without checks of incoming mail it asks nothing
 RUN = "postamt-rspamd"  # of its own, below /run and /var/lib
 MEMORY = Memory(
     70 * MB, "Rspamd 70 MB", "signatures and senders",
-    instead="set mail_dkim: false and mail_from_of_users: any",
+    instead="set mail_dkim: false, mail_from_of_users: any and mail_authentication: false",
 )  # fmt: skip
 PROGRAM = Program(
     title="Rspamd",
@@ -116,7 +117,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
 
 
 _FIXED = ("modules", "worker")
-_FOUND = ("ALLOW", "NA", "PERMFAIL", "REJECT", "TEMPFAIL")  # it warns of each one at each start that has no score
+# It warns at each start of each result that has no score.
+_DKIM = ("ALLOW", "NA", "PERMFAIL", "REJECT", "TEMPFAIL")
+_SPF = ("ALLOW", "DNSFAIL", "FAIL", "NA", "NEUTRAL", "PERMFAIL", "PLUSALL", "SOFTFAIL")
 _BASE: dict[str, t.Any] = {
     "options": {
         "pidfile": f"/run/{RUN}/rspamd.pid",
@@ -124,7 +127,9 @@ _BASE: dict[str, t.Any] = {
         "filters": "dkim",
         "url_tld": SUFFIXES,
         "local_addrs": [],
-        "dns": {"nameserver": ["127.0.0.1"]},  # asked by nobody; it does not start where resolv.conf names none
+        # Two tries of two seconds for each question, and all of a message's within 14: its sender waits meanwhile.
+        "dns": {"nameserver": [RESOLVER], "timeout": 2.0, "retransmits": 2},
+        "task_timeout": 14.0,
         # It refuses the test pattern of spam filters by itself; version 3.4 does not know the option, and goes on to.
         "gtube_patterns": "disable",
         "soft_reject_on_timeout": True,
@@ -134,8 +139,16 @@ _BASE: dict[str, t.Any] = {
     "logging": {"type": "console", "level": "warning", "systemd": True},
     # Nothing is refused by a score: a module says what becomes of a message.
     "actions": {"reject": None, "add_header": None, "greylist": None},
-    "group": {"dkim": {"symbols": {f"R_DKIM_{word}": {"score": 0.0} for word in _FOUND}}},
+    "group": {
+        "dkim": {"symbols": {f"R_DKIM_{word}": {"score": 0.0} for word in _DKIM}},
+        "spf": {"symbols": {f"R_SPF_{word}": {"score": 0.0} for word in _SPF}},
+    },
 }
+
+
+def key_path(domain: str, selector: str) -> str:
+    """Return where the private key is by which a domain signs and seals."""
+    return f"{FOLDER}/{selector}._domainkey.{domain}.key"
 
 
 def configuration(sections: Mapping[str, Mapping[str, t.Any]], modules: Iterable[str]) -> str:

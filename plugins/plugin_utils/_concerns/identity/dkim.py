@@ -30,7 +30,14 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_pa
     Milter,
     Postfix,
 )
-from ansible_collections.postamt.mail.plugins.plugin_utils._programs.rspamd import FOLDER, MEMORY, SOCKET, USER, Rspamd
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.rspamd import (
+    FOLDER,
+    MEMORY,
+    SOCKET,
+    USER,
+    Rspamd,
+    key_path,
+)
 
 _MODULE = f"{FOLDER}/postamt_dkim.lua"
 
@@ -128,7 +135,7 @@ def rspamd(site: Site, host: Host) -> Rspamd:
     signers = {
         "domains": _signing_domains(site),
         "keys": {
-            domain: [{"selector": key.selector, "path": _path(domain, key)} for key in found]
+            domain: [{"selector": key.selector, "path": key_path(domain, key.selector)} for key in found]
             for domain, found in keys.items()
         },
         # Where a filter is, programs that write to port 25 are told from strangers before their mail comes here.
@@ -142,7 +149,7 @@ def rspamd(site: Site, host: Host) -> Rspamd:
         files=[
             File(_MODULE, _LUA),
             *(
-                File(_path(domain, key), f"{key.for_rspamd().strip()}\n", "0640", "root", USER, secret=True)
+                File(key_path(domain, key.selector), f"{key.for_rspamd().strip()}\n", "0640", "root", USER, secret=True)
                 for domain, found in keys.items()
                 for key in found
             ),
@@ -154,10 +161,6 @@ def rspamd(site: Site, host: Host) -> Rspamd:
 
 def memory(site: Site, host: Host) -> Memory:
     return MEMORY
-
-
-def _path(domain: str, key: dkim_keys.Key) -> str:
-    return f"{FOLDER}/{key.selector}._domainkey.{domain}.key"
 
 
 def _signing_domains(site: Site) -> dict[str, str]:
@@ -197,7 +200,9 @@ local function signing_domain(task)
   return domain
 end
 
-rspamd_config:disable_symbol('DKIM_CHECK')  -- no signatures are verified here
+if not rspamd_config:get_all_opt('postamt_authentication') then
+  rspamd_config:disable_symbol('DKIM_CHECK')  -- no signatures are verified here
+end
 
 local function sign_all(task)
   local domain = signing_domain(task)

@@ -161,3 +161,23 @@ def test_a_strange_from_has_to_be_refused(tmp_path: Path, answers: t.Any, answer
     said = dict(peer.heard)
     assert b"{auth_authen}\0" + ANNA.encode() in said[b"D"]
     assert said[b"L"].startswith((b"From", b"Subject"))
+
+
+RESULTS = packet(b"i", struct.pack(">I", 0) + b"authentication-results\0mail; spf=none\0") + packet(b"a")
+
+
+@pytest.mark.parametrize(
+    ("answers", "answer"),
+    [
+        ({b"E": RESULTS}, ("yes", "judged")),
+        ({b"E": ADDED + packet(b"a")}, ("no", "no Authentication-Results")),
+        ({b"E": packet(b"r")}, ("no", "reject")),
+        ({b"E": packet(b"y", b"451 4.7.1 later\0")}, ("later", "451 4.7.1 later")),
+    ],
+)
+def test_the_health_check_wants_strangers_mail_judged(tmp_path: Path, answers: t.Any, answer: tuple[str, str]) -> None:
+    with milter(tmp_path, answers) as peer:
+        found = health._milter_judges(peer.path, ANNA, ANNA, "192.0.2.1", "from probe", "mail")
+    assert (found.verdict, found.text) == answer
+    assert (b"C", b"localhost\x004\0\x19192.0.2.1\0") in peer.heard
+    assert (b"L", b"Received\0from probe\0") in peer.heard

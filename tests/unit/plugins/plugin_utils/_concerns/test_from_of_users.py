@@ -27,7 +27,7 @@ GROUPS = {
 
 
 def site(groups: dict[str, list[str]] | None = None, **variables: t.Any) -> Site:
-    given = {"mail_domains": ["example.org"], "mail_dkim": False, **variables}
+    given = {"mail_domains": ["example.org"], "mail_dkim": False, "mail_authentication": False, **variables}
     look = looked(memory=8 << 30, cores=2, swap=0)
     inputs = {name: HostInput(mine, look=look) for name, mine in (groups or {NAME: ["mail"]}).items()}
     return parse_site(given, inputs, compose.concerns().values())
