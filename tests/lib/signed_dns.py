@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import struct
 import time
+import typing as t
 from collections.abc import Collection, Mapping
 
 import dns.name
@@ -68,9 +69,20 @@ def serve(host: Host, zones: Mapping[str, str], unsigned: Collection[str] = (), 
         config += f'auth-zone:\n    name: "{name}"\n    zonefile: "{file}"\n    for-upstream: yes\n'
         host.check_output("printf %%s %s > %s", str(text), file)
     host.check_output("printf %%s %s > %s", config, f"{_FOLDER}/unbound.conf")
+    start(host)
+    return anchor
+
+
+def trusting(anchor: str) -> dict[str, t.Any]:
+    """Return the variables by which a site believes this world, and no other."""
+    own = {"auto-trust-anchor-file": None, "trust-anchor": f'"{anchor}"'}
+    return {"mail_resolver_forward": [ADDRESS], "unbound_settings": own}
+
+
+def start(host: Host) -> None:
+    """Have the world answer, anew where it does."""
     stop(host)
     host.check_output(f"systemd-run --quiet --unit={_UNIT} /usr/sbin/unbound -d -c {_FOLDER}/unbound.conf")
-    return anchor
 
 
 def stop(host: Host) -> None:

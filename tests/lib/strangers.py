@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 KEY = rsa.generate_private_key(65537, 2048)
-UNIT = "strangers-dns"
-RESOLVER = "127.0.0.153"  # where Rspamd asks
-_CONFIGURATION = f"""\
-server:
-  interface: {RESOLVER}
-  access-control: 127.0.0.0/8 allow
-  do-daemonize: no
-  use-syslog: no
-  username: ""
-  chroot: ""
-  pidfile: ""
-  module-config: iterator
-  local-zone: "." static
-"""
 
 
 def key_record() -> str:
@@ -33,21 +17,15 @@ def key_record() -> str:
     return f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
 
 
-@contextlib.contextmanager
-def dns(host: Host, records: Mapping[str, str | Sequence[str]]) -> Iterator[None]:
-    """Have the host's resolver know these TXT records, and nothing else of the world."""
-    lines = []
-    for name, found in records.items():
-        for text in [found] if isinstance(found, str) else found:
+def zones(records: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    """Return the zones that hold these TXT records, which a resolver forgets at once."""
+    found: dict[str, str] = {}
+    for name, texts in records.items():
+        zone = ".".join(name.split(".")[-2:])
+        for text in [texts] if isinstance(texts, str) else texts:
             parts = " ".join(f'"{text[at : at + 255]}"' for at in range(0, len(text), 255))
-            lines.append(f"  local-data: '{name}. 1 IN TXT {parts}'\n")
-    host.run(f"systemctl stop {UNIT}")
-    host.check_output(f"printf '%%s' %s > /run/{UNIT}.conf", _CONFIGURATION + "".join(lines))
-    host.check_output(f"systemd-run --quiet --collect --unit {UNIT} unbound -d -c /run/{UNIT}.conf")
-    try:
-        yield
-    finally:
-        host.run(f"systemctl stop {UNIT}")
+            found[zone] = found.get(zone, "") + f"{name}. 1 IN TXT {parts}\n"
+    return found
 
 
 def signed(content: bytes, domain: str, selector: str = "s1", tags: str = "", part: int | None = None) -> bytes:

@@ -13,13 +13,14 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.tests.lib import signed_dns
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, BEN
 from ansible_collections.postamt.mail.tests.lib.signatures import BOTH, records, signed_for
 from ansible_collections.postamt.mail.tests.lib.site import Ask, RunAgain, Site
-from ansible_collections.postamt.mail.tests.lib.strangers import UNIT, dns, key_record, signed
+from ansible_collections.postamt.mail.tests.lib.strangers import key_record, signed, zones
 
-SIGNER = "postamt-rspamd"
+SIGNER, RESOLVER = "postamt-rspamd", "postamt-resolver"
 ORG, COM, EDU = "anna@example.org", "anna@example.com", "anna@example.edu"  # p=reject, p=quarantine, p=none
 ELSEWHERE = "bounce@stray.example"
 ON: dict[str, Any] = {
@@ -30,9 +31,9 @@ ON: dict[str, Any] = {
 Send = Callable[..., int]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def records_of_strangers(site: Site, host: Host) -> Iterator[None]:
-    """The DNS knows the senders."""
+@pytest.fixture(scope="module")
+def on(site: Site, host: Host) -> Iterator[dict[str, Any]]:
+    """Variables of a site that checks, in a world whose DNS knows the senders."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
         mine.connect((site.ipv4, 25))
         client = mine.getsockname()[0]
@@ -55,8 +56,8 @@ def records_of_strangers(site: Site, host: Host) -> Iterator[None]:
         "_dmarc.elsewhere.example": "v=DMARC1; p=reject",
         "sub.strict.example": f"v=spf1 ip4:{client} -all",
     }
-    with dns(host, known):
-        yield
+    yield {**ON, **signed_dns.trusting(signed_dns.serve(host, zones(known)))}
+    signed_dns.stop(host)
 
 
 @pytest.fixture
@@ -88,9 +89,9 @@ def letter(token: str, sender: str = ORG) -> bytes:
     return message(sender, BEN, token)
 
 
-def test_the_checks_are_switched_on(play: RunAgain) -> None:
-    assert not play(ON).failed
-    assert play(ON).changed == []
+def test_the_checks_are_switched_on(play: RunAgain, on: dict[str, Any]) -> None:
+    assert not play(on).failed
+    assert play(on).changed == []
 
 
 GOOD: dict[str, tuple[Callable[[bytes], bytes], str, str, list[str]]] = {
@@ -216,7 +217,8 @@ def test_a_seal_shows_that_a_message_was_right_when_it_came(site: Site, ask: Ask
 
 
 def test_without_a_dns_mail_goes_on_as_the_site_wants_it(site: Site, host: Host, ask: Ask, send: Send) -> None:
-    host.check_output(f"systemctl stop {UNIT}; systemctl restart {SIGNER}")
+    signed_dns.stop(host)
+    host.check_output(f"systemctl restart {SIGNER} {RESOLVER}")
     time.sleep(3)
     token = new_token()
     begun = time.monotonic()
@@ -225,7 +227,8 @@ def test_without_a_dns_mail_goes_on_as_the_site_wants_it(site: Site, host: Host,
     line = said(found(ask, site, token))
     for word in ("dkim=temperror", "spf=temperror", "dmarc=temperror"):
         assert word in line, line
-    host.check_output(f"systemd-run --quiet --collect --unit {UNIT} unbound -d -c /run/{UNIT}.conf")
+    signed_dns.start(host)
+    host.check_output(f"systemctl restart {RESOLVER}")
 
 
 def test_while_nobody_judges_strangers_come_again(host: Host, send: Send) -> None:
@@ -236,8 +239,10 @@ def test_while_nobody_judges_strangers_come_again(host: Host, send: Send) -> Non
         host.check_output(f"systemctl start {SIGNER}")
 
 
-def test_behind_a_filter_the_client_is_known(site: Site, host: Host, ask: Ask, play: RunAgain, send: Send) -> None:
-    assert not play({**ON, "mail_content_filter": "before_queue", "mail_antivirus": False}).failed
+def test_behind_a_filter_the_client_is_known(
+    site: Site, host: Host, ask: Ask, play: RunAgain, send: Send, on: dict[str, Any]
+) -> None:
+    assert not play({**on, "mail_content_filter": "before_queue", "mail_antivirus": False}).failed
     token = new_token()
     assert send(letter(token), ORG) == 250
     assert "spf=pass" in said(found(ask, site, token))

@@ -58,8 +58,7 @@ def world(connect: Connect, host: Host, site: Site) -> Iterator[tuple[Host, dict
         {
             "mail_dane": True,
             "mail_relayhost": None,
-            "mail_resolver_forward": [signed_dns.ADDRESS],
-            "unbound_settings": {"auto-trust-anchor-file": None, "trust-anchor": f'"{anchor}"'},
+            **signed_dns.trusting(anchor),
         },
     )
     signed_dns.stop(host)

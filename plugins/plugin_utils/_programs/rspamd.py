@@ -40,12 +40,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.unbound import ADDRESS
 
 USER = "_rspamd"
 FOLDER = "/etc/rspamd/postamt"  # what concerns bring
 SUFFIXES = f"{FOLDER}/suffixes"
 SOCKET = f"{CHROOT}/rspamd/milter.sock"
-RESOLVER = "127.0.0.153"  # which it asks for records of the world; without checks of incoming mail it asks nothing
 RUN = "postamt-rspamd"  # of its own, below /run and /var/lib
 MEMORY = Memory(
     70 * MB, "Rspamd 70 MB", "signatures and senders",
@@ -128,7 +128,8 @@ _BASE: dict[str, t.Any] = {
         "url_tld": SUFFIXES,
         "local_addrs": [],
         # Two tries of two seconds for each question, and all of a message's within 14: its sender waits meanwhile.
-        "dns": {"nameserver": [RESOLVER], "timeout": 2.0, "retransmits": 2},
+        # without checks of incoming mail it asks nothing
+        "dns": {"nameserver": [ADDRESS], "timeout": 2.0, "retransmits": 2},
         "task_timeout": 14.0,
         # It refuses the test pattern of spam filters by itself; version 3.4 does not know the option, and goes on to.
         "gtube_patterns": "disable",

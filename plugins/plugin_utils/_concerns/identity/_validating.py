@@ -8,9 +8,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.smtp.relayh
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 
+WITHOUT = "set mail_dane: false and mail_authentication: false"
 WAYS_OUT = (
     "let this host ask other servers at port 53 over UDP and TCP, or name resolvers that it may ask "
-    "(mail_resolver_forward), or do without a resolver that validates (mail_dane: false)"
+    f"(mail_resolver_forward), or do without a resolver that validates ({WITHOUT})"
 )
 
 

@@ -17,7 +17,11 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HealthCheck
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity._validating import (
     WAYS_OUT,
+    WITHOUT,
     sends_directly,
+)
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity.authentication import (
+    Variables as Authentication,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity.dane import Variables as Dane
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
@@ -75,7 +79,8 @@ def _named(said: Variables) -> Iterator[tuple[str, list[IPAddress]]]:
 
 
 def applies(site: Site, host: Host) -> bool:
-    return site.of(Dane).mail_dane and sends_directly(site, host)
+    judges = site.of(Authentication).mail_authentication and host.has("mail_mx")
+    return judges or (site.of(Dane).mail_dane and sends_directly(site, host))
 
 
 def unbound(site: Site, host: Host) -> Unbound:
@@ -101,4 +106,4 @@ def _within(name: str, zone: str) -> bool:
 
 
 def memory(site: Site, host: Host) -> Memory:
-    return Memory(_SIZE, f"Unbound {_SIZE // MB} MB", "the resolver", instead="set mail_dane: false")
+    return Memory(_SIZE, f"Unbound {_SIZE // MB} MB", "the resolver", instead=WITHOUT)

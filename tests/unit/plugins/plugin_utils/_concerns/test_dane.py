@@ -20,7 +20,7 @@ RELAY = {"host": "smtp.example.net"}
 
 
 def site(release: str = "trixie", hosts: t.Mapping[str, t.Any] | None = None, **variables: t.Any) -> Site:
-    given = {"mail_domains": ["example.org"], **variables}
+    given = {"mail_domains": ["example.org"], "mail_authentication": False, **variables}
     inputs = hosts or {NAME: HostInput(look=Look(release=Word(release)))}
     return parse_site(given, inputs, compose.concerns().values())
 
@@ -197,3 +197,9 @@ def test_its_unit_may_do_little() -> None:
     unit = content(plan("unbound", site()), "/etc/systemd/system/postamt-resolver.service")
     assert "\nUser=unbound\n" in unit and "\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n" in unit
     assert "\nProtectSystem=strict\n" in unit
+
+
+def test_where_mail_is_judged_there_is_a_resolver() -> None:
+    of = site(mail_dane=False, mail_authentication=True)
+    assert plan("unbound", of)["wanted"]
+    assert not plan("unbound", site(mail_dane=False))["wanted"]
