@@ -127,6 +127,7 @@ class Host:
             "mail_authentication": False,
             "mail_sender_domain_must_exist": False,  # there is no DNS here
             "mail_dane": False,
+            "mail_mta_sts_check": False,
             "mail_clamav_official": False,
             "mail_clamav_signatures": [str(EICAR)],
             **variables,

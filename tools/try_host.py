@@ -34,6 +34,7 @@ SITE: dict[str, Any] = {
     "mail_authentication": False,
     "mail_sender_domain_must_exist": False,  # the test network has no DNS of the world
     "mail_dane": False,
+    "mail_mta_sts_check": False,
     "mail_clamav_official": False,
     "mail_clamav_signatures": [str(REPOSITORY / "examples" / "files" / "eicar.ndb")],
 }

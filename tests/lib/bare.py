@@ -10,4 +10,5 @@ BARE: dict[str, t.Any] = {
     "mail_from_of_users": "any",
     "mail_srs": False,
     "mail_dane": False,
+    "mail_mta_sts_check": False,
 }

@@ -34,7 +34,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import (
 )
 
 YES, NO, LATER, BROKEN, SILENT = "yes", "no", "later", "broken", "silent"
-_UNTOLD = ("needs", "process", "ways_out")
+_UNTOLD = ("needs", "process", "text", "ways_out")
 TIMEOUT = 10.0  # seconds for one answer; a reverse lookup of our own address may have to time out first
 
 
@@ -233,6 +233,25 @@ def _tls(port: int, address: str = "") -> Answer:
         return Answer(SILENT, f"no answer ({error.strerror or error})")
 
 
+def _https(port: int, name: str, path: str, text: str) -> Answer:
+    """Does an HTTPS server answer with this text? name: of the server as clients know it."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # who the certificate is for is another question
+    try:
+        with _endpoint(port).connect() as link, context.wrap_socket(link, server_hostname=name) as secure:
+            secure.sendall(request.encode())
+            with secure.makefile("rb") as stream:
+                head, _empty, body = stream.read(1 << 16).decode(errors="replace").partition("\r\n\r\n")
+    except OSError as error:
+        return Answer(SILENT, f"no answer ({error.strerror or error})")
+    status = head.partition("\r\n")[0]
+    if status.startswith("HTTP/1.1 200 "):
+        return Answer(YES, status) if body == text else Answer(NO, "another text")
+    return Answer(NO, status) if status.startswith("HTTP/") else Answer(SILENT, f"no answer ({status!r})")
+
+
 def _clamd(path: str) -> Answer:
     """Does clamd answer (clamd(8), PING)? It does once it has read its signatures."""
     try:
@@ -265,6 +284,23 @@ def _looked_up(port: int, key: str) -> str:
             said += more
     code, _space, value = said.decode("utf-8", "replace").strip().partition(" ")
     return value if code == "200" else ""
+
+
+def _socketmap(path: str, name: str, key: str) -> Answer:
+    """Does a table answer (socketmap_table(5))? name: of the table; that it lacks the key is an answer too."""
+    asked = f"{name} {key}".encode()
+    try:
+        with Endpoint(path, timeout=TIMEOUT).connect() as link, link.makefile("rb") as stream:
+            link.sendall(b"%d:%s," % (len(asked), asked))
+            length = b""
+            while (byte := stream.read(1)).isdigit() and len(length) < 5:
+                length += byte
+            text = stream.read(int(length or b"0")).decode(errors="replace").strip()
+    except OSError as error:
+        return Answer(SILENT, f"no answer ({error.strerror or error})")
+    verdicts = {"OK": YES, "NOTFOUND": YES, "TEMP": LATER, "TIMEOUT": LATER, "PERM": NO}
+    verdict = verdicts.get(text.partition(" ")[0], SILENT)
+    return Answer(verdict, text if verdict != SILENT else f"no answer ({text!r})")
 
 
 def _milter_signs(path: str, sender: str, name: str) -> Answer:
@@ -371,7 +407,9 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "socket": _socket,
     "listens": _listens,
     "tls": _tls,
+    "https": _https,
     "clamd": _clamd,
+    "socketmap": _socketmap,
     "milter_signs": _milter_signs,
     "milter_refuses": _milter_refuses,
     "srs": _srs,

@@ -36,6 +36,10 @@ def code_of(name: str) -> ModuleType | None:
         from ansible_collections.postamt.mail.plugins.module_utils._slapd import ldap
 
         return ldap
+    if name == "mta_sts_server":
+        from ansible_collections.postamt.mail.plugins.module_utils._programs import mta_sts_server
+
+        return mta_sts_server
     if name == "nftables":
         from ansible_collections.postamt.mail.plugins.module_utils._programs import nftables
 

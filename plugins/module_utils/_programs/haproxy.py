@@ -31,7 +31,7 @@ class Haproxy(Program):
         if all(pair) and files.exists(ca):
             files.write(pem, b"".join(one.content for one in pair if one))
         else:  # a prediction on a fresh host
-            ca = _throwaway(pem)
+            ca = throwaway(pem)
         seen = files.see(path)
         text = seen.content.decode() if seen else ""
         for real, staged in ((PEM, pem), (f"{TLS}/ca.pem", ca), (WATCH, stage + WATCH)):
@@ -48,7 +48,7 @@ class Haproxy(Program):
         units.reload_workers(UNIT, self.patience)
 
 
-def _throwaway(pem: str) -> str:
+def throwaway(pem: str) -> str:
     """Make a certificate with its key in one file; returns the file by which it is verified."""
     key = f"{pem}.key"
     options = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost", "-days", "1")

@@ -16,7 +16,8 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import 
 
 Found = tuple[Row, list[Finding]]
 # Of these texts a name has one: of two, servers take none
-TITLES = {"spf": "an SPF", "dmarc": "a DMARC", "dkim": "a DKIM", "tlsrptv1": "a TLS-report"}
+TITLES = {"spf": "an SPF", "dmarc": "a DMARC", "dkim": "a DKIM", "tlsrptv1": "a TLS-report",
+          "stsv1": "an MTA-STS"}  # fmt: skip
 # What a tag of DKIM means that is not there (RFC 6376, 3.6.1); v only says itself, n is for people
 _DKIM_DEFAULTS = {"k": "rsa", "s": "*"}
 

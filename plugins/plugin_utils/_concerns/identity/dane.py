@@ -22,6 +22,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_parts import Postfix
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs.mta_sts_resolver import MtaStsResolver
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs.unbound import ADDRESS
 
 _RESOLV_CONF = "/etc/postamt/resolv.conf"
@@ -61,6 +62,11 @@ def _gateways(site: Site) -> list[str]:
     """Return the names of servers to which domains are relayed, which perhaps only another resolver knows."""
     hosts = {to.host for to in site.of(Gateway).mail_gateway.values()}
     return sorted(host for host in hosts if ":" not in host and not host.replace(".", "").isdigit())
+
+
+def mta_sts_resolver(site: Site, host: Host) -> MtaStsResolver:
+    """Have a domain's policy (MTA-STS) count only where DANE does not."""
+    return MtaStsResolver(dane_resolver=ADDRESS)
 
 
 def _drop_in() -> str:

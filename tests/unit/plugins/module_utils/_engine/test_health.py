@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine.health import
     worse,
 )
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Reply
+from ansible_collections.postamt.mail.tests.lib.openssl import issue
 
 WORSE = {
     YES: (NO, LATER, BROKEN, SILENT),
@@ -64,6 +66,78 @@ def test_a_socket_is_asked_and_its_needs_are_looked_at(tmp_path: Path) -> None:
         server.listen()
         answer = health.run([question])[0]
     assert answer == Answer(YES, "somebody listens", down=(str(tmp_path / "nobody"),))
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "text"),
+    [
+        (b"9:NOTFOUND ,", YES, "NOTFOUND"),
+        (b"12:OK dane-only,", YES, "OK dane-only"),
+        (b"10:TEMP later,", LATER, "TEMP later"),
+        (b"9:PERM no a,", NO, "PERM no a"),
+        (b"220 mail ESMTP\r\n", SILENT, "no answer"),
+        (b"999999999:", SILENT, "no answer"),
+        (b"", SILENT, "no answer"),
+    ],
+)
+def test_a_table_is_asked_over_a_socket(tmp_path: Path, said: bytes, verdict: str, text: str) -> None:
+    path = str(tmp_path / "map")
+    question = {"kind": "socketmap", "arguments": {"path": path, "name": "postfix", "key": "[127.0.0.1]"}}
+    assert health.run([question])[0].verdict == SILENT
+    asked = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+
+        def reply() -> None:
+            with server.accept()[0] as client:
+                asked.append(client.recv(100))
+                client.sendall(said)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        answer = health.run([question])[0]
+        thread.join()
+    assert asked == [b"19:postfix [127.0.0.1],"]
+    assert answer.verdict == verdict
+    assert answer.text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict", "text"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\na\r\nb", YES, "HTTP/1.1 200 OK"),
+        (b"HTTP/1.1 200 OK\r\n\r\nan older one", NO, "another text"),
+        (b"HTTP/1.1 404 Not Found\r\n\r\na\r\nb", NO, "HTTP/1.1 404 Not Found"),
+        (b"220 mail ESMTP\r\n", SILENT, "no answer"),
+        (b"", SILENT, "no answer"),
+    ],
+)
+def test_a_server_is_asked_over_https(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes, verdict: str, text: str
+) -> None:
+    monkeypatch.setattr(health, "own_address", lambda: "127.0.0.1")
+    chain, key = issue(tmp_path, "mta-sts.example.org")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        arguments = {"port": server.getsockname()[1], "name": "mta-sts.example.org", "path": "/a", "text": "a\r\nb"}
+
+        def reply() -> None:
+            with context.wrap_socket(server.accept()[0], server_side=True) as client:
+                asked.append(client.recv(1000))
+                client.sendall(said)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        answer = health.run([{"kind": "https", "arguments": arguments}])[0]
+        thread.join()
+    assert asked == [b"GET /a HTTP/1.1\r\nHost: mta-sts.example.org\r\nConnection: close\r\n\r\n"]
+    assert answer.verdict == verdict
+    assert answer.text.startswith(text)
+    assert "a\r\nb" not in health.described({"kind": "https", "arguments": arguments})
+    assert health.run([{"kind": "https", "arguments": arguments}])[0].verdict == SILENT
 
 
 def test_postfix_without_the_directory_is_not_configured_wrongly(tmp_path: Path) -> None:

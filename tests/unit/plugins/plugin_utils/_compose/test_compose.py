@@ -92,7 +92,17 @@ def test_each_program_has_a_place_where_it_runs(site: Site) -> None:
         for name, host in site.hosts.items()
     }
     assert wanted == {
-        "mx.example.org": {"certificates", "haproxy", "nftables", "postfix", "postsrsd", "rspamd", "sasl", "unbound"},
+        "mx.example.org": {
+            "certificates",
+            "haproxy",
+            "mta_sts_resolver",
+            "nftables",
+            "postfix",
+            "postsrsd",
+            "rspamd",
+            "sasl",
+            "unbound",
+        },
         "store.example.org": {"certificates", "dovecot", "haproxy", "ldap", "nftables", "postfix"},
     }
 

@@ -24,6 +24,8 @@ VARIABLES: dict[str, t.Any] = {
     "mail_accounts": [{"address": "alice@example.org"}],
     "mail_content_filter": "before_queue",
     "mail_greylisting": True,
+    "mail_mta_sts_policy": "testing",
+    "mail_certificates": {"mta-sts": {"names": ["mta-sts.example.org"]}},
     "mail_acme": {"public": {"email": "postmaster@example.org", "agree_to_terms": True}},
 }
 GROUPS = {

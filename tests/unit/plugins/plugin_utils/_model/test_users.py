@@ -29,6 +29,7 @@ GROUPS = {
     "mail_client": ["web"],
 }
 BROUGHT = {
+    "_mta-sts": {"postfix-mta-sts-resolver"},
     "_rspamd": {"rspamd"},
     "amavis": {"amavisd-new"},
     "clamav": {"clamav-base", "clamav-daemon"},

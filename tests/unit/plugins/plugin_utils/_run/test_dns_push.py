@@ -110,6 +110,7 @@ def test_a_host_that_was_not_seen_keeps_its_addresses(tmp_path: Path) -> None:
         ('_dmarc TXT "v=DMARC1; p=reject"', ("_dmarc.example.org", "TXT"), "has a DMARC record that this"),
         ('_dmarc TXT "v=DMARC1\\009; p=reject"', ("_dmarc.example.org", "TXT"), "has a DMARC record that this"),
         ('_smtp._tls TXT "v=TLSRPTv1; rua=mailto:x@x.test"', ("_smtp._tls.example.org", "TXT"), "has a TLS-report rec"),
+        ('_mta-sts TXT "v=STSv1; id=1"', ("_mta-sts.example.org", "TXT"), "has an MTA-STS record that this site has"),
         ("_dmarc CNAME dmarc.test.", ("_dmarc.example.org", "TXT"), "is an alias (CNAME) of dmarc.test, and can have"),
     ],
 )
@@ -118,13 +119,22 @@ def test_no_record_is_made_void_by_a_second_one(
 ) -> None:
     with serve({"example.org": f"{line}\n"}) as server:
         before = server.texts(*place)
-        of = site(server, mail_tls_reports="tls@example.org")
+        of = site(server, mail_tls_reports="tls@example.org", mail_mta_sts_policy="testing", mail_mta_sts_serve=False)
         done = push(of, tmp_path)
         assert [(one.owner, one.kind) for one in done.refused] == [place]
         assert sentence in done.refused[0].why
         assert server.texts(*place) == before
         assert server.texts(DOMAIN, "MX") == ["10 mail.example.org."]  # the others are sent
         assert push(of, tmp_path, check=True).added == []
+
+
+def test_a_new_mta_sts_policy_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    with serve() as server:
+        for seconds in (90_000, 100_000):
+            of = site(server, mail_mta_sts_policy="testing", mail_mta_sts_serve=False, mail_mta_sts_max_age=seconds)
+            assert push(of, tmp_path).refused == []
+            ours = [one.data for one in zone.records(of, DOMAIN) if one.owner == f"_mta-sts.{DOMAIN}"]
+            assert server.texts(f"_mta-sts.{DOMAIN}", "TXT") == ours
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,286 @@
+# Copyright (c) 2026 the postamt.mail authors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which servers of the world get mail, by the policies of their domains (MTA-STS), and what becomes of it meanwhile."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.tests.lib.hosts import Host
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA
+from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.waiting import within
+from ansible_collections.postamt.mail.tests.lib.world import RESOLVER, TRUSTED, UNTRUSTED, WEB, World
+
+SERVICE, SERVER = "postfix-mta-sts-resolver", "postamt-mta-sts"
+DIRECT = {"mail_relayhost": None}
+OWN = ("mta-sts.example.test", "mta-sts.example.net")
+OWN_POLICY = b"version: STSv1\r\nmode: testing\r\nmx: mail.example.test\r\nmax_age: 604800\r\n"
+CACHE = "/var/lib/mta-sts/cache.db"
+GATEWAY = "inner.example"  # of the inventory
+# by domain, the server of its MX
+SERVERS = {
+    "enforce.example": TRUSTED,
+    "wrong.example": UNTRUSTED,
+    "testing.example": UNTRUSTED,
+    "none.example": UNTRUSTED,
+    "bomb.example": UNTRUSTED,
+    "slow.example": UNTRUSTED,
+    "dane-right.example": UNTRUSTED,
+    "dane-wrong.example": TRUSTED,
+    "dane-unsigned.example": TRUSTED,
+    "dane-unusable.example": TRUSTED,
+    "dane-broken.example": TRUSTED,
+}
+
+
+def _context(site: Site) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=site.ca_file)
+
+
+def served(site: Site, name: str, family: str = "ipv4", request: str = "GET /.well-known/mta-sts.txt") -> bytes:
+    """Return what the host answers to an HTTPS client that knows it by this name."""
+    link = socket.create_connection((site.vars[f"lab_{family}"], 443), 10)
+    with link, _context(site).wrap_socket(link, server_hostname=name) as secure:
+        secure.sendall(f"{request} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        return secure.makefile("rb").read()
+
+
+def policy(domain: str) -> str:
+    mode = "testing" if domain == "testing.example" else "enforce"
+    return f"version: STSv1\r\nmode: {mode}\r\nmx: mx.{domain}\r\nmax_age: 86400\r\n"
+
+
+@pytest.fixture(scope="module")
+def world(host: Host, site: Site) -> Iterator[World]:
+    names = [f"{word}.{domain}" for domain in SERVERS for word in ("mta-sts", "mx")]
+    world = World(host, [name for name in names if not name.startswith("mx.wrong")])
+    records = ["@ 60 IN SOA . . 1 2 3 4 5", "@ 60 IN NS .", f"{OWN[0]} 60 IN A {site.ipv4}",
+               '_mta-sts.example.test 60 IN TXT "v=STSv1; id=1"']  # fmt: skip
+    for domain, server in SERVERS.items():
+        records += [f"{domain} 60 IN MX 10 mx.{domain}", f"mx.{domain} 60 IN A {server}"]
+        if domain != "none.example":
+            records += [f"mta-sts.{domain} 60 IN A {WEB}", f'_mta-sts.{domain} 60 IN TXT "v=STSv1; id=1"']
+    wrong, unusable = f"3 1 1 {'ab' * 32}", f"1 1 1 {'ab' * 32}"
+    tlsa = {"right": f"3 1 1 {world.pin}", "wrong": wrong, "unsigned": wrong, "unusable": unusable, "broken": wrong}
+    records += [f"_25._tcp.mx.dane-{word}.example 60 IN TLSA {data}" for word, data in tlsa.items()]
+    policies = {f"mta-sts.{domain}": policy(domain) for domain in SERVERS if domain != "none.example"}
+    bad = {"mta-sts.bomb.example": {"repeat": "mx: a\n" * 200, "times": 250_000}, "mta-sts.slow.example": {"wait": 60}}
+    signed = [f"dane-{word}.example" for word in tlsa if word != "unsigned"]
+    try:
+        world.serve(records, {**policies, **bad}, signed=signed, broken=["_25._tcp.mx.dane-broken.example"])
+        host.check_output(f"postfix reload; systemctl restart {SERVICE}")
+        yield world
+    finally:
+        world.end()
+        host.run(f"postsuper -d ALL; postfix reload; rm -f {CACHE}*")
+
+
+def send(host: Host, *domains: str) -> dict[str, str]:
+    """Have a program of the host write to each domain; the subjects by domain."""
+    subjects = {domain: f"{new_token()}-{domain}" for domain in domains}
+    text = "".join(
+        f"printf 'From: {ANNA}\\nSubject: {subject}\\n\\nhello\\n' | sendmail -f {ANNA} x@{domain};"
+        for domain, subject in subjects.items()
+    )
+    host.check_output(text)
+    return subjects
+
+
+def arrived(world: World, subject: str, wait: float = 10) -> str:
+    """Return which server has got a message; empty if none has."""
+    within(wait, lambda: subject in {text for _server, text in world.mail()})
+    return next((server for server, text in world.mail() if text == subject), "")
+
+
+def waits(host: Host, domain: str) -> str:
+    """Return why mail to a domain waits."""
+    found: list[str] = []
+
+    def look() -> bool:
+        for line in host.check_output("postqueue -j").splitlines():
+            for recipient in json.loads(line)["recipients"]:
+                if recipient["address"].endswith(f"@{domain}") and "delay_reason" in recipient:
+                    found.append(str(recipient["delay_reason"]))
+        return bool(found)
+
+    within(10, look)
+    return found[-1] if found else ""
+
+
+def said_of(host: Host, domain: str) -> str:
+    """Return what Postfix is told of a domain; empty for nothing."""
+    asked = host.run("cd /var/spool/postfix && postmap -q %s socketmap:unix:mta-sts/socket:postfix", domain)
+    return asked.stdout.strip() if asked.rc < 2 and not asked.stderr else f"error {asked.stderr}"
+
+
+def connections(host: Host, server: str) -> str:
+    return host.check_output("journalctl --no-pager -o cat -t postfix/smtp | grep -F 'to %s[' | tail -n 1", server)
+
+
+# Runs come before the tests with the world: its network gives the host one more address. In this scenario a relayhost
+# sends, so the first run does without, and the last test brings it back.
+
+
+def test_a_site_that_sends_by_itself_looks_at_policies(host: Host, play: RunAgain) -> None:
+    assert not host.service(SERVICE).is_running
+    assert not play(DIRECT).failed
+    assert host.service(SERVICE).is_running
+
+
+def test_postfix_alone_may_ask(host: Host) -> None:
+    assert host.check_output("stat -c '%a %U %G' /var/spool/postfix/mta-sts") == "2750 _mta-sts postfix"
+    host.check_output("id mallory || useradd --create-home mallory")
+    ask = "import socket; socket.socket(socket.AF_UNIX).connect('/var/spool/postfix/mta-sts/socket')"
+    assert "Permission" in host.run(f'runuser -u mallory -- python3 -c "{ask}"').stderr
+    assert host.run(f'runuser -u postfix -g postfix -- python3 -c "{ask}"').rc == 0
+
+
+def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain) -> None:
+    host.check_output(f"systemctl stop {SERVICE}; rm -f {CACHE}*; echo broken > {CACHE}")
+    try:
+        done = play(DIRECT)
+        assert done.failed
+        assert SERVICE in done.message
+    finally:
+        host.check_output(f"rm -f {CACHE}*")
+    assert not play(DIRECT).failed
+
+
+def test_they_go_when_nobody_wants_them(host: Host, play: RunAgain) -> None:
+    off = {**DIRECT, "mail_mta_sts_check": False, "mail_mta_sts_policy": None}
+    assert not play(off).failed
+    for service in (SERVICE, SERVER):
+        assert not host.service(service).is_running
+    assert not host.service(SERVICE).is_enabled  # the unit of the other one is gone
+    assert host.check_output("postconf -hx smtp_tls_policy_maps") == ""
+    assert not host.file("/etc/postamt/mta-sts.txt").exists
+    assert not play(DIRECT).failed
+    for service in (SERVICE, SERVER):
+        assert host.service(service).is_running
+
+
+def test_a_new_policy_and_a_new_certificate_are_served(site: Site, play: RunAgain) -> None:
+    names = [*OWN, "mta-sts.more.example.test"]
+    run = play({**DIRECT, "mail_mta_sts_max_age": 90_000, "mail_certificates": {"mta-sts": {"names": names}}})
+    assert not run.failed
+    assert b"max_age: 90000\r\n" in served(site, names[-1])
+    assert not play(DIRECT).failed
+    with pytest.raises(ssl.SSLCertVerificationError):
+        served(site, names[-1])
+    assert served(site, OWN[0]).endswith(OWN_POLICY)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_each_domain_has_the_policy(site: Site, name: str) -> None:
+    """By its own name, with the site's certificate, over both families."""
+    for family in ("ipv4", "ipv6"):
+        head, _empty, body = served(site, name, family).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\ncontent-type: text/plain" in head.lower()
+        assert body == OWN_POLICY
+
+
+@pytest.mark.parametrize("request_line", [f"GET /{OWN[0]}", "POST /.well-known/mta-sts.txt", "GET /../../etc/passwd"])
+def test_nothing_else_is_served(site: Site, request_line: str) -> None:
+    assert served(site, OWN[0], request=request_line).startswith(b"HTTP/1.1 40")
+
+
+def test_a_client_that_says_nothing_is_sent_away(site: Site) -> None:
+    link = socket.create_connection((site.ipv4, 443), 15)
+    with link, _context(site).wrap_socket(link, server_hostname=OWN[0]) as secure:
+        start = time.monotonic()
+        while secure.recv(1000):
+            pass
+        assert time.monotonic() - start < 12
+
+
+def test_a_policy_decides_which_server_gets_mail(host: Host, world: World) -> None:
+    sent = send(host, "enforce.example", "wrong.example", "testing.example", "none.example")
+    assert arrived(world, sent["enforce.example"]) == TRUSTED
+    assert arrived(world, sent["testing.example"]) == UNTRUSTED
+    assert arrived(world, sent["none.example"]) == UNTRUSTED
+    assert "Server certificate not verified" in waits(host, "wrong.example")
+    assert arrived(world, sent["wrong.example"], wait=0) == ""
+    log = host.check_output("journalctl --no-pager -o cat -t postfix/smtp")
+    assert "Verified TLS connection established to mx.enforce.example[" in log
+    for domain in ("testing.example", "none.example"):
+        assert f"Untrusted TLS connection established to mx.{domain}[" in log
+    host.check_output("postsuper -d ALL")
+
+
+def test_a_policy_that_cannot_be_read_is_none(host: Host, world: World) -> None:
+    """300 MB that are packed into 300 KB, and a server that says nothing."""
+    sent = send(host, "bomb.example", "slow.example")
+    for subject in sent.values():
+        assert arrived(world, subject, wait=20) == UNTRUSTED
+    pid = host.check_output(f"systemctl show -p MainPID --value {SERVICE}")
+    assert int(host.check_output(f"grep VmHWM /proc/{pid}/status").split()[1]) < 80_000
+
+
+def test_dane_comes_before_a_policy(host: Host, world: World) -> None:
+    folder = f"/run/systemd/system/{SERVICE}.service.d"
+    start = host.check_output(f"sed -n 's/^ExecStart=//p' /etc/systemd/system/{SERVICE}.service.d/postamt.conf")
+    drop_in = f"[Service]\nExecStart=\nExecStart={start.strip()} --dane {RESOLVER}\n"
+    assert said_of(host, "dane-wrong.example").startswith("secure match=mx.dane-wrong.example")
+    try:
+        host.check_output(f"mkdir -p {folder}; printf %s %s > {folder}/test.conf", "%s", drop_in)
+        host.check_output(f"systemctl daemon-reload; systemctl restart {SERVICE}")
+        assert said_of(host, "dane-right.example") == "dane-only"
+        assert said_of(host, "dane-wrong.example") == "dane-only"
+        for word in ("unsigned", "unusable"):
+            assert said_of(host, f"dane-{word}.example").startswith(f"secure match=mx.dane-{word}.example ")
+        assert said_of(host, "enforce.example").startswith("secure match=mx.enforce.example ")
+        assert said_of(host, "none.example") == said_of(host, "testing.example") == ""
+        assert "error" in said_of(host, "dane-broken.example")
+        host.check_output("postconf -e smtp_dns_support_level=dnssec; postfix reload; sleep 1")
+        sent = send(host, "dane-right.example", "dane-wrong.example", "dane-broken.example")
+        assert arrived(world, sent["dane-right.example"]) == UNTRUSTED
+        assert "Server certificate not verified" in waits(host, "dane-wrong.example")
+        assert "TLS configuration problem" in waits(host, "dane-broken.example")
+        assert not {server for server, text in world.mail() if text in sent.values()} - {UNTRUSTED}
+    finally:
+        host.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {SERVICE}; postconf -X "
+                 "smtp_dns_support_level; postfix reload; postsuper -d ALL")  # fmt: skip
+
+
+def test_mail_waits_while_nobody_knows_the_policies_and_none_is_lost(host: Host, world: World) -> None:
+    host.check_output(f"systemctl stop {SERVICE}")
+    try:
+        sent = [send(host, "enforce.example", "none.example", GATEWAY) for _number in range(10)]
+        assert "TLS configuration problem" in waits(host, "none.example")
+        assert "TLS configuration problem" in waits(host, "enforce.example")
+        for one in sent:
+            assert arrived(world, one[GATEWAY]) == UNTRUSTED, "its server is not the world's"
+        assert {text for _server, text in world.mail()}.isdisjoint(one["none.example"] for one in sent)
+    finally:
+        host.check_output(f"systemctl start {SERVICE}")
+    host.check_output("postqueue -f")
+    wanted = {subject for one in sent for subject in one.values()}
+    assert within(20, lambda: wanted <= {text for _server, text in world.mail()}), "lost"
+    assert Counter(text for _server, text in world.mail() if text in wanted) == Counter(wanted)
+
+
+def test_it_comes_back_by_itself(host: Host, world: World) -> None:
+    host.check_output(f"systemctl kill -s KILL {SERVICE}")
+    assert within(10, lambda: said_of(host, "enforce.example").startswith("secure "))
+
+
+def test_another_server_of_this_kind_understands_the_policy(host: Host, world: World) -> None:
+    query = "SSL_CERT_FILE=/etc/postamt/tls/ca.pem mta-sts-query example.test"
+    found = host.check_output(query)
+    assert "STSFetchResult.VALID" in found and "'mode': 'testing'" in found and "['mail.example.test']" in found
+
+
+def test_a_site_with_a_relayhost_asks_nobody(host: Host, world: World, play: RunAgain) -> None:
+    world.end()
+    assert not play().failed
+    assert not host.service(SERVICE).is_running
+    assert "socketmap" not in host.check_output("postconf -hx smtp_tls_policy_maps")
