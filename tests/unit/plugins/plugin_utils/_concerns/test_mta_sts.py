@@ -108,6 +108,12 @@ def test_dane_is_looked_at_where_the_site_uses_it(resolver: str) -> None:
     assert start.endswith(f"/etc/postamt/mta-sts.yml{' --dane 127.0.0.1' if resolver else ''}")
 
 
+def test_dane_and_its_resolver_come_from_the_site() -> None:
+    drop_in = "/etc/systemd/system/postfix-mta-sts-resolver.service.d/postamt.conf"
+    assert " --dane 127.0.0.153\n" in content(plan(site_of()), drop_in)
+    assert "--dane" not in content(plan(site_of(mail_dane=False)), drop_in)
+
+
 def test_two_resolvers_are_one_too_many() -> None:
     site = site_of()
     parts = [("one", MtaStsResolver("127.0.0.1")), ("two", MtaStsResolver("127.0.0.2"))]
