@@ -26,7 +26,16 @@ CACHE = REPOSITORY / ".cache"
 LOGS = CACHE / "suite"
 WORKERS = min(8, 2 * (os.cpu_count() or 1))  # a scenario on its own keeps half a processor to a whole one at work
 RELEASES = ("trixie", "bookworm")
-LONGEST = ("hosts", "amavis", "trust", "renewal", "accounts", "ldap", "system")  # first, so that none ends alone
+LONGEST = (
+    "hosts",
+    "identity",
+    "amavis",
+    "trust",
+    "renewal",
+    "accounts",
+    "ldap",
+    "system",
+)  # first, so that none ends alone
 MIXED = ("hosts",)  # scenarios whose hosts are of both releases
 OLDEST = ("default", "bookworm")  # runs with the oldest supported ansible-core, all else with the newest
 

@@ -1,7 +1,6 @@
 """A world with signed zones (DNSSEC) for one host: a root with a key of its own, and zones below it.
 
-Unbound serves them on loopback of the host, as name servers of the world would. Domains end in .example: Unbound keeps
-.test to itself.
+Unbound serves them on loopback of the host, as name servers of the world would.
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ server:
     interface: {ADDRESS}
     access-control: 127.0.0.0/8 allow
     module-config: "iterator"
+    local-zone: "test." nodefault
     username: ""
     chroot: ""
     pidfile: ""
@@ -135,6 +135,10 @@ def sign(zone: dns.zone.Zone, age: int = 0) -> str:
     signer = _Signer(zone.origin, age)
     key = f"257 3 {_ECDSA} {base64.b64encode(signer.public[4:]).decode()}"
     _add(zone, zone.origin, dns.rdata.from_text("IN", "DNSKEY", key))
+    for name in [*zone.nodes]:  # Unbound proves no absence below a name that has no records of its own
+        for depth in range(len(zone.origin) + 1, len(name)):
+            if (above := name.split(depth)[1]) not in zone.nodes:
+                _add(zone, above, dns.rdata.from_text("IN", "TXT", '"above others"'))
     names = sorted(zone.nodes)
     for name, following in zip(names, [*names[1:], names[0]], strict=True):
         kinds = {one.rdtype for one in zone.nodes[name]} | {dns.rdatatype.NSEC, dns.rdatatype.RRSIG}

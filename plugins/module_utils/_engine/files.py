@@ -15,6 +15,7 @@ import grp
 import hashlib
 import json
 import os
+import re
 import pwd
 import stat
 import tempfile
@@ -23,6 +24,7 @@ from typing import IO, Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import walk
 
+_RESOLVING = re.compile(r"(nameserver|search|domain|options|sortlist)[ \t]")
 Refused = walk.Refused
 SUFFIX = walk.SUFFIX
 beside = walk.beside  # where a new file waits for its rename
@@ -62,6 +64,22 @@ def text(path: str) -> str:
         return walk.content(path)[0].decode("utf-8", "replace")
     except OSError:
         return ""
+
+
+def resolv_conf(path: str) -> list[str]:
+    """Return the lines of a resolv.conf (resolv.conf(5)); none where there is none.
+
+    Services write it, and links lead to it, also from what a process sees (/proc/NUMBER/root). So whatever else lies
+    there is not handed out.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return []
+            text = file.read(1 << 16).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if _RESOLVING.match(line)]
 
 
 def digest(path: str) -> str:

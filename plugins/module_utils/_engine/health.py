@@ -14,7 +14,6 @@ import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
@@ -360,13 +359,9 @@ def _dns_knows(name: str, process: str, path: str, ways_out: str) -> Answer:
 
 def _resolvers(process: str, path: str) -> list[str]:
     """Return the resolvers of a resolv.conf as a process sees it, which may have mounts of its own."""
-    try:
-        number = int(files.text(process))
-        text = Path(f"/proc/{number}/root{path}").read_text("utf-8", "replace")
-    except (OSError, ValueError):
-        return []
-    rows = (line.split() for line in text.splitlines())
-    return [row[1] for row in rows if row[:1] == ["nameserver"] and len(row) > 1]
+    number = files.text(process).strip()
+    rows = (line.split() for line in files.resolv_conf(f"/proc/{number}/root{path}")) if number.isdigit() else ()
+    return [row[1] for row in rows if row[0] == "nameserver" and len(row) > 1]
 
 
 def _milter_judges(path: str, sender: str, recipient: str, client: str, received: str, name: str) -> Answer:

@@ -10,7 +10,6 @@ import re
 import socket
 import time
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import files, forms, secrecy, units
 from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Contents, Program
@@ -234,11 +233,8 @@ def complaints(text: str) -> list[str]:
 
 
 def _resolvers() -> bytes:
-    """Return the host's resolv.conf, which may be a link into /run; empty where there is none."""
-    try:
-        return Path(RESOLVERS).read_bytes()
-    except OSError:
-        return b""
+    """Return the host's resolv.conf; empty where there is none."""
+    return "".join(f"{line}\n" for line in files.resolv_conf(RESOLVERS)).encode()
 
 
 def _processes() -> set[str]:

@@ -389,3 +389,16 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"files": ')
     with pytest.raises(OSError, match="manifest.json is damaged .*: bring it back from a backup, or move it away"):
         files.load(str(tmp_path / "manifest.json"))
+
+
+def test_of_a_resolv_conf_nothing_else_is_handed_out(tmp_path: Path) -> None:
+    """Services write it, and a link may lead anywhere."""
+    path = tmp_path / "resolv.conf"
+    (tmp_path / "other").write_text(
+        "# secret\nroot:$y$hash\nnameserver 192.0.2.53\nsearch example.org\nnameservers x\n"
+    )
+    path.symlink_to("other")
+    assert files.resolv_conf(str(path)) == ["nameserver 192.0.2.53", "search example.org"]
+    os.mkfifo(tmp_path / "fifo")
+    for name in ("absent", "fifo", ""):
+        assert files.resolv_conf(str(tmp_path / name)) == []

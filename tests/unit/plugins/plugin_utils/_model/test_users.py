@@ -38,6 +38,7 @@ BROUGHT = {
     "openldap": {"slapd"},
     "postdrop": {"postfix"},
     "postfix": {"postfix"},
+    "unbound": {"unbound"},
 }
 # How files name them: units, HAProxy and Dovecot
 NAMED = (
