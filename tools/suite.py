@@ -35,7 +35,7 @@ LONGEST = (
     "accounts",
     "ldap",
     "system",
-)  # first, so that none ends alone
+)  # first
 MIXED = ("hosts",)  # scenarios whose hosts are of both releases
 OLDEST = ("default", "bookworm")  # runs with the oldest supported ansible-core, all else with the newest
 

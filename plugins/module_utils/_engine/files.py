@@ -15,8 +15,8 @@ import grp
 import hashlib
 import json
 import os
-import re
 import pwd
+import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
