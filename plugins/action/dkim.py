@@ -8,7 +8,6 @@ other keys only when a run of the site has deployed them.
 
 from __future__ import annotations
 
-import re
 import time
 import typing as t
 from collections.abc import Mapping
@@ -22,7 +21,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import dkim_rotation as rotation
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remote
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import handover, inventory, remote, values
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import stored_dkim_keys as stored
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError, state_of
 
@@ -169,8 +168,8 @@ def asked_for(given: Mapping[str, t.Any]) -> rotation.Asked:
     said = {f"dkim_{name}": given[name] for name in OPTIONS if given.get(name) is not None}
     problems: list[Problem] = []
     for name in (f"dkim_{name}" for name in _LISTS):
-        if isinstance(said.get(name), str):  # -e knows text only
-            said[name] = [word for word in re.split(r"[,\s]+", said[name]) if word]
+        if name in said:
+            said[name] = values.listed(said[name])
         if said.get(name) == []:  # an empty list is no word for all
             problems.append(Problem(name, None, "must not be empty: leave it out where it does not matter"))
     asked = parse_fields(rotation.Asked, said, "", problems, prefix="")

@@ -17,7 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging impo
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report, inventory, remote, zone_files
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report, inventory, remote, values, zone_files
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer as Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, Questions, need_dnspython
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
@@ -107,10 +107,7 @@ def options(given: Mapping[str, t.Any]) -> tuple[list[str], bool, bool]:
     problems = [
         Problem(name, None, f"is no option (known: {', '.join(_OPTIONS)})") for name in set(given) - {*_OPTIONS}
     ]
-    value = given.get("resolvers") or []
-    if isinstance(value, str):  # from a command line
-        value = re.split(r"[\s,]+", value.strip())
-    resolvers = parse(list[str], value, "dns_resolvers", problems)
+    resolvers = parse(list[str], values.listed(given.get("resolvers") or []), "dns_resolvers", problems)
     for place, resolver in enumerate(resolvers):
         if resolver is not None and not _is_resolver(resolver):
             problems.append(Problem(f"dns_resolvers[{place}]", resolver, _SERVER))

@@ -24,7 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._reports import month
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.readers import readers
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.table import table
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports.tally import Tally
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import inventory, remote, values
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import StateError
 
 Answer = dict[str, t.Any]
@@ -143,10 +143,7 @@ def options(given: Mapping[str, t.Any]) -> tuple[list[str], str, str, int]:
     problems = [
         Problem(name, None, f"is no option (known: {', '.join(_OPTIONS)})") for name in set(given) - {*_OPTIONS}
     ]
-    value = given.get("month") or []
-    if isinstance(value, str):  # from a command line
-        value = re.split(r"[\s,]+", value.strip())
-    wanted = parse(list[str], value, "reports_month", problems)
+    wanted = parse(list[str], values.listed(given.get("month") or []), "reports_month", problems)
     if isinstance(wanted, list):
         wrong = [month for month in wanted if month is not None and not months.is_month(month)]
         problems += [Problem("reports_month", month, "must be a month, such as 2026-11") for month in wrong]

@@ -27,6 +27,11 @@ def plain(value: t.Any) -> t.Any:
     return float(value) if isinstance(value, float) else str(value)
 
 
+def listed(value: t.Any) -> t.Any:
+    """Return the words of a list that a command line wrote as text (-e x=a,b or "a b"); else the value."""
+    return [word for word in re.split(r"[\s,]+", value) if word] if isinstance(value, str) else value
+
+
 _TEMPLATE = re.compile(r"\{[{%#]|\A#jinja2:")
 
 

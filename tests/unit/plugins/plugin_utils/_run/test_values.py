@@ -23,6 +23,14 @@ def test_what_is_no_template_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "found"),
+    [("a", ["a"]), (" a, b,,c\nd ", ["a", "b", "c", "d"]), ("", []), (["a b"], ["a b"]), (None, None), (7, 7)],
+)
+def test_a_list_from_a_command_line(said: object, found: object) -> None:
+    assert values.listed(said) == found
+
+
+@pytest.mark.parametrize(
     ("written", "taken"),
     [
         ("0123-word", True), ("2024-01-01", True), ('"0123456789"', True),
