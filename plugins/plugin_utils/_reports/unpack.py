@@ -186,7 +186,8 @@ def _members(content: bytes, budget: _Budget) -> Iterator[bytes]:
                     inside = file.read(budget.left + 1)
                 budget.take(len(inside))
                 yield inside
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError):
-        raise Broken("has a zip file that is damaged") from None
-    except (OverflowError, KeyError, IndexError, TypeError, AttributeError, UnicodeError):
+    except (
+        *(zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError),
+        *(OverflowError, LookupError, TypeError, AttributeError),
+    ):
         raise Broken("has a zip file that is damaged") from None

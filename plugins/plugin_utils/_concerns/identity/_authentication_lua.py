@@ -27,11 +27,12 @@ local CHECKS = { 'SPF_CHECK', 'DKIM_CHECK', 'DMARC_CHECK', 'ARC_CHECK', 'ARC_SIG
 local suffixes = {}
 local list
 for _, path in ipairs(said.suffixes) do list = list or io.open(path) end
-for line in assert(list, 'no list of public suffixes'):lines() do
+if not list then error('no list of public suffixes') end
+for line in list:lines() do
   local rule = line:match('^([^%s/]%S*)')
   if rule then suffixes[rule:lower()] = true end
 end
-assert(suffixes['com'], 'the list of public suffixes is empty')
+if not suffixes['com'] then error('the list of public suffixes is empty') end
 
 local function organization(domain)
   domain = tostring(domain or ''):lower():gsub('%.+$', '')
