@@ -55,8 +55,9 @@ def on(site: Site, host: Host) -> Iterator[dict[str, Any]]:
         "elsewhere.example": "v=spf1 ip4:192.0.2.7 -all",
         "_dmarc.elsewhere.example": "v=DMARC1; p=reject",
         "sub.strict.example": f"v=spf1 ip4:{client} -all",
+        "broken.example": "v=spf1 -all",
     }
-    yield {**ON, **signed_dns.trusting(signed_dns.serve(host, zones(known)))}
+    yield {**ON, **signed_dns.trusting(signed_dns.serve(host, zones(known), broken=["broken.example"]))}
     signed_dns.stop(host)
 
 
@@ -102,6 +103,14 @@ GOOD: dict[str, tuple[Callable[[bytes], bytes], str, str, list[str]]] = {
     "p=none": (lambda one: one, EDU, EDU, ["spf=softfail", "dmarc=fail (p=none)"]),
     "two policies": (lambda one: one, "a@twice.example", ELSEWHERE, ["dmarc=permerror"]),
     "a loop": (lambda one: one, "a@loop.example", "a@loop.example", ["dmarc=none"]),
+    "odd but clear": (
+        lambda one: one.replace(
+            b"From: ", b"From: A, 'a@stray.example' =?utf-8?q?anna=40example=2Eorg=20=28?= (B: C) "
+        ),
+        "<a@stray.example>",
+        ELSEWHERE,
+        ["spf=pass", "dmarc=none header.from=stray.example"],
+    ),
     "excepted": (lambda one: one, "a@lists.example.org", ELSEWHERE, ["dmarc=fail (p=quarantine)"]),
 }
 
@@ -159,6 +168,9 @@ def test_nobody_says_for_himself_from_where_he_comes(host: Host, send: Send) -> 
 JUNK = {
     "p=quarantine": COM, "sp=quarantine": "a@sub.example.org", "the site's own domain": ANNA,
     "a name below it": "a@x.example.net", "nobody": "nobody", "a group": "us: a@stray.example;",
+    "two readings": f"{ORG}; a@stray.example", "two at signs": f"{ORG}@stray.example", "an IP address": "a@[192.0.2.7]",
+    "another's address as a name": f"{ORG} <a@stray.example>", "a quoted address": f'"{ORG}"@stray.example',
+    "a name too long for the DNS": f"a@{'a' * 64}.example.org",
 }  # fmt: skip
 
 
@@ -168,6 +180,14 @@ def test_what_is_doubtful_goes_to_junk(site: Site, ask: Ask, send: Send, author:
     content = letter(token, ORG).replace(f"From: {ORG}".encode(), f"From: {author}".encode())
     assert send(content) == 250
     assert b"X-Junk-Reason: " in found(ask, site, token, "Junk")
+
+
+def test_another_domain_s_broken_dns_is_no_excuse(site: Site, ask: Ask, send: Send) -> None:
+    token = new_token()
+    assert send(letter(token, ANNA), "a@broken.example") == 250
+    arrived = found(ask, site, token, "Junk")
+    assert "spf=temperror" in said(arrived)
+    assert send(signed(letter(new_token(), "a@bank.example"), "broken.example")) == 554
 
 
 def test_the_site_s_own_domain_is_right_with_its_signature(site: Site, ask: Ask, send: Send) -> None:
@@ -237,6 +257,14 @@ def test_while_nobody_judges_strangers_come_again(host: Host, send: Send) -> Non
         assert send(letter(new_token()), ORG) == 451
     finally:
         host.check_output(f"systemctl start {SIGNER}")
+
+
+def test_nothing_is_refused_where_the_site_wants_it(site: Site, ask: Ask, play: RunAgain, send: Send, on: Any) -> None:
+    assert not play({**on, "mail_dmarc_failures": "junk"}).failed
+    for content in (lambda one: one, BAD["two authors"], BAD["two fields"]):
+        token = new_token()
+        assert send(content(letter(token))) == 250
+        assert found(ask, site, token, "Junk")
 
 
 def test_behind_a_filter_the_client_is_known(

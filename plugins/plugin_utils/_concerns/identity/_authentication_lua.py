@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
-LUA = """\
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity._bare_lua import BARE
+
+LUA = (
+    f"""\
+{BARE}
+"""
+    + """\
 -- Whose mail is judged, what is said of it in Authentication-Results (RFC 8601), and what becomes of it (DMARC).
 local said = rspamd_config:get_all_opt('postamt_authentication')
 local rspamd_util = require 'rspamd_util'
@@ -117,16 +123,41 @@ local function envelope_domain(task)
   return 'smtp.helo', task:get_helo() or '', task:get_helo() or ''
 end
 
--- The domain in From, or what is wrong with it
+-- Whether DMARC can ask the DNS about a domain
+local function can_be_asked(domain)
+  if #domain > 246 or not domain:find('^[%w_-][%w._-]*$') or domain:find('..', 1, true) then return false end
+  for label in domain:gmatch('[^.]+') do
+    if #label > 63 then return false end
+  end
+  return true
+end
+
+-- Whether all that looks like an address in From is of one organization. Rspamd and mail programs choose differently.
+local function is_clear(field, domain)
+  local text = bare((tostring(field.value or ''):gsub('[\\r\\n]', '')))
+  if not text or text:find('[%z\\1-\\8\\11-\\31\\127]') then return false end
+  text = text:gsub('=%?[^?%s]*%?[bBqQ]%?[^?%s]*%?=', ' ')  -- encoded words; no address may have one
+  local found = false
+  for word in text:gmatch('[^%s<>()%[%],;:"\\\\\\']+') do
+    if word:find('@', 1, true) then
+      local said_there = word:match('^[^@]+@([^@]+)$')
+      if not said_there or organization(said_there) ~= organization(domain) then return false end
+      found = true
+    end
+  end
+  return found
+end
+
+-- The domain in From. Else what is wrong with From, and the domain that Rspamd reads there.
 local function author(task)
   local fields = task:get_header_full('From') or {}
   local addresses = task:get_from({'mime', 'orig'}) or {}
   -- Some programs read a field's name up to the colon, blanks included.
   local spaced = ('\\n' .. tostring(task:get_raw_headers()):lower()):find('\\nfrom[ \\t]+:')
   if #fields > 1 or #addresses > 1 or spaced then return nil, 'several' end
-  local domain = (addresses[1] or {}).domain or ''
-  domain = domain:lower():gsub('%.$', '')
-  if not domain:find('^[%w_-][%w._-]*$') or domain:find('..', 1, true) then return nil, 'none' end
+  local domain = ((addresses[1] or {}).domain or ''):lower():gsub('%.$', '')
+  if domain == '' then return nil, 'none' end
+  if not can_be_asked(domain) or not is_clear(fields[1] or {}, domain) then return nil, 'unclear', domain end
   return domain
 end
 
@@ -145,7 +176,7 @@ local function partial_signers(task)
   return found
 end
 
--- Result and policy of DMARC
+-- Result and policy of DMARC for a domain that Rspamd reads in From
 local function dmarc_of(task, domain)
   local result, options = first_symbol(task, DMARC)
   local policy = first_symbol(task, FAILED) or (result == 'pass' and options[2]) or nil
@@ -172,7 +203,8 @@ local function results(task)
   local property, sender = envelope_domain(task)
   found[#found + 1] = string.format('spf=%s %s=%s', spf or 'none', property, plain(sender))
   local domain = author(task)
-  local dmarc, policy = dmarc_of(task, domain)
+  local dmarc, policy = 'permerror', nil
+  if domain then dmarc, policy = dmarc_of(task, domain) end
   found[#found + 1] = string.format('dmarc=%s%s%s', dmarc, policy and ' (p=' .. plain(policy) .. ')' or '',
                                     domain and ' header.from=' .. plain(domain) or '')
   local arc = first_symbol(task, ARC)
@@ -194,14 +226,25 @@ local function not_for_strangers(task)
   return remove
 end
 
-local function aligned(task, domain)
-  if aligned_by_spf(task, domain) then return true end
-  local own = organization(domain)
+-- Whether there is a signature of the domain with a result: + is right, ? could not be verified now
+local function has_signature(task, domain, result)
   local traces = ((task:get_symbol('DKIM_TRACE') or {})[1] or {}).options or {}
   for _, one in ipairs(traces) do
-    if one:sub(-2) == ':+' and organization(one:sub(1, -3)) == own then return not partial_signers(task)[own] end
+    if one:sub(-2) == ':' .. result and organization(one:sub(1, -3)) == organization(domain) then return true end
   end
   return false
+end
+
+local function aligned(task, domain)
+  if aligned_by_spf(task, domain) then return true end
+  return has_signature(task, domain, '+') and not partial_signers(task)[organization(domain)]
+end
+
+-- Whether the DNS of the domain itself fails. Anybody can have a domain whose DNS does.
+local function aligned_temperror(task, domain)
+  local _, _, sender = envelope_domain(task)
+  if task:has_symbol('R_SPF_DNSFAIL') and organization(sender) == organization(domain) then return true end
+  return has_signature(task, domain, '?')
 end
 
 local function override_of(domain)
@@ -219,8 +262,8 @@ local function is_own(domain)
   return false
 end
 
--- What stands in a field outside of comments and quoted words
-local function bare(value)
+-- Results outside of comments and quoted words
+local function without_comments(value)
   local depth, quoted, text, i = 0, false, {}, 1
   while i <= #value do
     local c = value:sub(i, i)
@@ -242,7 +285,7 @@ local function trusted_forward(task)
   local fields = task:get_header_full('ARC-Authentication-Results') or {}
   if #fields ~= tonumber(last) then return false end
   for _, field in ipairs(fields) do
-    local text = bare(field.decoded or '')
+    local text = without_comments(tostring(field.value or ''))
     if text:match('^%s*i%s*=%s*(%d+)') == last then
       local said_there = {}
       for word in (text .. ';'):gmatch(';%s*dmarc%s*=%s*(%a+)') do said_there[#said_there + 1] = word end
@@ -252,30 +295,40 @@ local function trusted_forward(task)
   return false
 end
 
--- What becomes of a message, and why: mark, junk, refuse or defer
-local function verdict(task)
-  local domain, wrong = author(task)
-  if wrong == 'several' then return 'refuse', 'From has more than one address' end
-  if wrong then return 'junk', 'From has no address' end
+-- At most what the site wants done
+local function at_most(action)
+  if said.failures ~= 'as_published' and RANK[action] > RANK[said.failures] then return said.failures end
+  return action
+end
+
+-- What becomes of a message with a domain in From, and why: mark, junk, refuse or defer
+local function verdict_on(task, domain)
   local dmarc, failed = dmarc_of(task, domain)
   if dmarc == 'pass' then return 'mark' end
   if dmarc == 'temperror' then return said.dns_errors == 'defer' and 'defer' or 'mark' end
   local override, own = override_of(domain), is_own(domain)
   if not failed then
     if not (override or own) or aligned(task, domain) then return 'mark' end
-    if task:has_symbol('R_SPF_DNSFAIL') or task:has_symbol('R_DKIM_TEMPFAIL') then
-      return said.dns_errors == 'defer' and 'defer' or 'mark'
-    end
+    if aligned_temperror(task, domain) then return said.dns_errors == 'defer' and 'defer' or 'mark' end
   end
   if trusted_forward(task) then return 'mark' end
-  local why = domain .. ' does not confirm this message (DMARC)'
+  local why = plain(domain) .. ' does not confirm this message (DMARC)'
   if override and override ~= 'as_published' then return override, why end
-  local action = failed and PUBLISHED[failed] or 'mark'
-  if said.failures ~= 'as_published' and RANK[action] > RANK[said.failures] then action = said.failures end
+  local action = at_most(failed and PUBLISHED[failed] or 'mark')
   if own and not override and said.own_failures ~= 'as_published' and RANK[action] < RANK[said.own_failures] then
     action = said.own_failures
   end
   return action, why
+end
+
+local function verdict(task)
+  local domain, wrong, read = author(task)
+  if domain then return verdict_on(task, domain) end
+  if wrong == 'several' then return at_most('refuse'), 'From has more than one address' end
+  if wrong == 'none' then return at_most('junk'), 'From has no address' end
+  local action, why = verdict_on(task, read)
+  if action ~= 'mark' then return action, why end
+  return at_most('junk'), 'From can be read in more than one way'
 end
 
 rspamd_config:register_symbol{
@@ -296,3 +349,4 @@ rspamd_config:register_symbol{
   end,
 }
 """
+)

@@ -17,6 +17,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.memory impor
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import HEAD, UNITS, File, HealthCheck, Unit
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.filter.content_filter import Variables as Filter
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity._bare_lua import BARE
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, nearest, var
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
@@ -196,34 +197,7 @@ local function keys_of(address)
   return found
 end
 
--- What is left of a field without its quoted names and comments; nil where either does not end, or a comment could be
--- read as an address. Encoded words stay as they are: mail programs decode names after they have found the addresses.
-local function bare(text)
-  local left, depth, quoted, i = {{}}, 0, false, 1
-  while i <= #text do
-    local c = text:sub(i, i)
-    if c == '\\\\' and (quoted or depth > 0) then
-      if i == #text then return nil end
-      i = i + 1
-    elseif quoted then
-      quoted = c ~= '"'
-    elseif depth > 0 then
-      if c:find('[<>"@]') then return nil end
-      depth = depth + (c == '(' and 1 or c == ')' and -1 or 0)
-    elseif c == '"' then
-      quoted = true
-      table.insert(left, '"')
-    elseif c == '(' then
-      depth = 1
-      table.insert(left, ' ')
-    else
-      table.insert(left, c)
-    end
-    i = i + 1
-  end
-  return not quoted and depth == 0 and table.concat(left) or nil
-end
-
+{BARE}
 -- The addresses of a field that is there once and that every mail program reads in the same way; else nil.
 local function addresses_of(task, name)
   local fields = task:get_header_full(name) or {{}}
