@@ -132,16 +132,17 @@ def act(verb: str, *names: str) -> None:
         raise Failed(f"systemctl {verb} {' '.join(names)}: " + "; ".join([*words, *logged]))
 
 
-def reload_workers(unit: str, patience: float) -> None:
+def reload_workers(unit: str, patience: float, named: str = "") -> None:
     """Reload a service whose main process then starts a further child; raises Failed where none comes in time.
 
-    The old children go on for those that are connected, and end with them. patience: seconds.
+    The old children go on for those that are connected, and end with them. patience: seconds. named: what the child's
+    command line has, where the main process has children of other kinds.
     """
     main = output("systemctl", "show", "--value", "-p", "MainPID", unit).stdout.strip()
     before = _children(main)
     act("reload", unit)
     until = time.monotonic() + patience
-    while not _children(main) - before:
+    while not any(named in files.text(f"/proc/{child}/cmdline") for child in _children(main) - before):
         if time.monotonic() > until:
             raise Failed("no process came up with the new configuration")
         time.sleep(0.05)

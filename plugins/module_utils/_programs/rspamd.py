@@ -46,7 +46,7 @@ class Rspamd(Program):
 
     def reload(self, names: list[str]) -> None:
         """Have the main process start a worker with what is new; it starts none where it cannot read that."""
-        units.reload_workers(UNIT, self.patience)
+        units.reload_workers(UNIT, self.patience, "rspamd_proxy")
 
 
 def _configured() -> bool:

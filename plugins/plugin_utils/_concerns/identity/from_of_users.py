@@ -89,11 +89,9 @@ def applies(site: Site, host: Host) -> bool:
 def postfix(site: Site, host: Host) -> Postfix:
     # Refused while the sender listens: where amavis filters before the queue, it hands the refusal on.
     behind = site.of(Filter).mail_content_filter == "before_queue"
-    asker = f"postamt-health-check@{site.domains[0]}"
-    asked = {"path": SOCKET, "sender": asker, "from_": "health-check@example.invalid", "name": ORIGINATING}
     return Postfix(
         milters=[Milter(f"unix:{SOCKET.removeprefix(f'{CHROOT}/')}", "check", "tempfail", ("users",), filtered=behind)],
-        checks=[HealthCheck("milter_refuses", asked)],
+        checks=[_refuses(site, "health-check@example.invalid")],
     )
 
 
@@ -116,7 +114,15 @@ def rspamd(site: Site, host: Host) -> Rspamd:
             File(f"{UNITS}/{_OWNERS}@.service", _service()),
         ],
         units=[Unit(f"{_OWNERS}.socket")],
+        checks=[_refuses(site, "no address")],  # which is refused without Postfix, whose turn comes later
     )
+
+
+def _refuses(site: Site, strange: str) -> HealthCheck:
+    """Return the question whether a user's message with a strange From is refused."""
+    asker = f"postamt-health-check@{site.domains[0]}"
+    asked = {"path": SOCKET, "sender": asker, "from_": strange, "name": ORIGINATING}
+    return HealthCheck("milter_refuses", asked)
 
 
 def memory(site: Site, host: Host) -> Memory:
