@@ -348,12 +348,15 @@ def _dns_validated(ways_out: str, address: str = "", process: str = "", path: st
 def _dns_knows(name: str, process: str, path: str, ways_out: str) -> Answer:
     """Does the resolver that a process asks know the address of a host? Arguments as of _dns_validated()."""
     for resolver in _resolvers(process, path)[:1]:
-        said = [dns_ask(Endpoint(resolver, 53, timeout=TIMEOUT), name, kind) for kind in (A, AAAA)]
+        try:
+            said = [dns_ask(Endpoint(resolver, 53, timeout=TIMEOUT), name, kind) for kind in (A, AAAA)]
+        except ProbeError as error:  # perhaps the servers of that zone are slow just now
+            return Answer(LATER, f"no answer from {resolver} about {name} ({error.why})")
         if any(one.code == NOERROR and one.records for one in said):
             return Answer(YES, "known")
         if all(one.code in (NOERROR, NXDOMAIN) for one in said):
             return Answer(BROKEN, f"{resolver} knows no address of {name}: {ways_out}")
-        return Answer(LATER, f"{said[0]} from {resolver}")
+        return Answer(LATER, f"{said[0]} from {resolver} about {name}")
     return Answer(LATER, f"no resolver in {path} of a running process")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
@@ -110,9 +110,9 @@ def configuration(
     brought = {**_parameters(parts), **_lists(parts)}
     parameters, services = overridden(brought, settings), overridden(lines, own_services)
     changed = settings or own_services
-    for name in _left_over(version, (brought, lines), (parameters, services)) if changed else ():
-        if name not in settings:
-            del parameters[name]
+    left = {*_left_over(version, (brought, lines), (parameters, services))} - {*settings} if changed else set()
+    parameters = {name: value for name, value in parameters.items() if name not in left}
+    services = {key: service if key in own_services else _without(service, left) for key, service in services.items()}
     parameters = {**_proxied(parameters, services), **parameters}
     _refuse_entries([(name, part.lists) for name, part in parts], parameters, settings)
     _refuse_unknown(version, parameters, services, _owners(parts, settings, own_services))
@@ -126,6 +126,12 @@ def _left_over(version: tuple[int, int], before: Said, now: Said) -> list[str]:
     """Return the names that were made for services or lists which the user has taken out, as mua_ lists are."""
     wrong = {name for place, name, _said in names.unknown_parameters(version, *before) if not place}
     return [name for place, name, _said in names.unknown_parameters(version, *now) if not place and name not in wrong]
+
+
+def _without(service: Service, names_left: Container[str]) -> Service:
+    """Return a service without some of its options."""
+    kept = {name: value for name, value in service.options.items() if name not in names_left}
+    return dataclasses.replace(service, options=kept)
 
 
 def _proxied(parameters: Mapping[str, Value], services: Mapping[str, Service]) -> dict[str, Value]:

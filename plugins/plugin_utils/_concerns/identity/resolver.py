@@ -34,10 +34,11 @@ RUNS = ("unbound",)
 _SIZE = 40 * MB  # 18 MB at its start, and what its caches take when they are full
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _EXAMPLE = "such as inner.example or 10.in-addr.arpa, in lower case and ASCII, without a dot at its end"
-# What is not for the servers of the world (RFC 6303, 6761, 8375): Unbound says that there is no such name.
+# What is not for the servers of the world (RFC 6303, 6761, 7793, 8375): Unbound says that there is no such name.
 _PRIVATE = (
     "10.in-addr.arpa", *(f"{number}.172.in-addr.arpa" for number in range(16, 32)), "168.192.in-addr.arpa",
-    "254.169.in-addr.arpa", "d.f.ip6.arpa", "c.f.ip6.arpa", *(f"{digit}.e.f.ip6.arpa" for digit in "89ab"),
+    *(f"{number}.100.in-addr.arpa" for number in range(64, 128)), "254.169.in-addr.arpa",
+    "d.f.ip6.arpa", "c.f.ip6.arpa", *(f"{digit}.e.f.ip6.arpa" for digit in "89ab"),
     "home.arpa", "test",
 )  # fmt: skip
 

@@ -134,6 +134,7 @@ def test_it_asks_elsewhere_where_the_site_says_so() -> None:
         ("10.in-addr.arpa", {"10.in-addr.arpa."}),
         ("3.10.in-addr.arpa", {"10.in-addr.arpa."}),
         ("168.192.in-addr.arpa", {"168.192.in-addr.arpa."}),
+        ("64.100.in-addr.arpa", {"64.100.in-addr.arpa."}),
         ("corp.test", {"test."}),
         ("inner.example", set()),
     ],

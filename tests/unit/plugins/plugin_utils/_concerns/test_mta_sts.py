@@ -119,3 +119,17 @@ def test_two_resolvers_are_one_too_many() -> None:
     parts = [("one", MtaStsResolver("127.0.0.1")), ("two", MtaStsResolver("127.0.0.2"))]
     with pytest.raises(ComposeError, match=r"127\.0\.0\.1 and 127\.0\.0\.2"):
         mta_sts_resolver.plan(site, site.hosts[NAME], parts, {})
+
+
+@pytest.mark.parametrize(
+    ("policies", "maps"),
+    [("inline:{broken.example=may}, $mta_sts_maps", True), ("inline:{broken.example=may}", False), (None, False)],
+)
+def test_an_administrator_s_own_list_of_policies_may_leave_them_out(policies: str | None, maps: bool) -> None:
+    """Postfix warns of a parameter that nothing refers to, and then the run would stop."""
+    site = site_of()
+    host = site.hosts[NAME]
+    parts = compose.contributions("postfix", site, host)
+    main, services = postfix.configuration(host, parts, {"settings": {"smtp_tls_policy_maps": policies}})
+    assert main.get("smtp_tls_policy_maps") == policies
+    assert ("mta_sts_maps" in main) == maps and ("mta_sts_maps" in services["relay/unix"].options) == maps
