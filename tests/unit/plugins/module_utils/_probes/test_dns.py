@@ -177,6 +177,8 @@ def test_a_process_that_is_not_there_asks_nobody(process: dict[str, str], missin
         ((GOOD, EMPTY), health.YES),
         ((EMPTY, PLAIN), health.YES),
         ((UNKNOWN, UNKNOWN), health.BROKEN),
+        ((NOBODY, GOOD), health.LATER),
+        ((UNKNOWN, NOBODY), health.LATER),
         ((EMPTY, EMPTY), health.BROKEN),
         ((FAILED, FAILED), health.LATER),
     ],
