@@ -199,6 +199,7 @@ def _listener(site: Site) -> Service:
             "smtpd_tls_req_ccert": True,
             "smtpd_tls_chain_files": [shown.key, shown.chain],
             "smtpd_tls_CAfile": CA_FILE,
+            "tls_append_default_CA": False,
             "smtpd_tls_loglevel": 0,
             "smtpd_tls_received_header": False,
             "smtpd_client_restrictions": ["permit_tls_all_clientcerts", "reject"],
