@@ -96,6 +96,7 @@ def test_a_new_unit_alone_needs_a_restart() -> None:
     [
         (["11 12", "11 12", "11 12 13"], True),
         (["13"], True),  # the old ones have gone already
+        (["11 12 14"], False),  # a helper, which answers nobody
         (["11 12", "11"], False),
         ([""], False),  # the new one did not start
     ],
@@ -108,6 +109,8 @@ def test_a_reload_is_over_when_a_new_process_is_there(
     last = [after[-1]]
 
     def children(path: str) -> str:
+        if path.endswith("/cmdline"):
+            return "rspamd: hs_helper process" if "14" in path else "rspamd: rspamd_proxy process (milter.sock)"
         assert path == "/proc/7/task/7/children"
         return next(seen, last[0]) if told else "11 12"
 
