@@ -13,7 +13,7 @@ from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
 def test_a_second_run_is_one_task_a_role(play: RunAgain) -> None:
     done = play()
     assert not done.changed
-    programs = ("certificates", "ldap", "sasl", "dovecot", "clamav", "amavis", "rspamd", "postfix")
+    programs = ("certificates", "ldap", "sasl", "dovecot", "clamav", "amavis", "postsrsd", "rspamd", "postfix")
     assert [task.action for task in done.ran] == [f"postamt.mail.{name}" for name in ("host_look", "site", *programs)]
 
 

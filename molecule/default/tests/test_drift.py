@@ -24,7 +24,7 @@ def test_a_run_that_finds_all_as_it_was_connects_once(play: RunAgain) -> None:
     done = play()
     assert not done.failed and not done.changed
     assert doubts(done) == {}
-    assert done.stdout.count(": nothing to do") == 8  # each of the programs
+    assert done.stdout.count(": nothing to do") == 9  # each of the programs
 
 
 def test_what_others_change_is_seen_and_put_right(host: Host, play: RunAgain) -> None:
