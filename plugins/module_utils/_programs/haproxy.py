@@ -19,6 +19,8 @@ DEBIANS_UNIT, DEBIANS_CONFIGURATION = "haproxy.service", "/etc/haproxy/haproxy.c
 
 
 class Haproxy(Program):
+    unit = UNIT
+
     def displaced_units(self) -> tuple[str, ...]:
         """Return the package's own unit, which it enables, unless an administrator uses it."""
         return (DEBIANS_UNIT,) if files.exists(self.checker) and _unused() else ()
@@ -45,7 +47,7 @@ class Haproxy(Program):
 
     def reload(self, names: list[str]) -> None:
         """Have the master start a worker with what is new; the old one ends with its last connection."""
-        units.reload_workers(UNIT, self.patience)
+        units.reload_workers(self.unit, self.patience)
 
 
 def throwaway(pem: str) -> str:

@@ -15,6 +15,8 @@ PORT = 443
 
 
 class MtaStsServer(haproxy.Haproxy):
+    unit = UNIT
+
     def check(self, stage: str, dry: bool) -> list[str]:
         """Have HAProxy read the configuration; the certificate is none of its matter here."""
         path, pem = stage + CONFIGURATION, f"{stage}/certificate.pem"
@@ -32,7 +34,3 @@ class MtaStsServer(haproxy.Haproxy):
 
     def ports(self, stage: str) -> set[tuple[str, int]]:
         return {("", PORT)}
-
-    def reload(self, names: list[str]) -> None:
-        """Have the master start a worker with what is new."""
-        units.reload_workers(UNIT, self.patience)

@@ -295,7 +295,9 @@ local function ask(task, who, from, delegate)
       for _, key in ipairs(keys_of(address) or {{}}) do table.insert(lines, key .. '\\n') end
     end
   end
-  local question = (who.login or '') .. '\\n' .. (delegate and 'by\\n' or '') .. table.concat(lines)
+  local question = table.concat({{
+    who.login or '', who.sender, table.concat(from, ','), table.concat(delegate or {{}}),
+  }}, '\\n')
   if (known[question] or 0) > os.time() then return end
   table.insert(lines, '.\\n')
   local function answered(err, data)
