@@ -89,6 +89,7 @@ CAUSED = (
     r"clamav-daemon\.service: Failed with result '(signal|exit-code)'\.",
     # reloads and restarts, also of what is just starting
     r"(clamav-daemon|dovecot)\.service: (Main|Control) process exited, code=killed, status=15/TERM",
+    r"warning: connect to transport private/amavis: Connection refused",  # while Postfix restarts
     r"master: Warning: SIGHUP received - reloading configuration",
     r"master: Warning: Killed with signal 15 \(by pid=\d+ uid=0 code=kill\)",
     # what is not learned

@@ -71,10 +71,8 @@ def in_step(provider: Host, replica: Host) -> bool:
 
 
 @pytest.fixture
-def anna(
-    site: Site, names: list[str], provider: Host, ask: Ask, secret: Callable[[str], str]
-) -> Iterator[tuple[str, str]]:
-    """DN and password of a user; the password is as before afterwards."""
+def anna(provider: Host, replica: Host, secret: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """DN and password of a user; the password is as before afterwards, at both directories."""
     dn, password = dn_of(provider, ANNA), secret(ANNA)
     yield dn, password
     hashed = provider.run(f"slappasswd -o module-load=argon2 -h '{{ARGON2}}' -s {shlex.quote(password)}").stdout
@@ -82,6 +80,7 @@ def anna(
         f"ldapmodify -Q -Y EXTERNAL -H ldapi:/// <<'END'\ndn: {dn}\nreplace: userPassword\nuserPassword: {hashed}\nEND"
     )
     assert done.rc == 0, done.stderr
+    assert within(30, lambda: in_step(provider, replica))
 
 
 def test_replicas_hold_what_the_provider_holds(provider: Host, replica: Host) -> None:
