@@ -20,6 +20,7 @@ class Program:
     """
 
     evidence_needs: tuple[str, ...] = ()  # keys of the plan, beside the common ones, that evidence() reads
+    where_taken = ""  # what an administrator can do where somebody else has a port, behind that sentence
     reloads = True  # whether running units read their files again when they are told; else they do so at a start only
 
     def __init__(self, plan: Mapping[str, Any]) -> None:

@@ -81,7 +81,7 @@ def _taken_ports(program: Program, stage: str, mine: Collection[str]) -> list[st
     mine: the program's own units.
     """
     asked = units.endpoints(question["arguments"] for question in program.plan["questions"])
-    return units.taken(sorted(asked | program.ports(stage)), mine)
+    return [f"{one}{program.where_taken}" for one in units.taken(sorted(asked | program.ports(stage)), mine)]
 
 
 def prepare(changes: Iterable[Target], built: Built, age: float, made: list[str]) -> None:

@@ -34,16 +34,22 @@ class Haproxy(Program):
             files.write(pem, b"".join(one.content for one in pair if one))
         else:  # a prediction on a fresh host
             ca = throwaway(pem)
+        return self.read_staged(path, {PEM: pem, f"{TLS}/ca.pem": ca, WATCH: stage + WATCH})
+
+    def read_staged(self, path: str, instead: dict[str, str]) -> list[str]:
+        """Have HAProxy read a configuration that names staged files, by the real ones; returns what it refuses."""
         seen = files.see(path)
         text = seen.content.decode() if seen else ""
-        for real, staged in ((PEM, pem), (f"{TLS}/ca.pem", ca), (WATCH, stage + WATCH)):
+        for real, staged in instead.items():
             text = text.replace(real, staged)
         files.write(path, text.encode())
         found = units.output(self.checker, "-c", "-q", "-f", path, check=False, RES_OPTIONS="timeout:1 attempts:1")
         if found.returncode == 0:
             return []
         said = [line.partition(" : ")[2] or line for line in found.stderr.splitlines() if "[ALERT]" in line]
-        return [line.replace(pem, PEM) for line in said] or [found.stderr.strip() or "it is refused"]
+        for real, staged in instead.items():
+            said = [line.replace(staged, real) for line in said]
+        return said or [found.stderr.strip() or "it is refused"]
 
     def reload(self, names: list[str]) -> None:
         """Have the master start a worker with what is new; the old one ends with its last connection."""

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.postamt.mail.plugins.module_utils._engine import files, units
 from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy
 
 CONFIGURATION = "/etc/postamt/mta-sts.cfg"
@@ -16,21 +15,13 @@ PORT = 443
 
 class MtaStsServer(haproxy.Haproxy):
     unit = UNIT
+    where_taken = "; if it is to keep the port, set mail_mta_sts_serve: false"
 
     def check(self, stage: str, dry: bool) -> list[str]:
         """Have HAProxy read the configuration; the certificate is none of its matter here."""
         path, pem = stage + CONFIGURATION, f"{stage}/certificate.pem"
         haproxy.throwaway(pem)
-        seen = files.see(path)
-        text = seen.content.decode() if seen else ""
-        for real, staged in ((PEM, pem), (POLICY, stage + POLICY)):
-            text = text.replace(real, staged)
-        files.write(path, text.encode())
-        found = units.output(self.checker, "-c", "-q", "-f", path, check=False)
-        if found.returncode == 0:
-            return []
-        said = [line.partition(" : ")[2] or line for line in found.stderr.splitlines() if "[ALERT]" in line]
-        return said or [found.stderr.strip() or "it is refused"]
+        return self.read_staged(path, {PEM: pem, POLICY: stage + POLICY})
 
     def ports(self, stage: str) -> set[tuple[str, int]]:
         return {("", PORT)}

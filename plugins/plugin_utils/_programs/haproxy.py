@@ -34,6 +34,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Ho
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import nearest
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import CA_FILE, KeyPair, Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _haproxy_gate as gate
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _haproxy_unit as haproxy_unit
 
 CONFIGURATION = "/etc/postamt/haproxy.cfg"
 UNIT = "postamt-links.service"
@@ -297,44 +298,20 @@ def _check_of(link: Outgoing) -> HealthCheck:
 
 
 def unit(pair: KeyPair) -> str:
-    """Return the unit. Certificate and key become one file in a folder that a boot takes, read by root alone."""
-    joined = f"/bin/sh -c 'umask 077; cat {pair.chain} {pair.key} > {PEM}.new && mv {PEM}.new {PEM}'"
-    limits = sandbox(
-        ProtectSystem="full",  # haproxy_settings may name sockets
-        # Sockets are given to the programs that ask them, in folders of theirs; the worker is nobody's but its own.
-        CapabilityBoundingSet="CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID "
-        "CAP_SETUID CAP_SYS_CHROOT CAP_SYS_RESOURCE",
-        MemoryDenyWriteExecute=None,  # regular expressions are compiled in memory
-        SystemCallFilter="@system-service chroot",
+    """Return the unit."""
+    return haproxy_unit.text(
+        "Links to the other hosts of the mail site",
+        CONFIGURATION,
+        PEM,
+        pair,
+        sandbox(
+            ProtectSystem="full",  # haproxy_settings may name sockets
+            # Sockets are given to the programs that ask them, in folders of theirs; the worker is nobody's but its own.
+            CapabilityBoundingSet="CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID "
+            "CAP_SETUID CAP_SYS_CHROOT CAP_SYS_RESOURCE",
+            MemoryDenyWriteExecute=None,  # regular expressions are compiled in memory
+            SystemCallFilter="@system-service chroot",
+        ),
+        mode="0755",
+        before="postfix.service postfix@-.service saslauthd-postfix.service dovecot.service",
     )
-    return f"""\
-{HEAD}
-[Unit]
-Description=Links to the other hosts of the mail site
-Documentation=man:haproxy(1)
-After=network.target
-Before=postfix.service postfix@-.service saslauthd-postfix.service dovecot.service
-# What kept it from starting, such as a full disk, ends some time, and nobody else starts it then.
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-# A name server that does not answer must not keep it from starting: then the addresses from the site count.
-Environment="RES_OPTIONS=timeout:1 attempts:1"
-RuntimeDirectory={links.FOLDER.rpartition("/")[2]}
-RuntimeDirectoryMode=0755
-ExecStartPre={joined}
-ExecStart=/usr/sbin/haproxy -Ws -q -f {CONFIGURATION}
-ExecReload={joined}
-ExecReload=/usr/sbin/haproxy -c -q -f {CONFIGURATION}
-ExecReload=/bin/kill -USR2 $MAINPID
-Restart=always
-RestartSec=1
-KillMode=mixed
-TimeoutStopSec=5
-SuccessExitStatus=143
-{limits}
-
-[Install]
-WantedBy=multi-user.target
-"""

@@ -35,6 +35,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.tls_profile 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import sandbox
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import KeyPair, Site
+from ansible_collections.postamt.mail.plugins.plugin_utils._programs import _haproxy_unit as haproxy_unit
 
 PATH = "/.well-known/mta-sts.txt"
 PROGRAM = Program(
@@ -117,36 +118,15 @@ frontend policy
 
 
 def unit(pair: KeyPair) -> str:
-    """Return the unit. Certificate and key become one file in a folder that a boot takes, read by root alone."""
-    joined = f"/bin/sh -c 'umask 077; cat {pair.chain} {pair.key} > {PEM}.new && mv {PEM}.new {PEM}'"
-    limits = sandbox(
-        CapabilityBoundingSet="CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_RESOURCE",
-        MemoryDenyWriteExecute=None,  # regular expressions are compiled in memory
+    """Return the unit."""
+    return haproxy_unit.text(
+        "MTA-STS policy of the mail site over HTTPS",
+        CONFIGURATION,
+        PEM,
+        pair,
+        sandbox(
+            CapabilityBoundingSet="CAP_KILL CAP_NET_BIND_SERVICE CAP_SETGID CAP_SETUID CAP_SYS_RESOURCE",
+            MemoryDenyWriteExecute=None,  # regular expressions are compiled in memory
+        ),
+        mode="0700",
     )
-    return f"""\
-{HEAD}
-[Unit]
-Description=MTA-STS policy of the mail site over HTTPS
-Documentation=man:haproxy(1)
-After=network.target
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-RuntimeDirectory={PEM.split("/")[2]}
-RuntimeDirectoryMode=0700
-ExecStartPre={joined}
-ExecStart=/usr/sbin/haproxy -Ws -q -f {CONFIGURATION}
-ExecReload={joined}
-ExecReload=/usr/sbin/haproxy -c -q -f {CONFIGURATION}
-ExecReload=/bin/kill -USR2 $MAINPID
-Restart=always
-RestartSec=1
-KillMode=mixed
-TimeoutStopSec=5
-SuccessExitStatus=143
-{limits}
-
-[Install]
-WantedBy=multi-user.target
-"""

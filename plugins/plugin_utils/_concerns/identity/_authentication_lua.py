@@ -152,9 +152,7 @@ end
 local function author(task)
   local fields = task:get_header_full('From') or {}
   local addresses = task:get_from({'mime', 'orig'}) or {}
-  -- Some programs read a field's name up to the colon, blanks included.
-  local spaced = ('\\n' .. tostring(task:get_raw_headers()):lower()):find('\\nfrom[ \\t]+:')
-  if #fields > 1 or #addresses > 1 or spaced then return nil, 'several' end
+  if #fields > 1 or #addresses > 1 or spaced(task, 'from') then return nil, 'several' end
   local domain = ((addresses[1] or {}).domain or ''):lower():gsub('%.$', '')
   if domain == '' then return nil, 'none' end
   if not can_be_asked(domain) or not is_clear(fields[1] or {}, domain) then return nil, 'unclear', domain end

@@ -32,4 +32,9 @@ local function bare(text)
   end
   return not quoted and depth == 0 and table.concat(left) or nil
 end
+
+-- Whether there is such a field with blanks before its colon. Some programs take them for a part of the name.
+local function spaced(task, name)
+  return ('\\n' .. tostring(task:get_raw_headers() or ''):lower()):find('\\n' .. name .. '[ \\t]+:') ~= nil
+end
 """

@@ -324,9 +324,7 @@ local function check(task)
   if not is_asked(task) then return end
   local from, delegate, smtp = addresses_of(task, 'From'), nil, task:get_from({{'smtp', 'orig'}})
   local who = {{sender = lower(smtp and smtp[1] and smtp[1].addr), login = rules.logins and lower(task:get_user())}}
-  -- Some programs read a field's name up to the colon, blanks included.
-  local head = '\\n' .. lower(task:get_raw_headers())
-  if not from or head:find('\\nfrom[ \\t]+:') or head:find('\\nsender[ \\t]+:') then return refuse(task) end
+  if not from or spaced(task, 'from') or spaced(task, 'sender') then return refuse(task) end
   if task:has_header('Sender') then
     delegate = addresses_of(task, 'Sender')
     if not delegate or #delegate > 1 then return refuse(task) end

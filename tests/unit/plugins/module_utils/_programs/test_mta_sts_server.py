@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.postamt.mail.plugins.module_utils._engine import hooks, units
+from ansible_collections.postamt.mail.plugins.module_utils._engine import hooks, stage, units
 from ansible_collections.postamt.mail.plugins.module_utils._programs import haproxy
 from ansible_collections.postamt.mail.plugins.module_utils._programs.mta_sts_server import (
     CONFIGURATION,
@@ -44,3 +44,11 @@ def test_the_staged_files_are_checked(
     )
     assert MtaStsServer(described("mta_sts_server")).check(str(tmp_path), False) == wrong
     assert staged.read_text() == f"bind :443 ssl crt {tmp_path}/certificate.pem\nfile {tmp_path}{POLICY}\n"
+
+
+def test_who_finds_the_port_taken_learns_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "listeners", lambda: [units.Listener("0.0.0.0", 443, "7", "nginx", "nginx.service")])
+    program = MtaStsServer({**described("mta_sts_server"), "questions": []})
+    (said,) = stage._taken_ports(program, "/stage", [])
+    assert said.startswith("port 443 is taken by nginx")
+    assert said.endswith("; if it is to keep the port, set mail_mta_sts_serve: false")
