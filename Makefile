@@ -57,8 +57,9 @@ bench: $(TOOLS) ## Measure runs: with 10 to 20,000 accounts, 1 to 1,000 hosts, a
 	@tools/bench_scale.py
 	@if [ -e .demo/inventory ]; then tools/bench.py; else echo "After make demo there is a third table: runs against pings."; fi
 
-bench-mail: $(TOOLS) ## Measure the content filter: messages per second, latency, memory
+bench-mail: $(TOOLS) ## Measure the content filter and signatures: messages per second, latency, memory
 	@tools/bench_mail.py
+	@tools/bench_signatures.py
 
 generate: $(TOOLS) ## Write what follows from the declarations in plugins/: modules and roles of programs, the reference
 	@tools/generate.py

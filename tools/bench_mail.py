@@ -32,8 +32,9 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
+from email.policy import SMTP
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ SET = "bench-mail"
 TUNED, DEBIAN, CLIENT, SMALL = "tuned.example.org", "debian.example.org", "client.example.net", "small.example.org"
 ACCOUNTS = [f"user{number}@example.org" for number in range(10)]
 SENDER = "somebody@example.net"
+WIRE = SMTP.clone(max_line_length=0)  # each field in one line
 MB = 1 << 20
 
 KINDS = "sssssspppa"  # of ten messages: small ones, newsletters, one with attachments
@@ -186,25 +188,28 @@ WORDS = re.findall(
 )
 
 
-def corpus(name: str, count: int) -> bytes:
-    """Return a tar of messages, no two of them alike, and the same ones for the same name but for their date."""
+def corpus(name: str, count: int, sender: str = SENDER, sign: Callable[[bytes], bytes] = bytes) -> bytes:
+    """Return a tar of messages, no two of them alike, and the same ones for the same name but for their date.
+
+    sign: returns a message with signatures.
+    """
     random.seed(name)  # which email.generator takes its boundaries from, too
     kinds = list(itertools.islice(itertools.cycle(KINDS), count))
     random.shuffle(kinds)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for number, kind in enumerate(kinds):
-            content = message(f"{name}-{number}", kind).as_bytes()
+            content = sign(message(f"{name}-{number}", kind, sender).as_bytes(policy=WIRE)).replace(b"\r\n", b"\n")
             entry = tarfile.TarInfo(f"{name}-{number}")
             entry.size = len(content)
             tar.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 
-def message(name: str, kind: str) -> EmailMessage:
+def message(name: str, kind: str, sender: str = SENDER) -> EmailMessage:
     """Return a message of 2 kB, a newsletter of 50 kB that is mostly markup, or one with 300 kB of attachments."""
     made = EmailMessage()
-    made["From"], made["To"], made["Date"] = SENDER, "undisclosed-recipients:;", formatdate()
+    made["From"], made["To"], made["Date"] = sender, "undisclosed-recipients:;", formatdate()
     made["Subject"], made["Message-ID"] = text(30).split("\n")[0], f"<{name}@bench>"
     made.set_content(text(6000 if kind == "p" else 1500))
     if kind == "p":
@@ -326,11 +331,17 @@ mail
 """
 
 
-def deliver(client: Host, server: Host, names: list[str], pace: float = 0) -> tuple[float, list[float]]:
-    """Send messages, as fast as they are taken or at a pace; return seconds until the last is in, and those of each."""
+def deliver(
+    client: Host, server: Host, names: list[str], pace: float = 0, sender: str = SENDER
+) -> tuple[float, list[float]]:
+    """Send messages, as fast as they are taken or at a pace; return seconds until the last is in, and those of each.
+
+    client: may be the server, whose programs send then.
+    """
     cursor = server.cursor()
     targets = zip(names, itertools.cycle(ACCOUNTS), strict=False)
-    lines = "".join(f"{name} {to} {SENDER} {server.address}:25\n" for name, to in targets)
+    address = "127.0.0.1" if client is server else server.address
+    lines = "".join(f"{name} {to} {sender} {address}:25\n" for name, to in targets)
     script = SEND.format(sessions=SESSIONS, pause=f"sleep {1 / pace}" if pace else ":")
     said = client.sh(script, lines.encode())
     started = {name: float(when) for name, when in re.findall(r"(?m)^([\w-]+) ([\d.]+)$", said)}
