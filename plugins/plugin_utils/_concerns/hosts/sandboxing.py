@@ -103,10 +103,12 @@ def amavis(site: Site, host: Host) -> Amavis | None:
     return Amavis(files=[_drop_in(site, "amavis", "amavis.service", RestrictSUIDSGID=None)])
 
 
-def postfix(site: Site, host: Host) -> Postfix | None:
-    """Return for Debian 12 what Debian 13's own unit has."""
+def postfix(site: Site, host: Host) -> Postfix:
+    """Return for Debian 12 what Debian 13's own unit has, and for Debian 13 what its unit lacks."""
     if host.version("postfix") >= (3, 9):
-        return None
+        # A reload without a service ends that service's processes, which have another user. Where it may not, master
+        # waits for them as long as they like, and serves nobody meanwhile.
+        return Postfix(files=[File(f"{UNITS}/postfix.service.d/postamt-kill.conf", _MAY_KILL)])
     limits = _drop_in(
         site, "postfix", "postfix@-.service", **_FOR_USERS,
         PrivateTmp=None,  # files that ~/.forward names lie anywhere
@@ -114,3 +116,12 @@ def postfix(site: Site, host: Host) -> Postfix | None:
         "CAP_SETGID CAP_SETUID CAP_SYS_CHROOT",
     )  # fmt: skip
     return Postfix(files=[limits])
+
+
+# Debian's own list with CAP_KILL: systemd joins several lists, so this one is whole should Debian's go.
+_MAY_KILL = f"""\
+{HEAD}
+[Service]
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_KILL CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_SETGID CAP_SETUID CAP_SYS_CHROOT
+"""

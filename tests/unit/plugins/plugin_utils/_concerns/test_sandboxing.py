@@ -12,29 +12,10 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, unit_files
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import UNITS
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.unit_files import SANDBOX, sandbox
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.tests.lib.looks import looked
+from ansible_collections.postamt.mail.tests.lib.whole_sites import sites
 
-# What brings every unit along
-VARIABLES: dict[str, t.Any] = {
-    "mail_domains": ["example.org"],
-    "mail_accounts": [{"address": "alice@example.org"}],
-    "mail_content_filter": "before_queue",
-    "mail_greylisting": True,
-    "mail_mta_sts_policy": "testing",
-    "mail_certificates": {"mta-sts": {"names": ["mta-sts.example.org"]}},
-    "mail_acme": {"public": {"email": "postmaster@example.org", "agree_to_terms": True}},
-}
-GROUPS = {
-    "mail_mx": ["a", "b"],
-    "mail_store": ["c"],
-    "mail_filter": ["d"],
-    "mail_client": ["e"],
-    "mail_directory": ["c", "f"],
-}
 FOLDER = Path(unit_files.__file__).parents[1]
 LEAST = (
     "CapabilityBoundingSet",
@@ -43,20 +24,6 @@ LEAST = (
     "RestrictAddressFamilies",
     "SystemCallFilter",
 )
-
-
-def sites(release: str, **variables: t.Any) -> t.Iterator[Site]:
-    """Yield a site of one host, one whose accounts are users of it, and one of several."""
-    given, look = {**VARIABLES, **variables}, looked(release=release, memory=4 << 30)
-    concerns = list(compose.concerns().values())
-    for backend in ("directory", "system"):
-        yield parse_site({**given, "mail_accounts_backend": backend}, {"a.example.org": HostInput(look=look)}, concerns)
-    listed = {group: [f"{name}.example.org" for name in names] for group, names in GROUPS.items()}
-    names = dict.fromkeys(name for some in listed.values() for name in some)
-    hosts = {
-        name: HostInput(["mail", *(group for group in listed if name in listed[group])], look=look) for name in names
-    }
-    yield parse_site(given, hosts, concerns, groups=listed)
 
 
 def files_and_units(site: Site) -> t.Iterator[tuple[str, dict[str, str], set[str]]]:
@@ -92,6 +59,15 @@ def test_every_service_has_its_limits(release: str) -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py"))
     named = set(re.findall(r"postamt-[a-z-]+\.service", sources))
     assert len(named) > 5 and seen >= {*named, "saslauthd-postfix.service"}, "these sites do not bring it along"
+
+
+def test_postfix_may_end_the_processes_of_a_service_that_is_no_more() -> None:
+    """Else it waits for them, and serves nobody."""
+    drop_ins = {"trixie": "postfix.service.d/postamt-kill.conf", "bookworm": "postfix@-.service.d/postamt-sandbox.conf"}
+    for release, drop_in in drop_ins.items():
+        site = next(sites(release))
+        found = [files for where, files, _running in files_and_units(site) if where.startswith("postfix of ")]
+        assert found and all("CAP_KILL" in files[drop_in] for files in found)
 
 
 def test_a_program_may_be_left_out() -> None:
