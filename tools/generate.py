@@ -4,9 +4,9 @@
 """Write from each program's description what Ansible's conventions want of it, and the table by which hosts find code.
 
 For each file of plugins/plugin_utils/_programs: documentation of its module, its role, its routing to the one action,
-and its place in playbooks/site.yml. The texts are those of PROGRAM. A file <name>.md beside it may say more: its YAML
-front matter has `role` and `module` (keys of argument_specs and of DOCUMENTATION), `examples`, `sample` (of actions)
-and `return` (further keys of RETURN), and its text is the role's README.
+and its places in playbooks/site.yml and playbooks/tasks/leaving.yml. The texts are those of PROGRAM. A file <name>.md
+beside it may say more: its YAML front matter has `role` and `module` (keys of argument_specs and of DOCUMENTATION),
+`examples`, `sample` (of actions) and `return` (further keys of RETURN), and its text is the role's README.
 """
 
 from __future__ import annotations
@@ -191,6 +191,33 @@ def tasks(programs: dict[str, Program]) -> str:
     return indented(found)
 
 
+def leaving(programs: dict[str, Program]) -> str:
+    """Return the tasks that remove programs: whom others ask goes after them."""
+    lines = [
+        f"# {written('')}",
+        "# Included by site.yml when the other programs have been changed. __mail_leaving: the programs of this host",
+        "# that go or give something up; none if the run has failed on a host, whose programs may still ask them.",
+        "---",
+        "- name: Say what stays, since the run has failed on another host",
+        "  ansible.builtin.debug:",
+        "    msg: >-",
+        "      {{ inventory_hostname }} keeps what is no longer wanted of",
+        "      {{ __mail_site.leaving[inventory_hostname] | join(', ') }}, since the run has failed on",
+        "      {{ __mail_failed | join(', ') }}: a run that succeeds removes it",
+        "  when: __mail_leaving | length == 0",
+        "  tags: always",
+    ]
+    for name, program in reversed(programs.items()):
+        lines += [
+            "",
+            f"- name: Remove what is no longer wanted of {program.title}",
+            f"  postamt.mail.{name}:",
+            f"  when: \"'{name}' in __mail_leaving\"",
+            f"  tags: {name}",
+        ]
+    return "\n".join([*lines, ""])
+
+
 def indented(lines: list[str]) -> str:
     """Return lines of tasks as they stand in a play, without the empty one after the last."""
     return "".join(f"    {line}".rstrip() + "\n" for line in lines[:-1])
@@ -275,6 +302,7 @@ def everything() -> dict[Path, str]:
     found = {
         REPOSITORY / "meta" / "runtime.yml": head + runtime,
         REPOSITORY / "playbooks" / "site.yml": playbook(programs),
+        REPOSITORY / "playbooks" / "tasks" / "leaving.yml": leaving(programs),
         **registries(programs),
     }
     for name, program in programs.items():

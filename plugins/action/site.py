@@ -40,14 +40,16 @@ class ActionModule(ActionBase):
                     self._display.display(f"{name}: {note}")
             for sentence in remote.wrong_clocks(looks):
                 self._display.warning(sentence)
-            result["due"] = due(plans, looks)
+            parts = inventory.as_left(variables, "parts")
+            result["due"], result["leaving"] = in_order(plans, looks, parts)
+            result["reached"] = sorted(looks)
             result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
             undated = stored_dkim_keys.undated(site, looks) if remembered.does_all(self, variables) else {}
             result["dkim_deploys"] = bool(undated)
             result["site_token"] = handover.hand_over(
-                site, plans, result["due"], inventory.as_left(variables, "settled"), undated
+                site, plans, asked(result["due"], result["leaving"]), inventory.as_left(variables, "settled"), undated
             )
         except (SiteError, ComposeError, StateError) as error:
             return {**result, "failed": True, "msg": str(error)}
@@ -55,18 +57,40 @@ class ActionModule(ActionBase):
         return result
 
 
-def due(
-    plans: t.Mapping[tuple[str, str], tuple[t.Any, compose.Plan]], looks: t.Mapping[str, t.Mapping[str, t.Any]]
-) -> dict[str, list[str]]:
-    """Return by host the programs whose tasks have something to do or to look after there.
+Plans = t.Mapping[tuple[str, str], tuple[t.Any, compose.Plan]]
+Looks = t.Mapping[str, t.Mapping[str, t.Any]]
+Parts = t.Mapping[str, t.Collection[str]]
+Programs = dict[str, list[str]]
 
-    Those that the host is to have, those that this collection has set up there, and those of somebody else of which
-    the plan stops a unit.
+
+def in_order(plans: Plans, looks: Looks, parts: t.Mapping[str, Parts]) -> tuple[Programs, Programs]:
+    """Return by host the programs whose tasks come in their order, and those that come when all others are changed.
+
+    The former are those that the host is to have, those of somebody else of which the plan stops a unit, and those to
+    which others would bring mail that stays behind. The latter are those that this collection has set up there and
+    that are not wanted any more, wholly or in part: until others are changed, they ask them. parts: see gives_up().
     """
-    found: dict[str, list[str]] = {name: [] for name, _program in plans}
+    due: Programs = {name: [] for name, _program in plans}
+    leaving: Programs = {name: [] for name in due}
     for (name, program), (_overrides, plan) in plans.items():
         look = looks.get(name, {})
-        stopped = program in look.get("unclaimed", ()) and plan["units"]
-        if plan["wanted"] or stopped or program in look.get("claimed", ()):
-            found[name].append(program)
-    return found
+        if plan["wanted"]:
+            late = gives_up(plan, parts.get(name, {}).get(program, ()))
+        elif program in look.get("unclaimed", ()) and plan["units"]:
+            late = False
+        elif program in look.get("claimed", ()):
+            late = not compose.programs()[program].PROGRAM.takes_mail
+        else:
+            continue
+        (leaving if late else due)[name].append(program)
+    return due, leaving
+
+
+def gives_up(plan: compose.Plan, before: t.Collection[str]) -> bool:
+    """Tell whether all that a plan changes is that some of the parts are no more that the last run has left."""
+    return set(plan.get("parts", ())) < set(before)
+
+
+def asked(*parts: Programs) -> Programs:
+    """Return by host the programs for which a task comes."""
+    return {name: [program for part in parts for program in part[name]] for name in parts[0]}

@@ -122,6 +122,10 @@ seen:
   description: What programs in C(settled) have there that may have to be renewed all the same, such as certificates.
   returned: success
   type: dict
+parts:
+  description: Digests of what the configurations of programs in C(settled) consist of, such as links to other hosts.
+  returned: success
+  type: dict
 """
 
 from ansible_collections.postamt.mail.plugins.module_utils._engine import look, module

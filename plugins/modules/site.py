@@ -35,11 +35,23 @@ site_token:
   type: str
 due:
   description:
-    - By the names of the hosts, the programs that a host is to have, and those that are set up there. The roles of
-      other programs have nothing to do there.
+    - By the names of the hosts, the programs that a host is to have, and those that have to go before others are
+      changed. The roles of other programs have nothing to do there.
   returned: success
   type: dict
   sample: {mail.example.org: [certificates, ldap, sasl, dovecot, postfix]}
+leaving:
+  description:
+    - By the names of the hosts, the programs that are set up there and no longer wanted, and those that only give up
+      links to other hosts. They are changed when all programs that ask them have been changed.
+  returned: success
+  type: dict
+  sample: {mail.example.org: [postsrsd]}
+reached:
+  description: The names of the hosts that this run has reached.
+  returned: success
+  type: list
+  elements: str
 away:
   description: >-
     A sentence on each host that this run does not reach, and whether it asks a directory that is the site's no more.

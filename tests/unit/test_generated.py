@@ -50,3 +50,19 @@ def test_a_run_that_can_go_on_without_a_program_fails_at_its_end() -> None:
     assert block["rescue"][1]["register"] == "__mail_without_example"
     (last,) = yaml.safe_load(generate.failures(programs))
     assert (last["name"], last["when"]) == ("Fail where there is no thing", "__mail_without_example is defined")
+
+
+def test_programs_that_go_do_so_in_reverse_order() -> None:
+    tasks = yaml.safe_load(generate.leaving(compose.ordered()))
+    assert [task["tags"] for task in tasks[1:]] == [*reversed(compose.ordered())]
+    for task in tasks[1:]:
+        assert set(task) == {"name", f"postamt.mail.{task['tags']}", "when", "tags"}
+        assert task["when"] == f"'{task['tags']}' in __mail_leaving"
+
+
+def test_they_go_when_all_others_have_been_changed_and_no_host_has_failed() -> None:
+    (play,) = yaml.safe_load((generate.REPOSITORY / "playbooks" / "site.yml").read_text(encoding="utf-8"))[1:]
+    modules = [next((word for word in task if word.startswith("ansible.builtin.")), "") for task in play["tasks"]]
+    (last,) = [number for number, word in enumerate(modules) if word == "ansible.builtin.include_tasks"]
+    assert max(number for number, word in enumerate(modules) if word == "ansible.builtin.import_role") < last
+    assert play["tasks"][last]["tags"] == "always", "the tasks inside have their programs' tags"

@@ -46,5 +46,9 @@ def test_one_exchanger_remembers_for_all(connect: Connect, ask: Ask, play: RunAg
     off = play()
     assert not off.failed
     assert "stopped postgrey.service" in off.actions
+    order = [task.action.rpartition(".")[2] for task in off.changed]
+    assert order.count("postfix") == 2
+    gone = {*order[len(order) - order[::-1].index("postfix") :]}
+    assert gone == {"postgrey", "nftables", "haproxy"}, f"they go when no exchanger asks any more: {order}"
     assert [answer(ask, mx) for mx in MX] == [250, 250]
     assert PORT not in listening(keeper)

@@ -7,15 +7,20 @@ from __future__ import annotations
 import json
 import socket
 import ssl
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import new_token
+from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
-from ansible_collections.postamt.mail.tests.lib.letters import ANNA
-from ansible_collections.postamt.mail.tests.lib.site import RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.letters import ANNA, STRANGER
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
 from ansible_collections.postamt.mail.tests.lib.waiting import within
 from ansible_collections.postamt.mail.tests.lib.world import RESOLVER, TRUSTED, UNTRUSTED, WEB, World
 
@@ -25,6 +30,15 @@ OWN = ("mta-sts.example.test", "mta-sts.example.net")
 OWN_POLICY = b"version: STSv1\r\nmode: testing\r\nmx: mail.example.test\r\nmax_age: 604800\r\n"
 CACHE = "/var/lib/mta-sts/cache.db"
 GATEWAY = "inner.example"  # of the inventory
+FAY, AWAY = "fay@other.example.net", "away@example.test"  # the inventory has the latter's mail sent to the former
+OTHER = """
+set -e
+id fay >/dev/null 2>&1 || useradd --create-home fay
+postconf -e myhostname=other.example.net "mydestination = $(postconf -h mydestination), other.example.net" \
+    inet_interfaces=all mailbox_command= home_mailbox=
+newaliases
+systemctl restart postfix
+"""
 # by domain, the server of its MX
 SERVERS = {
     "enforce.example": TRUSTED,
@@ -154,17 +168,55 @@ def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain) -> None:
     assert not play(DIRECT).failed
 
 
-def test_they_go_when_nobody_wants_them(host: Host, play: RunAgain) -> None:
-    off = {**DIRECT, "mail_mta_sts_check": False, "mail_mta_sts_policy": None}
-    assert not play(off).failed
-    for service in (SERVICE, SERVER):
+def test_they_go_when_nobody_wants_them_and_mail_goes_on(
+    host: Host, connect: Connect, ask: Ask, play: RunAgain
+) -> None:
+    """Each message needs programs that the run stops: Rspamd and MTA-STS, or PostSRSd and MTA-STS."""
+    other = connect("other.example.net")
+    other.check_output(OTHER)
+    off: dict[str, Any] = {"mail_mta_sts_check": False, "mail_mta_sts_policy": None, "mail_srs": False}
+    off |= {**DIRECT, "mail_dkim": False, "mail_from_of_users": "any", "mail_from_exceptions": {}}
+    services = (SERVICE, SERVER, "postamt-srs", "postamt-rspamd")
+    assert all(host.service(service).is_running for service in services)
+    over = threading.Event()
+    refused: list[Transaction] = []
+    subjects: list[str] = []
+
+    def write() -> None:
+        while not over.wait(0.2):
+            subject = f"{new_token()}-{len(subjects)}"
+            subjects.append(subject)
+            if len(subjects) % 2:
+                said = smtp_send(ask(25), STRANGER, [AWAY], message(STRANGER, AWAY, subject))
+                refused.extend([] if said.accepted else [said])
+            else:
+                host.check_output(f"printf 'From: {ANNA}\nSubject: {subject}\n\nhello\n' | sendmail -f {ANNA} {FAY}")
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        writing = pool.submit(write)
+        try:
+            done = play(off)
+        finally:
+            over.set()
+        writing.result()
+    assert not done.failed
+    assert refused == [] and len(subjects) > 5
+    # What waits is tried again after five minutes, and comes too late.
+    assert within(20, lambda: not late(other, subjects)), (late(other, subjects), host.check_output("postqueue -p"))
+    for service in services:
         assert not host.service(service).is_running
-    assert not host.service(SERVICE).is_enabled  # the unit of the other one is gone
+    assert not host.service(SERVICE).is_enabled  # the units of the others are gone
     assert host.check_output("postconf -hx smtp_tls_policy_maps") == ""
     assert not host.file("/etc/postamt/mta-sts.txt").exists
     assert not play(DIRECT).failed
-    for service in (SERVICE, SERVER):
+    for service in services:
         assert host.service(service).is_running
+
+
+def late(other: Host, subjects: list[str]) -> list[str]:
+    """Return those that are not in the mailbox of another server."""
+    mailbox = other.run("cat /var/mail/fay").stdout.splitlines()
+    return sorted({*subjects} - {line.removeprefix("Subject: ") for line in mailbox})
 
 
 def test_a_new_policy_and_a_new_certificate_are_served(site: Site, play: RunAgain) -> None:

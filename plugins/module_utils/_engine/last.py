@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ansible_collections.postamt.mail.plugins.module_utils._engine.program import Program
 
 # What of a plan the look needs again; contents of files and secrets are not in it.
-_KEPT = ("wanted", "program", "packages", "users", "units", "questions")
+_KEPT = ("wanted", "program", "packages", "users", "units", "questions", "parts")
 
 
 def record(program: Program, paths: Iterable[str], folders: Iterable[Mapping[str, str]]) -> dict[str, Any]:

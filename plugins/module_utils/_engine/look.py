@@ -16,7 +16,8 @@ def as_left() -> dict[str, Any]:
     seen = {name: there for name, last in found.items() if (there := hooks.of(name)(last["plan"]).seen())}
     notes = {name: last["notes"] for name, last in found.items() if last.get("notes")}
     digests = {name: last["digest"] for name, last in found.items()}
-    return {"settled": digests, "doubts": doubts, "seen": seen, "notes": notes}
+    parts = {name: last["plan"]["parts"] for name, last in found.items() if "parts" in last["plan"]}
+    return {"settled": digests, "doubts": doubts, "seen": seen, "notes": notes, "parts": parts}
 
 
 def apply(module: AnsibleModule) -> None:

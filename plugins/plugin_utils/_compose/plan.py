@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import pathlib
 import re
 import typing as t
@@ -126,6 +127,15 @@ def shown_at(checks: t.Iterable[HealthCheck], certificates: t.Iterable[str]) -> 
             where = (said["port"], kind, said["tls"])
             found.append(Serves(*where, tuple(certificates), said.get("address", "")))
     return found
+
+
+def digests(items: t.Iterable[object]) -> list[str]:
+    """Return `parts` of a plan, by which its host tells what it has now: a change that does nothing but take some away
+    is made when the programs that ask for them have been changed.
+
+    items: what the configuration consists of, such as a section for each link.
+    """
+    return sorted(hashlib.sha256(str(item).encode()).hexdigest() for item in items)
 
 
 def make_plan(

@@ -40,8 +40,9 @@ class Program:
     workers: its processes that have to be younger than the certificates, where there are such.
 
     For a run over the site:
-    order: of its task; whom others ask comes before them, and goes after them when all is removed. 10 to 30 are what
-    hosts reach each other by, 40 is accounts, 50 and 60 ask them, 70 to 85 is asked by Postfix, which has 90.
+    order: of its task; whom others ask comes before them, and goes after them. 10 to 30 are what hosts reach each other
+    by, 40 is accounts, 50 and 60 ask them, 70 to 85 is asked by Postfix, which has 90. takes_mail: whether what others
+    bring it stays with it. Then a run stops it before the others are changed: what waits meanwhile finds its new place.
     configuration: a path that is there where somebody has configured the program. versions: the names of its packages
     by which plans go, with the name in `host.version()`. mail_server: whether what another mail server does is its to
     take over. expires: whether what a run brought may have to be renewed though nobody has changed it. stays: what is
@@ -64,6 +65,7 @@ class Program:
     workers: Workers | None = None
 
     order: int = 85
+    takes_mail: bool = False
     configuration: str = ""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     mail_server: bool = False

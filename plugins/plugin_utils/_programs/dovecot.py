@@ -49,6 +49,7 @@ PROGRAM = Program(
     age=5.0,  # a Sieve script must be older than what sievec made of it
     reload=("systemctl", "reload", "dovecot.service"),
     order=60,
+    takes_mail=True,
     configuration=MAIN,
     versions={"dovecot-core": "dovecot"},
     stays={"mailboxes of the directory's accounts": "/var/vmail"},

@@ -24,6 +24,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Plan,
     Serves,
     Unit,
+    digests,
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
@@ -177,6 +178,9 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     shown = [pair.chain, pair.key, CA_FILE]
     owners = {owner for link in outgoing for owner in (link.owner, *link.also.values())}
     replica = reach.is_replica(site, host)
+    text = configuration(host, outgoing, incoming, settings)
+    files = [File(f"{UNITS}/{UNIT}", unit(pair)), File(WATCH, _WATCH)]
+    files += gate.files(site.suffix, UNIT) if replica else []
     return make_plan(
         # Postfix brings the worker's group, the last one what the gate asks directories with.
         packages={
@@ -186,12 +190,8 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
             *(["python3-ldap"] if replica else []),
         },
         directories=[Directory(f"{links.CHROOT}/private", "0700", "postfix", "root")] if in_chroot else [],
-        files=[
-            File(f"{UNITS}/{UNIT}", unit(pair)),
-            File(WATCH, _WATCH),
-            File(CONFIGURATION, configuration(host, outgoing, incoming, settings)),
-            *(gate.files(site.suffix, UNIT) if replica else []),
-        ],
+        files=[*files, File(CONFIGURATION, text)],
+        parts=digests([*text.rstrip().split("\n\n"), *(file.content for file in files)]),
         units=[Unit(UNIT), Unit(gate.UNIT, running=replica)],
         watch=shown,
         serves=[Serves(links.OWN, "", "implicit", (pair.chain,), "127.0.0.1")],

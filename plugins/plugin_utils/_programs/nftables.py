@@ -21,6 +21,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import 
     Plan,
     Unit,
     command,
+    digests,
     make_plan,
 )
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.program import Program
@@ -54,14 +55,12 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     guarded = every(parts, "incoming")
     if not guarded:
         return make_plan(enabled=False, units=[Unit(UNIT, running=False)])
+    own = [File(f"{UNITS}/{UNIT}", unit()), File(DAEMON, command("_programs/postamt_firewall"), "0755")]
     return make_plan(
         packages=["nftables"],
-        files=[
-            File(f"{UNITS}/{UNIT}", unit()),
-            File(DAEMON, command("_programs/postamt_firewall"), "0755"),
-            File(CONFIGURATION, rules(guarded), "0600"),
-        ],
+        files=[*own, File(CONFIGURATION, rules(guarded), "0600")],
         units=[Unit(UNIT)],
+        parts=digests([*(file.content for file in own), *(rules([link]) for link in guarded)]),
     )
 
 

@@ -98,7 +98,8 @@ def look_at(action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, t.
     }
     lines = answers.Each(answers.word, [answers.line])
     digests = answers.Each(answers.word, answers.digest)
-    left = {"settled": digests, "doubts": lines, "notes": lines, "seen": dict(seen or {})}
+    parts = answers.Each(answers.word, [answers.digest])
+    left = {"settled": digests, "doubts": lines, "notes": lines, "seen": dict(seen or {}), "parts": parts}
     # a module of its own: to look takes less code than to apply plans, and that is packed, sent and read in each run
     said = _answer(action, task_vars, "postamt.mail.host_look", {"request": request})
     answer = answer_of(action, task_vars, said, lambda told: answers.checked("look", told, also=left))
