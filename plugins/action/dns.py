@@ -8,6 +8,7 @@ import dataclasses
 import ipaddress
 import json
 import re
+import time
 import typing as t
 from collections.abc import Mapping
 
@@ -15,9 +16,20 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import ComposeError
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity import _exchanger_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import exchangers
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.exchangers import Known
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import PORTS, Problem, SiteError, parse
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_report, inventory, remote, values, zone_files
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import (
+    dns_report,
+    dns_tlsa,
+    inventory,
+    remote,
+    stored_tlsa,
+    values,
+    zone_files,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer as Asked
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import DnsError, Questions, need_dnspython
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_push import Push, Result
@@ -54,13 +66,17 @@ class ActionModule(ActionBase):
         updates = site.of(Variables).mail_dns_update
         if push and updates is None:
             raise SiteError([Problem("dns_push", push, "needs mail_dns_update, the name server to which records go")])
+        told = {str(host.name): _exchanger_keys.wanted(site, host) for host in site.hosts_with("mail_mx")}
+        self._remember(site, told)  # before anybody can publish them
         pushed = self._push(site, resolvers) if push else Result()
         zones = zone.zones(site)  # of the keys that the push has read
-        report = dns_report.gather(site, Questions(resolvers))
+        questions = Questions(resolvers)
+        report = dns_report.gather(site, questions)
+        self._remember(site, told, questions)
         self._write(site, zones, report)
         for sentence in zone.warnings(site):
             self._display.warning(sentence)
-        self._display.display(dns_report.table(report))
+        self._display.display("\n".join([dns_report.table(report), *dns_tlsa.next_keys(site, time.time())]))
         refusals = _refusals(pushed, report)
         for sentence in (one.why for one in pushed.refused if one.why not in refusals):
             self._display.warning(sentence)
@@ -77,6 +93,22 @@ class ActionModule(ActionBase):
         folder = site.of(Variables).mail_zone_dir
         if folder and not self._task.check_mode:
             zone_files.write(folder, {**zones, REPORT: json.dumps(report.data(), indent=1) + "\n"})
+
+    def _remember(self, site: Site, told: Mapping[str, list[str] | None], questions: Questions | None = None) -> None:
+        """Remember which keys the zones name, and which of them the DNS shows: a host may take no others."""
+        ttl, now = site.of(Variables).mail_dns_ttl, int(time.time())
+
+        def change(before: dict[str, Known]) -> dict[str, Known]:
+            found = {}
+            for name, digests in told.items():
+                known = before.get(name, Known())
+                owner = exchangers.owner(name)
+                answer = questions.answer(owner, "TLSA") if questions else Asked(owner, "TLSA", "unknown")
+                found[name] = stored_tlsa.after(known, digests, answer, ttl, now)
+            return {name: one for name, one in found.items() if one.is_bound}
+
+        state = state_of(self, site)
+        site.tlsa = change(stored_tlsa.read(state)) if self._task.check_mode else stored_tlsa.remember(state, change)
 
     def _push(self, site: Site, resolvers: list[str]) -> Result:
         def ask(name: str, kind: str) -> Asked:  # not the report's questions: a push changes what is answered

@@ -18,5 +18,6 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        result.update(remote.look_at(self, task_vars or {}, apply_plan.seen()))
+        _validated, given = self.validate_argument_spec({"port_25": {"type": "bool", "default": False}})
+        result.update(remote.look_at(self, task_vars or {}, apply_plan.seen(), port_25=given["port_25"]))
         return result

@@ -13,6 +13,10 @@ description:
   - It asks much less than M(ansible.builtin.setup) and also the versions of the installed mail programs.
 extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.look]
 options:
+  port_25:
+    description: Whether to ask port 25 of the host which certificates it shows to other servers.
+    type: bool
+    default: false
   request:
     description: What to look for. The module's action says it; playbooks do not.
     type: dict
@@ -118,6 +122,11 @@ notes:
   description: What was told of programs in C(settled) and still holds, in sentences by program.
   returned: success
   type: dict
+chains:
+  description: The certificates that port 25 shows, each with its chain, in PEM.
+  returned: if O(port_25) is true
+  type: list
+  elements: str
 seen:
   description: What programs in C(settled) have there that may have to be renewed all the same, such as certificates.
   returned: success
@@ -132,7 +141,8 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import look, 
 
 
 def main() -> None:
-    module.run(look.apply, {"request": {"type": "dict", "default": {}}}, "the look")
+    options = {"port_25": {"type": "bool", "default": False}, "request": {"type": "dict", "default": {}}}
+    module.run(look.apply, options, "the look")
 
 
 if __name__ == "__main__":

@@ -131,6 +131,10 @@ def serial(host: Host) -> str:
     return str(host.check_output(f"openssl x509 -in {TLS}/public/chain.pem -noout -serial"))
 
 
+def public_key(host: Host) -> str:
+    return str(host.check_output(f"openssl x509 -in {TLS}/public/chain.pem -noout -pubkey"))
+
+
 def test_over_http(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None) -> None:
     wish = {"mail_acme": {"public": acme}}
     assert "would obtain certificate public by ACME" in play(wish, check=True).actions
@@ -142,11 +146,18 @@ def test_over_http(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None
     before = serial(host)
     host.check_output("systemctl start postamt-acme.service")  # as its timer does
     assert serial(host) == before
+    key = public_key(host)
+    due = f"echo 'renew_before_expiry = 9999 days' | cat - {STATE}/renewal/public.conf > /tmp/due"
+    host.check_output(f"{due} && cat /tmp/due > {STATE}/renewal/public.conf; systemctl start postamt-acme.service")
+    assert serial(host) != before, "it was not renewed"
+    assert public_key(host) == key
+    before = serial(host)
     host.check_output(f"rm -rf {STATE}/live {STATE}/archive {STATE}/renewal; systemctl start postamt-acme.service")
     assert serial(host) != before
     assert play(wish).changed == []
-    key = host.file(f"{TLS}/public/key.pem")
-    assert (key.user, key.group, key.mode) == ("root", "ssl-cert", 0o640)
+    assert public_key(host) != key, "the client has lost it"
+    file = host.file(f"{TLS}/public/key.pem")
+    assert (file.user, file.group, file.mode) == ("root", "ssl-cert", 0o640)
 
 
 def test_over_dns(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None) -> None:

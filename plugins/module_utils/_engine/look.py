@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.postamt.mail.plugins.module_utils._engine import hooks, host, unchanged
+from ansible_collections.postamt.mail.plugins.module_utils._tls import exchanger
 
 
 def as_left() -> dict[str, Any]:
@@ -23,4 +24,6 @@ def as_left() -> dict[str, Any]:
 def apply(module: AnsibleModule) -> None:
     """Return the look; ends the module. The request's `settled` asks for more than what the host is like."""
     more = as_left() if module.params["request"].get("settled") else {}
+    if module.params["port_25"]:
+        more["chains"] = exchanger.chains()
     module.exit_json(changed=False, look=host.look(module), **more)

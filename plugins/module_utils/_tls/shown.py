@@ -27,7 +27,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._tls.store import CHA
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 SILENCE = 15.0  # seconds in which a port answers
-_TRUSTING_NOBODY = ("-no-CAfile", "-no-CApath", "-no-CAstore")
+TRUSTING_NOBODY = ("-no-CAfile", "-no-CApath", "-no-CAstore")
 PATIENCE = 10.0  # seconds in which a reloaded program shows its new certificate
 
 Serves = Mapping[str, Any]  # plugin_utils/_compose/plan.py: port, protocol, tls, certificates, address
@@ -150,7 +150,7 @@ def unusable(serves: Iterable[Serves], folder: str = FOLDER) -> list[str]:
 def _client(item: Serves, address: str) -> subprocess.Popen[bytes]:
     where = f"[{address}]:{item['port']}" if ":" in address else f"{address}:{item['port']}"
     # timeout(1) counts where this process is killed. What openssl trusts does not count, and takes most of its time.
-    command = ["timeout", "20", "openssl", "s_client", *_TRUSTING_NOBODY, "-showcerts", "-noservername"]
+    command = ["timeout", "20", "openssl", "s_client", *TRUSTING_NOBODY, "-showcerts", "-noservername"]
     command += ["-connect", where]
     command += ["-starttls", item["protocol"], "-name", "localhost"] if item["tls"] == "starttls" else []
     quiet = subprocess.DEVNULL

@@ -11,8 +11,10 @@ A host has this file as /usr/local/lib/postamt/store.py.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -26,6 +28,7 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
 
 FOLDER = "/etc/postamt/tls"
+BOUND = "/etc/postamt/next-keys.json"  # certificates whose key others know: SHA-256 of keys that may follow it
 GROUP = "ssl-cert"
 LEAST_RSA = 2048
 GENERATIONS = ".generations"
@@ -46,14 +49,16 @@ Run = Callable[..., tuple[int, str, str]]  # AnsibleModule.run_command
 class Store:
     """The certificates of a host.
 
-    folder: where they lie. gid: group that may read keys. run: runs openssl. uid: owner of all.
+    folder: where they lie. gid: group that may read keys. run: runs openssl. uid: owner of all. bound: the file that
+    says which keys may follow.
     """
 
-    def __init__(self, folder: str, gid: int, run: Run, uid: int = 0) -> None:
+    def __init__(self, folder: str, gid: int, run: Run, uid: int = 0, bound: str = BOUND) -> None:
         self.folder = folder
         self.gid = gid
         self.run = run
         self.uid = uid
+        self.bound = bound
 
     def seen(self, matched: bool = False) -> dict[str, Any]:
         """Return the CA's certificate and each certificate: its chain, whether the key matches and is guarded.
@@ -185,12 +190,32 @@ class Store:
             self._write(os.path.join(path, CHAIN), item["chain"].encode("ascii"), 0o644)
             if not self.matches(path):
                 raise CertificateError(f"certificate {name}: the key is not the certificate's")
+            self._check_bound(name, path)
             files.make_folder(path, 0o755, self.uid, os.getegid())
             files.settle([os.path.join(path, KEY)])
         except BaseException:
             files.remove_tree(path)
             raise
         return path
+
+    def _check_bound(self, name: str, path: str) -> None:
+        """Raise CertificateError where the DNS names the key that is served (TLSA), and not that of a generation."""
+        following = files.load(self.bound).get(name)
+        if following is None or not self.matches(self._at(name)):
+            return  # any key will do, or the one that was served is lost
+        digest = self.key_digest(path)
+        if digest not in (self.key_digest(self._at(name)), *following):
+            raise CertificateError(
+                f"certificate {name} has a new key (SHA-256 {digest}). The DNS names the present one (mail_tlsa), and "
+                "servers that verify it would send no mail to this host. First add the new key to mail_tlsa_next, run "
+                "postamt.mail.dns until it says that the key may be used, and then postamt.mail.site. The present "
+                "certificate stays"
+            )
+
+    def key_digest(self, path: str) -> str:
+        """Return the SHA-256 of the public key of a generation's certificate."""
+        public = self.openssl("x509", "-in", os.path.join(path, CHAIN), "-noout", "-pubkey")
+        return hashlib.sha256(base64.b64decode("".join(public.splitlines()[1:-1]))).hexdigest()
 
     def _serve(self, name: str, path: str) -> None:
         link = self._at(name)

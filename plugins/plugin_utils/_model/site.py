@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._lookups.base import Lookups
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, MadeUp
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.exchangers import Known, Shown
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import (
     CLIENT,
     FUNCTIONS,
@@ -73,6 +74,8 @@ class Site:
         dkim_keys: Mapping[Domain, DomainKeys] | None = None,
     ) -> None:
         self.core = core
+        self.port_25: Mapping[str, Sequence[Shown]] = {}  # what hosts show there, by their names in the inventory
+        self.tlsa: Mapping[str, Known] = {}  # what is known of their TLSA records, by their names
         self.dkim_keys: Mapping[Domain, DomainKeys] = MadeUp() if dkim_keys is None else dkim_keys
         self._concerns = concerns
         self._answers_of = ""  # the last host of asked()
@@ -95,7 +98,9 @@ class Site:
     def on(self, hosts: dict[str, Host]) -> Site:
         """Return the same site on hosts of which more is known."""
         parts = (self._parts, self.secrets, self._groups, self.lookups, self._concerns, self.dkim_keys)
-        return Site(self.core, hosts, *parts)
+        found = Site(self.core, hosts, *parts)
+        found.port_25, found.tlsa = self.port_25, self.tlsa
+        return found
 
     def of(self, variables: type[T]) -> T:
         """Return the parsed variables of one concern."""

@@ -15,6 +15,7 @@ import json
 import typing as t
 from collections.abc import Callable, Mapping
 
+from ansible_collections.postamt.mail.plugins.module_utils._tls import store
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -76,12 +77,14 @@ class Certificates:
     """What one concern contributes: certificates by name; site.KeyPair.called(name) says where they lie.
 
     acme: names of those that an ACME client brings, which the files and units are for. domains: of all names that the
-    site's CA may have to sign, on any host, so that all hosts have the same CA.
+    site's CA may have to sign, on any host, so that all hosts have the same CA. next_keys: by name, SHA-256 of the
+    public keys that may follow the present one; a certificate that is not listed may get any key.
     """
 
     certificates: Mapping[str, CertificateSpec] = dataclasses.field(default_factory=dict)
     acme: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     domains: t.Iterable[str] = ()
+    next_keys: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     packages: t.Iterable[str] = ()
     files: t.Iterable[File] = ()
     units: t.Iterable[Unit] = ()
@@ -96,9 +99,11 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
     acme = merged(parts, "acme", "ACME certificate")
     for name, names in acme.items():
         specs[name] = _by_acme(name, names, specs)
-    return make_plan(
+    keys = merged(parts, "next_keys", "certificate's next keys")
+    bound = {"next_keys": {name: list(following) for name, following in sorted(keys.items())}} if keys else {}
+    found = make_plan(
         packages=("openssl", "ssl-cert", *united(parts, "packages")),
-        files=[*_files(specs), _brought(specs), *files_of(parts, "certificates file")],
+        files=[*_files(specs), _brought(specs), *_bound(bound), *files_of(parts, "certificates file")],
         units=[
             Unit("postamt-certificates.path"),
             Unit("postamt-certificates-warn.timer"),
@@ -110,6 +115,7 @@ def plan(site: Site, host: Host, parts: Contributions, overrides: Mapping[str, t
         domains=sorted(united(parts, "domains")),
         certificates={name: dataclasses.asdict(item) for name, item in sorted(specs.items())},
     )
+    return {**found, **bound}
 
 
 def _by_acme(name: str, names: tuple[str, ...], specs: Mapping[str, CertificateSpec]) -> CertificateSpec:
@@ -137,6 +143,7 @@ _LIBRARY = (
     "_tls/warn",
     "_tls/postamt_certificates",
 )
+BOUND = store.BOUND
 BROUGHT = "/etc/postamt/certificates.json"  # read by the command
 PROGRAM = Program(
     title="the upkeep of certificates",
@@ -148,6 +155,11 @@ PROGRAM = Program(
     task="Keys and certificates",
 )
 
+_ANNOUNCE = (
+    "The DNS names the present key (mail_tlsa), and servers that verify it would send no mail to this host. First add "
+    "the new key to mail_tlsa_next, and run postamt.mail.dns until it says that the key may be used. The present "
+    "certificate stays"
+)
 _COMMAND = """\
 #!/usr/bin/python3 -IB
 {head}
@@ -237,6 +249,11 @@ def _brought(specs: Mapping[str, CertificateSpec]) -> File:
     return File(BROUGHT, json.dumps(names, indent=1) + "\n")
 
 
+def _bound(said: Mapping[str, t.Any]) -> list[File]:
+    """Return what keeps the host from another key, whoever brings it."""
+    return [File(BOUND, json.dumps(said["next_keys"], indent=1) + "\n")] if said else []
+
+
 def supplied(plan_: Plan, read: Callable[[str], bytes]) -> dict[str, Supplied]:
     """Return the content of the files that the user supplies, by certificate; raises SiteError with every problem.
 
@@ -285,6 +302,8 @@ def provision(
     lacking = pki.outside(authority, plan_["domains"]) if authority else []
     new_ca = authority is None or bool(lacking) or seen["ca"] != authority.pem
     warnings = _warnings(plan_, given)
+    if wrong := _new_keys(plan_, reasons, given, seen["served"]):
+        return {"failed": True, "msg": "; ".join(wrong)}
     if not (reasons or removed or new_ca):
         return {"changed": False, "actions": [], "diff": [], "warnings": warnings}
     would = "would " if check_mode else ""
@@ -381,6 +400,25 @@ def _reason(
         return pki.why_stand_in(served["chain"])
     conditions = (item["names"], item["key_type"], item["renew_days"], item["calls"])
     return pki.why_renew(served["chain"], authority, *conditions)
+
+
+def _new_keys(
+    plan_: Plan, reasons: t.Iterable[str], given: Mapping[str, Supplied], served: Mapping[str, t.Any]
+) -> list[str]:
+    """Return which certificates would get a key that other servers do not expect (TLSA), one sentence each."""
+    found = []
+    for name in sorted(set(reasons) & set(plan_.get("next_keys", {}))):
+        before = served.get(name)
+        if not before or not before["matches"]:
+            continue  # nothing is served, or by a key that is lost
+        kept = pki.key_digest(before["chain"])
+        if name in given:
+            digest = pki.key_digest(given[name].chain)
+            if digest not in (kept, *plan_["next_keys"][name]):
+                found.append(f"mail_certificates.{name}.certificate has a new key (SHA-256 {digest}). {_ANNOUNCE}")
+        elif not pki.has_key_type(before["chain"], plan_["certificates"][name]["key_type"]):
+            found.append(f"mail_certificates.{name}.key_type means a new key. {_ANNOUNCE}")
+    return found
 
 
 def _warnings(plan_: Plan, given: Mapping[str, Supplied]) -> list[str]:

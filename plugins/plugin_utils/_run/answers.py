@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Look
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import Problem, parse_fields
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki
 
 Answer = dict[str, t.Any]
 
@@ -60,6 +61,13 @@ def number(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 33:
         raise Wrong(f"{where} must be a whole number")
     return int(value)
+
+
+def chain(value: object, where: str) -> str:
+    """Return a certificate and its chain in PEM."""
+    if not isinstance(value, str) or len(value) > _LONGEST_CHAIN or not pki.from_pem(value):
+        raise Wrong(f"{where} must be certificates in PEM")
+    return str.__str__(value)
 
 
 def _matching(pattern: str, what: str) -> Callable[[object, str], str]:
@@ -121,6 +129,7 @@ class Each:
 
 
 _FAR = 1 << 40  # seconds
+_LONGEST_CHAIN = 100_000
 _MANY = 1000  # items of a list that becomes lines of other hosts' configurations
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
 digest = _matching(r"[0-9a-f]{64}", "a digest in hexadecimal")

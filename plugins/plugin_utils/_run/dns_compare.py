@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import exchangers
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_text
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Answer
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, row, unknown
@@ -66,6 +67,8 @@ def canonical(kind: str, data: str) -> str:
             return _name(words[1])
         if kind == "SRV":
             return f"{_name(words[3])} {int(words[2])}" if words[3] != _NO_SERVICE else _NO_SERVICE
+        if kind == "TLSA":
+            return exchangers.canonical(data)
     except (ValueError, IndexError):
         pass
     return " ".join(words)

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import DnsUpdates, Variables
+from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.identity import _exchanger_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._model import exchangers
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Domain
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_dmarc, dns_text, stored_dkim_keys
@@ -62,6 +64,12 @@ class Push:
         # Who has not been seen has no addresses here, and keeps those in the DNS.
         unseen = [host for host in site.hosts.values() if not host.addresses]
         self._kept = {str(host.name) for host in unseen} | ({str(site.server_name)} if unseen else set())
+        # Whose key is not known keeps its TLSA records, too.
+        self._kept_tlsa = {
+            exchangers.owner(str(host.name))
+            for host in site.hosts_with("mail_mx")
+            if _exchanger_keys.wanted(site, host) is None
+        }
         self._result = Result()
         self._staying: set[str] = set()
 
@@ -147,7 +155,7 @@ class Push:
                 for record, data in self._of(self._ours, owner, kind).items()
                 if self._server.key(data) in known and self._server.key(data) not in keys
             }
-            if kind in ("A", "AAAA") and owner in self._kept:
+            if (kind in ("A", "AAAA") and owner in self._kept) or (kind == "TLSA" and owner in self._kept_tlsa):
                 former = {}
             if former and not wanted and not self._may_go(owner):
                 self._staying.add(owner)

@@ -15,7 +15,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records 
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.hosts.dns import Variables
 from ansible_collections.postamt.mail.plugins.plugin_utils._concerns.smtp.relayhost import Variables as Relay
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Site
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_compare, dns_reverse
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import dns_compare, dns_reverse, dns_tlsa
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_answers import Questions
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import Finding, Row, quoted
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_text import Needs
@@ -47,10 +47,15 @@ class Part:
 class Report:
     domains: list[Part]
     addresses: Part
+    findings: list[Finding] = dataclasses.field(default_factory=list)  # on hosts, whose names may be in no domain
 
     @property
     def parts(self) -> list[Part]:
         return [*self.domains, self.addresses]
+
+    @property
+    def all_findings(self) -> list[Finding]:
+        return [*(finding for part in self.domains for finding in part.findings), *self.findings]
 
     def data(self) -> dict[str, t.Any]:
         """Return all of it as plain data."""
@@ -62,6 +67,7 @@ class Report:
                 }
                 for part in self.domains
             },
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
             "addresses": [dataclasses.asdict(row) | {"found": list(row.found)} for row in self.addresses.rows],
         }
 
@@ -71,7 +77,7 @@ def gather(site: Site, questions: Questions) -> Report:
     records = {str(domain): zone.records(site, domain) for domain in site.domains}
     addresses = dns_reverse.wanted(site)
     first = [pair for found in records.values() for pair in dns_compare.questions(found)]
-    questions.fetch([*first, *dns_reverse.questions(addresses)])
+    questions.fetch([*first, *dns_reverse.questions(addresses), *dns_tlsa.questions(site)])
     needs = _needs(site)
     exchangers = [str(host.name) for host in site.hosts_with("mail_mx")]
 
@@ -79,8 +85,9 @@ def gather(site: Site, questions: Questions) -> Report:
         rows, findings = dns_compare.compare(records[domain], needs, exchangers, questions.answer)
         return Part(domain, rows, list(dict.fromkeys(findings)))
 
+    general = dns_tlsa.findings(site, questions.answer)
     rows = [dns_reverse.compare(record, questions.answer) for record in addresses]
-    return Report(questions.each(compared, map(str, site.domains)), Part(_REVERSE, rows, []))
+    return Report(questions.each(compared, map(str, site.domains)), Part(_REVERSE, rows, []), general)
 
 
 def _needs(site: Site) -> Needs:
@@ -96,7 +103,7 @@ def _needs(site: Site) -> Needs:
 def table(report: Report) -> str:
     """Return what people read: what is to be done first, and what is right as a number."""
     lines = [_summary([row for part in report.parts for row in part.rows])]
-    sentences = list(dict.fromkeys(finding for part in report.domains for finding in part.findings))
+    sentences = list(dict.fromkeys(report.all_findings))
     for title, serious in (("What is wrong:", True), ("To be considered:", False)):
         found = [finding.text for finding in sentences if finding.serious == serious]
         lines += ["", title, *(f"  - {text}" for text in found)] if found else []
@@ -146,7 +153,7 @@ def refusal(report: Report) -> str:
         if rows:
             names = [f"{row.owner} {row.kind}" for row in rows]
             said.append(f"{len(rows)} {_WORDS[status][len(rows) != 1]} ({_some(names)})")
-    wrong = list(dict.fromkeys(one.text for part in report.parts for one in part.findings if one.serious))
+    wrong = list(dict.fromkeys(one.text for one in report.all_findings if one.serious))
     if wrong:
         count = f"{len(wrong)} things are" if len(wrong) > 1 else "1 thing is"
         said.append(f"{count} wrong ({_some(wrong, '; ')})")

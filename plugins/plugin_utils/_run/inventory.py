@@ -21,7 +21,12 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._model.site import Si
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.topology import directory_left
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.value_types import Refused
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.variables import HostVariables
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import accounts_source, answers, stored_dkim_keys
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import (
+    accounts_source,
+    answers,
+    stored_dkim_keys,
+    stored_tlsa,
+)
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.data_files import DataFiles, controller_file
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remembered import (
     check_ca_ownership,
@@ -124,6 +129,8 @@ def derive(
         raise SiteError(unfit)
     kept.ensure(names)  # in one write
     site.dkim_keys = stored_dkim_keys.ensure(site, state, taken, remember, Display().display)
+    site.port_25 = {name: stored_tlsa.shown(chains) for name, chains in as_left(task_vars, "chains").items()}
+    site.tlsa = stored_tlsa.read(state)
     return site
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
 import ipaddress
 import re
 import typing as t
@@ -56,6 +57,16 @@ def now() -> datetime.datetime:
 def to_pem(certificates: Iterable[x509.Certificate]) -> str:
     """Return certificates in PEM, in order."""
     return "".join(c.public_bytes(serialization.Encoding.PEM).decode("ascii") for c in certificates)
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def key_der(certificate: x509.Certificate) -> bytes:
+    """Return a certificate's public key (SubjectPublicKeyInfo)."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return certificate.public_key().public_bytes(serialization.Encoding.DER, form)
 
 
 def blocks(text: str) -> list[str]:
@@ -142,6 +153,18 @@ def key_type(key: t.Any) -> str:
     if isinstance(key, rsa.RSAPublicKey):
         return "rsa"
     return "ec" if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1) else ""
+
+
+def key_digest(text: str) -> str:
+    """Return the SHA-256 of the public key of a chain in PEM, or nothing where it cannot be read."""
+    found = from_pem(text)
+    return hashlib.sha256(key_der(found[0])).hexdigest() if found else ""
+
+
+def has_key_type(text: str, kind: str) -> bool:
+    """Tell whether the key of a chain in PEM is of a type (ec, rsa); one that cannot be read is of each."""
+    found = from_pem(text)
+    return not found or key_type(found[0].public_key()) == kind
 
 
 # The site's CA

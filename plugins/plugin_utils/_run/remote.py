@@ -79,7 +79,9 @@ def wrongly(action: t.Any, task_vars: Mapping[str, t.Any], why: str) -> dict[str
     return {"failed": True, "msg": f"host {place_of(action, task_vars)} answered wrongly: {why}"}
 
 
-def look_at(action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
+def look_at(
+    action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, t.Any] | None = None, port_25: bool = False
+) -> dict[str, t.Any]:
     """Return what the task's host is like; a host alone opens no port for others, and is not asked for its firewall.
 
     seen: what programs may say of what they have there, by their names (answers.py); then the host is asked, too, which
@@ -100,8 +102,9 @@ def look_at(action: t.Any, task_vars: Mapping[str, t.Any], seen: Mapping[str, t.
     digests = answers.Each(answers.word, answers.digest)
     parts = answers.Each(answers.word, [answers.digest])
     left = {"settled": digests, "doubts": lines, "notes": lines, "seen": dict(seen or {}), "parts": parts}
+    left["chains"] = [answers.chain]
     # a module of its own: to look takes less code than to apply plans, and that is packed, sent and read in each run
-    said = _answer(action, task_vars, "postamt.mail.host_look", {"request": request})
+    said = _answer(action, task_vars, "postamt.mail.host_look", {"request": request, "port_25": port_25})
     answer = answer_of(action, task_vars, said, lambda told: answers.checked("look", told, also=left))
     if not answer.get("failed"):
         answer["look"]["clock"] = ahead(int(answer["look"]["clock"]), before, time.time())

@@ -153,8 +153,10 @@ status=0
 obtain() {{
     name=$1
     shift
+    # A renewal keeps the key (--reuse-key): TLSA records of it stay right.
     certbot certonly --non-interactive --agree-tos --no-eff-email --keep-until-expiring --renew-with-new-domains \\
-        --config-dir {folder} --work-dir {folder}/work --logs-dir /var/log/postamt-acme --cert-name "$name" "$@" &&
+        --reuse-key --config-dir {folder} --work-dir {folder}/work --logs-dir /var/log/postamt-acme \\
+        --cert-name "$name" "$@" &&
         {command} install "$name" "{folder}/live/$name/fullchain.pem" "{folder}/live/$name/privkey.pem"
 }}
 {calls}exit $status

@@ -22,11 +22,11 @@ ABOVE = {
         for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
     ),
     *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys", "dkim_rotation")),
-    *(f"_run.dns_{name}" for name in ("compare", "dmarc", "push", "report", "reverse", "text", "wire")),
+    *(f"_run.dns_{name}" for name in ("compare", "dmarc", "push", "report", "reverse", "text", "tlsa", "wire")),
 }
 # Those of a run that ask nobody, and may be used from below
 BESIDE = {
-    *(f"_run.{name}" for name in ("data_files", "dns_answers", "dns_rows", "pki", "spf", "state")),
+    *(f"_run.{name}" for name in ("data_files", "dns_answers", "dns_rows", "pki", "spf", "state", "stored_tlsa")),
     *(f"_run.{name}" for name in ("supplied_certificates", "zone_files")),
 }
 CONCERNS = sorted((UTILS / "_concerns").rglob("*.py"))
