@@ -1,6 +1,6 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The command postamt-certificates: serve, install, warn.
+"""The command postamt-certificates: serve, install, next-key, warn.
 
 A host has it as /usr/local/sbin/postamt-certificates, which calls this file in /usr/local/lib/postamt, where what it
 imports lies too: it needs nothing but that, Python's standard library and openssl(1).
@@ -22,9 +22,10 @@ from ansible_collections.postamt.mail.plugins.module_utils._engine import files
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError, call, run
 from ansible_collections.postamt.mail.plugins.module_utils._tls.lock import lock
 from ansible_collections.postamt.mail.plugins.module_utils._tls.reload import STATE, serve
-from ansible_collections.postamt.mail.plugins.module_utils._tls.store import FOLDER, GROUP, Store
+from ansible_collections.postamt.mail.plugins.module_utils._tls.store import FOLDER, GENERATE, GROUP, Store
 from ansible_collections.postamt.mail.plugins.module_utils._tls.warn import WARN_DAYS, warn
 
+PUBLIC = "public"  # the certificate that users and other servers see
 BROUGHT = "/etc/postamt/certificates.json"  # names of certificates that a program brings: what each must be for
 
 
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chain = "file of the certificate and its intermediate certificates, PEM"
     install.add_argument("chain", type=os.path.abspath, help=chain)
     install.add_argument("key", type=os.path.abspath, help="file of its private key, PEM, without a pass phrase")
+    following = verbs.add_parser("next-key", help="make the key that public has next, and print its SHA-256")
+    following.add_argument("--type", choices=sorted(GENERATE), default="ec", help="as key_type of mail_certificates")
     verbs.add_parser("warn", help=f"write to postmaster of what expires in {', '.join(map(str, WARN_DAYS))} days")
     given = parser.parse_args(arguments)
     os.umask(0o022)
@@ -48,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 record = f"{STATE}/certificates/warned.json"
                 done = warn(store, record, time.time(), lambda letter: call("sendmail", "-t", "-oi", data=letter))
                 problems: list[str] = []
+            elif given.command == "next-key":
+                if PUBLIC in files.load(BROUGHT):
+                    raise CertificateError(f"another program brings certificate {PUBLIC}, and its key")
+                done, problems = [store.prepared(PUBLIC, given.type)], []
             else:
                 news = given.command == "install" and store.replaced(
                     given.name, given.chain, given.key, files.load(BROUGHT)

@@ -33,6 +33,7 @@ GROUP = "ssl-cert"
 LEAST_RSA = 2048
 GENERATIONS = ".generations"
 REQUESTED = ".requested"  # keys whose certificate the controller has not signed yet
+NEXT = ".next"  # keys that wait until others know them
 BROUGHT_HERE = ".brought"  # what somebody brings, while it is looked at
 CA = "ca.pem"
 CHAIN = "chain.pem"
@@ -63,17 +64,27 @@ class Store:
     def seen(self, matched: bool = False) -> dict[str, Any]:
         """Return the CA's certificate and each certificate: its chain, whether the key matches and is guarded.
 
-        matched: whether it is known that keys and chains match.
+        Also the digest and type of the key that waits to follow, if there is one. matched: whether it is known that
+        keys and chains match.
         """
         served = {}
         for name in self.names():
             matches = matched or self.matches(self._at(name))
-            served[name] = {"chain": self._text(name, CHAIN), "matches": matches, "guarded": self._guarded(name)}
+            following = self._at(NEXT, f"{name}.pem")
+            waits = files.exists(following)
+            served[name] = {
+                "chain": self._text(name, CHAIN),
+                "matches": matches,
+                "guarded": self._guarded(name),
+                "next": self._digest(following) if waits else "",
+                "next_type": self._kind(following) if waits else "",
+            }
         return {"ca": self._text(CA), "served": served}
 
     def requested(self, certificates: list[dict[str, str]]) -> dict[str, str]:
         """Return a signing request by name; the key served now is kept where it is of the wanted type.
 
+        A key that waits is taken once others may know it.
         certificates: mappings with name and key_type (ec, rsa).
         """
         self._prepare()
@@ -83,12 +94,42 @@ class Store:
             name, kind = item["name"], item["key_type"]
             key = self._at(REQUESTED, f"{name}.pem")
             served = self._at(name, KEY)
-            if self._kind(served) == kind:
+            following = self._at(NEXT, f"{name}.pem")
+            if self._may_follow(name) and self._kind(following) == kind:
+                self._write(key, self._read(following), 0o600)
+            elif self._kind(served) == kind:
                 self._write(key, self._read(served), 0o600)
             else:
                 self._write(key, self.openssl("genpkey", *GENERATE[kind]).encode("ascii"), 0o600)
             found[name] = self.openssl("req", "-new", "-key", key, "-subj", f"/CN={name}")
         return found
+
+    def prepared(self, name: str, kind: str) -> str:
+        """Return the digest of the key that waits to follow; it is made where there is none of this type."""
+        if kind not in GENERATE or name not in self.names():
+            known = ", ".join(self.names()) or "none"
+            raise CertificateError(f"there is no certificate {name} (known: {known})")
+        self._prepare()
+        path = self._at(NEXT, f"{name}.pem")
+        if not files.exists(path) or self._kind(path) != kind:
+            files.private_folder(self._at(NEXT))
+            fresh = self._at(NEXT, f".{name}.new")
+            self._write(fresh, self.openssl("genpkey", *GENERATE[kind]).encode("ascii"), 0o600)
+            files.rename(fresh, path)
+            files.settle([path])
+        return self._digest(path)
+
+    def _may_follow(self, name: str) -> bool:
+        """Tell whether a key waits that others may know."""
+        path = self._at(NEXT, f"{name}.pem")
+        return files.exists(path) and self._digest(path) in files.load(self.bound).get(name, ())
+
+    def _digest(self, key: str) -> str:
+        """Return the SHA-256 of the public key of a private one in a file, or nothing where that is damaged."""
+        try:
+            return _public_digest(self.openssl("pkey", "-in", key, "-pubout"))
+        except CertificateError:
+            return ""
 
     def installed(self, ca: str, certificates: list[dict[str, str]], removed: list[str]) -> None:
         """Serve chains with their keys (those of the last request, or as given), and the CA; drop what is removed.
@@ -112,6 +153,9 @@ class Store:
             files.remove(self._at(name))
         for item in certificates:
             files.remove(self._at(REQUESTED, f"{item['name']}.pem"))
+            waiting = self._at(NEXT, f"{item['name']}.pem")
+            if files.exists(waiting) and self._digest(waiting) == self.key_digest(self._at(item["name"])):
+                files.remove(waiting)
         with contextlib.suppress(OSError):  # another certificate's request may be under way
             files.remove_folder(self._at(REQUESTED))
         files.settle([self._at(CA)])
@@ -214,8 +258,7 @@ class Store:
 
     def key_digest(self, path: str) -> str:
         """Return the SHA-256 of the public key of a generation's certificate."""
-        public = self.openssl("x509", "-in", os.path.join(path, CHAIN), "-noout", "-pubkey")
-        return hashlib.sha256(base64.b64decode("".join(public.splitlines()[1:-1]))).hexdigest()
+        return _public_digest(self.openssl("x509", "-in", os.path.join(path, CHAIN), "-noout", "-pubkey"))
 
     def _serve(self, name: str, path: str) -> None:
         link = self._at(name)
@@ -305,6 +348,11 @@ class Store:
         fresh = self._at(GENERATIONS, ".ca")
         self._write(fresh, data, 0o644)
         files.rename(fresh, path)
+
+
+def _public_digest(public: str) -> str:
+    """Return the SHA-256 of a public key in PEM."""
+    return hashlib.sha256(base64.b64decode("".join(public.splitlines()[1:-1]))).hexdigest()
 
 
 def chain_of(text: str) -> list[bytes]:

@@ -296,6 +296,7 @@ def provision(
     """
     authority = pki.load_authority(state)
     reasons = {name: _reason(item, seen["served"].get(name), given.get(name), authority)
+               or _next_key(plan_, name, seen["served"].get(name), given)
                for name, item in plan_["certificates"].items()}  # fmt: skip
     reasons = {name: reason for name, reason in reasons.items() if reason}
     removed = sorted(set(seen["served"]) - set(plan_["certificates"]))
@@ -407,6 +408,7 @@ def _new_keys(
 ) -> list[str]:
     """Return which certificates would get a key that other servers do not expect (TLSA), one sentence each."""
     found = []
+    kinds = {name: item["key_type"] for name, item in plan_["certificates"].items()}
     for name in sorted(set(reasons) & set(plan_.get("next_keys", {}))):
         before = served.get(name)
         if not before or not before["matches"]:
@@ -416,9 +418,20 @@ def _new_keys(
             digest = pki.key_digest(given[name].chain)
             if digest not in (kept, *plan_["next_keys"][name]):
                 found.append(f"mail_certificates.{name}.certificate has a new key (SHA-256 {digest}). {_ANNOUNCE}")
-        elif not pki.has_key_type(before["chain"], plan_["certificates"][name]["key_type"]):
-            found.append(f"mail_certificates.{name}.key_type means a new key. {_ANNOUNCE}")
+        elif not (_next_key(plan_, name, before, given) or pki.has_key_type(before["chain"], kinds[name])):
+            found.append(
+                f"mail_certificates.{name}.key_type means a new key, which `postamt-certificates next-key "
+                f"--type {kinds[name]}` makes on the host. {_ANNOUNCE}"
+            )
     return found
+
+
+def _next_key(plan_: Plan, name: str, served: Mapping[str, t.Any] | None, given: Mapping[str, Supplied]) -> str:
+    """Return that the site's CA may sign the key that waits on the host, or nothing."""
+    item = plan_["certificates"][name]
+    if not served or name in given or item["elsewhere"] or served["next_type"] != item["key_type"]:
+        return ""
+    return "others know its next key now" if served["next"] in plan_.get("next_keys", {}).get(name, ()) else ""
 
 
 def _warnings(plan_: Plan, given: Mapping[str, Supplied]) -> list[str]:

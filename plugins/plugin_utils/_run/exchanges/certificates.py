@@ -16,7 +16,15 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.remote import wrongly
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State
 
-_CERTIFICATE = answers.Whole({"chain": answers.text, "matches": answers.flag, "guarded": answers.flag})
+_CERTIFICATE = answers.Whole(
+    {
+        "chain": answers.text,
+        "matches": answers.flag,
+        "guarded": answers.flag,
+        "next": answers.line,
+        "next_type": answers.line,
+    }
+)
 _SEEN = {"served": answers.Each(answers.word, _CERTIFICATE), "ca": answers.text}
 _ALL_SEEN = answers.Whole(_SEEN)
 
