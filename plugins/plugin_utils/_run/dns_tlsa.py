@@ -86,7 +86,8 @@ def _unsigned(site: Site, ask: Ask) -> Iterator[Finding]:
         return
     unsigned = [name for name in wanted if name not in signed and answers[name].status != "unknown"]
     if not unsigned:
-        open_ = [str(domain) for domain in site.domains if not ask(str(domain), "MX").secure]
+        answers = {str(domain): ask(str(domain), "MX") for domain in site.domains}
+        open_ = [domain for domain, answer in answers.items() if answer.status == "found" and not answer.secure]
         if open_:
             yield Finding(
                 f"the MX record of {', '.join(open_)} is not signed (DNSSEC), so somebody may lead mail to another "

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +14,7 @@ from typing import Any, cast
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._tls.commands import CertificateError
 from ansible_collections.postamt.mail.plugins.module_utils._tls.store import Store
-from ansible_collections.postamt.mail.tests.lib.openssl import OTHERS, SAN, issue
+from ansible_collections.postamt.mail.tests.lib.openssl import OTHERS, SAN, issue, run
 
 MAIL = {"public": ["mail.example.org"]}  # what may be brought, and for which names
 
@@ -120,3 +122,82 @@ def test_what_is_exchanged_after_it_was_read_is_not_what_is_looked_at(
     with pytest.raises(CertificateError, match="must be for mail.example.org, and is for other.example.net"):
         store.replaced("public", str(bad), str(key), MAIL)
     assert ".brought" not in os.listdir(store.folder)
+
+
+# Keys that the DNS names
+
+
+def bind(store: Store, *following: str) -> None:
+    Path(store.bound).write_text(json.dumps({"public": list(following)}))
+
+
+@pytest.fixture
+def bound(store: Store, tmp_path: Path) -> Store:
+    """A host whose key other servers know."""
+    store.bound = str(tmp_path / "next-keys.json")
+    bind(store)
+    return store
+
+
+def test_a_hook_brings_no_key_that_others_do_not_know(bound: Store, tmp_path: Path) -> None:
+    before = bound.seen()
+    chain, key = issue(tmp_path, "second")
+    with pytest.raises(CertificateError, match="public has a new key .*The DNS names the present one") as caught:
+        bound.replaced("public", str(chain), str(key), MAIL)
+    assert bound.seen() == before
+    assert len(list(Path(bound.folder, ".generations").iterdir())) == 1
+    digest = re.findall("[0-9a-f]{64}", str(caught.value))[0]
+    bind(bound, digest)
+    assert bound.replaced("public", str(chain), str(key), MAIL)
+    assert bound.key_digest(f"{bound.folder}/public") == digest
+
+
+def test_the_same_key_is_always_taken(bound: Store, tmp_path: Path) -> None:
+    key = Path(bound.folder, "public", "key.pem")
+    chain = tmp_path / "renewed.pem"
+    options = ("-x509", "-days", "60", "-key", str(key), "-subj", "/CN=renewed", *SAN, "-out", str(chain))
+    assert run(["openssl", "req", *options])[0] == 0
+    assert bound.replaced("public", str(chain), str(key), MAIL)
+
+
+def test_a_key_that_is_lost_is_replaced_by_any(bound: Store, tmp_path: Path) -> None:
+    issue(tmp_path, "other")[1].rename(Path(bound.folder, "public", "key.pem"))
+    chain, key = issue(tmp_path, "second")
+    assert bound.replaced("public", str(chain), str(key), MAIL)
+
+
+def test_a_damaged_list_of_keys_stops_a_change(bound: Store, tmp_path: Path) -> None:
+    Path(bound.bound).write_text("{")
+    chain, key = issue(tmp_path, "second")
+    with pytest.raises(OSError, match="is damaged"):
+        bound.replaced("public", str(chain), str(key), MAIL)
+
+
+def test_a_key_waits_until_others_know_it(bound: Store) -> None:
+    digest = bound.prepared("public", "ec")
+    assert bound.prepared("public", "ec") == digest
+    seen = bound.seen()["served"]["public"]
+    assert (seen["next"], seen["next_type"]) == (digest, "ec")
+    kept = Path(bound.folder, ".next", "public.pem")
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    wish = [{"name": "public", "key_type": "ec"}]
+    assert kept.read_bytes() != requested_key(bound, wish)
+    bind(bound, digest)
+    assert kept.read_bytes() == requested_key(bound, wish)
+    assert kept.read_bytes() != requested_key(bound, [{"name": "public", "key_type": "rsa"}])
+    assert bound.prepared("public", "rsa") != digest
+    with pytest.raises(CertificateError, match="there is no certificate other"):
+        bound.prepared("other", "ec")
+
+
+def test_a_key_that_waits_and_is_damaged_is_made_anew(bound: Store) -> None:
+    first = bound.prepared("public", "ec")
+    Path(bound.folder, ".next", "public.pem").write_text("no key")
+    seen = bound.seen()["served"]["public"]
+    assert (seen["next"], seen["next_type"]) == ("", "")
+    assert bound.prepared("public", "ec") not in ("", first)
+
+
+def requested_key(store: Store, wish: list[dict[str, str]]) -> bytes:
+    store.requested(wish)
+    return Path(store.folder, ".requested", "public.pem").read_bytes()
