@@ -70,6 +70,13 @@ def chain(value: object, where: str) -> str:
     return str.__str__(value)
 
 
+def chains(value: object, where: str) -> list[str]:
+    """Return certificates that a port shows, each with its chain."""
+    if not isinstance(value, list | tuple) or len(value) > _MOST_CHAINS:
+        raise Wrong(f"{where} must be a list of at most {_MOST_CHAINS} items")
+    return [chain(item, f"{where}[{index}]") for index, item in enumerate(value)]
+
+
 def _matching(pattern: str, what: str) -> Callable[[object, str], str]:
     compiled = re.compile(pattern)
 
@@ -129,7 +136,7 @@ class Each:
 
 
 _FAR = 1 << 40  # seconds
-_LONGEST_CHAIN = 100_000
+_LONGEST_CHAIN, _MOST_CHAINS = 100_000, 16
 _MANY = 1000  # items of a list that becomes lines of other hosts' configurations
 _digits = _matching(r"[0-9]{1,10}", "seconds since 1970")
 digest = _matching(r"[0-9a-f]{64}", "a digest in hexadecimal")

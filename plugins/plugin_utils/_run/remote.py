@@ -102,7 +102,7 @@ def look_at(
     digests = answers.Each(answers.word, answers.digest)
     parts = answers.Each(answers.word, [answers.digest])
     left = {"settled": digests, "doubts": lines, "notes": lines, "seen": dict(seen or {}), "parts": parts}
-    left["chains"] = [answers.chain]
+    left["chains"] = answers.chains
     # a module of its own: to look takes less code than to apply plans, and that is packed, sent and read in each run
     said = _answer(action, task_vars, "postamt.mail.host_look", {"request": request, "port_25": port_25})
     answer = answer_of(action, task_vars, said, lambda told: answers.checked("look", told, also=left))

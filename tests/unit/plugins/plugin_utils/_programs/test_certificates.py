@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import os
 import re
 import subprocess
@@ -464,3 +465,84 @@ def test_what_is_replaced_first_needs_nothing_that_comes_later() -> None:
         used = re.findall(r"(?m)^(?:from (\w+) )?import ([\w, ]+)", file["content"])
         words = {word for module, listed in used for word in ([module] if module else re.split(r"\W+", listed))}
         assert words & set(names) <= set(names[:position])
+
+
+# Keys that the DNS names
+
+
+@dataclasses.dataclass
+class Bound:
+    """A host of which other servers know the key: a run with the keys that may follow."""
+
+    lab: Lab
+    given: t.Any = None
+
+    def run(self, *following: str, check_mode: bool = False, **variables: t.Any) -> dict[str, t.Any]:
+        keys = {"public": list(following)}
+        store = self.lab.store
+        Path(store.bound).write_text(json.dumps(keys))
+        wanted = {**plan(**variables), "next_keys": keys}
+        given = self.given or {}
+        return certificates.provision(wanted, self.lab.state, given, store.seen(), self.lab.call, check_mode=check_mode)
+
+    def key(self) -> str:
+        return pki.key_digest(self.lab.text("public", "chain.pem"))
+
+
+@pytest.fixture
+def bound(lab: Lab, tmp_path: Path) -> Bound:
+    lab.run()
+    lab.store.bound = str(tmp_path / "next-keys.json")
+    return Bound(lab)
+
+
+RSA: dict[str, t.Any] = {"mail_certificates": {"public": {"key_type": "rsa"}}}
+
+
+def test_another_key_type_waits_until_others_know_the_key(bound: Bound) -> None:
+    key = bound.key()
+    for check_mode in (True, False):
+        refused = bound.run(check_mode=check_mode, **RSA)
+        assert refused["failed"] and "postamt-certificates next-key --type rsa" in refused["msg"]
+    assert bound.key() == key
+    following = bound.lab.store.prepared("public", "rsa")
+    assert bound.run(**RSA)["failed"]
+    assert bound.run(following, check_mode=True, **RSA)["changed"]
+    taken = bound.run(following, **RSA)
+    assert taken["changed"] and bound.key() == following
+    assert not bound.run(following, **RSA)["changed"]
+
+
+def test_a_key_of_the_same_type_follows_too(bound: Bound) -> None:
+    following = bound.lab.store.prepared("public", "ec")
+    assert not bound.run()["changed"]
+    taken = bound.run(following)
+    names = f"mail.example.org, {HOST}"
+    assert taken["actions"] == [f"issued certificate public for {names}, since others know its next key now"]
+    assert bound.key() == following
+    assert not bound.run(following)["changed"]
+
+
+def test_a_renewal_is_no_change_of_the_key(bound: Bound) -> None:
+    key = bound.key()
+    assert bound.run(mail_certificates={"public": {"names": ["mail.example.org"]}})["changed"]
+    assert bound.key() == key
+
+
+def test_a_file_with_another_key_waits(bound: Bound, files: dict[str, str]) -> None:
+    key = bound.key()
+    said: dict[str, t.Any] = {"mail_certificates": {"public": files}}
+    bound.given = certificates.supplied(plan(**said), read)
+    digest = pki.key_digest(bound.given["public"].chain)
+    for check_mode in (True, False):
+        refused = bound.run(check_mode=check_mode, **said)
+        assert refused["msg"].startswith(f"mail_certificates.public.certificate has a new key (SHA-256 {digest}). ")
+    assert bound.key() == key
+    assert bound.run(digest, **said)["changed"]
+    assert bound.key() == digest
+
+
+def test_a_lost_key_is_replaced(bound: Bound) -> None:
+    Path(bound.lab.store.folder, "public", "key.pem").unlink()
+    assert bound.run()["changed"]
+    assert bound.lab.store.matches(f"{bound.lab.store.folder}/public")

@@ -7,9 +7,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers
+from ansible_collections.postamt.mail.plugins.plugin_utils._run import answers, pki
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.exchange import exchange_of
 
+PEM = pki.make_authority("mail.example.org", ["example.org"]).pem
 LOOK: dict[str, t.Any] = {
     "release": "trixie",
     "clock": 1790000000, "architecture": "amd64", "memory": 2 << 30, "swap": 0, "cores": 2, "addresses": ["192.0.2.1"],
@@ -157,6 +158,18 @@ def test_of_ansibles_own_modules_nothing_but_success_is_heard() -> None:
     assert answers.stock(said) == {"changed": True}
     with pytest.raises(answers.Wrong, match="msg must be text"):
         answers.stock({"failed": True, "msg": {"x": 1}})
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", 5, ["x"], f"{PEM}{'-' * 100_000}", PEM.replace("M", "N", 40)])
+def test_a_chain_is_certificates_and_not_too_long(text: t.Any) -> None:
+    also = {"chains": answers.chains}
+    said = {"changed": False, "look": LOOK}
+    assert answers.checked("look", {**said, "chains": [PEM]}, also)["chains"] == [PEM]
+    with pytest.raises(answers.Wrong, match=r"chains\[0\] must be certificates in PEM"):
+        answers.checked("look", {**said, "chains": [text]}, also)
+    for wrong in ([PEM] * 17, PEM, {"a": PEM}):
+        with pytest.raises(answers.Wrong, match="chains must be a list of at most 16 items"):
+            answers.checked("look", {**said, "chains": wrong}, also)
 
 
 @pytest.mark.parametrize(

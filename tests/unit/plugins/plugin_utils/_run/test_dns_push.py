@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, new_set
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.exchangers import Certificate, Shown
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
@@ -101,6 +102,26 @@ def test_a_host_that_was_not_seen_keeps_its_addresses(tmp_path: Path) -> None:
         push(site(server), tmp_path)
         push(site(server, ()), tmp_path)
         assert server.texts(NAME, "A") == ["192.0.2.25"]
+
+
+def test_keys_of_an_exchanger_stay_unless_others_are_known(tmp_path: Path) -> None:
+    owner = f"_25._tcp.{NAME}"
+    first, second = (Shown((Certificate(b"", key),)) for key in (b"first", b"second"))
+
+    def sent(shown: dict[str, list[Shown]], **more: t.Any) -> list[str]:
+        of = site(server, mail_tlsa=True, **more)
+        of.port_25 = shown
+        push(of, tmp_path)
+        return server.texts(owner, "TLSA")
+
+    with serve() as server:
+        old = f"3 1 1 {first.key_digest}"
+        assert sent({NAME: [first]}) == [old]
+        assert sent({NAME: []}) == sent({}) == [old]
+        assert len(sent({NAME: [first]}, mail_tlsa_next=[second.key_digest])) == 2
+        assert sent({NAME: [second]}) == [f"3 1 1 {second.key_digest}"]
+        push(site(server), tmp_path)  # mail_tlsa is false
+        assert server.texts(owner, "TLSA") == []
 
 
 @pytest.mark.parametrize(
