@@ -16,6 +16,7 @@ description:
     mode.
   - With O(push), it first sends the records to the name server that C(mail_dns_update) names. It adds what is missing
     there, and deletes only what it has sent before and what the site no longer needs.
+  - It remembers in C(mail_state_dir) which TLSA records the zones and the DNS had, but not in check mode.
   - It is an action on the controller, and runs once for all hosts. C(host_look) has to see the hosts first.
 options:
   resolvers:
@@ -38,6 +39,7 @@ extends_documentation_fragment: [postamt.mail._module, postamt.mail._module.deed
 EXAMPLES = r"""
 - name: See what the hosts are
   postamt.mail.host_look:
+    port_25: true
   register: __mail_look
 
 - name: Fail where a record is not right for the rest of the world
@@ -56,6 +58,11 @@ domains:
     - A finding is a sentence (C(text)) and whether mail suffers from it (C(serious)).
   returned: always, unless a variable is wrong
   type: dict
+findings:
+  description: Findings on mail exchangers, whichever domain their names are in.
+  returned: always, unless a variable is wrong
+  type: list
+  elements: dict
 addresses:
   description: As C(records), the name (PTR) that each address should have from which the site sends.
   returned: always, unless a variable is wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import re
 import socket
 import ssl
@@ -160,7 +161,30 @@ def test_over_http(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None
     assert (file.user, file.group, file.mode) == ("root", "ssl-cert", 0o640)
 
 
-def test_over_dns(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None) -> None:
+def others_know_the_key(host: Host, site: Site, play: RunAgain, wish: dict[str, Any]) -> None:
+    """The DNS names the key (TLSA): a new one of the client is not served before the DNS has named that one too."""
+    key, known = public_key(host), site.state_dir / "tlsa.json"
+    said = {"told": ["0" * 64], "shown": {}, "ttl": 60}
+    known.write_text(json.dumps({"mail.example.test": said}))
+    try:
+        assert not play({**wish, "mail_tlsa": True}).failed
+        folders = f"--config-dir {STATE} --work-dir {STATE}/work --logs-dir /var/log/postamt-acme"
+        trust = f"REQUESTS_CA_BUNDLE={TRUSTED}"
+        command = f"renew {folders} --cert-name public --force-renewal --new-key --no-random-sleep-on-renew"
+        host.check_output(f"{trust} certbot {command}")
+        assert host.run("systemctl start postamt-acme.service").rc != 0
+        told = host.check_output("journalctl -q -o cat -u postamt-acme.service | tail -n 20")
+        (digest,) = set(re.findall(r"certificate public has a new key \(SHA-256 ([0-9a-f]{64})\)", told))
+        assert public_key(host) == key
+        known.write_text(json.dumps({"mail.example.test": {**said, "shown": {digest: 1}}}))
+        assert not play({**wish, "mail_tlsa": True}).failed
+        host.check_output("systemctl start postamt-acme.service")
+        assert public_key(host) != key
+    finally:
+        known.unlink()
+
+
+def test_over_dns(host: Host, site: Site, play: RunAgain, acme: dict[str, Any], fresh: None) -> None:
     updates = {"server": "127.0.0.1", "key_name": "mail-acme", "key_secret": SECRET, "wait": 1}
     wish = {"mail_acme": {"public": {**acme, "challenge": "dns-01", "dns": updates}}}
     predicted = play(wish, check=True)
@@ -170,6 +194,7 @@ def test_over_dns(host: Host, play: RunAgain, acme: dict[str, Any], fresh: None)
     assert "adding an RR at '_acme-challenge.mail.example.test' TXT" in host.check_output("journalctl -u named.service")
     assert play(wish).changed == []
     assert host.file("/etc/postamt/acme/public.ini").mode == 0o600
+    others_know_the_key(host, site, play, wish)
     assert SECRET not in predicted.stdout + made.stdout
     assert SECRET not in host.check_output("journalctl --no-pager")
     assert SECRET not in host.check_output("find / -xdev -type f -perm -o=r -path '*postamt*' -exec cat {} +")

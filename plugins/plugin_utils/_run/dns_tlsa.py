@@ -17,7 +17,10 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._run.dns_rows import 
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.spf import Ask
 
 _ROOT = "."
-_WAY = "publish the records that postamt.mail.dns shows, or remove those that are there"
+_WAYS = {
+    True: "publish the right ones instead of those that are there",
+    False: "remove them, or set mail_tlsa: true, so that the zones have the right ones",
+}
 
 
 def questions(site: Site) -> Iterator[tuple[str, str]]:
@@ -51,7 +54,8 @@ def _of_host(site: Site, host: Host, ask: Ask) -> Iterator[Finding]:
     if len(strange) == len({one.key_digest for one in shown}):
         keys = f"the key there (SHA-256 {', '.join(strange)})" if strange else "a certificate: port 25 shows none"
         yield Finding(
-            f"no TLSA record of {host.name} in the DNS fits {keys}. Servers that use DANE send it no mail: {_WAY}"
+            f"no TLSA record of {host.name} in the DNS fits {keys}. Servers that use DANE send it no mail: "
+            f"{_WAYS[site.of(Variables).mail_tlsa]}"
         )
         return
     for digest in strange:
