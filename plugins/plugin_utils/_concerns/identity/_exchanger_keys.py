@@ -28,8 +28,7 @@ class Variables:
     )  # fmt: skip
     mail_tlsa_next: list[str] = var(
         "Keys that exchangers will have next: SHA-256 of the public key (DER), 64 hexadecimal digits. The zones name "
-        "them beside the present ones.", [],
-        example="[4f0c5a6ab2d1e0937c1d6f2d86c6f6f0a9d4b1c35a7e8f90b1c2d3e4f5061728]",
+        "them beside the present ones. Only where mail_tlsa is true.", [],
     )  # fmt: skip
 
 
