@@ -18,6 +18,7 @@ VARIABLES: dict[str, t.Any] = {
     "mail_content_filter": "before_queue",
     "mail_greylisting": True,
     "mail_mta_sts_policy": "testing",
+    "mail_tls_reporter": "files/tlsrpt_reporter-0.6.0-py3-none-any.whl",
     "mail_certificates": {"mta-sts": {"names": ["mta-sts.example.org"]}},
     "mail_acme": {"public": {"email": "postmaster@example.org", "agree_to_terms": True}},
 }

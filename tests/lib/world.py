@@ -82,8 +82,12 @@ class World:
 
     def mail(self) -> list[tuple[str, str]]:
         """Return what has come, as (server, subject)."""
+        return [(server, subject) for server, _recipients, subject in self.letters()]
+
+    def letters(self) -> list[tuple[str, list[str], str]]:
+        """Return what has come, as (server, recipients, subject)."""
         lines = self.host.run(f"cat {FOLDER}/mail").stdout.splitlines()
-        return [(server, subject) for server, _tls, _recipients, subject in map(json.loads, lines)]
+        return [(server, to, subject) for server, _tls, to, subject in map(json.loads, lines)]
 
     def end(self) -> None:
         """Leave the host as it was; a second time changes nothing."""

@@ -1,6 +1,9 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which servers of the world get mail, by the policies of their domains (MTA-STS), and what becomes of it meanwhile."""
+"""Which servers of the world get mail, by the policies of their domains (MTA-STS), and what becomes of it meanwhile.
+
+The same world wants reports on that (TLS reports).
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._probes.smtp import Transaction
+from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import imap_find
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
+from ansible_collections.postamt.mail.plugins.plugin_utils._reports import tls_json, unpack
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, STRANGER
-from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Site
+from ansible_collections.postamt.mail.tests.lib.signatures import BOTH, signed_for
+from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Scenario, Site
+from ansible_collections.postamt.mail.tests.lib.tls_reporter import COUNTS, SENDS, counted, end_the_day, wheel
 from ansible_collections.postamt.mail.tests.lib.waiting import within
 from ansible_collections.postamt.mail.tests.lib.world import RESOLVER, TRUSTED, UNTRUSTED, WEB, World
 
 SERVICE, SERVER = "postfix-mta-sts-resolver", "postamt-mta-sts"
-DIRECT = {"mail_relayhost": None}
 OWN = ("mta-sts.example.test", "mta-sts.example.net")
 OWN_POLICY = b"version: STSv1\r\nmode: testing\r\nmx: mail.example.test\r\nmax_age: 604800\r\n"
 CACHE = "/var/lib/mta-sts/cache.db"
@@ -39,6 +45,14 @@ postconf -e myhostname=other.example.net "mydestination = $(postconf -h mydestin
 newaliases
 systemctl restart postfix
 """
+READER = "reports@example.test"
+# To whom domains want their reports sent; the second one is up to no good
+READERS = {
+    "enforce.example": f"mailto:{READER},mailto:tls@none.example",
+    "none.example": "mailto:root,mailto:a@none.example,mailto:A@none.example,https://192.0.2.80/x,mailto:b@none.example,"
+    "mailto:c@none.example",
+    "wrong.example": f"mailto:{READER}",
+}
 # by domain, the server of its MX
 SERVERS = {
     "enforce.example": TRUSTED,
@@ -73,6 +87,12 @@ def policy(domain: str) -> str:
 
 
 @pytest.fixture(scope="module")
+def direct(scenario: Scenario) -> dict[str, Any]:
+    """The variables by which the site sends by itself, with TLS reports where its release can."""
+    return {"mail_relayhost": None, "mail_tls_reporter": wheel(scenario)}
+
+
+@pytest.fixture(scope="module")
 def world(host: Host, site: Site) -> Iterator[World]:
     names = [f"{word}.{domain}" for domain in SERVERS for word in ("mta-sts", "mx")]
     world = World(host, [name for name in names if not name.startswith("mx.wrong")])
@@ -85,6 +105,7 @@ def world(host: Host, site: Site) -> Iterator[World]:
     wrong, unusable = f"3 1 1 {'ab' * 32}", f"1 1 1 {'ab' * 32}"
     tlsa = {"right": f"3 1 1 {world.pin}", "wrong": wrong, "unsigned": wrong, "unusable": unusable, "broken": wrong}
     records += [f"_25._tcp.mx.dane-{word}.example 60 IN TLSA {data}" for word, data in tlsa.items()]
+    records += [f'_smtp._tls.{domain} 60 IN TXT "v=TLSRPTv1; rua={readers}"' for domain, readers in READERS.items()]
     policies = {f"mta-sts.{domain}": policy(domain) for domain in SERVERS if domain != "none.example"}
     bad = {"mta-sts.bomb.example": {"repeat": "mx: a\n" * 200, "times": 250_000}, "mta-sts.slow.example": {"wait": 60}}
     signed = [f"dane-{word}.example" for word in tlsa if word != "unsigned"]
@@ -143,10 +164,15 @@ def connections(host: Host, server: str) -> str:
 # sends, so the first run does without, and the last test brings it back.
 
 
-def test_a_site_that_sends_by_itself_looks_at_policies(host: Host, play: RunAgain) -> None:
+def test_a_site_that_sends_by_itself_looks_at_policies(
+    host: Host, play: RunAgain, direct: dict[str, Any], release: str
+) -> None:
     assert not host.service(SERVICE).is_running
-    assert not play(DIRECT).failed
+    done = play(direct)
+    assert not done.failed
     assert host.service(SERVICE).is_running
+    told = "mail.example.test: Postfix 3.7 cannot send TLS reports (mail_tls_reporter)" in done.stdout
+    assert (host.service(COUNTS).is_running, told) == ((False, True) if release == "bookworm" else (True, False))
 
 
 def test_postfix_alone_may_ask(host: Host) -> None:
@@ -157,25 +183,26 @@ def test_postfix_alone_may_ask(host: Host) -> None:
     assert host.run(f'runuser -u postfix -g postfix -- python3 -c "{ask}"').rc == 0
 
 
-def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain) -> None:
+def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain, direct: dict[str, Any]) -> None:
     host.check_output(f"systemctl stop {SERVICE}; rm -f {CACHE}*; echo broken > {CACHE}")
     try:
-        done = play(DIRECT)
+        done = play(direct)
         assert done.failed
         assert SERVICE in done.message
     finally:
         host.check_output(f"rm -f {CACHE}*")
-    assert not play(DIRECT).failed
+    assert not play(direct).failed
 
 
 def test_they_go_when_nobody_wants_them_and_mail_goes_on(
-    host: Host, connect: Connect, ask: Ask, play: RunAgain
+    host: Host, connect: Connect, ask: Ask, play: RunAgain, direct: dict[str, Any]
 ) -> None:
     """Each message needs programs that the run stops: Rspamd and MTA-STS, or PostSRSd and MTA-STS."""
     other = connect("other.example.net")
     other.check_output(OTHER)
     off: dict[str, Any] = {"mail_mta_sts_check": False, "mail_mta_sts_policy": None, "mail_srs": False}
-    off |= {**DIRECT, "mail_dkim": False, "mail_from_of_users": "any", "mail_from_exceptions": {}}
+    off |= {**direct, "mail_dkim": False, "mail_from_of_users": "any", "mail_from_exceptions": {}}
+    off["mail_tls_reporter"] = None  # reports have to be signed
     services = (SERVICE, SERVER, "postamt-srs", "postamt-rspamd")
     assert all(host.service(service).is_running for service in services)
     over = threading.Event()
@@ -208,7 +235,7 @@ def test_they_go_when_nobody_wants_them_and_mail_goes_on(
     assert not host.service(SERVICE).is_enabled  # the units of the others are gone
     assert host.check_output("postconf -hx smtp_tls_policy_maps") == ""
     assert not host.file("/etc/postamt/mta-sts.txt").exists
-    assert not play(DIRECT).failed
+    assert not play(direct).failed
     for service in services:
         assert host.service(service).is_running
 
@@ -219,12 +246,12 @@ def late(other: Host, subjects: list[str]) -> list[str]:
     return sorted({*subjects} - {line.removeprefix("Subject: ") for line in mailbox})
 
 
-def test_a_new_policy_and_a_new_certificate_are_served(site: Site, play: RunAgain) -> None:
+def test_a_new_policy_and_a_new_certificate_are_served(site: Site, play: RunAgain, direct: dict[str, Any]) -> None:
     names = [*OWN, "mta-sts.more.example.test"]
-    run = play({**DIRECT, "mail_mta_sts_max_age": 90_000, "mail_certificates": {"mta-sts": {"names": names}}})
+    run = play({**direct, "mail_mta_sts_max_age": 90_000, "mail_certificates": {"mta-sts": {"names": names}}})
     assert not run.failed
     assert b"max_age: 90000\r\n" in served(site, names[-1])
-    assert not play(DIRECT).failed
+    assert not play(direct).failed
     with pytest.raises(ssl.SSLCertVerificationError):
         served(site, names[-1])
     assert served(site, OWN[0]).endswith(OWN_POLICY)
@@ -331,8 +358,67 @@ def test_another_server_of_this_kind_understands_the_policy(host: Host, world: W
     assert "STSFetchResult.VALID" in found and "'mode': 'testing'" in found and "['mail.example.test']" in found
 
 
+def test_domains_that_want_them_get_reports(site: Site, host: Host, world: World, ask: Ask, release: str) -> None:
+    sent = send(host, "enforce.example", "none.example")
+    assert all(arrived(world, subject) for subject in sent.values())
+    send(host, "wrong.example")
+    assert "Server certificate not verified" in waits(host, "wrong.example")
+    host.check_output("postsuper -d ALL")
+    if release == "bookworm":
+        assert "TLSRPT" not in host.check_output("journalctl --no-pager -o cat -t postfix/smtp")
+        return
+    assert within(20, lambda: counted(host) >= {*READERS}), counted(host)
+    end_the_day(host)
+    wanted = {
+        ("enforce.example", "tls@none.example"),
+        ("none.example", "a@none.example"),
+        ("none.example", "b@none.example"),
+    }
+
+    def came() -> set[tuple[str, str]]:
+        letters = [(to, subject.split()) for _server, to, subject in world.letters() if "Submitter:" in subject]
+        return {(words[2], to) for listed, words in letters for to in listed}
+
+    assert within(30, lambda: came() >= wanted), came()
+    assert came() == wanted
+    found = {}
+    for domain in ("enforce.example", "wrong.example"):
+        content = imap_find(ask(993), READER, site.passwords[READER], f"Report Domain: {domain}")
+        assert content, domain
+        assert signed_for(site, content) == {"example.test": BOTH}
+        (document,) = unpack.documents(content)
+        found[domain] = tls_json.read(document.content, document.about)
+        assert (found[domain].domain, found[domain].reporter) == (domain, "example.test")
+    right, wrong = (found[domain].policies for domain in ("enforce.example", "wrong.example"))
+    assert {(one.kind, one.failed) for one in right} == {("sts", 0)} and right[0].successful > 0
+    assert {(one.kind, one.successful) for one in wrong} == {("sts", 0)} and wrong[0].failed > 0
+    assert {failure.kind for one in wrong for failure in one.failures} == {"validation-failure"}
+    assert not host.check_output(f"journalctl -q --no-pager -o cat -u {SENDS} -p warning")
+
+
+def test_mail_goes_on_while_nobody_counts(host: Host, world: World, release: str) -> None:
+    if release == "bookworm":
+        assert host.run(f"systemctl cat {COUNTS} {SENDS}.timer").rc != 0
+        return
+    socket_path = "/var/spool/postfix/tlsrpt/socket"
+    assert host.check_output("stat -c '%%a %%U %%G' %s", socket_path) == "660 postamt-tlsrpt postfix"
+    tried = f"import socket; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).connect({socket_path!r})"
+    assert "Permission" in host.run(f'runuser -u mallory -- python3 -c "{tried}"').stderr
+    for stop, go in (("kill -s STOP", "kill -s CONT"), ("stop", "start")):
+        host.check_output(f"systemctl {stop} {COUNTS}")
+        try:
+            sent = {send(host, "none.example")["none.example"] for _number in range(20)}
+            assert all(arrived(world, subject, wait=20) for subject in sent)
+        finally:
+            host.check_output(f"systemctl {go} {COUNTS}")
+
+
 def test_a_site_with_a_relayhost_asks_nobody(host: Host, world: World, play: RunAgain) -> None:
     world.end()
     assert not play().failed
     assert not host.service(SERVICE).is_running
     assert "socketmap" not in host.check_output("postconf -hx smtp_tls_policy_maps")
+    assert not host.service(COUNTS).is_running and not host.service(f"{SENDS}.timer").is_running
+    left = "find /usr/local/lib/postamt/tls* /var/spool/postfix/tlsrpt /etc/postamt/tlsrpt* -not -type d"
+    assert host.run(left).stdout == ""
+    assert "tlsrpt_enable" not in host.check_output("postconf -n; postconf -P")

@@ -211,6 +211,16 @@ def _socket(path: str) -> Answer:
     return Answer(YES, "somebody listens")
 
 
+def _datagrams(path: str) -> Answer:
+    """Does anybody take datagrams at a socket? None is sent: it would be counted."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as link:
+        try:
+            link.connect(path)
+        except OSError as error:
+            return Answer(SILENT, f"no answer ({error.strerror or error})")
+    return Answer(YES, "somebody listens")
+
+
 def _listens(port: int, address: str = "") -> Answer:
     """Does anybody listen at a port?"""
     try:
@@ -403,6 +413,7 @@ KINDS: dict[str, Callable[..., Answer]] = {
     "sieve_greeting": _sieve_greeting,
     "dovecot_user": _dovecot_user,
     "socket": _socket,
+    "datagrams": _datagrams,
     "listens": _listens,
     "tls": _tls,
     "https": _https,

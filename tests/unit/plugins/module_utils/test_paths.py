@@ -40,10 +40,11 @@ COMMANDS = {
     "bash", "cat", "chgrp", "chmod", "chown", "cp", "dd", "find", "install", "ln", "mkdir", "mkfifo", "mv", "rm",
     "rmdir", "rsync", "runuser", "sed", "setfacl", "sh", "su", "tar", "tee", "touch", "truncate", "unlink", "unzip",
 }  # fmt: skip
+OTHER_USERS = ("postamt_mta_sts.py", "postamt_tls_reports.py")  # these run as users of their own
 SOURCES = sorted(
     path
     for path in (*FOLDER.rglob("*.py"), *(FOLDER.parent / "modules").glob("*.py"))
-    if path.name not in ("files.py", "walk.py", "postamt_mta_sts.py")  # the last one runs as a user of its own
+    if path.name not in ("files.py", "walk.py", *OTHER_USERS)
 )
 
 

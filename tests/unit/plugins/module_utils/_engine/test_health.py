@@ -57,6 +57,20 @@ def test_reply(reply: Reply, verdict: str) -> None:
     assert health._reply(reply).verdict == verdict
 
 
+def test_who_takes_datagrams_is_found_without_sending_one(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    (silent,) = health.run([{"kind": "datagrams", "arguments": {"path": path}}])
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(path)
+        (there,) = health.run([{"kind": "datagrams", "arguments": {"path": path}}])
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.recv(1)
+    (gone,) = health.run([{"kind": "datagrams", "arguments": {"path": path}}])
+    assert (silent.verdict, there.verdict, gone.verdict) == (SILENT, YES, SILENT)
+    assert "Connection refused" in gone.text
+
+
 def test_a_socket_is_asked_and_its_needs_are_looked_at(tmp_path: Path) -> None:
     path = str(tmp_path / "mux")
     question = {"kind": "socket", "arguments": {"path": path, "needs": [str(tmp_path / "nobody")]}}

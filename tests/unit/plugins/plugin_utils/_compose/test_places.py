@@ -37,4 +37,5 @@ def test_no_two_programs_have_the_same_place_on_any_host(release: str) -> None:
                     owners.setdefault(place, set()).add(program)
     assert {place: programs for place, programs in owners.items() if len(programs) > 1} == {}
     assert {kind for kind, _name in owners} == {"file", "unit", "port", "socket"}
-    assert set.union(*owners.values()) == set(compose.programs())
+    lacking = {"tlsrpt_reporter"} if release == "bookworm" else set()  # for which its Postfix is too old
+    assert set.union(*owners.values()) == set(compose.programs()) - lacking
