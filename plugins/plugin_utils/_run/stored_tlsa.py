@@ -46,9 +46,9 @@ def read(state: State) -> dict[str, Known]:
 def _known(said: Mapping[str, t.Any]) -> Known:
     shown_, ttl = dict(said["shown"]), said["ttl"]
     told = frozenset(said["told"])
-    if not all(type(one) is str and KEY_DIGEST.fullmatch(one) for one in (*told, *shown_)):
+    if not all(isinstance(one, str) and KEY_DIGEST.fullmatch(one) for one in (*told, *shown_)):
         raise ValueError
-    if not all(type(one) is int and one >= 0 for one in (ttl, *shown_.values())):
+    if not all(isinstance(one, int) and one >= 0 for one in (ttl, *shown_.values())):
         raise ValueError
     return Known(told, shown_, ttl)
 
