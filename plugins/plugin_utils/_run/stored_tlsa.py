@@ -48,7 +48,8 @@ def _known(said: Mapping[str, t.Any]) -> Known:
     told = frozenset(said["told"])
     if not all(isinstance(one, str) and KEY_DIGEST.fullmatch(one) for one in (*told, *shown_)):
         raise ValueError
-    if not all(isinstance(one, int) and one >= 0 for one in (ttl, *shown_.values())):
+    numbers = (ttl, *shown_.values())
+    if any(isinstance(one, bool) or not isinstance(one, int) or one < 0 for one in numbers):
         raise ValueError
     return Known(told, shown_, ttl)
 
