@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import shlex
 import struct
 import time
 import types
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 ADDRESS = "127.0.0.54"
 TTL = 60
+_HIDDEN = "127.0.0.55"
 _FOLDER = "/run/world-dns"
 _UNIT = "world-dns"
 _SOA = f"@ {TTL} IN SOA ns.example. hostmaster.example. 1 3600 600 86400 {TTL}\n@ {TTL} IN NS ns.example.\n"
@@ -44,6 +46,37 @@ server:
     do-daemonize: no
 remote-control:
     control-enable: no
+"""
+# Hands questions on to a server, and answers later than that; over UDP.
+_SLOWLY = """
+import asyncio, sys
+here, there, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
+
+class Answer(asyncio.DatagramProtocol):
+    def __init__(self, question, give):
+        self.question, self.give = question, give
+    def connection_made(self, link):
+        link.sendto(self.question)
+        self.link = link
+    def datagram_received(self, data, _server):
+        asyncio.get_running_loop().call_later(delay, self.give, data)
+        self.link.close()
+
+class Questions(asyncio.DatagramProtocol):
+    def connection_made(self, link):
+        self.link, self.running = link, set()
+    def datagram_received(self, data, client):
+        loop = asyncio.get_running_loop()
+        asked = lambda: Answer(data, lambda answer: self.link.sendto(answer, client))
+        task = loop.create_task(loop.create_datagram_endpoint(asked, remote_addr=(there, 53)))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+async def main():
+    await asyncio.get_running_loop().create_datagram_endpoint(Questions, (here, 53))
+    await asyncio.Event().wait()
+
+asyncio.run(main())
 """
 
 
@@ -95,10 +128,15 @@ def trusting(anchor: str) -> dict[str, t.Any]:
     return {"mail_resolver_forward": [ADDRESS], "unbound_settings": own}
 
 
-def start(host: Host) -> None:
-    """Have the world answer, anew where it does."""
+def start(host: Host, delay: float = 0) -> None:
+    """Have the world answer, anew where it does. delay: seconds by which each answer comes later."""
     stop(host)
-    host.check_output(f"systemd-run --quiet --unit={_UNIT} /usr/sbin/unbound -d -c {_FOLDER}/unbound.conf")
+    address, options = ADDRESS, ""
+    if delay:
+        address, options = _HIDDEN, f"& exec python3 -c {shlex.quote(_SLOWLY)} {ADDRESS} {_HIDDEN} {delay}"
+    host.check_output(f"sed -i 's/^    interface: .*/    interface: {address}/' {_FOLDER}/unbound.conf")
+    command = f"/usr/sbin/unbound -d -c {_FOLDER}/unbound.conf {options}"
+    host.check_output("systemd-run --quiet --unit=%s sh -c %s", _UNIT, command)
 
 
 def stop(host: Host) -> None:
