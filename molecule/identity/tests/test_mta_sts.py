@@ -43,7 +43,7 @@ OTHER = """
 set -e
 id fay >/dev/null 2>&1 || useradd --create-home fay
 postconf -e myhostname=other.example.net "mydestination = $(postconf -h mydestination), other.example.net" \
-    inet_interfaces=all mailbox_command= home_mailbox=
+    inet_interfaces=all mailbox_command= home_mailbox= smtpd_sender_restrictions=
 newaliases
 systemctl restart postfix
 """
