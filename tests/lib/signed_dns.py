@@ -1,6 +1,6 @@
-"""A world with signed zones (DNSSEC) for one host: a root with a key of its own, and zones below it.
+"""A world with signed zones (DNSSEC) for hosts: a root with a key of its own, and zones below it.
 
-Unbound serves them on loopback of the host, as name servers of the world would.
+Unbound serves them on loopback of each host, as name servers of the world would.
 """
 
 from __future__ import annotations
@@ -8,10 +8,12 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import shlex
 import struct
 import time
+import types
 import typing as t
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import dns.name
 import dns.rdata
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 ADDRESS = "127.0.0.54"
 TTL = 60
+_HIDDEN = "127.0.0.55"
 _FOLDER = "/run/world-dns"
 _UNIT = "world-dns"
 _SOA = f"@ {TTL} IN SOA ns.example. hostmaster.example. 1 3600 600 86400 {TTL}\n@ {TTL} IN NS ns.example.\n"
@@ -44,32 +47,78 @@ server:
 remote-control:
     control-enable: no
 """
+# Hands questions on to a server, and answers later than that; over UDP.
+_SLOWLY = """
+import asyncio, sys
+here, there, delay = sys.argv[1], sys.argv[2], float(sys.argv[3])
+
+class Answer(asyncio.DatagramProtocol):
+    def __init__(self, question, give):
+        self.question, self.give = question, give
+    def connection_made(self, link):
+        link.sendto(self.question)
+        self.link = link
+    def datagram_received(self, data, _server):
+        asyncio.get_running_loop().call_later(delay, self.give, data)
+        self.link.close()
+
+class Questions(asyncio.DatagramProtocol):
+    def connection_made(self, link):
+        self.link, self.running = link, set()
+    def datagram_received(self, data, client):
+        loop = asyncio.get_running_loop()
+        asked = lambda: Answer(data, lambda answer: self.link.sendto(answer, client))
+        task = loop.create_task(loop.create_datagram_endpoint(asked, remote_addr=(there, 53)))
+        self.running.add(task)
+        task.add_done_callback(self.running.discard)
+
+async def main():
+    await asyncio.get_running_loop().create_datagram_endpoint(Questions, (here, 53))
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
 
 
-def serve(host: Host, zones: Mapping[str, str], unsigned: Collection[str] = (), broken: Collection[str] = ()) -> str:
-    """Serve zones on a host; returns the record of the root's key, by which a resolver trusts all of it.
+def serve(
+    hosts: Sequence[Host],
+    zones: Mapping[str, str],
+    unsigned: Collection[str] = (),
+    broken: Collection[str] = (),
+    forged: Mapping[str, tuple[str, str]] = types.MappingProxyType({}),
+    root: Signer | None = None,
+) -> str:
+    """Serve zones on hosts; returns the record of the root's key, by which a resolver trusts all of it.
 
     zones: lines of a zone file by the zone's name. unsigned: zones without signatures, which the root says. broken:
-    zones whose signatures are no longer valid.
+    zones whose signatures are no longer valid. forged: by zone, a text in its records, and what a liar says instead of
+    it, who has no key. root: who signs the root; somebody new where not said.
     """
-    root, config = _SOA, _SERVER
+    above, config = _SOA, _SERVER
     texts = {}
     for name, lines in zones.items():
         zone = dns.zone.from_text(_SOA + lines, f"{name}.", relativize=False, check_origin=False)
-        root += f"{name}. {TTL} IN NS ns.example.\n"
+        above += f"{name}. {TTL} IN NS ns.example.\n"
         if name not in unsigned:
-            root += f"{name}. {TTL} IN DS {sign(zone, age=7200 if name in broken else 0)}\n"
-        texts[name] = zone.to_text(relativize=False)
-    whole = dns.zone.from_text(root, ".", relativize=False, check_origin=False)
-    anchor = f". IN DS {sign(whole)}"
-    texts["."] = whole.to_text(relativize=False)
-    host.check_output("mkdir -p %s", _FOLDER)
+            signer = Signer(dns.name.from_text(name), age=7200 if name in broken else 0)
+            above += f"{name}. {TTL} IN DS {sign(zone, signer)}\n"
+        texts[name] = str(zone.to_text(relativize=False))
+    for name, (right, wrong) in forged.items():
+        assert right in texts[name]
+        texts[name] = texts[name].replace(right, wrong)
+    whole = dns.zone.from_text(above, ".", relativize=False, check_origin=False)
+    anchor = f". IN DS {sign(whole, root or Signer(dns.name.root))}"
+    texts["."] = str(whole.to_text(relativize=False))
+    files = {}
     for name, text in texts.items():
         file = f"{_FOLDER}/{name.strip('.') or 'root'}.zone"
         config += f'auth-zone:\n    name: "{name}"\n    zonefile: "{file}"\n    for-upstream: yes\n'
-        host.check_output("printf %%s %s > %s", str(text), file)
-    host.check_output("printf %%s %s > %s", config, f"{_FOLDER}/unbound.conf")
-    start(host)
+        files[file] = text
+    for host in hosts:
+        host.check_output(f"mkdir -p {_FOLDER}")
+        for file, text in {**files, f"{_FOLDER}/unbound.conf": config}.items():
+            host.check_output("printf %%s %s > %s", text, file)
+        start(host)
     return anchor
 
 
@@ -79,10 +128,15 @@ def trusting(anchor: str) -> dict[str, t.Any]:
     return {"mail_resolver_forward": [ADDRESS], "unbound_settings": own}
 
 
-def start(host: Host) -> None:
-    """Have the world answer, anew where it does."""
+def start(host: Host, delay: float = 0) -> None:
+    """Have the world answer, anew where it does. delay: seconds by which each answer comes later."""
     stop(host)
-    host.check_output(f"systemd-run --quiet --unit={_UNIT} /usr/sbin/unbound -d -c {_FOLDER}/unbound.conf")
+    address, options = ADDRESS, ""
+    if delay:
+        address, options = _HIDDEN, f"& exec python3 -c {shlex.quote(_SLOWLY)} {ADDRESS} {_HIDDEN} {delay}"
+    host.check_output(f"sed -i 's/^    interface: .*/    interface: {address}/' {_FOLDER}/unbound.conf")
+    command = f"/usr/sbin/unbound -d -c {_FOLDER}/unbound.conf {options}"
+    host.check_output("systemd-run --quiet --unit=%s sh -c %s", _UNIT, command)
 
 
 def stop(host: Host) -> None:
@@ -95,11 +149,11 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
 
 
 @dataclasses.dataclass
-class _Signer:
+class Signer:
     """A zone's key. age: seconds since the signatures were made, which are valid for an hour."""
 
     origin: dns.name.Name
-    age: int
+    age: int = 0
     private: ec.EllipticCurvePrivateKey = dataclasses.field(default_factory=_new_key)
 
     @property
@@ -129,10 +183,9 @@ class _Signer:
         return dns.rdata.from_wire(dns.rdataclass.IN, dns.rdatatype.RRSIG, value, 0, len(value))
 
 
-def sign(zone: dns.zone.Zone, age: int = 0) -> str:
+def sign(zone: dns.zone.Zone, signer: Signer) -> str:
     """Sign a zone, its absent names and types included (NSEC); returns the data of the DS record for its parent."""
     assert zone.origin is not None
-    signer = _Signer(zone.origin, age)
     key = f"257 3 {_ECDSA} {base64.b64encode(signer.public[4:]).decode()}"
     _add(zone, zone.origin, dns.rdata.from_text("IN", "DNSKEY", key))
     for name in [*zone.nodes]:  # Unbound proves no absence below a name that has no records of its own

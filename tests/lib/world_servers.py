@@ -1,15 +1,13 @@
 # Copyright (c) 2026 the postamt.mail authors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The world as a sending host sees it: names in the DNS, policies over HTTPS, and servers that take mail over TLS.
+"""The world as a sending host sees it: policies over HTTPS, and servers that take mail over TLS.
 
 It runs on the host itself, in a network of its own (ip-netns(8)), so that its servers have their usual ports:
-`world_servers.py FILE` serves what the JSON file says until it is killed. It needs python3-dnspython.
+`world_servers.py FILE` serves what the JSON file says until it is killed.
 
-records: lines of a zone file. signed: names of zones for which the resolver says that it has verified the answer; it
-has no keys, so this is a resolver that is believed. broken: names for which it says SERVFAIL. policies: by the name of
-an HTTPS server, what it answers: text, or {"repeat": a text, "times": a number, "gzip": true}, or {"wait": seconds}.
-certificates: files of key and chain, by the server's name for HTTPS, by address for SMTP. mail: a file, to which goes
-one line of JSON for each message: server, version of TLS, recipients, subject.
+policies: by the name of an HTTPS server, what it answers: text, or {"repeat": a text, "times": a number}, which it
+packs, or {"wait": seconds}. certificates: files of key and chain, by the server's name for HTTPS, by address for SMTP.
+mail: a file, to which goes one line of JSON for each message: server, version of TLS, recipients, subject.
 """
 
 from __future__ import annotations
@@ -21,42 +19,7 @@ import ssl
 import sys
 from typing import Any
 
-import dns.flags
-import dns.message
-import dns.name
-import dns.rcode
-import dns.rdataclass
-import dns.rdatatype
-import dns.rrset
-import dns.zone
-
-DNS, WEB = "192.0.2.53", "192.0.2.80"
-
-
-class Resolver(asyncio.DatagramProtocol):
-    """Answers questions over UDP."""
-
-    def __init__(self, said: dict[str, Any]) -> None:
-        self.zone = dns.zone.from_text("\n".join(said["records"]), ".", relativize=False, check_origin=False)
-        self.signed = [dns.name.from_text(name) for name in said["signed"]]
-        self.broken = {dns.name.from_text(name) for name in said["broken"]}
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        asked = dns.message.from_wire(data)
-        response = dns.message.make_response(asked, recursion_available=True)
-        name, kind = asked.question[0].name, asked.question[0].rdtype
-        if name in self.broken:
-            response.set_rcode(dns.rcode.SERVFAIL)
-        elif found := self.zone.get_rrset(name, kind):
-            response.answer.append(found)
-        elif not any(node.is_subdomain(name) for node in self.zone.nodes):
-            response.set_rcode(dns.rcode.NXDOMAIN)
-        if any(name.is_subdomain(zone) for zone in self.signed):
-            response.flags |= dns.flags.AD
-        self.transport.sendto(response.to_wire(), addr)
+WEB = "192.0.2.80"
 
 
 class Web:
@@ -143,8 +106,6 @@ async def main(path: str) -> None:
     with open(path, encoding="utf-8") as file:
         said = json.load(file)
     contexts = {name: _context(files) for name, files in said["certificates"].items()}
-    loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: Resolver(said), (DNS, 53))
     web = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
     def by_name(link: ssl.SSLObject, name: str | None, _context: ssl.SSLContext) -> int | None:

@@ -57,7 +57,7 @@ def on(site: Site, host: Host) -> Iterator[dict[str, Any]]:
         "sub.strict.example": f"v=spf1 ip4:{client} -all",
         "broken.example": "v=spf1 -all",
     }
-    yield {**ON, **signed_dns.trusting(signed_dns.serve(host, zones(known), broken=["broken.example"]))}
+    yield {**ON, **signed_dns.trusting(signed_dns.serve([host], zones(known), broken=["broken.example"]))}
     signed_dns.stop(host)
 
 

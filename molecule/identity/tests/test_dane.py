@@ -52,7 +52,7 @@ def world(connect: Connect, host: Host, site: Site) -> Iterator[tuple[Host, dict
     for name in (RIGHT, PLAIN, BROKEN):
         zones[name] += f"_25._tcp.mx.{name}. 60 IN TLSA 3 1 1 {digest}\n"
     zones[WRONG] += f"_25._tcp.mx.{WRONG}. 60 IN TLSA 3 1 1 {'00' * 32}\n"
-    anchor = signed_dns.serve(host, zones, unsigned=[PLAIN], broken=[BROKEN])
+    anchor = signed_dns.serve([host], zones, unsigned=[PLAIN], broken=[BROKEN])
     yield (
         other,
         {

@@ -23,16 +23,18 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._probes.imap import i
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.message import message, new_token
 from ansible_collections.postamt.mail.plugins.plugin_utils._probes.smtp import smtp_send
 from ansible_collections.postamt.mail.plugins.plugin_utils._reports import tls_json, unpack
+from ansible_collections.postamt.mail.tests.lib import signed_dns
 from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from ansible_collections.postamt.mail.tests.lib.letters import ANNA, STRANGER
 from ansible_collections.postamt.mail.tests.lib.signatures import BOTH, signed_for
 from ansible_collections.postamt.mail.tests.lib.site import Ask, Connect, RunAgain, Scenario, Site
 from ansible_collections.postamt.mail.tests.lib.tls_reporter import COUNTS, SENDS, counted, end_the_day, wheel
 from ansible_collections.postamt.mail.tests.lib.waiting import within
-from ansible_collections.postamt.mail.tests.lib.world import RESOLVER, TRUSTED, UNTRUSTED, WEB, World
+from ansible_collections.postamt.mail.tests.lib.world import TRUSTED, UNTRUSTED, WEB, World
 
 SERVICE, SERVER = "postfix-mta-sts-resolver", "postamt-mta-sts"
 OWN = ("mta-sts.example.test", "mta-sts.example.net")
+FURTHER = "mta-sts.more.example.test"
 OWN_POLICY = b"version: STSv1\r\nmode: testing\r\nmx: mail.example.test\r\nmax_age: 604800\r\n"
 CACHE = "/var/lib/mta-sts/cache.db"
 GATEWAY = "inner.example"  # of the inventory
@@ -41,7 +43,7 @@ OTHER = """
 set -e
 id fay >/dev/null 2>&1 || useradd --create-home fay
 postconf -e myhostname=other.example.net "mydestination = $(postconf -h mydestination), other.example.net" \
-    inet_interfaces=all mailbox_command= home_mailbox=
+    inet_interfaces=all mailbox_command= home_mailbox= smtpd_sender_restrictions=
 newaliases
 systemctl restart postfix
 """
@@ -66,7 +68,9 @@ SERVERS = {
     "dane-unsigned.example": TRUSTED,
     "dane-unusable.example": TRUSTED,
     "dane-broken.example": TRUSTED,
+    "dane-forged.example": TRUSTED,
 }
+Direct = dict[str, Any]
 
 
 def _context(site: Site) -> ssl.SSLContext:
@@ -83,39 +87,66 @@ def served(site: Site, name: str, family: str = "ipv4", request: str = "GET /.we
 
 def policy(domain: str) -> str:
     mode = "testing" if domain == "testing.example" else "enforce"
-    return f"version: STSv1\r\nmode: {mode}\r\nmx: mx.{domain}\r\nmax_age: 86400\r\n"
+    return f"version: STSv1\r\nmode: {mode}\r\nmx: {server(domain)}\r\nmax_age: 86400\r\n"
 
 
-@pytest.fixture(scope="module")
-def direct(scenario: Scenario) -> dict[str, Any]:
-    """The variables by which the site sends by itself, with TLS reports where its release can."""
-    return {"mail_relayhost": None, "mail_tls_reporter": wheel(scenario)}
+def server(domain: str) -> str:
+    """Return the name of its server; that of one domain is in a zone whose signatures are too old."""
+    return "mx.broken.example" if domain == "dane-broken.example" else f"mx.{domain}"
 
 
-@pytest.fixture(scope="module")
-def world(host: Host, site: Site) -> Iterator[World]:
-    names = [f"{word}.{domain}" for domain in SERVERS for word in ("mta-sts", "mx")]
-    world = World(host, [name for name in names if not name.startswith("mx.wrong")])
-    records = ["@ 60 IN SOA . . 1 2 3 4 5", "@ 60 IN NS .", f"{OWN[0]} 60 IN A {site.ipv4}",
-               '_mta-sts.example.test 60 IN TXT "v=STSv1; id=1"']  # fmt: skip
-    for domain, server in SERVERS.items():
-        records += [f"{domain} 60 IN MX 10 mx.{domain}", f"mx.{domain} 60 IN A {server}"]
+def zones(site: Site, pin: str) -> dict[str, str]:
+    """Return the zones of SERVERS; pin: of the key of UNTRUSTED."""
+    wrong = f"3 1 1 {'ab' * 32}"
+    tlsa = {"right": f"3 1 1 {pin}", "wrong": wrong, "unsigned": wrong, "unusable": wrong.replace("3 1 1", "1 1 1"),
+            "broken": wrong, "forged": wrong}  # fmt: skip
+    found = {"example.test": f'{OWN[0]}. 60 IN A {site.ipv4}\n_mta-sts.example.test. 60 IN TXT "v=STSv1; id=1"\n'}
+    found["example.net"] = f"other.example.net. 60 IN A {site.hosts['other.example.net']['lab_ipv4']}\n"
+    for domain, address in SERVERS.items():
+        mx = server(domain)
+        found[domain] = f"{domain}. 60 IN MX 10 {mx}.\n"
+        zone = mx.removeprefix("mx.")
+        found[zone] = found.get(zone, "") + f"{mx}. 60 IN A {address}\n"
         if domain != "none.example":
-            records += [f"mta-sts.{domain} 60 IN A {WEB}", f'_mta-sts.{domain} 60 IN TXT "v=STSv1; id=1"']
-    wrong, unusable = f"3 1 1 {'ab' * 32}", f"1 1 1 {'ab' * 32}"
-    tlsa = {"right": f"3 1 1 {world.pin}", "wrong": wrong, "unsigned": wrong, "unusable": unusable, "broken": wrong}
-    records += [f"_25._tcp.mx.dane-{word}.example 60 IN TLSA {data}" for word, data in tlsa.items()]
-    records += [f'_smtp._tls.{domain} 60 IN TXT "v=TLSRPTv1; rua={readers}"' for domain, readers in READERS.items()]
+            found[domain] += f'mta-sts.{domain}. 60 IN A {WEB}\n_mta-sts.{domain}. 60 IN TXT "v=STSv1; id=1"\n'
+        if domain in READERS:
+            found[domain] += f'_smtp._tls.{domain}. 60 IN TXT "v=TLSRPTv1; rua={READERS[domain]}"\n'
+        if data := tlsa.get(domain.removesuffix(".example").removeprefix("dane-")):
+            found[zone] += f"_25._tcp.{mx}. 60 IN TLSA {data}\n"
+    return found
+
+
+@pytest.fixture(scope="module")
+def prepared(host: Host) -> Iterator[World]:
+    """A world that is not there yet."""
+    names = [f"mta-sts.{domain}" for domain in SERVERS] + [server(domain) for domain in SERVERS]
+    world = World(host, [name for name in names if not name.startswith("mx.wrong")])
+    yield world
+    world.end()
+
+
+@pytest.fixture(scope="module")
+def direct(host: Host, site: Site, scenario: Scenario, prepared: World) -> Iterator[Direct]:
+    """Variables of a site that sends by itself in a world whose DNS is signed, with TLS reports where it can."""
+    said = zones(site, prepared.pin)
+    unsigned, forged = ["dane-unsigned.example"], {"dane-forged.example": ("ab" * 32, "cd" * 32)}
+    anchor = signed_dns.serve([host], said, unsigned=unsigned, broken=["broken.example"], forged=forged)
+    own = {"mail_relayhost": None, "mail_dane": True, "mail_tls_reporter": wheel(scenario)}
+    yield {**own, **signed_dns.trusting(anchor)}
+    signed_dns.stop(host)
+
+
+@pytest.fixture(scope="module")
+def world(host: Host, prepared: World) -> Iterator[World]:
     policies = {f"mta-sts.{domain}": policy(domain) for domain in SERVERS if domain != "none.example"}
     bad = {"mta-sts.bomb.example": {"repeat": "mx: a\n" * 200, "times": 250_000}, "mta-sts.slow.example": {"wait": 60}}
-    signed = [f"dane-{word}.example" for word in tlsa if word != "unsigned"]
     try:
-        world.serve(records, {**policies, **bad}, signed=signed, broken=["_25._tcp.mx.dane-broken.example"])
-        host.check_output(f"postfix reload; systemctl restart {SERVICE}")
-        yield world
+        prepared.serve({**policies, **bad})
+        host.check_output(f"systemctl restart {SERVICE}")
+        yield prepared
     finally:
-        world.end()
-        host.run(f"postsuper -d ALL; postfix reload; rm -f {CACHE}*")
+        prepared.end()
+        host.run(f"postsuper -d ALL; rm -f {CACHE}*")
 
 
 def send(host: Host, *domains: str) -> dict[str, str]:
@@ -165,7 +196,7 @@ def connections(host: Host, server: str) -> str:
 
 
 def test_a_site_that_sends_by_itself_looks_at_policies(
-    host: Host, play: RunAgain, direct: dict[str, Any], release: str
+    host: Host, play: RunAgain, direct: Direct, release: str
 ) -> None:
     assert not host.service(SERVICE).is_running
     done = play(direct)
@@ -183,7 +214,7 @@ def test_postfix_alone_may_ask(host: Host) -> None:
     assert host.run(f'runuser -u postfix -g postfix -- python3 -c "{ask}"').rc == 0
 
 
-def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain, direct: dict[str, Any]) -> None:
+def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain, direct: Direct) -> None:
     host.check_output(f"systemctl stop {SERVICE}; rm -f {CACHE}*; echo broken > {CACHE}")
     try:
         done = play(direct)
@@ -191,11 +222,16 @@ def test_a_run_says_that_it_does_not_work(host: Host, play: RunAgain, direct: di
         assert SERVICE in done.message
     finally:
         host.check_output(f"rm -f {CACHE}*")
-    assert not play(direct).failed
+
+
+def test_a_new_policy_and_a_new_certificate_are_served(site: Site, play: RunAgain, direct: Direct) -> None:
+    new = {"mail_mta_sts_max_age": 90_000, "mail_certificates": {"mta-sts": {"names": [*OWN, FURTHER]}}}
+    assert not play({**direct, **new}).failed
+    assert b"max_age: 90000\r\n" in served(site, FURTHER)
 
 
 def test_they_go_when_nobody_wants_them_and_mail_goes_on(
-    host: Host, connect: Connect, ask: Ask, play: RunAgain, direct: dict[str, Any]
+    host: Host, connect: Connect, ask: Ask, play: RunAgain, direct: Direct
 ) -> None:
     """Each message needs programs that the run stops: Rspamd and MTA-STS, or PostSRSd and MTA-STS."""
     other = connect("other.example.net")
@@ -246,15 +282,9 @@ def late(other: Host, subjects: list[str]) -> list[str]:
     return sorted({*subjects} - {line.removeprefix("Subject: ") for line in mailbox})
 
 
-def test_a_new_policy_and_a_new_certificate_are_served(site: Site, play: RunAgain, direct: dict[str, Any]) -> None:
-    names = [*OWN, "mta-sts.more.example.test"]
-    run = play({**direct, "mail_mta_sts_max_age": 90_000, "mail_certificates": {"mta-sts": {"names": names}}})
-    assert not run.failed
-    assert b"max_age: 90000\r\n" in served(site, names[-1])
-    assert not play(direct).failed
+def test_a_name_that_the_certificate_no_longer_has(site: Site) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        served(site, names[-1])
-    assert served(site, OWN[0]).endswith(OWN_POLICY)
+        served(site, FURTHER)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -305,29 +335,23 @@ def test_a_policy_that_cannot_be_read_is_none(host: Host, world: World) -> None:
 
 
 def test_dane_comes_before_a_policy(host: Host, world: World) -> None:
-    folder = f"/run/systemd/system/{SERVICE}.service.d"
-    start = host.check_output(f"sed -n 's/^ExecStart=//p' /etc/systemd/system/{SERVICE}.service.d/postamt.conf")
-    drop_in = f"[Service]\nExecStart=\nExecStart={start.strip()} --dane {RESOLVER}\n"
-    assert said_of(host, "dane-wrong.example").startswith("secure match=mx.dane-wrong.example")
-    try:
-        host.check_output(f"mkdir -p {folder}; printf %s %s > {folder}/test.conf", "%s", drop_in)
-        host.check_output(f"systemctl daemon-reload; systemctl restart {SERVICE}")
-        assert said_of(host, "dane-right.example") == "dane-only"
-        assert said_of(host, "dane-wrong.example") == "dane-only"
-        for word in ("unsigned", "unusable"):
-            assert said_of(host, f"dane-{word}.example").startswith(f"secure match=mx.dane-{word}.example ")
-        assert said_of(host, "enforce.example").startswith("secure match=mx.enforce.example ")
-        assert said_of(host, "none.example") == said_of(host, "testing.example") == ""
-        assert "error" in said_of(host, "dane-broken.example")
-        host.check_output("postconf -e smtp_dns_support_level=dnssec; postfix reload; sleep 1")
-        sent = send(host, "dane-right.example", "dane-wrong.example", "dane-broken.example")
-        assert arrived(world, sent["dane-right.example"]) == UNTRUSTED
-        assert "Server certificate not verified" in waits(host, "dane-wrong.example")
-        assert "TLS configuration problem" in waits(host, "dane-broken.example")
-        assert not {server for server, text in world.mail() if text in sent.values()} - {UNTRUSTED}
-    finally:
-        host.run(f"rm -r {folder}; systemctl daemon-reload; systemctl restart {SERVICE}; postconf -X "
-                 "smtp_dns_support_level; postfix reload; postsuper -d ALL")  # fmt: skip
+    for word in ("right", "wrong"):
+        assert said_of(host, f"dane-{word}.example") == "dane-only"
+    for word in ("unsigned", "unusable"):
+        assert said_of(host, f"dane-{word}.example").startswith(f"secure match=mx.dane-{word}.example ")
+    assert said_of(host, "enforce.example").startswith("secure match=mx.enforce.example ")
+    assert said_of(host, "none.example") == said_of(host, "testing.example") == ""
+    kept = {"dane-wrong.example": "Server certificate not verified"}
+    for word in ("broken", "forged"):
+        assert "error" in said_of(host, f"dane-{word}.example")
+    kept |= {"dane-broken.example": "Host or domain name not found", "dane-forged.example": "TLS configuration problem"}
+    sent = send(host, "dane-right.example", "dane-unsigned.example", *kept)
+    assert arrived(world, sent["dane-right.example"]) == UNTRUSTED, "by its key alone"
+    assert arrived(world, sent["dane-unsigned.example"]) == TRUSTED, "by its policy"
+    for domain, why in kept.items():
+        assert why in waits(host, domain), "its policy would take the certificate"
+        assert arrived(world, sent[domain], wait=0) == ""
+    host.check_output("postsuper -d ALL")
 
 
 def test_mail_waits_while_nobody_knows_the_policies_and_none_is_lost(host: Host, world: World) -> None:

@@ -97,16 +97,16 @@ def test_nothing_leaves_unsigned_while_the_signer_is_away(site: Site, host: Host
         host.check_output(f"printf 'From: {ANNA}\\nSubject: {token}\\n\\nhello\\n' | sendmail -f {ANNA} {BEN}")
         assert 400 <= by_user(ask, site, BEN, message(BEN, ANNA, new_token())) < 500
         assert smtp_send(ask(25), STRANGER, [BEN], message(STRANGER, BEN, new_token())).accepted, "strangers' goes on"
-        time.sleep(4)
-        assert not imap_find(ask(993), BEN, site.passwords[BEN], token, wait=1)
+        assert not imap_find(ask(993), BEN, site.passwords[BEN], token, wait=3)
         host.check_output(f"systemctl start {SIGNER}")
         time.sleep(2)
         host.check_output(f"systemctl kill -s KILL {SIGNER}")
     assert burst.with_answer(250) == set(range(100))
     assert set(burst.arrived(host)) == set(range(100)), "lost"
+    host.check_output("postkick public pickup W")  # by itself it tries again after a minute
     for number in burst.from_user:
         assert signed_for(site, arrived(ask, site, f"{burst.name}-{number}.")) == {"example.test": BOTH}, number
-    assert signed_for(site, arrived(ask, site, token, wait=90)) == {"example.test": BOTH}
+    assert signed_for(site, arrived(ask, site, token)) == {"example.test": BOTH}
 
 
 def test_a_key_that_somebody_removed_lets_mail_wait_until_the_next_run(

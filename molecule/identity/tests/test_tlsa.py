@@ -47,7 +47,7 @@ class World:
 
     def publish(self, zone: str, unsigned: bool = False) -> None:
         """Have the DNS answer with the lines of a zone file."""
-        anchor = signed_dns.serve(self.other, {DOMAIN: zone}, unsigned=[DOMAIN] if unsigned else [])
+        anchor = signed_dns.serve([self.other], {DOMAIN: zone}, unsigned=[DOMAIN] if unsigned else [])
         self.other.check_output("printf %%s %s > /run/resolver.conf", CONFIG % anchor)
         self.end_resolver()
         self.other.check_output(f"systemd-run --quiet --unit={RESOLVER} /usr/sbin/unbound -d -c /run/resolver.conf")

@@ -7,10 +7,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.zone
 import pytest
 from ansible_collections.postamt.mail.plugins.module_utils._programs import postamt_mta_sts
 from ansible_collections.postamt.mail.plugins.module_utils._programs.postamt_mta_sts import Dane, answer
-from ansible_collections.postamt.mail.tests.lib.world_servers import Resolver
 
 POLICY = b"OK secure match=mx.example.net servername=hostname"
 PIN = "ab" * 32
@@ -19,10 +23,35 @@ TLSA = f"_25._tcp.mx.signed.example 60 IN TLSA 3 1 1 {PIN}"
 BOTH = [f"signed.example 60 IN MX {number} {name}.signed.example" for number, name in ((10, "mx2"), (20, "mx"))]
 
 
+class Resolver(asyncio.DatagramProtocol):
+    """A resolver that has no keys, and is believed. broken: names for which it says SERVFAIL."""
+
+    def __init__(self, records: list[str], signed: str, broken: str) -> None:
+        self.zone = dns.zone.from_text("\n".join(records), ".", relativize=False, check_origin=False)
+        self.signed = dns.name.from_text(signed)
+        self.broken = dns.name.from_text(broken) if broken else None
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        asked = dns.message.from_wire(data)
+        response = dns.message.make_response(asked, recursion_available=True)
+        name, kind = asked.question[0].name, asked.question[0].rdtype
+        if name == self.broken:
+            response.set_rcode(dns.rcode.SERVFAIL)
+        elif found := self.zone.get_rrset(name, kind):
+            response.answer.append(found)
+        elif not any(node.is_subdomain(name) for node in self.zone.nodes):
+            response.set_rcode(dns.rcode.NXDOMAIN)
+        if name.is_subdomain(self.signed):
+            response.flags |= dns.flags.AD
+        self.transport.sendto(response.to_wire(), addr)
+
+
 def told(wanted: bytes, *records: str, policy: bytes = POLICY, broken: str = "") -> bytes:
     """Return the answer where the DNS has these records, and zone signed.example is signed."""
-    said = {"records": ["@ 60 IN SOA . . 1 2 3 4 5", "@ 60 IN NS .", *records], "signed": ["signed.example"],
-            "broken": [broken] if broken else []}  # fmt: skip
+    zone = ["@ 60 IN SOA . . 1 2 3 4 5", "@ 60 IN NS .", *records]
 
     async def ask(request: bytes) -> bytes:
         assert request == b"postfix " + wanted
@@ -30,7 +59,9 @@ def told(wanted: bytes, *records: str, policy: bytes = POLICY, broken: str = "")
 
     async def run() -> bytes:
         loop = asyncio.get_running_loop()
-        transport, _protocol = await loop.create_datagram_endpoint(lambda: Resolver(said), ("127.0.0.1", 0))
+        transport, _protocol = await loop.create_datagram_endpoint(
+            lambda: Resolver(zone, "signed.example", broken), ("127.0.0.1", 0)
+        )
         try:
             port: int = transport.get_extra_info("sockname")[1]
             return await answer(b"postfix " + wanted, ask, Dane("127.0.0.1", port))
