@@ -195,27 +195,18 @@ def leaving(programs: dict[str, Program]) -> str:
     """Return the tasks that remove programs: whom others ask goes after them."""
     lines = [
         f"# {written('')}",
-        "# Included by site.yml when the other programs have been changed. __mail_leaving: the programs of this host",
-        "# that go or give something up; none if the run has failed on a host, whose programs may still ask them.",
+        "# Included by site.yml when the other programs have been changed, on all hosts that the run has reached.",
         "---",
-        "- name: Say what stays, since the run has failed on another host",
-        "  ansible.builtin.debug:",
-        "    msg: >-",
-        "      {{ inventory_hostname }} keeps what is no longer wanted of",
-        "      {{ __mail_site.leaving[inventory_hostname] | join(', ') }}, since the run has failed on",
-        "      {{ __mail_failed | join(', ') }}: a run that succeeds removes it",
-        "  when: __mail_leaving | length == 0",
-        "  tags: always",
     ]
     for name, program in reversed(programs.items()):
         lines += [
-            "",
             f"- name: Remove what is no longer wanted of {program.title}",
             f"  postamt.mail.{name}:",
-            f"  when: \"'{name}' in __mail_leaving\"",
+            f"  when: \"'{name}' in __mail_site.leaving[inventory_hostname]\"",
             f"  tags: {name}",
+            "",
         ]
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
 
 
 def indented(lines: list[str]) -> str:

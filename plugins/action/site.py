@@ -42,7 +42,7 @@ class ActionModule(ActionBase):
                 self._display.warning(sentence)
             parts = inventory.as_left(variables, "parts")
             result["due"], result["leaving"] = in_order(plans, looks, parts)
-            result["reached"] = sorted(looks)
+            result["reached"] = inventory.reached(variables)
             result["away"] = remembered.away(self, variables, site, looks)
             for sentence in result["away"]:
                 self._display.warning(sentence)
@@ -87,8 +87,12 @@ def in_order(plans: Plans, looks: Looks, parts: t.Mapping[str, Parts]) -> tuple[
 
 
 def gives_up(plan: compose.Plan, before: t.Collection[str]) -> bool:
-    """Tell whether all that a plan changes is that some of the parts are no more that the last run has left."""
-    return set(plan.get("parts", ())) < set(before)
+    """Tell whether all that a plan changes is that some of the parts are no more that the last run has left.
+
+    before: as the host says. Of a program whose plans have no parts it may say what it likes.
+    """
+    now = set(plan.get("parts", ()))
+    return bool(now) and now < set(before)
 
 
 def asked(*parts: Programs) -> Programs:

@@ -48,7 +48,7 @@ leaving:
   type: dict
   sample: {mail.example.org: [postsrsd]}
 reached:
-  description: The names of the hosts that this run has reached.
+  description: The names of the hosts that this run has reached, also of those where the look at them has failed.
   returned: success
   type: list
   elements: str

@@ -193,6 +193,13 @@ def seen(task_vars: Mapping[str, t.Any]) -> dict[str, Mapping[str, t.Any]]:
     return {name: answer["look"] for name, answer in _looks(task_vars).items()}
 
 
+def reached(task_vars: Mapping[str, t.Any]) -> list[str]:
+    """Return the hosts that this play has reached, also those whose look has failed: they run, and may ask others."""
+    raw = task_vars["hostvars"].raw_get
+    answers_of = {name: raw(name).get(LOOK) for name in task_vars["groups"].get(GROUP, ())}
+    return [name for name, it in answers_of.items() if isinstance(it, Mapping) and not it.get("unreachable")]
+
+
 def as_left(task_vars: Mapping[str, t.Any], key: str) -> dict[str, Mapping[str, t.Any]]:
     """Return of each host what else its look says: `settled`, `doubts`, `seen` or `notes` (_engine/look.py)."""
     return {name: answer[key] for name, answer in _looks(task_vars).items() if key in answer}

@@ -53,6 +53,17 @@ def test_a_host_that_calls_itself_another_one_is_found_by_its_own_facts() -> Non
     assert problem.where == "inventory_hostname of host store"
 
 
+def test_a_host_whose_look_has_failed_is_reached_and_one_that_is_down_or_left_out_is_not() -> None:
+    """The former may be at work and ask others, whose programs stay then (playbooks/site.yml)."""
+    looks: dict[str, t.Any] = {
+        "well": {"look": {"release": "trixie"}},
+        "ill": {"failed": True, "msg": "no space left on device"},
+        "down": {"unreachable": True, "changed": False, "msg": "No route to host"},
+    }
+    said = {"hostvars": hostvars(**{name: {"__mail_look": look} for name, look in looks.items()}, away={})}
+    assert inventory.reached({**said, "groups": {"mail": [*looks, "away"]}}) == ["well", "ill"]
+
+
 def test_exported_accounts_in_the_inventory_folder_are_refused_and_not_read(tmp_path: Path) -> None:
     (tmp_path / "inventory").mkdir()
     (tmp_path / "inventory" / "people.csv").write_text("address\nanna@example.org\n")
