@@ -16,6 +16,7 @@ import typing as t
 from collections.abc import Callable, Mapping
 
 from ansible_collections.postamt.mail.plugins.module_utils._tls import store
+from ansible_collections.postamt.mail.plugins.plugin_utils._compose.links import DOMAIN
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.merging import (
     ComposeError,
     Contributions,
@@ -399,8 +400,18 @@ def _reason(
         return "" if pki.from_pem(served["chain"]) == pki.from_pem(file.chain) else "the file is another"
     if item["elsewhere"] and not pki.is_stand_in(served["chain"]):
         return pki.why_stand_in(served["chain"])
-    conditions = (item["names"], item["key_type"], item["renew_days"], item["calls"])
-    return pki.why_renew(served["chain"], authority, *conditions)
+    names = [*item["names"], *_former_link(item["names"], served["chain"])]
+    return pki.why_renew(served["chain"], authority, names, item["key_type"], item["renew_days"], item["calls"])
+
+
+def _former_link(names: t.Collection[str], chain: str) -> list[str]:
+    """Return the name of a host's links that it has no more, where its certificate has it still.
+
+    It is no reason for a new certificate: links go when the programs that ask through them have been changed, and the
+    other ends verify this name until then. The next certificate has it no more.
+    """
+    known = {name for certificate in pki.from_pem(chain)[:1] for name in pki.names_of(certificate)}
+    return sorted({f"{name}.{DOMAIN}" for name in names} & known - set(names))
 
 
 def _new_keys(

@@ -198,6 +198,21 @@ def test_a_renewal_keeps_the_key_and_another_type_makes_a_new_one(lab: Lab) -> N
     assert len(os.listdir(Path(lab.store.folder, ".generations"))) == 2
 
 
+def test_a_host_whose_last_link_goes_keeps_the_name_of_its_links_until_the_next_renewal(lab: Lab) -> None:
+    """Its links go at the end of the run, and until then the hosts at their other ends verify this name."""
+    functions = ["mail", "mail_mx", "mail_submission", "mail_store"]
+    linked = {HOST: HostInput(functions), "filter.example.org": HostInput(["mail", "mail_filter"])}
+    alone = {HOST: HostInput([*functions, "mail_filter"])}
+    lab.run(hosts=alone)
+    assert "is for mx.example.org, localhost" in lab.run(hosts=linked)["actions"][0], "a host that gets links needs it"
+    before = lab.text("internal", "chain.pem")
+    assert f"{HOST}.link.internal" in pki.names_of(lab.leaf("internal"))
+    assert not lab.run(hosts=alone)["changed"]
+    assert lab.text("internal", "chain.pem") == before
+    lab.run(hosts=alone, mail_certificates_days=900, mail_certificates_renew_days=800)
+    assert f"{HOST}.link.internal" not in pki.names_of(lab.leaf("internal"))
+
+
 def test_what_left_the_inventory_leaves_the_host(lab: Lab) -> None:
     lab.run(mail_certificates={"sni": {}})
     assert lab.run(check_mode=True)["actions"] == ["would remove certificate sni"]
