@@ -26,10 +26,10 @@ _MOST = 8  # addresses
 _NONE_OF_THIS_KIND = re.compile(r"SSL alert number (?:40|71)\b")  # handshake_failure, insufficient_security
 
 
-def chains(port: int = PORT, addresses: list[str] | None = None) -> list[str]:
+def chains(port: int = PORT, addresses: list[str] | None = None) -> list[str] | None:
     """Return the chains in PEM, leaf first, that servers are shown which send mail to this host; each once.
 
-    Nothing where an address shows one certificate, and it is not clear whether it has another: records that name some
+    None where an address shows one certificate, and it is not clear whether it has another: records that name some
     of the keys alone would stop mail.
     """
     name = _name()
@@ -43,7 +43,7 @@ def chains(port: int = PORT, addresses: list[str] | None = None) -> list[str]:
             for chain, (_text, errors) in zip(said, answers, strict=True)
         ]
         if any(said) and not all(clear):
-            return []
+            return None
         shown += filter(None, said)
     return list(dict.fromkeys("".join(map(ssl.DER_cert_to_PEM_cert, chain)) for chain in shown))
 

@@ -70,7 +70,7 @@ def dns_warnings(site: Site) -> Iterator[str]:
             why = (
                 "its port 25 shows no certificate"
                 if host.inventory_name in site.port_25
-                else "it was not asked; postamt.mail.dns does so"
+                else "not all its keys are known; postamt.mail.dns asks for them"
             )
             what = "name the former keys" if _told(site, host) else "name no key"
             yield f"the zones {what} of {host.name} (TLSA), since {why}: its records in the DNS stay as they are"

@@ -77,7 +77,7 @@ def test_a_certificate_of_each_kind_is_seen(tmp_path: Path) -> None:
     first.write_text(first.read_text() + issuer.read_text())
     second, second_key = issue(tmp_path, "second", 30, *san, "-pkeyopt", "ec_paramgen_curve:P-256", key="ec")
     with Smtp([(first, first_key), (second, second_key)]).running() as port:
-        found = exchanger.chains(port, ["127.0.0.1", "127.0.0.1"])
+        found = exchanger.chains(port, ["127.0.0.1", "127.0.0.1"]) or []
     assert sorted(map(len, map(pki.from_pem, found))) == [1, 2]
     shown = stored_tlsa.shown(found)
     assert {one.key_digest for one in shown} == {digest(first_key), digest(second_key)}
@@ -87,7 +87,7 @@ def test_a_certificate_of_each_kind_is_seen(tmp_path: Path) -> None:
 def test_one_certificate_is_seen_once(tmp_path: Path) -> None:
     pair = issue(tmp_path, "only")
     with Smtp([pair]).running() as port:
-        assert len(exchanger.chains(port, ["127.0.0.1"])) == 1
+        assert len(exchanger.chains(port, ["127.0.0.1"]) or []) == 1
 
 
 def test_who_may_have_another_certificate_is_not_known(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_who_may_have_another_certificate_is_not_known(tmp_path: Path) -> None:
     with Smtp(
         [issuer, issue(tmp_path, "second", 30, "-pkeyopt", "ec_paramgen_curve:P-256", key="ec")]
     ).running() as port:
-        assert len(exchanger.chains(port, ["127.0.0.1"])) == 2
+        assert len(exchanger.chains(port, ["127.0.0.1"]) or []) == 2
     both = [issuer, (tmp_path / "second.pem", tmp_path / "second.key")]
     with Smtp(both, clients=1).running() as port:
-        assert exchanger.chains(port, ["127.0.0.1"]) == []
+        assert exchanger.chains(port, ["127.0.0.1"]) is None
 
 
 def test_who_shows_nothing_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,10 +72,10 @@ def test_a_host_of_a_domains_own_name_is_in_its_zone() -> None:
 def test_who_was_not_asked_or_shows_nothing_is_told() -> None:
     site = site_of()
     site.port_25 = {MX2: []}
-    stay = ": its records in the DNS stay as they are"
+    ask, stay = "postamt.mail.dns asks for them", ": its records in the DNS stay as they are"
     assert records(site) == []
     assert list(tlsa.dns_warnings(site)) == [
-        f"the zones name no key of {MX1} (TLSA), since it was not asked; postamt.mail.dns does so{stay}",
+        f"the zones name no key of {MX1} (TLSA), since not all its keys are known; {ask}{stay}",
         f"the zones name no key of {MX2} (TLSA), since its port 25 shows no certificate{stay}",
     ]
 
@@ -84,7 +84,7 @@ def test_the_zone_of_who_was_not_asked_has_what_it_had() -> None:
     site = site_of()
     site.port_25, site.tlsa = {}, {MX1: Known(told=frozenset([NEXT]))}
     assert records(site) == [f"_25._tcp.{MX1} 3 1 1 {NEXT}"]
-    assert list(tlsa.dns_warnings(site))[0].startswith(f"the zones name the former keys of {MX1} (TLSA), since it was")
+    assert list(tlsa.dns_warnings(site))[0].startswith(f"the zones name the former keys of {MX1} (TLSA), since not")
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_nobody_is_blamed_for_what_is_not_known() -> None:
     site = site_of(FIRST)
     site.port_25 = {}
     (said,) = told(site, Dns(OLD), serious=False)
-    assert said == f"{NAME} was not asked for its key, so its TLSA records could not be checked"
+    assert said == f"not all keys of {NAME} are known, so its TLSA records could not be checked"
     ask = Dns()
     ask.answers[OWNER, "TLSA"] = Answer(OWNER, "TLSA", "unknown", why="SERVFAIL")
     assert told(site_of(FIRST), ask, serious=True) == []
