@@ -124,7 +124,7 @@ notes:
   type: dict
 chains:
   description: The certificates that port 25 shows, each with its chain, in PEM.
-  returned: if O(port_25) is true
+  returned: if O(port_25) is true, and it was clear which certificates there are
   type: list
   elements: str
 seen:

@@ -24,6 +24,6 @@ def as_left() -> dict[str, Any]:
 def apply(module: AnsibleModule) -> None:
     """Return the look; ends the module. The request's `settled` asks for more than what the host is like."""
     more = as_left() if module.params["request"].get("settled") else {}
-    if module.params["port_25"]:
-        more["chains"] = exchanger.chains()
+    if module.params["port_25"] and (chains := exchanger.chains()) is not None:
+        more["chains"] = chains
     module.exit_json(changed=False, look=host.look(module), **more)

@@ -23,15 +23,29 @@ _KINDS = (
 )
 _SILENCE = 15.0  # seconds in which a port answers
 _MOST = 8  # addresses
+_NONE_OF_THIS_KIND = re.compile(r"SSL alert number (?:40|71)\b")  # handshake_failure, insufficient_security
 
 
-def chains(port: int = PORT, addresses: list[str] | None = None) -> list[str]:
-    """Return the chains in PEM, leaf first, that servers are shown which send mail to this host; each once."""
+def chains(port: int = PORT, addresses: list[str] | None = None) -> list[str] | None:
+    """Return the chains in PEM, leaf first, that servers are shown which send mail to this host; each once.
+
+    None where an address shows one certificate, and it is not clear whether it has another: records that name some
+    of the keys alone would stop mail.
+    """
     name = _name()
     found = listening(port) if addresses is None else addresses
-    clients = [_client(address, port, kind, name) for address in found[:_MOST] for kind in _KINDS]
-    said = [chain_of(_answer(client)) for client in clients]
-    return list(dict.fromkeys("".join(map(ssl.DER_cert_to_PEM_cert, chain)) for chain in said if chain))
+    clients = [[_client(address, port, kind, name) for kind in _KINDS] for address in found[:_MOST]]
+    shown: list[list[bytes]] = []
+    for answers in [[_answer(client) for client in both] for both in clients]:
+        said = [chain_of(text) for text, _errors in answers]
+        clear = [
+            bool(chain or _NONE_OF_THIS_KIND.search(errors))
+            for chain, (_text, errors) in zip(said, answers, strict=True)
+        ]
+        if any(said) and not all(clear):
+            return None
+        shown += filter(None, said)
+    return list(dict.fromkeys("".join(map(ssl.DER_cert_to_PEM_cert, chain)) for chain in shown))
 
 
 def _name() -> str:
@@ -48,14 +62,15 @@ def _client(address: str, port: int, kind: str, name: str) -> subprocess.Popen[b
     command = ["timeout", "20", "openssl", "s_client", *TRUSTING_NOBODY, "-showcerts", "-connect", where]
     command += ["-starttls", "smtp", "-name", "localhost", "-sigalgs", kind]
     command += ["-servername", name] if name else ["-noservername"]
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, env=commands.ENVIRONMENT)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, env=commands.ENVIRONMENT)
 
 
-def _answer(client: subprocess.Popen[bytes]) -> str:
+def _answer(client: subprocess.Popen[bytes]) -> tuple[str, str]:
+    """Return what a client prints, and its errors."""
     try:
-        said = client.communicate(timeout=_SILENCE)[0]
+        said, errors = client.communicate(timeout=_SILENCE)
     except subprocess.TimeoutExpired:
         client.terminate()
-        said = client.communicate()[0]
-    return said.decode("ascii", "replace")
+        said, errors = client.communicate()
+    return said.decode("ascii", "replace"), errors.decode("ascii", "replace")

@@ -77,13 +77,16 @@ class Known:
         return bool(self.told or self.shown)
 
     def usable_from(self, digest: str) -> int | None:
-        """Return when every resolver knows the record of a key; None where the DNS did not have it."""
-        since = self.shown.get(digest)
+        """Return when every resolver knows the record of a key; None where the DNS or the zone did not have it.
+
+        What the DNS had may come from a resolver that remembers it after it has left the zone.
+        """
+        since = self.shown.get(digest) if digest in self.told else None
         return None if since is None else since + 2 * self.ttl
 
     def usable(self, now: float) -> list[str]:
         """Return the keys that an exchanger may take."""
-        return sorted(digest for digest in self.shown if now >= t.cast(int, self.usable_from(digest)))
+        return sorted(one for one in self.told if (begin := self.usable_from(one)) is not None and now >= begin)
 
 
 def owner(host_name: str) -> str:

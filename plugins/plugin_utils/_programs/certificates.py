@@ -329,6 +329,7 @@ def provision(
             return installed
         reloaded = installed.get("reloaded", [])
         warnings += [f"{left}; the role of that program tries again" for left in installed.get("left", [])]
+    warnings += _lost_keys(plan_, chains, seen["served"])
     actions = (
         [f"{would}{'make' if would else 'made'} the site's CA in {state.folder}"] if made or authority is None else []
     )
@@ -434,6 +435,22 @@ def _new_keys(
                 f"mail_certificates.{name}.key_type means a new key, which `postamt-certificates next-key "
                 f"--type {kinds[name]}` makes on the host. {_ANNOUNCE}"
             )
+    return found
+
+
+def _lost_keys(plan_: Plan, chains: Mapping[str, str], served: Mapping[str, t.Any]) -> list[str]:
+    """Return which certificates have another key, since the host has lost the one that other servers know (TLSA)."""
+    found = []
+    for name in sorted(set(chains) & set(plan_.get("next_keys", {}))):
+        before = served.get(name)
+        digest = pki.key_digest(chains[name])
+        kept = pki.key_digest(before["chain"]) if before else ""
+        if (before and before["matches"]) or (digest and digest in (kept, *plan_["next_keys"][name])):
+            continue
+        found.append(
+            f"this host has lost the key of certificate {name}, and the DNS may still name that key (mail_tlsa): other "
+            "servers that verify it send no mail to this host. Run postamt.mail.dns now, and publish what it says"
+        )
     return found
 
 

@@ -155,8 +155,10 @@ class Push:
                 for record, data in self._of(self._ours, owner, kind).items()
                 if self._server.key(data) in known and self._server.key(data) not in keys
             }
-            if (kind in ("A", "AAAA") and owner in self._kept) or (kind == "TLSA" and owner in self._kept_tlsa):
+            if kind in ("A", "AAAA") and owner in self._kept:
                 former = {}
+            if kind == "TLSA" and owner in self._kept_tlsa:
+                add = former = {}
             if former and not wanted and not self._may_go(owner):
                 self._staying.add(owner)
                 former = {}

@@ -48,7 +48,7 @@ def _of_host(site: Site, host: Host, ask: Ask) -> Iterator[Finding]:
         return
     shown = site.port_25.get(host.inventory_name)
     if shown is None:
-        yield Finding(f"{host.name} was not asked for its key, so its TLSA records could not be checked", serious=False)
+        yield Finding(f"not all keys of {host.name} are known, so its TLSA records could not be checked", serious=False)
         return
     strange = sorted({one.key_digest for one in shown if not any(map(one.fits, records))})
     if len(strange) == len({one.key_digest for one in shown}):

@@ -35,6 +35,7 @@ COMMON_NAME_LENGTH = 64  # RFC 5280, ub-common-name
 KEY_WORDS = {"ec": "EC P-256", "rsa": "RSA 3072"}  # what a host makes
 
 Certificates = list["x509.Certificate"]
+_VERSION = 0xA0  # tag of the first element of a certificate, which may be missing (RFC 5280, 4.1)
 _BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -64,9 +65,26 @@ def der(certificate: x509.Certificate) -> bytes:
 
 
 def key_der(certificate: x509.Certificate) -> bytes:
-    """Return a certificate's public key (SubjectPublicKeyInfo)."""
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return certificate.public_key().public_bytes(serialization.Encoding.DER, form)
+    """Return a certificate's public key (SubjectPublicKeyInfo) as it stands there.
+
+    The library would write some in another form, with another digest: RSA-PSS as RSA, compressed points as others.
+    """
+    whole = certificate.tbs_certificate_bytes
+    at = _part(whole, 0)[0]
+    if whole[at] == _VERSION:
+        at = _part(whole, at)[1]
+    for _before in ("serial number", "signature", "issuer", "validity", "subject"):
+        at = _part(whole, at)[1]
+    return whole[at : _part(whole, at)[1]]
+
+
+def _part(data: bytes, at: int) -> tuple[int, int]:
+    """Return where the content of an element in DER begins and ends; the library has read all of it before."""
+    size, begin = data[at + 1], at + 2
+    if size & 0x80:
+        begin += size & 0x7F
+        size = int.from_bytes(data[at + 2 : begin], "big")
+    return begin, begin + size
 
 
 def blocks(text: str) -> list[str]:

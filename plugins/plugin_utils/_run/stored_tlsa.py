@@ -61,10 +61,12 @@ def after(before: Known, told: t.Collection[str] | None, answer: Answer, ttl: in
     """
     kept = before.told if told is None else frozenset(told)
     longest = max(before.ttl, ttl, answer.ttl)
+    # What comes into the zone counts anew: a resolver may remember what was there before.
+    shown_ = {one: now if one in kept - before.told else since for one, since in before.shown.items()}
     if answer.status == "unknown":
-        return Known(kept, before.shown, longest)
+        return Known(kept, shown_, longest)
     there = sorted(set(filter(None, map(exchangers.digest_of, map(exchangers.canonical, answer.values)))))
-    return Known(kept, {one: before.shown.get(one, now) for one in there}, longest)
+    return Known(kept, {one: shown_.get(one, now) for one in there}, longest)
 
 
 def remember(state: State, change: Callable[[dict[str, Known]], dict[str, Known]]) -> dict[str, Known]:

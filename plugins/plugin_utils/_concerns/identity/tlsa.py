@@ -46,8 +46,14 @@ def dns(site: Site, domain: str) -> Iterator[Record]:
 
 
 def _records(site: Site, host: Host) -> Iterator[Record]:
-    for digest in _exchanger_keys.wanted(site, host) or ():
+    digests = _exchanger_keys.wanted(site, host)
+    for digest in sorted(_told(site, host)) if digests is None else digests:
         yield Record(exchangers.owner(str(host.name)), "TLSA", exchangers.data(digest))
+
+
+def _told(site: Site, host: Host) -> frozenset[str]:
+    """Return the digests of the keys that the zone had the last time that the host's key was known."""
+    return site.tlsa.get(str(host.name), Known()).told
 
 
 def _is_within(host: Host, domain: str) -> bool:
@@ -64,9 +70,10 @@ def dns_warnings(site: Site) -> Iterator[str]:
             why = (
                 "its port 25 shows no certificate"
                 if host.inventory_name in site.port_25
-                else "it was not asked; postamt.mail.dns does so"
+                else "not all its keys are known; postamt.mail.dns asks for them"
             )
-            yield f"the zones name no key of {host.name} (TLSA), since {why}: its records in the DNS stay as they are"
+            what = "name the former keys" if _told(site, host) else "name no key"
+            yield f"the zones {what} of {host.name} (TLSA), since {why}: its records in the DNS stay as they are"
         elif not digests:
             yield (
                 f"{host.name} has no TLSA record yet, since its certificate is a stand-in: when its own has come, run "

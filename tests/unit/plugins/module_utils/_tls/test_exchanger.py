@@ -20,13 +20,17 @@ from ansible_collections.postamt.mail.tests.lib.openssl import issue, run
 
 
 class Smtp:
-    """A server that greets, takes STARTTLS, and shows certificates; silent: it never greets."""
+    """A server that greets, takes STARTTLS, and shows certificates.
 
-    def __init__(self, pairs: list[tuple[Path, Path]], silent: bool = False) -> None:
+    silent: it never greets. clients: so many it takes, and refuses later ones.
+    """
+
+    def __init__(self, pairs: list[tuple[Path, Path]], silent: bool = False, clients: int = 1000) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         for chain, key in pairs:
             self.context.load_cert_chain(chain, key)
         self.silent = silent
+        self.clients = clients
 
     @contextlib.contextmanager
     def running(self) -> Iterator[int]:
@@ -45,6 +49,10 @@ class Smtp:
         with client, contextlib.suppress(OSError):
             if self.silent:
                 client.recv(1)
+                return
+            self.clients -= 1
+            if self.clients < 0:
+                client.sendall(b"421 4.7.0 mail.example.org too many connections\r\n")
                 return
             client.sendall(b"220 mail.example.org ESMTP\r\n")
             client.recv(500)
@@ -69,7 +77,7 @@ def test_a_certificate_of_each_kind_is_seen(tmp_path: Path) -> None:
     first.write_text(first.read_text() + issuer.read_text())
     second, second_key = issue(tmp_path, "second", 30, *san, "-pkeyopt", "ec_paramgen_curve:P-256", key="ec")
     with Smtp([(first, first_key), (second, second_key)]).running() as port:
-        found = exchanger.chains(port, ["127.0.0.1", "127.0.0.1"])
+        found = exchanger.chains(port, ["127.0.0.1", "127.0.0.1"]) or []
     assert sorted(map(len, map(pki.from_pem, found))) == [1, 2]
     shown = stored_tlsa.shown(found)
     assert {one.key_digest for one in shown} == {digest(first_key), digest(second_key)}
@@ -79,7 +87,18 @@ def test_a_certificate_of_each_kind_is_seen(tmp_path: Path) -> None:
 def test_one_certificate_is_seen_once(tmp_path: Path) -> None:
     pair = issue(tmp_path, "only")
     with Smtp([pair]).running() as port:
-        assert len(exchanger.chains(port, ["127.0.0.1"])) == 1
+        assert len(exchanger.chains(port, ["127.0.0.1"]) or []) == 1
+
+
+def test_who_may_have_another_certificate_is_not_known(tmp_path: Path) -> None:
+    issuer = issue(tmp_path, "first")
+    with Smtp(
+        [issuer, issue(tmp_path, "second", 30, "-pkeyopt", "ec_paramgen_curve:P-256", key="ec")]
+    ).running() as port:
+        assert len(exchanger.chains(port, ["127.0.0.1"]) or []) == 2
+    both = [issuer, (tmp_path / "second.pem", tmp_path / "second.key")]
+    with Smtp(both, clients=1).running() as port:
+        assert exchanger.chains(port, ["127.0.0.1"]) is None
 
 
 def test_who_shows_nothing_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

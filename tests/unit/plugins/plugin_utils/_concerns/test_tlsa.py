@@ -72,12 +72,19 @@ def test_a_host_of_a_domains_own_name_is_in_its_zone() -> None:
 def test_who_was_not_asked_or_shows_nothing_is_told() -> None:
     site = site_of()
     site.port_25 = {MX2: []}
-    stay = ": its records in the DNS stay as they are"
+    ask, stay = "postamt.mail.dns asks for them", ": its records in the DNS stay as they are"
     assert records(site) == []
     assert list(tlsa.dns_warnings(site)) == [
-        f"the zones name no key of {MX1} (TLSA), since it was not asked; postamt.mail.dns does so{stay}",
+        f"the zones name no key of {MX1} (TLSA), since not all its keys are known; {ask}{stay}",
         f"the zones name no key of {MX2} (TLSA), since its port 25 shows no certificate{stay}",
     ]
+
+
+def test_the_zone_of_who_was_not_asked_has_what_it_had() -> None:
+    site = site_of()
+    site.port_25, site.tlsa = {}, {MX1: Known(told=frozenset([NEXT]))}
+    assert records(site) == [f"_25._tcp.{MX1} 3 1 1 {NEXT}"]
+    assert list(tlsa.dns_warnings(site))[0].startswith(f"the zones name the former keys of {MX1} (TLSA), since not")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +110,7 @@ def test_a_host_whose_key_others_may_know_takes_only_what_they_know() -> None:
     now = int(time.time())
     site.tlsa = {
         MX1: Known(told=frozenset([NEXT])),
-        MX2: Known(shown={NEXT: now - 1000, "a" * 64: now - 400}, ttl=300),
+        MX2: Known(frozenset([NEXT, "a" * 64]), {NEXT: now - 1000, "a" * 64: now - 400}, 300),
         STORE: Known(told=frozenset([NEXT])),
     }
     assert [bound(site, name) for name in HOSTS] == [{"public": []}, {"public": [NEXT]}, None]

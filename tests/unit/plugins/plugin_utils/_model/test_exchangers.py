@@ -51,11 +51,13 @@ def test_spelling_does_not_count() -> None:
 
 
 def test_a_key_may_be_taken_after_two_ttls() -> None:
-    known = Known(shown={"a": 1000, "b": 2000}, ttl=300)
+    known = Known(told=frozenset("abc"), shown={"a": 1000, "b": 2000}, ttl=300)
     assert known.usable(1599) == []
     assert known.usable(1600) == ["a"]
     assert known.usable(2600) == ["a", "b"]
     assert known.usable_from("c") is None
+    left = Known(told=frozenset("a"), shown=known.shown, ttl=300)  # a resolver still remembers b
+    assert left.usable(2600) == ["a"] and left.usable_from("b") is None
     assert known.is_bound and Known(told=frozenset("a")).is_bound and not Known().is_bound
 
 

@@ -559,5 +559,20 @@ def test_a_file_with_another_key_waits(bound: Bound, files: dict[str, str]) -> N
 
 def test_a_lost_key_is_replaced(bound: Bound) -> None:
     Path(bound.lab.store.folder, "public", "key.pem").unlink()
-    assert bound.run()["changed"]
+    for check_mode in (True, False):
+        said = bound.run(check_mode=check_mode)
+        (warning,) = said["warnings"]
+        assert said["changed"] and warning.startswith("this host has lost the key of certificate public, and the DNS")
+    assert bound.run()["warnings"] == []
     assert bound.lab.store.matches(f"{bound.lab.store.folder}/public")
+
+
+def test_a_new_host_has_lost_its_key_unless_it_brings_one_that_others_know(
+    bound: Bound, files: dict[str, str], tmp_path: Path
+) -> None:
+    said: dict[str, t.Any] = {"mail_certificates": {"public": files}}
+    bound.given = certificates.supplied(plan(**said), read)
+    digest = pki.key_digest(bound.given["public"].chain)
+    Path(bound.lab.store.folder, "public").unlink()
+    assert "has lost the key of certificate public" in " ".join(bound.run(check_mode=True, **said)["warnings"])
+    assert "has lost" not in " ".join(bound.run(digest, **said)["warnings"])

@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose import compose, zone
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.dns_records import Record
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.dkim_keys import DomainKeys, new_set
-from ansible_collections.postamt.mail.plugins.plugin_utils._model.exchangers import Certificate, Shown
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.exchangers import Certificate, Known, Shown
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import HostInput
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.parse import parse_site
 from ansible_collections.postamt.mail.plugins.plugin_utils._model.schema import SiteError
@@ -118,6 +118,10 @@ def test_keys_of_an_exchanger_stay_unless_others_are_known(tmp_path: Path) -> No
         old = f"3 1 1 {first.key_digest}"
         assert sent({NAME: [first]}) == [old]
         assert sent({NAME: []}) == sent({}) == [old]
+        unasked = site(server, mail_tlsa=True)
+        unasked.tlsa = {NAME: Known(told=frozenset([second.key_digest]))}
+        push(unasked, tmp_path)
+        assert server.texts(owner, "TLSA") == [old]
         assert len(sent({NAME: [first]}, mail_tlsa_next=[second.key_digest])) == 2
         assert sent({NAME: [second]}) == [f"3 1 1 {second.key_digest}"]
         push(site(server), tmp_path)  # mail_tlsa is false

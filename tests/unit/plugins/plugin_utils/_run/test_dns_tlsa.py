@@ -90,7 +90,7 @@ def test_nobody_is_blamed_for_what_is_not_known() -> None:
     site = site_of(FIRST)
     site.port_25 = {}
     (said,) = told(site, Dns(OLD), serious=False)
-    assert said == f"{NAME} was not asked for its key, so its TLSA records could not be checked"
+    assert said == f"not all keys of {NAME} are known, so its TLSA records could not be checked"
     ask = Dns()
     ask.answers[OWNER, "TLSA"] = Answer(OWNER, "TLSA", "unknown", why="SERVFAIL")
     assert told(site_of(FIRST), ask, serious=True) == []
@@ -122,7 +122,7 @@ def test_when_the_next_key_may_be_used_is_said() -> None:
         first == f"next key {digest}: the DNS has no TLSA record of it for {NAME} yet: publish it, and run this again"
     )
     assert second == f"next key {FIRST.key_digest}: {NAME} shows it: remove it from mail_tlsa_next"
-    site.tlsa = {NAME: Known(shown={digest: 0}, ttl=43200)}
+    site.tlsa = {NAME: Known(frozenset([digest]), {digest: 0}, 43200)}
     assert dns_tlsa.next_keys(site, 5)[0].endswith(
         f"may still know older TLSA records of {NAME}: wait until 1970-01-02 00:00 UTC"
     )

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import os
 import ssl
 import threading
@@ -15,6 +16,7 @@ import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.postamt.mail.plugins.plugin_utils._run import pki
 from ansible_collections.postamt.mail.plugins.plugin_utils._run.state import State, StateError
+from ansible_collections.postamt.mail.tests.lib.openssl import run
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -226,3 +228,33 @@ def test_why_a_certificate_is_renewed(authority: pki.Authority) -> None:
     assert why(renew_days=40).startswith("the one there expires on 20")
     other = pki.make_authority("x.example.org", DOMAINS)
     assert why(authority=other).startswith("the one there was issued by CA of mail.")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
+        ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
+        ("-algorithm", "RSA-PSS", "-pkeyopt", "rsa_keygen_bits:2048"),
+        ("-algorithm", "ED25519"),
+        (),
+    ],
+)
+def test_a_key_has_the_digest_that_other_servers_reckon(key: tuple[str, ...], tmp_path: Path) -> None:
+    private, chain, public = (str(tmp_path / name) for name in ("key.pem", "chain.pem", "public.der"))
+    if key:
+        assert run(["openssl", "genpkey", *key, "-out", private])[0] == 0
+    else:  # a point in the compressed form
+        assert (
+            run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", f"{private}.first"])[0] == 0
+        )
+        form = ["-conv_form", "compressed"]
+        assert run(["openssl", "ec", "-in", f"{private}.first", *form, "-out", private])[0] == 0
+    assert run(["openssl", "req", "-x509", "-new", "-key", private, "-subj", f"/CN={'x' * 64}", "-out", chain])[0] == 0
+    code, text, _errors = run(["openssl", "x509", "-in", chain, "-noout", "-pubkey"])
+    Path(tmp_path, "public.pem").write_text(text)
+    assert code == 0
+    assert (
+        run(["openssl", "pkey", "-pubin", "-in", f"{tmp_path}/public.pem", "-outform", "DER", "-out", public])[0] == 0
+    )
+    assert pki.key_digest(Path(chain).read_text()) == hashlib.sha256(Path(public).read_bytes()).hexdigest()

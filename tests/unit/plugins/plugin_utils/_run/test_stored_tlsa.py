@@ -37,6 +37,15 @@ def test_what_has_gone_counts_anew_and_what_nobody_could_say_changes_nothing() -
     assert stored_tlsa.after(gone, None, found(A), 60, 3000).shown == {A: 3000}
 
 
+def test_what_left_the_zone_and_comes_back_counts_anew() -> None:
+    both = Known(frozenset([A, B]), {A: 1000, B: 1000}, 60)
+    left = stored_tlsa.after(both, [A], found(A, B), 60, 2000)  # by a resolver that remembers B
+    assert left.usable(3000) == [A]
+    nobody = Answer(OWNER, "TLSA", "unknown")
+    back = stored_tlsa.after(stored_tlsa.after(left, [A, B], nobody, 60, 3000), [A, B], found(A, B), 60, 3000)
+    assert back.shown == {A: 1000, B: 3000}
+
+
 def test_records_of_other_forms_are_no_keys() -> None:
     answer = Answer(OWNER, "TLSA", "found", (f"2 1 1 {A}", f"3 1 1 {B.upper()}", "3 1 1 zz"))
     assert stored_tlsa.after(Known(), [], answer, 60, 1).shown == {B: 1}
