@@ -9,6 +9,7 @@ import typing as t
 from collections.abc import Iterable, Mapping
 
 from ansible_collections.postamt.mail.plugins.plugin_utils._compose.plan import File, HealthCheck
+from ansible_collections.postamt.mail.plugins.plugin_utils._model.host import Host
 
 Mail = t.Literal["world", "users", "hosts"]  # from whom it comes: any server, a login, programs of the site's hosts
 Value = str | int | bool | list[str] | None
@@ -159,6 +160,15 @@ class Postfix:
     packages: Iterable[str] = ()
     checks: Iterable[HealthCheck] = ()
     secrets: Iterable[str] = ()  # what no log, diff or result may show
+
+
+def tls_for_all_mail(host: Host) -> dict[str, Value]:
+    """Return what keeps a host's way out verified, and its password from a false server, whatever a message says.
+
+    From 3.10 on, Postfix verifies no server for a message with TLS-Required: No (RFC 8689), and yet logs in there.
+    That header is for policies of receivers; this way is the administrator's.
+    """
+    return {"tls_required_enable": False} if host.version("postfix") >= (3, 10) else {}
 
 
 def table(name: str, kind: str) -> str:

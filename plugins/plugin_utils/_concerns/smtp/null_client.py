@@ -25,6 +25,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_pa
     Service,
     Table,
     table,
+    tls_for_all_mail,
 )
 
 EVERYWHERE = ("postfix",)  # hosts that hand their mail on have it too
@@ -89,6 +90,7 @@ def _login(site: Site, host: Host) -> Postfix:
         parameters={
             "relayhost": hops,
             "smtp_tls_security_level": "secure",
+            **tls_for_all_mail(host),
             "smtp_tls_secure_cert_match": ["nexthop", str(site.server_name)],
             "smtp_tls_mandatory_protocols": ">=TLSv1.2",
             # The site's CA, and those that the host trusts, whoever has issued the public certificate.

@@ -21,6 +21,7 @@ from ansible_collections.postamt.mail.plugins.plugin_utils._programs._postfix_pa
     Table,
     Value,
     table,
+    tls_for_all_mail,
 )
 
 _TLS_AT_ONCE = 465
@@ -70,7 +71,7 @@ def postfix(site: Site, host: Host) -> Postfix | None:
     hop = f"[{relay.host}]:{relay.port}"
     # A policy for this hop alone: mail to other hops (gateway) keeps its own level.
     level = "verify match=hostname" if relay.tls == "verify" else "encrypt"
-    parameters: dict[str, t.Any] = {"relayhost": hop}
+    parameters: dict[str, t.Any] = {"relayhost": hop, **tls_for_all_mail(host)}
     lists = {"smtp_tls_policy_maps": {"relay": [table("relayhost_tls", "lmdb")]}}
     tables = {"relayhost_tls": Table("lmdb", {hop: level})}
     services: dict[str, Service] = {}
