@@ -54,6 +54,10 @@ FOLDER = f"{CHROOT}/tlsrpt"  # only the daemon and Postfix may enter
 SOCKET = f"{FOLDER}/socket"
 _NEEDED = rf"{PACKAGE}/\w+\.py|{PACKAGE}-[\d.]+\.dist-info/entry_points\.txt"  # by the last, it finds its parts
 _STORE = f"sqlite://{STATE}/collectd.sqlite"
+# What a stranger's domain says, 90 kB and more with each connection, is written four times. Beyond this size,
+# tlsrpt-collectd leaves out what does not fit, and goes on. With four times as much, tlsrpt-fetcher lacks memory.
+_MOST_COUNTED = "64M"
+_KEPT = 3  # days
 _SPREAD = 4 * 3600  # seconds after midnight UTC within which reports leave, so that a reader does not get all at once
 PROGRAM = Program(
     title="tlsrpt-reporter",
@@ -153,6 +157,7 @@ def configuration(sender: str) -> str:
         "tlsrpt_fetcher": {"storage": _STORE},
         "tlsrpt_reportd": {
             "dbname": f"{STATE}/reportd.sqlite",
+            "keep_days": _KEPT,
             "fetchers": fetch,
             "organization_name": sender.rpartition("@")[2],
             "contact_info": sender,
@@ -186,6 +191,7 @@ ExecStart=/usr/bin/python3 -P -B -m {PACKAGE}.tlsrpt_collectd --config_file {CON
 {_shared()}
 Restart=always
 RestartSec=1
+LimitFSIZE={_MOST_COUNTED}
 MemoryMax=256M
 {limits}
 [Install]

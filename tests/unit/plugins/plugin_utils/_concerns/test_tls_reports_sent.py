@@ -124,6 +124,14 @@ def test_what_is_refused(said: dict[str, Any], why: str) -> None:
     assert why in str(refused.value)
 
 
+def test_what_strangers_say_fills_no_disk() -> None:
+    """A file that grew beyond what systemd allows costs tlsrpt-collectd a few counts, and not itself (tried)."""
+    found = plan(site_of())
+    unit = content(found, f"/etc/systemd/system/{tlsrpt_reporter.COUNTS}.service")
+    assert "\nLimitFSIZE=64M\n" in unit
+    assert "\nkeep_days = 3\n" in content(found, tlsrpt_reporter.CONFIGURATION)
+
+
 def packed(**files: str) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
