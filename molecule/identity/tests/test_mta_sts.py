@@ -47,7 +47,7 @@ postconf -e myhostname=other.example.net "mydestination = $(postconf -h mydestin
 newaliases
 systemctl restart postfix
 """
-READER = "reports@example.test"
+READER = "lists@example.test"
 # To whom domains want their reports sent; the second one is up to no good
 READERS = {
     "enforce.example": f"mailto:{READER},mailto:tls@none.example",
@@ -98,8 +98,9 @@ def server(domain: str) -> str:
 def zones(site: Site, pin: str) -> dict[str, str]:
     """Return the zones of SERVERS; pin: of the key of UNTRUSTED."""
     wrong = f"3 1 1 {'ab' * 32}"
-    tlsa = {"right": f"3 1 1 {pin}", "wrong": wrong, "unsigned": wrong, "unusable": wrong.replace("3 1 1", "1 1 1"),
-            "broken": wrong, "forged": wrong}  # fmt: skip
+    tlsa = {f"dane-{word}.example": wrong for word in ("wrong", "unsigned", "broken", "forged")}
+    tlsa["dane-right.example"] = f"3 1 1 {pin}"
+    tlsa["dane-unusable.example"] = wrong.replace("3 1 1", "1 1 1")
     found = {"example.test": f'{OWN[0]}. 60 IN A {site.ipv4}\n_mta-sts.example.test. 60 IN TXT "v=STSv1; id=1"\n'}
     found["example.net"] = f"other.example.net. 60 IN A {site.hosts['other.example.net']['lab_ipv4']}\n"
     for domain, address in SERVERS.items():
@@ -111,7 +112,7 @@ def zones(site: Site, pin: str) -> dict[str, str]:
             found[domain] += f'mta-sts.{domain}. 60 IN A {WEB}\n_mta-sts.{domain}. 60 IN TXT "v=STSv1; id=1"\n'
         if domain in READERS:
             found[domain] += f'_smtp._tls.{domain}. 60 IN TXT "v=TLSRPTv1; rua={READERS[domain]}"\n'
-        if data := tlsa.get(domain.removesuffix(".example").removeprefix("dane-")):
+        if data := tlsa.get(domain):
             found[zone] += f"_25._tcp.{mx}. 60 IN TLSA {data}\n"
     return found
 

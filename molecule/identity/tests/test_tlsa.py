@@ -162,6 +162,7 @@ def test_a_key_changes_once_the_dns_has_shown_the_next_one(
     assert f"next key {following}: {NAME} shows it: remove it from mail_tlsa_next" in told
     assert f"{NAME} also has the TLSA record 3 1 1 {before}, which fits no certificate that it shows" in told
     assert report.keys == {following}
+    assert play({**said, **rsa}, tags="certificates").actions == ["wrote /etc/postamt/next-keys.json"]
     assert play({**said, **rsa}, tags="certificates").changed == []
 
 
