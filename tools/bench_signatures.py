@@ -56,8 +56,8 @@ class Asked:
     def check_output(self, command: str, *words: str) -> str:
         return self.host.sh(command % tuple(map(shlex.quote, words)) if words else command)
 
-    def run(self, command: str) -> str:
-        return self.host.sh(f"{{ {command}; }} || true")
+    def run(self, command: str, *words: str) -> str:
+        return self.check_output(f"{{ {command}; }} || true", *words)
 
 
 def trusted_world(server: bench.Host, client: bench.Host) -> dict[str, object]:
@@ -67,7 +67,7 @@ def trusted_world(server: bench.Host, client: bench.Host) -> dict[str, object]:
         DOMAIN: f"v=spf1 ip4:{client.address} -all",
         f"_dmarc.{DOMAIN}": "v=DMARC1; p=reject",
     }
-    return signed_dns.trusting(signed_dns.serve(Asked(server), strangers.zones(said)))  # type: ignore[arg-type]
+    return signed_dns.trusting(signed_dns.serve([Asked(server)], strangers.zones(said)))
 
 
 def sees(server: bench.Host, way: Way, wanted: bool) -> None:

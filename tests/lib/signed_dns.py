@@ -21,7 +21,6 @@ import dns.rdataclass
 import dns.rdataset
 import dns.rdatatype
 import dns.zone
-from ansible_collections.postamt.mail.tests.lib.hosts import Host
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -33,11 +32,7 @@ _FOLDER = "/run/world-dns"
 _UNIT = "world-dns"
 _SOA = f"@ {TTL} IN SOA ns.example. hostmaster.example. 1 3600 600 86400 {TTL}\n@ {TTL} IN NS ns.example.\n"
 _ECDSA = 13  # P-256 with SHA-256 (RFC 6605)
-_SERVER = f"""\
-server:
-    interface: {ADDRESS}
-    access-control: 127.0.0.0/8 allow
-    module-config: "iterator"
+_OPTIONS = """\
     local-zone: "test." nodefault
     username: ""
     chroot: ""
@@ -80,8 +75,22 @@ asyncio.run(main())
 """
 
 
+class Runs(t.Protocol):
+    """What a host has to do for a world (hosts.py)."""
+
+    def run(self, command: str, *args: str) -> object: ...
+
+    def check_output(self, command: str, *args: str) -> str: ...
+
+
+def unbound(address: str, clients: str, *lines: str) -> str:
+    """Return a configuration of Unbound for clients (a network) at an address; lines: further server options."""
+    own = [f"interface: {address}", f"access-control: {clients} allow", *lines]
+    return "\n".join(["server:", *(f"    {line}" for line in own), _OPTIONS])
+
+
 def serve(
-    hosts: Sequence[Host],
+    hosts: Sequence[Runs],
     zones: Mapping[str, str],
     unsigned: Collection[str] = (),
     broken: Collection[str] = (),
@@ -94,7 +103,7 @@ def serve(
     zones whose signatures are no longer valid. forged: by zone, a text in its records, and what a liar says instead of
     it, who has no key. root: who signs the root; somebody new where not said.
     """
-    above, config = _SOA, _SERVER
+    above, config = _SOA, unbound(ADDRESS, "127.0.0.0/8", 'module-config: "iterator"')
     texts = {}
     for name, lines in zones.items():
         zone = dns.zone.from_text(_SOA + lines, f"{name}.", relativize=False, check_origin=False)
@@ -128,7 +137,7 @@ def trusting(anchor: str) -> dict[str, t.Any]:
     return {"mail_resolver_forward": [ADDRESS], "unbound_settings": own}
 
 
-def start(host: Host, delay: float = 0) -> None:
+def start(host: Runs, delay: float = 0) -> None:
     """Have the world answer, anew where it does. delay: seconds by which each answer comes later."""
     stop(host)
     address, options = ADDRESS, ""
@@ -139,7 +148,7 @@ def start(host: Host, delay: float = 0) -> None:
     host.check_output("systemd-run --quiet --unit=%s sh -c %s", _UNIT, command)
 
 
-def stop(host: Host) -> None:
+def stop(host: Runs) -> None:
     """End the world."""
     host.run(f"systemctl stop {_UNIT}; systemctl reset-failed {_UNIT}")
 

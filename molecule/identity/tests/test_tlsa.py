@@ -19,24 +19,7 @@ from ansible_collections.postamt.mail.tests.lib.waiting import within
 NAME, DOMAIN = "mail.example.test", "example.test"
 OWNER = f"_25._tcp.{NAME}"
 RESOLVER = "world-resolver"
-CONFIG = """\
-server:
-    interface: 0.0.0.0
-    access-control: 0.0.0.0/0 allow
-    do-not-query-localhost: no
-    local-zone: "test." nodefault
-    trust-anchor: "%s"
-    username: ""
-    chroot: ""
-    pidfile: ""
-    use-syslog: no
-    do-daemonize: no
-remote-control:
-    control-enable: no
-forward-zone:
-    name: "."
-    forward-addr: 127.0.0.54
-"""
+FORWARD = f'forward-zone:\n    name: "."\n    forward-addr: {signed_dns.ADDRESS}\n'
 
 
 class World:
@@ -48,7 +31,9 @@ class World:
     def publish(self, zone: str, unsigned: bool = False) -> None:
         """Have the DNS answer with the lines of a zone file."""
         anchor = signed_dns.serve([self.other], {DOMAIN: zone}, unsigned=[DOMAIN] if unsigned else [])
-        self.other.check_output("printf %%s %s > /run/resolver.conf", CONFIG % anchor)
+        options = ("do-not-query-localhost: no", f'trust-anchor: "{anchor}"')
+        config = signed_dns.unbound("0.0.0.0", "0.0.0.0/0", *options) + FORWARD
+        self.other.check_output("printf %%s %s > /run/resolver.conf", config)
         self.end_resolver()
         self.other.check_output(f"systemd-run --quiet --unit={RESOLVER} /usr/sbin/unbound -d -c /run/resolver.conf")
         heard = "ss -Hlnu sport = :53 | grep -q 0.0.0.0:53"
