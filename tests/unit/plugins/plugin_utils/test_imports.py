@@ -21,7 +21,10 @@ ABOVE = {
         f"_run.{name}"
         for name in ("accounts_source", "answers", "exchange", "stored_secrets", "values", "remembered", "remote")
     ),
-    *(f"_run.{name}" for name in ("inventory", "handover", "show", "stored_dkim_keys", "dkim_rotation")),
+    *(
+        f"_run.{name}"
+        for name in ("inventory", "handover", "show", "stored_dkim_keys", "dkim_rotation", "supplied_files")
+    ),
     *(f"_run.dns_{name}" for name in ("compare", "dmarc", "push", "report", "reverse", "text", "tlsa", "wire")),
 }
 # Those of a run that ask nobody, and may be used from below
